@@ -1,0 +1,34 @@
+//! Who makes a request.
+
+mod client_ip;
+mod flood;
+mod keys;
+
+pub use client_ip::{ClientIp, Proxies};
+pub use flood::{ByClient, Flood, FloodConfig};
+pub use keys::{Credential, Keys};
+
+use std::net::{IpAddr, Ipv6Addr};
+
+/// Who a quota is counted for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Caller {
+    /// The holder of the API key with this index.
+    Key(u16),
+    /// Whoever calls from this IPv4 address, or from this /64 of IPv6: a single host has 2^64 addresses of its own.
+    Network(IpAddr),
+}
+
+impl Caller {
+    /// The caller behind `ip`, for requests without a valid key.
+    #[must_use]
+    pub fn at(ip: ClientIp) -> Self {
+        Self::Network(match ip.0 {
+            IpAddr::V4(_) => ip.0,
+            IpAddr::V6(v6) => {
+                let [a, b, c, d, ..] = v6.segments();
+                Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into()
+            }
+        })
+    }
+}

@@ -1,0 +1,149 @@
+//! What handlers share.
+
+use std::convert::Infallible;
+use std::ops::Deref;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::Duration;
+
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use chrono::{DateTime, Utc};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+use crate::access::{Caller, Flood, Keys, Proxies};
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::ingest::Ingest;
+use crate::lifecycle::Lifecycle;
+use crate::metrics::Metrics;
+use crate::quota::memory::Limiter;
+use crate::store::Store;
+
+/// Callers whose quotas are remembered at the same time; about 25 MB when they all are.
+const MAX_CALLERS: usize = 200_000;
+
+/// How often callers that have been quiet are forgotten.
+const SWEEP_EVERY: Duration = Duration::from_secs(30);
+
+/// A route, by its place in the table.
+pub type RouteIndex = u16;
+
+/// The state of the service. Itself an extractor: handlers say `app: App`.
+#[derive(Debug, Clone)]
+pub struct App(Arc<Inner>);
+
+/// See [`App`].
+#[derive(Debug)]
+pub struct Inner {
+    /// The settings.
+    pub config: Config,
+    /// The events.
+    pub store: Store,
+    /// The way of events into the store.
+    pub ingest: Ingest,
+    /// What Prometheus scrapes.
+    pub metrics: Metrics,
+    /// The valid API keys.
+    pub keys: Keys,
+    /// The proxies that are believed.
+    pub proxies: Proxies,
+    /// The counts of the quotas, per route and caller.
+    pub limiter: Limiter<(RouteIndex, Caller)>,
+    /// The flood limit, unless it is lifted.
+    pub flood: Option<Flood>,
+    /// Permits for requests in flight.
+    pub in_flight: Semaphore,
+    /// What reached the `/track` handler.
+    pub tracked: TrackCounts,
+    /// The time.
+    pub clock: Clock,
+    /// When the service started.
+    pub started_at: DateTime<Utc>,
+    /// Cancelled when the service begins to stop.
+    pub stopping: CancellationToken,
+}
+
+impl App {
+    /// Puts the parts together.
+    #[must_use]
+    pub fn new(
+        config: Config,
+        store: Store,
+        ingest: Ingest,
+        metrics: Metrics,
+        clock: Clock,
+        lifecycle: &Lifecycle,
+    ) -> Self {
+        Self(Arc::new(Inner {
+            keys: Keys::new(&config.mlops_api_key),
+            proxies: Proxies::new(config.trusted_proxies.clone()),
+            limiter: Limiter::new(MAX_CALLERS),
+            flood: config.flood_limit_per_second.get().map(|rate| Flood::new(rate.get())),
+            in_flight: Semaphore::new(config.max_requests_in_flight.get() as usize),
+            tracked: TrackCounts::default(),
+            started_at: clock.now(),
+            stopping: lifecycle.stopping().clone(),
+            config,
+            store,
+            ingest,
+            metrics,
+            clock,
+        }))
+    }
+
+    /// Forgets callers that have been quiet, again and again until the service stops.
+    pub async fn sweep(self) {
+        while self.stopping.run_until_cancelled(tokio::time::sleep(SWEEP_EVERY)).await.is_some() {
+            self.limiter.sweep(self.clock.now().timestamp_millis());
+            self.flood.iter().for_each(Flood::sweep);
+        }
+    }
+}
+
+impl Deref for App {
+    type Target = Inner;
+
+    fn deref(&self) -> &Inner {
+        &self.0
+    }
+}
+
+impl FromRequestParts<App> for App {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(_: &mut Parts, app: &App) -> Result<Self, Infallible> {
+        Ok(app.clone())
+    }
+}
+
+/// Counts of what reached the `/track` handler since the start.
+#[derive(Debug, Default)]
+pub struct TrackCounts {
+    total: AtomicU64,
+    failed: AtomicU64,
+    last_micros: AtomicI64,
+}
+
+impl TrackCounts {
+    /// Notes a request that came at `at`.
+    pub fn begin(&self, at: DateTime<Utc>) {
+        self.last_micros.fetch_max(at.timestamp_micros(), Ordering::Relaxed);
+        self.total.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Notes that one of the requests failed.
+    pub fn fail(&self) {
+        self.failed.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many came, how many of them failed, and when the last one came.
+    #[must_use]
+    pub fn read(&self) -> (u64, u64, Option<DateTime<Utc>>) {
+        let failed = self.failed.load(Ordering::Relaxed);
+        let total = self.total.load(Ordering::Relaxed);
+        let last = Some(self.last_micros.load(Ordering::Relaxed)).filter(|_| total > 0);
+        (total, failed, last.and_then(DateTime::from_timestamp_micros))
+    }
+}

@@ -1,0 +1,92 @@
+//! The command line: one verb, by default `serve`.
+
+mod healthcheck;
+mod migrate;
+mod serve;
+
+use std::future::Future;
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+
+use crate::config::{Config, Source, VARIABLES, env_example};
+use crate::telemetry;
+
+/// The exit code when settings are wrong.
+const EXIT_SETTINGS: u8 = 2;
+
+/// The service an AI receptionist reports to.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Option<Verb>,
+}
+
+#[derive(Debug, Clone, Copy, Subcommand)]
+enum Verb {
+    /// Serve requests (the default)
+    Serve,
+    /// Bring the database's tables up to date, and exit
+    Migrate,
+    /// Ask a running service whether it lives; exit code 0 when it does
+    Healthcheck,
+    /// Print the file .env.example
+    EnvExample,
+}
+
+/// Runs the verb of the command line.
+#[must_use]
+pub fn run() -> ExitCode {
+    let command = Cli::command().after_help(variables_help());
+    let cli = Cli::from_arg_matches(&command.get_matches()).unwrap_or_else(|error| error.exit());
+    match cli.verb.unwrap_or(Verb::Serve) {
+        Verb::EnvExample => {
+            print!("{}", env_example());
+            ExitCode::SUCCESS
+        }
+        Verb::Serve => with_config(serve::run),
+        Verb::Migrate => with_config(migrate::run),
+        Verb::Healthcheck => with_config(healthcheck::run),
+    }
+}
+
+/// Reads the settings and runs `verb` with them, or tells every problem with them.
+fn with_config<F: Future<Output = ExitCode>>(verb: impl FnOnce(Config) -> F) -> ExitCode {
+    let config = match Config::read(&Source::process(Path::new(".env"))) {
+        Ok(config) => config,
+        Err(problems) => {
+            eprintln!("{problems}");
+            return EXIT_SETTINGS.into();
+        }
+    };
+    telemetry::init(&config);
+    let runtime = tokio::runtime::Runtime::new().expect("the system has threads to give");
+    let code = runtime.block_on(verb(config));
+    // A look-up of a host name may still hang; it does not keep the process.
+    runtime.shutdown_background();
+    code
+}
+
+/// The settings, as `--help` lists them.
+fn variables_help() -> String {
+    let lines = VARIABLES.iter().map(|variable| {
+        let doc = variable.doc.lines().map(|line| format!("         {line}\n")).collect::<String>();
+        let default = match variable.default {
+            "" => String::new(),
+            default => format!(" [default: {default}]"),
+        };
+        format!("  {}{default}\n{doc}", variable.name)
+    });
+    format!(
+        "Settings, from the environment or from a file .env in this folder:\n{}",
+        lines.collect::<String>()
+    )
+}
+
+/// Prints what keeps a verb from its work, and gives the exit code for it.
+fn fail(what: impl std::fmt::Display) -> ExitCode {
+    eprintln!("mlops-service: {what}");
+    ExitCode::FAILURE
+}

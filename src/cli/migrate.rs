@@ -1,0 +1,26 @@
+//! `migrate`: brings the tables up to date and exits.
+
+use std::process::ExitCode;
+
+use super::fail;
+use crate::config::Config;
+use crate::store::Store;
+
+pub(super) async fn run(config: Config) -> ExitCode {
+    let migrated = async {
+        let store = Store::open(&config)?;
+        store.migrate().await?;
+        store.close().await;
+        Ok(store)
+    };
+    match migrated.await {
+        Ok(store) => {
+            println!("The tables are up to date: {}", store.place());
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            let error: crate::store::StoreError = error;
+            fail(format!("the database cannot be migrated: {error}"))
+        }
+    }
+}

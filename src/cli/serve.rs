@@ -1,0 +1,132 @@
+//! `serve`: starts everything, serves until a signal, and stops in order.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::pin::pin;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use axum_server::Handle;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::fail;
+use crate::app::App;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::http::{connection, metrics_service, routes, service};
+use crate::ingest::Ingest;
+use crate::lifecycle::{Lifecycle, signal};
+use crate::metrics::Metrics;
+use crate::store::{Store, StoreError};
+use crate::telemetry::banner;
+
+/// How long the start waits for the store; then it serves without, and refuses events until the store is there.
+const STORE_PATIENCE: Duration = Duration::from_secs(6);
+
+/// Part of the time for a stop that is kept for the queue and the store.
+const FLUSH_SHARE: u32 = 3;
+
+/// What is left of the time for a stop when the process ends, to be sure that it does so in time.
+const STOP_MARGIN: Duration = Duration::from_millis(300);
+
+/// How long no request may be in flight before connections that have none are cut: the head of one may be on its way.
+const SETTLE: Duration = Duration::from_millis(500);
+
+/// The sockets of the service.
+struct Listeners {
+    service: TcpListener,
+    metrics: Option<TcpListener>,
+}
+
+pub(super) async fn run(config: Config) -> ExitCode {
+    // Connections are bounded by a setting, not by a low default of the shell; where the system refuses, it stays.
+    drop(rlimit::increase_nofile_limit(u64::from(config.max_connections.get()) * 2 + 256));
+    let listeners = match Listeners::bind(&config) {
+        Ok(listeners) => listeners,
+        Err(problem) => return fail(problem),
+    };
+    let lifecycle = Lifecycle::default();
+    let app = match start(config, &lifecycle).await {
+        Ok(app) => app,
+        Err(problem) => return fail(problem),
+    };
+    let port = listeners.service.local_addr().map_or(app.config.service_port, |address| address.port());
+    println!("{}", banner(&app.config, app.store.place(), port));
+    serve(&app, listeners, &lifecycle).await
+}
+
+impl Listeners {
+    fn bind(config: &Config) -> Result<Self, String> {
+        let bind = |name: &str, port: u16| {
+            let address = SocketAddr::new(config.host(), port);
+            TcpListener::bind(address)
+                .map_err(|error| format!("cannot listen on {address}: {error}; set {name} to a free port"))
+        };
+        let metrics = config.prometheus_port.map(|port| bind("PROMETHEUS_PORT", port)).transpose()?;
+        Ok(Self { service: bind("SERVICE_PORT", config.service_port)?, metrics })
+    }
+}
+
+/// Starts the tasks. A store that is away is waited for in the background; one that a person must mend is an error.
+async fn start(config: Config, lifecycle: &Lifecycle) -> Result<App, String> {
+    let store = Store::open(&config).map_err(|error| format!("the database cannot be used: {error}"))?;
+    let (metrics, clock) = (Metrics::new(), Clock::system());
+    let (ingest, prepared) = Ingest::start(&config, store.clone(), metrics.clone(), clock.clone(), lifecycle);
+    if let Ok(Ok(Err(error @ StoreError::Unusable(_)))) = timeout(STORE_PATIENCE, prepared).await {
+        return Err(format!("the database cannot be used ({}): {error}", store.place()));
+    }
+    let app = App::new(config, store, ingest, metrics, clock, lifecycle);
+    lifecycle.spawn("sweep", app.clone().sweep());
+    Ok(app)
+}
+
+async fn serve(app: &App, listeners: Listeners, lifecycle: &Lifecycle) -> ExitCode {
+    let max = app.config.max_connections.get() as usize;
+    let handles = [Handle::new(), Handle::new()];
+    let main =
+        connection::serve(listeners.service, service(app, routes::table(app)), max, handles[0].clone());
+    let metrics = async {
+        let Some(listener) = listeners.metrics else { return Ok(()) };
+        connection::serve(listener, metrics_service(app), max, handles[1].clone()).await
+    };
+    let mut servers = pin!(async { tokio::try_join!(main, metrics) });
+    tokio::select! {
+        served = &mut servers => {
+            return fail(format!("cannot serve: {}", served.err().unwrap_or_else(|| io::Error::other("closed"))));
+        }
+        () = signal() => tracing::info!("stopping; a second signal exits at once"),
+        () = lifecycle.stopping().cancelled() => {}
+    }
+    let limit = Duration::from_secs(app.config.shutdown_seconds.get().into()) - STOP_MARGIN;
+    let orderly = async {
+        let cut = cut_when_idle(app, &handles, limit - limit / FLUSH_SHARE);
+        drop(tokio::join!(servers, cut));
+        lifecycle.end().await;
+    };
+    lifecycle.begin_stop();
+    tokio::select! {
+        () = signal() => return fail("stopped by a second signal"),
+        _ = timeout(limit, orderly) => {}
+    }
+    if lifecycle.has_failed() { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}
+
+/// Stops accepting, lets what is in flight finish within `limit`, and cuts what is open then.
+async fn cut_when_idle(app: &App, handles: &[Handle<SocketAddr>], limit: Duration) {
+    handles.iter().for_each(|handle| handle.graceful_shutdown(Some(limit)));
+    drop(timeout(limit, none_in_flight(app)).await);
+    handles.iter().for_each(Handle::shutdown);
+}
+
+/// Returns when no request was in flight for a while.
+async fn none_in_flight(app: &App) {
+    const STEP: Duration = Duration::from_millis(25);
+    let all = app.config.max_requests_in_flight.get() as usize;
+    let mut quiet_since = Instant::now();
+    while quiet_since.elapsed() < SETTLE {
+        sleep(STEP).await;
+        if app.in_flight.available_permits() < all {
+            quiet_since = Instant::now();
+        }
+    }
+}

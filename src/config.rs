@@ -1,0 +1,173 @@
+//! Every setting of the service. Nothing else reads the environment, and nothing reads it after the start.
+//!
+//! To add a variable, add one entry to `settings!` below: its doc comment is the manual, its text is what
+//! `.env.example` and `--help` show. Then write `.env.example` anew with `mlops-service env-example`.
+
+mod check;
+mod setting;
+mod source;
+
+pub use setting::{
+    ApiKey, Bounded, Database, Environment, Limit, LogFormat, MAX_KEY_BYTES, Origin, PostgresUrl, Setting,
+    Tls,
+};
+pub use source::{Problem, Problems, Source};
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use chrono_tz::Tz;
+use ipnet::IpNet;
+
+use crate::quota::Quota;
+
+/// An environment variable that the service knows.
+#[derive(Debug, Clone, Copy)]
+pub struct Variable {
+    /// Its name.
+    pub name: &'static str,
+    /// Its value when unset; empty where there is none.
+    pub default: &'static str,
+    /// A value it may have.
+    pub example: &'static str,
+    /// What it means.
+    pub doc: &'static str,
+}
+
+macro_rules! settings {
+    ($($(#[doc = $doc:literal])+ $field:ident: $type:ty = $name:literal, default $default:literal, example $example:literal;)+) => {
+        /// The settings, each read and checked.
+        #[derive(Debug, Clone)]
+        pub struct Config { $($(#[doc = $doc])+ pub $field: $type,)+ }
+
+        /// Every variable, in the order in which they are documented.
+        pub const VARIABLES: &[Variable] = &[$(Variable {
+            name: $name, default: $default, example: $example, doc: concat!($($doc, "\n"),+),
+        },)+];
+
+        impl Config {
+            /// Reads every variable from `source`, and tells all problems together.
+            pub fn read(source: &Source) -> Result<Self, Problems> {
+                let mut problems = source.problems();
+                let mut variables = VARIABLES.iter();
+                let mut next = || variables.next().expect("VARIABLES has an entry for every field");
+                let config = Self { $($field: source.get::<$type>(next(), &mut problems),)+ };
+                check::together(&config, &mut problems);
+                if problems.all().is_empty() { Ok(config) } else { Err(problems) }
+            }
+        }
+    };
+}
+
+settings! {
+    /// Port of the service; 0 takes any free one.
+    service_port: u16 = "SERVICE_PORT", default "5001", example "5001";
+    /// Address to listen on. When unset: 127.0.0.1 without an API key, 0.0.0.0 with one.
+    service_host: Option<IpAddr> = "SERVICE_HOST", default "", example "0.0.0.0";
+    /// Port of a second listener that serves only /metrics. When unset, there is none.
+    prometheus_port: Option<u16> = "PROMETHEUS_PORT", default "", example "8001";
+    /// Where the service runs: development, test, staging or production. Production refuses to start without
+    /// a strong API key or with an unencrypted database connection.
+    environment: Environment = "ENVIRONMENT", default "development", example "production";
+    /// The key that callers send as X-API-Key. Several, separated by commas, are all valid, so that one can be
+    /// replaced without a gap. Without a key, authentication is off. Make one with: openssl rand -hex 32
+    mlops_api_key: Vec<ApiKey> = "MLOPS_API_KEY", default "", example "your-generated-key-here";
+    /// The database: postgresql://… or sqlite:PATH. Postgres connections are encrypted (sslmode=require) unless
+    /// the URL says otherwise; with sslmode=verify-full&sslrootcert=PATH the server is authenticated too.
+    database_url: Database = "DATABASE_URL", default "sqlite:data/mlops.db", example "postgresql://USER:PASSWORD@HOST:5432/DATABASE?sslmode=require";
+    /// Connections to Postgres for reading, beside the one for writing.
+    database_connections: Bounded<1, 100> = "DATABASE_CONNECTIONS", default "4", example "4";
+    /// Time zone of the days in analytics, by its IANA name. Days that are already added up keep theirs.
+    time_zone: Tz = "TIME_ZONE", default "UTC", example "Europe/Berlin";
+    /// Proxies whose X-Forwarded-For is believed: addresses or CIDRs, separated by commas.
+    trusted_proxies: Vec<IpNet> = "TRUSTED_PROXIES", default "", example "10.0.0.0/8,192.0.2.7";
+    /// Origins whose pages may call the service from a browser, separated by commas. When unset:
+    /// http://localhost:3000 in development, none elsewhere.
+    cors_allowed_origins: Option<Vec<Origin>> = "CORS_ALLOWED_ORIGINS", default "", example "https://app.example.com";
+    /// Quota of GET /health, per caller; off lifts it.
+    rate_limit_health: Limit<Quota> = "RATE_LIMIT_HEALTH", default "100 per minute", example "100 per minute";
+    /// Quota of GET /health/detailed, per caller; off lifts it.
+    rate_limit_health_detailed: Limit<Quota> = "RATE_LIMIT_HEALTH_DETAILED", default "50 per minute", example "50 per minute";
+    /// Quota of POST /track, per caller; off lifts it.
+    rate_limit_track: Limit<Quota> = "RATE_LIMIT_TRACK", default "100 per hour", example "1000 per minute";
+    /// Quota of GET /analytics/{business_id}, per caller; off lifts it.
+    rate_limit_analytics: Limit<Quota> = "RATE_LIMIT_ANALYTICS", default "50 per hour", example "50 per hour";
+    /// Quota of POST /refresh-metrics, per caller; off lifts it.
+    rate_limit_refresh_metrics: Limit<Quota> = "RATE_LIMIT_REFRESH_METRICS", default "10 per hour", example "10 per hour";
+    /// Quota of every limited route without one of its own, per caller; off lifts it.
+    rate_limit_default: Limit<Quota> = "RATE_LIMIT_DEFAULT", default "200 per day;50 per hour", example "200 per day;50 per hour";
+    /// Requests a second that one client IP may make before it is turned away whatever its quotas, with bursts
+    /// of twice as many; off lifts it. The dashboard, /metrics and the probes are exempt.
+    flood_limit_per_second: Limit<Bounded<1, 1_000_000>> = "FLOOD_LIMIT_PER_SECOND", default "200", example "200";
+    /// Open connections; one more is answered 503 and closed.
+    max_connections: Bounded<1, 65_536> = "MAX_CONNECTIONS", default "4096", example "4096";
+    /// Requests being answered at the same time; one more is answered 503.
+    max_requests_in_flight: Bounded<1, 65_536> = "MAX_REQUESTS_IN_FLIGHT", default "2048", example "2048";
+    /// Events waiting to be written; one more is answered 503.
+    ingest_queue_size: Bounded<1, 65_536> = "INGEST_QUEUE_SIZE", default "1024", example "1024";
+    /// Seconds between two readings of the totals, which brings in what other replicas wrote.
+    metrics_refresh_seconds: Bounded<1, 3_600> = "METRICS_REFRESH_SECONDS", default "15", example "15";
+    /// Businesses with label values of their own on /metrics; those that come later are one "other".
+    metrics_max_businesses: Bounded<1, 100_000> = "METRICS_MAX_BUSINESSES", default "1000", example "1000";
+    /// Seconds a stop may take, from the signal to the exit.
+    shutdown_seconds: Bounded<1, 300> = "SHUTDOWN_SECONDS", default "10", example "10";
+    /// Form of the log: text or json. When unset: json in production, text elsewhere.
+    log_format: Option<LogFormat> = "LOG_FORMAT", default "", example "json";
+    /// What is logged, in the notation of Rust's tracing: a level, or target=level pairs.
+    rust_log: String = "RUST_LOG", default "info,sqlx=warn,hyper=error", example "debug";
+}
+
+impl Config {
+    /// Whether callers of protected routes need a key.
+    #[must_use]
+    pub fn authenticates(&self) -> bool {
+        !self.mlops_api_key.is_empty()
+    }
+
+    /// The address to listen on. Without a key only this machine reaches the service, unless it is told otherwise.
+    #[must_use]
+    pub fn host(&self) -> IpAddr {
+        let default = if self.authenticates() { Ipv4Addr::UNSPECIFIED } else { Ipv4Addr::LOCALHOST };
+        self.service_host.unwrap_or(default.into())
+    }
+
+    /// The form of the log.
+    #[must_use]
+    pub fn log_format(&self) -> LogFormat {
+        self.log_format.unwrap_or(match self.environment {
+            Environment::Production => LogFormat::Json,
+            _ => LogFormat::Text,
+        })
+    }
+
+    /// The origins that browsers may call from.
+    #[must_use]
+    pub fn origins(&self) -> Vec<Origin> {
+        match (&self.cors_allowed_origins, self.environment) {
+            (Some(origins), _) => origins.clone(),
+            (None, Environment::Development) => Origin::read("http://localhost:3000").into_iter().collect(),
+            (None, _) => Vec::new(),
+        }
+    }
+}
+
+/// The text of `.env.example`: every variable with its meaning, none of them set but for an empty key.
+#[must_use]
+pub fn env_example() -> String {
+    let mut text = String::from(
+        "# Settings of mlops-service. Copy this file to .env, remove the # in front of what you want to change,\n\
+         # and restart the service. Variables of the environment win over this file. Never commit .env.\n",
+    );
+    for variable in VARIABLES {
+        let doc = variable.doc.lines().map(|line| format!("#{line}\n")).collect::<String>();
+        let default = match variable.default {
+            "" => String::new(),
+            default => format!("# Default: {default}\n"),
+        };
+        let setting = match variable.name {
+            "MLOPS_API_KEY" => "MLOPS_API_KEY=".to_owned(),
+            name => format!("#{name}={}", variable.example),
+        };
+        text.push_str(&format!("\n{doc}{default}{setting}\n"));
+    }
+    text
+}

@@ -1,0 +1,73 @@
+//! Rules that span more than one setting.
+
+use tracing_subscriber::EnvFilter;
+
+use super::{ApiKey, Config, Database, Environment, Problems, Tls};
+
+/// The shortest API key that production accepts, in characters.
+const MIN_PRODUCTION_KEY_CHARS: usize = 32;
+
+const MAKE_A_KEY: &str = "make one with: openssl rand -hex 32";
+
+/// Notes what is wrong with `config` as a whole. A variable that is wrong by itself is not noted again.
+pub(super) fn together(config: &Config, problems: &mut Problems) {
+    let mut found = Problems::default();
+    check_log_filter(config, &mut found);
+    check_ports(config, &mut found);
+    check_origins(config, &mut found);
+    if config.environment == Environment::Production {
+        check_production_keys(config, &mut found);
+        check_production_tls(config, &mut found);
+    }
+    problems.add_new(found);
+}
+
+fn check_log_filter(config: &Config, problems: &mut Problems) {
+    if EnvFilter::builder().parse(&config.rust_log).is_err() {
+        problems.add("RUST_LOG", "must be a level such as info, or target=level pairs", "info,sqlx=warn");
+    }
+}
+
+fn check_ports(config: &Config, problems: &mut Problems) {
+    if config.service_port != 0 && config.prometheus_port == Some(config.service_port) {
+        problems.add("PROMETHEUS_PORT", "must differ from SERVICE_PORT", "8001");
+    }
+}
+
+fn check_origins(config: &Config, problems: &mut Problems) {
+    let origins = config.origins();
+    if origins.len() > 1 && origins.iter().any(super::Origin::is_any) {
+        problems.add(
+            "CORS_ALLOWED_ORIGINS",
+            "must be * alone or a list of origins, not both",
+            "https://app.example.com",
+        );
+    }
+}
+
+fn check_production_keys(config: &Config, problems: &mut Problems) {
+    let example = "your-generated-key-here";
+    if !config.authenticates() {
+        problems.add("MLOPS_API_KEY", format!("must be set in production; {MAKE_A_KEY}"), example);
+    }
+    let short = |key: &ApiKey| key.expose().len() < MIN_PRODUCTION_KEY_CHARS;
+    if config.mlops_api_key.iter().any(short) {
+        let what = format!(
+            "must hold keys of at least {MIN_PRODUCTION_KEY_CHARS} characters in production; {MAKE_A_KEY}"
+        );
+        problems.add("MLOPS_API_KEY", what, example);
+    }
+}
+
+fn check_production_tls(config: &Config, problems: &mut Problems) {
+    let Database::Postgres(postgres) = &config.database_url else { return };
+    if let Tls::Optional(mode) = postgres.tls {
+        problems.add(
+            "DATABASE_URL",
+            format!(
+                "has sslmode={mode}, which production does not allow; use sslmode=verify-full, or require at least"
+            ),
+            "postgresql://USER:PASSWORD@HOST:5432/DATABASE?sslmode=verify-full&sslrootcert=/path/to/ca.pem",
+        );
+    }
+}

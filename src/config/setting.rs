@@ -1,0 +1,322 @@
+//! How the text of a variable becomes a typed setting.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use chrono_tz::Tz;
+use ipnet::IpNet;
+use secrecy::{ExposeSecret, SecretString};
+use url::Url;
+
+use crate::quota::{NoQuota, Quota};
+
+/// The longest API key, in bytes: every comparison hashes this many.
+pub const MAX_KEY_BYTES: usize = 255;
+
+/// A value that can be read from the text of an environment variable.
+pub trait Setting: Sized {
+    /// Reads `text`; the error says what the value must be, never what it is.
+    fn read(text: &str) -> Result<Self, String>;
+
+    /// The value of a variable that is unset and has no default.
+    fn unset() -> Option<Self> {
+        None
+    }
+}
+
+impl<T: Setting> Setting for Option<T> {
+    fn read(text: &str) -> Result<Self, String> {
+        T::read(text).map(Some)
+    }
+
+    fn unset() -> Option<Self> {
+        Some(None)
+    }
+}
+
+/// Reads a list separated by commas; empty items are passed over.
+impl<T: Setting> Setting for Vec<T> {
+    fn read(text: &str) -> Result<Self, String> {
+        text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(T::read).collect()
+    }
+
+    fn unset() -> Option<Self> {
+        Some(Self::new())
+    }
+}
+
+fn parse<T: FromStr>(text: &str, must_be: &str) -> Result<T, String> {
+    text.parse().map_err(|_: T::Err| must_be.to_owned())
+}
+
+impl Setting for u16 {
+    fn read(text: &str) -> Result<Self, String> {
+        parse(text, "must be a port number from 0 to 65535")
+    }
+}
+
+impl Setting for String {
+    fn read(text: &str) -> Result<Self, String> {
+        Ok(text.to_owned())
+    }
+}
+
+impl Setting for IpAddr {
+    fn read(text: &str) -> Result<Self, String> {
+        parse(text, "must be an IP address")
+    }
+}
+
+impl Setting for Tz {
+    fn read(text: &str) -> Result<Self, String> {
+        parse(text, "must be the IANA name of a time zone")
+    }
+}
+
+impl Setting for IpNet {
+    fn read(text: &str) -> Result<Self, String> {
+        let address = text.parse::<IpAddr>().map(Self::from);
+        address.or_else(|_| parse(text, "must be IP addresses or CIDRs, separated by commas"))
+    }
+}
+
+/// A whole number from `MIN` to `MAX`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bounded<const MIN: u32, const MAX: u32>(u32);
+
+impl<const MIN: u32, const MAX: u32> Bounded<MIN, MAX> {
+    /// The number.
+    #[must_use]
+    pub const fn get(self) -> u32 {
+        self.0
+    }
+}
+
+impl<const MIN: u32, const MAX: u32> Setting for Bounded<MIN, MAX> {
+    fn read(text: &str) -> Result<Self, String> {
+        let number = text.parse().ok().filter(|number| (MIN..=MAX).contains(number));
+        number.map(Self).ok_or_else(|| format!("must be a whole number from {MIN} to {MAX}"))
+    }
+}
+
+/// A limit that the word `off` lifts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Limit<T> {
+    /// There is no limit.
+    Off,
+    /// The limit.
+    At(T),
+}
+
+impl<T> Limit<T> {
+    /// The limit, if there is one.
+    pub const fn get(&self) -> Option<&T> {
+        match self {
+            Self::Off => None,
+            Self::At(limit) => Some(limit),
+        }
+    }
+}
+
+impl<T: Setting> Setting for Limit<T> {
+    fn read(text: &str) -> Result<Self, String> {
+        if text.eq_ignore_ascii_case("off") {
+            return Ok(Self::Off);
+        }
+        T::read(text).map(Self::At).map_err(|must_be| format!("{must_be}, or \"off\""))
+    }
+}
+
+impl Setting for Quota {
+    fn read(text: &str) -> Result<Self, String> {
+        text.parse().map_err(|error: NoQuota| error.to_string())
+    }
+}
+
+/// An API key; printable ASCII without spaces or commas, as a header can carry it.
+#[derive(Debug, Clone)]
+pub struct ApiKey(SecretString);
+
+impl ApiKey {
+    /// The plain key.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        self.0.expose_secret()
+    }
+}
+
+impl Setting for ApiKey {
+    fn read(text: &str) -> Result<Self, String> {
+        if text.len() > MAX_KEY_BYTES || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(format!("must be at most {MAX_KEY_BYTES} printable ASCII characters without spaces"));
+        }
+        Ok(Self(text.to_owned().into()))
+    }
+}
+
+/// Where the service runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Environment {
+    /// On a developer's machine.
+    Development,
+    /// Under automatic tests.
+    Test,
+    /// On a server that imitates production.
+    Staging,
+    /// For real callers and real data: the service insists on what keeps them safe.
+    Production,
+}
+
+impl Environment {
+    /// The word as it is set and shown.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Development => "development",
+            Self::Test => "test",
+            Self::Staging => "staging",
+            Self::Production => "production",
+        }
+    }
+}
+
+impl Setting for Environment {
+    fn read(text: &str) -> Result<Self, String> {
+        [Self::Development, Self::Test, Self::Staging, Self::Production]
+            .into_iter()
+            .find(|environment| environment.name().eq_ignore_ascii_case(text))
+            .ok_or_else(|| "must be development, test, staging or production".to_owned())
+    }
+}
+
+/// The form of log lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+impl Setting for LogFormat {
+    fn read(text: &str) -> Result<Self, String> {
+        match text.to_ascii_lowercase().as_str() {
+            "text" => Ok(Self::Text),
+            "json" => Ok(Self::Json),
+            _ => Err("must be text or json".to_owned()),
+        }
+    }
+}
+
+/// An origin that browsers may call from: `scheme://host[:port]`, or `*` for all of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin(String);
+
+impl Origin {
+    /// The origin as a browser sends it.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether it stands for every origin.
+    #[must_use]
+    pub fn is_any(&self) -> bool {
+        self.0 == "*"
+    }
+}
+
+impl Setting for Origin {
+    fn read(text: &str) -> Result<Self, String> {
+        let must_be = "must be origins such as https://app.example.com, separated by commas, or *";
+        if text == "*" {
+            return Ok(Self(text.to_owned()));
+        }
+        let url: Url = parse(text.trim_end_matches('/'), must_be)?;
+        let plain = url.path() == "/" && url.query().is_none() && url.username().is_empty();
+        match url.scheme() {
+            "http" | "https" if plain => Ok(Self(url.origin().ascii_serialization())),
+            _ => Err(must_be.to_owned()),
+        }
+    }
+}
+
+/// Which database keeps the events.
+#[derive(Debug, Clone)]
+pub enum Database {
+    /// An embedded SQLite file.
+    Sqlite(PathBuf),
+    /// A Postgres server.
+    Postgres(PostgresUrl),
+}
+
+/// The address of a Postgres database with a decided TLS mode.
+#[derive(Debug, Clone)]
+pub struct PostgresUrl {
+    /// The whole URL, password included.
+    pub url: SecretString,
+    /// `host:port/database`, for people.
+    pub place: String,
+    /// What TLS must do.
+    pub tls: Tls,
+}
+
+/// How a connection to Postgres is protected, by the name libpq gives it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tls {
+    /// No encryption, or only when the server likes: `disable`, `allow`, `prefer`.
+    Optional(&'static str),
+    /// Encrypted; the server may be anyone.
+    Require,
+    /// Encrypted; the certificate is from a known authority.
+    VerifyCa,
+    /// Encrypted; the certificate is the host's own.
+    VerifyFull,
+}
+
+impl Tls {
+    /// The mode that `sslmode` asks for. As in libpq, `require` with a root certificate verifies the chain.
+    fn from_url(url: &Url) -> Option<Self> {
+        let value = |names: &[&str]| {
+            url.query_pairs()
+                .filter(|(name, _)| names.contains(&name.as_ref()))
+                .map(|(_, value)| value)
+                .last()
+        };
+        let with_root = value(&["sslrootcert", "ssl-root-cert", "ssl-ca"]).is_some();
+        match value(&["sslmode", "ssl-mode"]).as_deref() {
+            Some("disable") => Some(Self::Optional("disable")),
+            Some("allow") => Some(Self::Optional("allow")),
+            Some("prefer") => Some(Self::Optional("prefer")),
+            None | Some("require") if with_root => Some(Self::VerifyCa),
+            None | Some("require") => Some(Self::Require),
+            Some("verify-ca") => Some(Self::VerifyCa),
+            Some("verify-full") => Some(Self::VerifyFull),
+            Some(_) => None,
+        }
+    }
+}
+
+impl Setting for Database {
+    fn read(text: &str) -> Result<Self, String> {
+        if let Some(path) = text.strip_prefix("sqlite:") {
+            let path = path.strip_prefix("//").unwrap_or(path);
+            return match path.split('?').next() {
+                Some("") | None => Err("names no file behind sqlite:".to_owned()),
+                Some(path) => Ok(Self::Sqlite(path.into())),
+            };
+        }
+        let must_be = "must be a URL that begins with postgresql:// or sqlite:";
+        let url: Url = parse(text, must_be)?;
+        if !matches!(url.scheme(), "postgres" | "postgresql") {
+            return Err(must_be.to_owned());
+        }
+        let tls = Tls::from_url(&url).ok_or(
+            "has an unknown sslmode: it must be disable, allow, prefer, require, verify-ca or verify-full",
+        )?;
+        let host = url.host_str().filter(|host| !host.is_empty()).ok_or("names no host")?;
+        let place = format!("{host}:{}{}", url.port().unwrap_or(5432), url.path());
+        Ok(Self::Postgres(PostgresUrl { url: text.to_owned().into(), place, tls }))
+    }
+}

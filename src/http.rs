@@ -1,0 +1,93 @@
+//! The service as callers see it. The onion stands below, outermost layer first; the routes in `routes.rs`.
+
+pub mod analytics;
+pub mod connection;
+pub mod dashboard;
+pub mod error;
+pub mod extract;
+pub mod flood;
+pub mod guard;
+pub mod health;
+pub mod metrics;
+pub mod observe;
+pub mod probes;
+pub mod refresh;
+pub mod routes;
+pub mod secure;
+pub mod track;
+
+use std::any::Any;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
+use axum::http::{HeaderName, HeaderValue, Method};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use tower::ServiceBuilder;
+use tower_http::cors::{AllowOrigin, CorsLayer};
+
+use crate::app::App;
+use crate::config::{Config, Origin};
+use error::ApiError;
+use routes::Routes;
+
+/// How long a browser may remember the answer to a preflight.
+const PREFLIGHT_MAX_AGE: Duration = Duration::from_secs(600);
+
+/// The onion around `routes`.
+#[must_use]
+pub fn service(app: &App, routes: Routes) -> Router {
+    routes.into_router().layer(
+        ServiceBuilder::new()
+            .layer(from_fn_with_state(app.clone(), observe::observe))
+            .map_response(secure::add_headers(app.config.environment))
+            .layer(cors(&app.config))
+            .layer(from_fn_with_state(app.clone(), limit_in_flight)),
+    )
+}
+
+/// What the second listener serves: `/metrics` and nothing else.
+#[must_use]
+pub fn metrics_service(app: &App) -> Router {
+    let routes = Routes::new(app).row(
+        Method::GET,
+        "/metrics",
+        routes::Access::Public,
+        routes::QuotaOf::Nobody,
+        metrics::text,
+    );
+    service(app, routes)
+}
+
+fn cors(config: &Config) -> CorsLayer {
+    let origins = config.origins();
+    let allowed = if origins.iter().any(Origin::is_any) {
+        AllowOrigin::any()
+    } else {
+        let values = origins.iter().filter_map(|origin| HeaderValue::from_str(origin.as_str()).ok());
+        AllowOrigin::list(values)
+    };
+    let idempotency_key = HeaderName::from_static("idempotency-key");
+    let read = [observe::X_REQUEST_ID, RETRY_AFTER].into_iter().chain(guard::QUOTA_HEADERS);
+    CorsLayer::new()
+        .allow_origin(allowed)
+        .allow_methods([Method::GET, Method::HEAD, Method::POST])
+        .allow_headers([CONTENT_TYPE, guard::X_API_KEY, idempotency_key, observe::X_REQUEST_ID])
+        .expose_headers(read.collect::<Vec<_>>())
+        .max_age(PREFLIGHT_MAX_AGE)
+}
+
+/// Refuses at once what is more than the service takes on at the same time.
+async fn limit_in_flight(State(app): State<App>, request: Request, next: Next) -> Response {
+    match app.in_flight.try_acquire() {
+        Ok(_permit) => next.run(request).await,
+        Err(_) => ApiError::Overloaded.into_response(),
+    }
+}
+
+/// The answer when a handler panics. The panic hook has logged where.
+fn panicked(_: Box<dyn Any + Send>) -> Response {
+    ApiError::Internal.into_response()
+}

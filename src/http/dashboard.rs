@@ -1,0 +1,72 @@
+//! The dashboard at `/`, drawn in the browser from `/health/detailed` and `/metrics` of the same origin.
+
+use askama::Template;
+use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
+use axum::http::{HeaderName, Method};
+use axum::response::{Html, IntoResponse};
+
+use super::error::ApiError;
+use super::extract::Path;
+use super::routes::{self, Access, Row};
+use crate::app::App;
+
+/// Everything comes from the same origin, and nothing is inline.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
+                      base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+/// Name, content type and content of the files that the page needs.
+const ASSETS: [(&str, &str, &str); 3] = [
+    ("dashboard.css", "text/css; charset=utf-8", include_str!("../../templates/assets/dashboard.css")),
+    ("dashboard.js", "text/javascript; charset=utf-8", include_str!("../../templates/assets/dashboard.js")),
+    ("icon.svg", "image/svg+xml", include_str!("../../templates/assets/icon.svg")),
+];
+
+#[derive(Template)]
+#[template(path = "dashboard.html")]
+struct Page {
+    version: &'static str,
+    environment: &'static str,
+    endpoints: Vec<Endpoint>,
+}
+
+/// A row of the route table as the page lists it.
+struct Endpoint {
+    method: Method,
+    path: &'static str,
+    access: &'static str,
+    /// Whether following a link to it makes sense.
+    link: bool,
+}
+
+impl From<&Row> for Endpoint {
+    fn from(row: &Row) -> Self {
+        let public = row.access == Access::Public;
+        let link = public && row.method == Method::GET && !row.path.contains('{');
+        let access = if public { "public" } else { "API key" };
+        Self { method: row.method.clone(), path: row.path, access, link }
+    }
+}
+
+/// `GET /`
+pub async fn page(app: App) -> Result<impl IntoResponse, ApiError> {
+    let rows = routes::table(&app);
+    let shown = rows.rows().iter().filter(|row| !row.path.starts_with("/assets/"));
+    let page = Page {
+        version: env!("CARGO_PKG_VERSION"),
+        environment: app.config.environment.name(),
+        endpoints: shown.map(Endpoint::from).collect(),
+    };
+    let html = page.render().map_err(|_: askama::Error| ApiError::Internal)?;
+    Ok((policy(), Html(html)))
+}
+
+/// `GET /assets/{name}`
+pub async fn asset(Path(name): Path<String>) -> Result<impl IntoResponse, ApiError> {
+    let found = ASSETS.into_iter().find(|(asset, ..)| *asset == name);
+    let (_, content_type, content) = found.ok_or(ApiError::NotFound)?;
+    Ok(([(CONTENT_TYPE, content_type), (CACHE_CONTROL, "no-cache")], content))
+}
+
+const fn policy() -> [(HeaderName, &'static str); 1] {
+    [(CONTENT_SECURITY_POLICY, POLICY)]
+}

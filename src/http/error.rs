@@ -1,0 +1,175 @@
+//! Every error answer of the service: one enum, one status each, one JSON form.
+
+use axum::Json;
+use axum::http::header::{CONNECTION, RETRY_AFTER};
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+use crate::event::Refusal;
+use crate::ingest::IngestError;
+use crate::quota::Window;
+
+/// Why a request is not answered as the caller wished.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ApiError {
+    /// 401: a key is needed and none was sent.
+    KeyMissing,
+    /// 403: the key is not valid.
+    KeyInvalid,
+    /// 404: no such route.
+    NotFound,
+    /// 405: the route has no such method.
+    MethodNotAllowed,
+    /// 408: the request came too slowly.
+    TooSlow,
+    /// 413: the body is too large.
+    BodyTooLarge,
+    /// 415: the body is of another type than JSON.
+    NotJsonType,
+    /// 400: the body broke off, or a part of the address is malformed.
+    BadRequest(&'static str),
+    /// 400: a part of the address or a header has a wrong value.
+    InvalidValue(&'static str, &'static str),
+    /// 400: the event is refused.
+    Event(Refusal),
+    /// 400: a rule of the database refuses the event.
+    EventRefused,
+    /// 429: this window is used up, or the flood limit it describes; seconds until the next try.
+    QuotaExceeded(Window, i64),
+    /// 503: the event cannot be kept now.
+    NotStored(&'static str),
+    /// 503: the store cannot be read now.
+    StoreUnavailable,
+    /// 503: more requests are being answered than the service takes on.
+    Overloaded,
+    /// 503: the service cannot take events, or is stopping.
+    NotReady(&'static str),
+    /// 500: a defect of the service.
+    Internal,
+}
+
+/// The body of every error.
+#[derive(Debug, Serialize)]
+struct Body {
+    error: String,
+    message: String,
+}
+
+impl ApiError {
+    /// The status code.
+    #[must_use]
+    pub const fn status(&self) -> StatusCode {
+        match self {
+            Self::KeyMissing => StatusCode::UNAUTHORIZED,
+            Self::KeyInvalid => StatusCode::FORBIDDEN,
+            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
+            Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::NotJsonType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::BadRequest(_) | Self::InvalidValue(..) | Self::Event(_) | Self::EventRefused => {
+                StatusCode::BAD_REQUEST
+            }
+            Self::QuotaExceeded(..) => StatusCode::TOO_MANY_REQUESTS,
+            Self::NotStored(_) | Self::StoreUnavailable | Self::Overloaded | Self::NotReady(_) => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
+            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    fn body(&self) -> Body {
+        let (error, message) = match self {
+            Self::KeyMissing => ("Unauthorized", "API key required. Include X-API-Key header."),
+            Self::KeyInvalid => ("Forbidden", "Invalid API key"),
+            Self::NotFound => ("Not Found", "There is no such route; GET / lists them"),
+            Self::MethodNotAllowed => ("Method Not Allowed", "The Allow header lists this route's methods"),
+            Self::TooSlow => ("Request Timeout", "The request did not arrive in time"),
+            Self::BodyTooLarge => ("Payload Too Large", "The body must not exceed 64 KiB"),
+            Self::NotJsonType => ("Unsupported Media Type", "Content-Type must be application/json"),
+            Self::BadRequest(what) => ("Bad Request", *what),
+            Self::InvalidValue(name, must_be) => {
+                return body(format!("Invalid value for field: {name}"), *must_be);
+            }
+            Self::Event(refusal) => return refusal_body(refusal),
+            Self::EventRefused => {
+                ("Event refused by the database", "A rule of this installation's database forbids it")
+            }
+            Self::QuotaExceeded(window, _) => return body("429 Too Many Requests", window.to_string()),
+            Self::NotStored(why) => ("Failed to store metrics in database", *why),
+            Self::StoreUnavailable => {
+                ("Service Unavailable", "The database does not answer; try again later")
+            }
+            Self::Overloaded => ("Service Unavailable", "The service is busy; try again later"),
+            Self::NotReady(why) => ("Service Unavailable", *why),
+            Self::Internal => ("Internal Server Error", "The service met a defect; its log tells more"),
+        };
+        body(error, message)
+    }
+
+    /// Seconds after which it makes sense to try again.
+    const fn retry_after(&self) -> Option<i64> {
+        match self {
+            Self::QuotaExceeded(_, seconds) => Some(*seconds),
+            Self::NotStored(_) | Self::StoreUnavailable | Self::Overloaded | Self::NotReady(_) => Some(1),
+            _ => None,
+        }
+    }
+}
+
+fn body(error: impl Into<String>, message: impl Into<String>) -> Body {
+    Body { error: error.into(), message: message.into() }
+}
+
+fn refusal_body(refusal: &Refusal) -> Body {
+    match refusal {
+        Refusal::NoData => {
+            body("No metrics data provided", "Send one JSON object with the metrics of an event")
+        }
+        Refusal::Missing(field) => {
+            body(format!("Missing required field: {field}"), format!("{field} must be present and not null"))
+        }
+        Refusal::Invalid { field, must_be } => {
+            body(format!("Invalid value for field: {field}"), format!("{field} {must_be}"))
+        }
+        Refusal::NotJson { line, column } => {
+            body("Invalid JSON", format!("The body is not valid JSON at line {line}, column {column}"))
+        }
+        Refusal::NotObject => {
+            body("Metrics data must be a JSON object", "Send one JSON object, not another value")
+        }
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let mut response = (self.status(), Json(self.body())).into_response();
+        if let Some(seconds) = self.retry_after() {
+            response.headers_mut().insert(RETRY_AFTER, seconds.into());
+        }
+        if self == Self::TooSlow {
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
+    }
+}
+
+impl From<Refusal> for ApiError {
+    fn from(refusal: Refusal) -> Self {
+        Self::Event(refusal)
+    }
+}
+
+impl From<IngestError> for ApiError {
+    fn from(error: IngestError) -> Self {
+        match error {
+            IngestError::QueueFull => Self::NotStored("Too many events are waiting; try again later"),
+            IngestError::Unavailable => Self::NotStored("The database does not take it; try again later"),
+            IngestError::UnknownBusiness => {
+                Self::InvalidValue("business_id", "business_id must be a business that the database knows")
+            }
+            IngestError::Refused => Self::EventRefused,
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! Reads requests so that every rejection is an [`ApiError`].
+
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::http::HeaderMap;
+use axum::http::header::CONTENT_TYPE;
+use axum::http::request::Parts;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use serde::de::DeserializeOwned;
+
+use super::error::ApiError;
+
+/// The largest body that is read.
+pub const MAX_BODY_BYTES: usize = 64 * 1024;
+
+/// How much of a body that is too large is still taken in and dropped. A client that is still sending would not see
+/// the answer if the connection were cut at once.
+const MAX_DISCARDED_BYTES: usize = 4 * 1024 * 1024;
+
+/// How long such a client is waited for.
+const DISCARD_LIMIT: Duration = Duration::from_secs(2);
+
+/// The whole body, at most [`MAX_BODY_BYTES`]. One with content must not be of another type than JSON.
+#[derive(Debug)]
+pub struct JsonBytes(pub Bytes);
+
+impl<S: Sync> FromRequest<S> for JsonBytes {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
+        let (parts, body) = request.into_parts();
+        let body = read(body).await?;
+        if !body.is_empty() && !is_json_or_unsaid(&parts.headers) {
+            return Err(ApiError::NotJsonType);
+        }
+        Ok(Self(body))
+    }
+}
+
+async fn read(body: Body) -> Result<Bytes, ApiError> {
+    let mut body = body;
+    match Limited::new(&mut body, MAX_BODY_BYTES).collect().await {
+        Ok(whole) => Ok(whole.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => {
+            // Whether the rest could be taken in or not, the answer is the same.
+            drop(tokio::time::timeout(DISCARD_LIMIT, discard(body)).await);
+            Err(ApiError::BodyTooLarge)
+        }
+        Err(_) => Err(ApiError::BadRequest("The body broke off")),
+    }
+}
+
+async fn discard(mut body: Body) {
+    let mut left = MAX_DISCARDED_BYTES;
+    while let Some(Ok(frame)) = body.frame().await {
+        let Some(rest) = left.checked_sub(frame.data_ref().map_or(0, Bytes::len)) else { break };
+        left = rest;
+    }
+}
+
+fn is_json_or_unsaid(headers: &HeaderMap) -> bool {
+    let Some(value) = headers.get(CONTENT_TYPE) else { return true };
+    let essence = value.to_str().unwrap_or_default().split(';').next().unwrap_or_default().trim();
+    let subtype = essence.to_ascii_lowercase();
+    subtype == "application/json" || (subtype.starts_with("application/") && subtype.ends_with("+json"))
+}
+
+/// A segment of the path, percent-decoded.
+#[derive(Debug)]
+pub struct Path<T>(pub T);
+
+impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Path<T> {
+    type Rejection = ApiError;
+
+    #[expect(clippy::disallowed_types, reason = "this is the place that gives axum's extractor our errors")]
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let path = axum::extract::Path::from_request_parts(parts, state).await;
+        path.map(|path| Self(path.0)).map_err(|_: _| ApiError::BadRequest("The path is not valid UTF-8"))
+    }
+}
+
+/// The query string. Parameters that are not asked for are ignored.
+#[derive(Debug)]
+pub struct Query<T>(pub T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
+    type Rejection = ApiError;
+
+    #[expect(clippy::disallowed_types, reason = "this is the place that gives axum's extractor our errors")]
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let query = axum::extract::Query::from_request_parts(parts, state).await;
+        query.map(|query| Self(query.0)).map_err(|_: _| ApiError::BadRequest("The query string is malformed"))
+    }
+}

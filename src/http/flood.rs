@@ -1,0 +1,33 @@
+//! The flood guard in front of the quotas: no client keeps the service busy with refusals.
+
+use axum::Router;
+use axum::body::Body;
+use axum::response::{IntoResponse, Response};
+use tower_governor::{GovernorError, GovernorLayer};
+
+use super::error::ApiError;
+use super::guard::stamp;
+use crate::app::App;
+use crate::quota::{Decision, Unit, Window};
+
+/// Puts the flood guard, if there is one, in front of `routes`.
+pub fn guard(routes: Router<App>, app: &App) -> Router<App> {
+    let Some(flood) = &app.flood else { return routes };
+    let window = Window { limit: flood.per_second, multiple: 1, unit: Unit::Second };
+    let clock = app.clock.clone();
+    let refuse = move |error: GovernorError| refusal(&error, window, clock.now().timestamp_millis());
+    routes.layer(GovernorLayer::new(flood.config.clone()).error_handler(refuse))
+}
+
+/// A refusal speaks of the flood limit in the same headers as a quota.
+fn refusal(error: &GovernorError, window: Window, now_ms: i64) -> Response<Body> {
+    let GovernorError::TooManyRequests { wait_time, .. } = error else {
+        return ApiError::Internal.into_response();
+    };
+    // The layer cuts the time to whole seconds; waiting one more is always enough.
+    let retry_ms = i64::try_from(*wait_time).unwrap_or(0) * 1_000 + 1_000;
+    let decision = Decision { window, allowed: false, remaining: 0, closes_ms: now_ms + retry_ms, retry_ms };
+    let mut response = ApiError::QuotaExceeded(window, decision.retry_after_seconds()).into_response();
+    stamp(response.headers_mut(), &decision);
+    response
+}

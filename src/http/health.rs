@@ -1,0 +1,149 @@
+//! `GET /health` and `GET /health/detailed`.
+
+use axum::Json;
+use serde::Serialize;
+
+use crate::app::App;
+use crate::clock::timestamp;
+
+/// The name under which the labs know the service.
+const SERVICE: &str = "mlops-service-prometheus";
+
+/// What `/health` says of the port for Prometheus when no second listener is set up.
+const LAB_PROMETHEUS_PORT: u16 = 8001;
+
+/// The body of `GET /health`.
+#[derive(Debug, Serialize)]
+pub struct Health {
+    status: &'static str,
+    service: &'static str,
+    timestamp: String,
+    monitoring: &'static str,
+    metrics_endpoint: &'static str,
+    prometheus_port: String,
+    security: &'static str,
+}
+
+/// `GET /health`: the process lives.
+pub async fn basic(app: App) -> Json<Health> {
+    Json(Health {
+        status: "healthy",
+        service: SERVICE,
+        timestamp: timestamp(app.clock.now()),
+        monitoring: "prometheus",
+        metrics_endpoint: "/metrics",
+        prometheus_port: app.config.prometheus_port.unwrap_or(LAB_PROMETHEUS_PORT).to_string(),
+        security: match app.keys.are_required() {
+            true => "API key authentication enabled",
+            false => "No authentication",
+        },
+    })
+}
+
+/// The body of `GET /health/detailed`.
+#[derive(Debug, Serialize)]
+pub struct Detailed {
+    status: &'static str,
+    service: &'static str,
+    version: &'static str,
+    timestamp: String,
+    environment: &'static str,
+    uptime: Uptime,
+    system: Usage,
+    requests: Requests,
+    health_checks: Checks,
+    endpoints: Endpoints,
+}
+
+#[derive(Debug, Serialize)]
+struct Uptime {
+    seconds: f64,
+    hours: f64,
+    days: f64,
+    started_at: String,
+}
+
+#[derive(Debug, Serialize)]
+struct Usage {
+    memory_usage_mb: f64,
+    cpu_percent: f64,
+    process_id: u32,
+}
+
+#[derive(Debug, Serialize)]
+struct Requests {
+    total: u64,
+    failed: u64,
+    error_rate_percent: f64,
+    last_request: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct Checks {
+    database_connected: bool,
+    prometheus_enabled: bool,
+    metrics_tracking: &'static str,
+}
+
+#[derive(Debug, Serialize)]
+struct Endpoints {
+    metrics: &'static str,
+    health: &'static str,
+    detailed_health: &'static str,
+    track: &'static str,
+    analytics: &'static str,
+}
+
+/// `GET /health/detailed`: how the service is, with a round trip to the database.
+pub async fn detailed(app: App) -> Json<Detailed> {
+    let database_connected = app.store.ping().await.is_ok();
+    Json(Detailed {
+        status: if database_connected { "healthy" } else { "degraded" },
+        service: SERVICE,
+        version: env!("CARGO_PKG_VERSION"),
+        timestamp: timestamp(app.clock.now()),
+        environment: app.config.environment.name(),
+        uptime: uptime(&app),
+        system: usage(&app),
+        requests: requests(&app),
+        health_checks: Checks { database_connected, prometheus_enabled: true, metrics_tracking: "active" },
+        endpoints: Endpoints {
+            metrics: "/metrics",
+            health: "/health",
+            detailed_health: "/health/detailed",
+            track: "/track",
+            analytics: "/analytics/<business_id>",
+        },
+    })
+}
+
+fn uptime(app: &App) -> Uptime {
+    let seconds = (app.clock.now() - app.started_at).as_seconds_f64().max(0.0);
+    Uptime {
+        seconds: to_hundredths(seconds),
+        hours: to_hundredths(seconds / 3_600.0),
+        days: to_hundredths(seconds / 86_400.0),
+        started_at: timestamp(app.started_at),
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a memory size is far below 2^53")]
+fn usage(app: &App) -> Usage {
+    let usage = app.metrics.process().usage();
+    Usage {
+        memory_usage_mb: to_hundredths(usage.resident_bytes as f64 / f64::from(1024 * 1024)),
+        cpu_percent: to_hundredths(usage.cpu_percent),
+        process_id: std::process::id(),
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a count of requests stays below 2^53")]
+fn requests(app: &App) -> Requests {
+    let (total, failed, last) = app.tracked.read();
+    let rate = if total == 0 { 0.0 } else { 100.0 * failed as f64 / total as f64 };
+    Requests { total, failed, error_rate_percent: to_hundredths(rate), last_request: last.map(timestamp) }
+}
+
+fn to_hundredths(number: f64) -> f64 {
+    (number * 100.0).round() / 100.0
+}

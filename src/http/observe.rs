@@ -1,0 +1,94 @@
+//! The outermost layer: names the request, finds out where it came from, and measures it.
+
+use std::time::Instant;
+
+use axum::extract::{ConnectInfo, MatchedPath, Request, State};
+use axum::http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method};
+use axum::middleware::Next;
+use axum::response::Response;
+use tracing::Instrument;
+use uuid::Uuid;
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use crate::access::ClientIp;
+use crate::app::App;
+
+/// The header that names a request.
+pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// The route label of requests that match no route: a scanner must not mint series.
+const UNMATCHED: &str = "unmatched";
+
+/// The longest request id that is taken over from a caller.
+const MAX_REQUEST_ID_BYTES: usize = 128;
+
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+
+/// The name of a request: the caller's own, if it is a sane one, else a new one.
+#[derive(Debug, Clone)]
+pub struct RequestId(HeaderValue);
+
+impl RequestId {
+    /// A new name.
+    #[must_use]
+    pub fn fresh() -> Self {
+        let mut buffer = Uuid::encode_buffer();
+        let id = Uuid::new_v4().hyphenated().encode_lower(&mut buffer);
+        Self(HeaderValue::from_str(id).expect("a UUID is printable"))
+    }
+
+    fn of(headers: &HeaderMap) -> Self {
+        let sane = |id: &&HeaderValue| {
+            (1..=MAX_REQUEST_ID_BYTES).contains(&id.len())
+                && id.as_bytes().iter().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:".contains(byte))
+        };
+        headers.get(X_REQUEST_ID).filter(sane).cloned().map_or_else(Self::fresh, Self)
+    }
+
+    /// The name as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        self.0.to_str().unwrap_or_default()
+    }
+}
+
+/// Gives a request its id, client address and log span, and counts its answer.
+pub async fn observe(State(app): State<App>, mut request: Request, next: Next) -> Response {
+    let begun = Instant::now();
+    let id = RequestId::of(request.headers());
+    let client = client_ip(&app, request.headers(), request.extensions());
+    let method = method_label(request.method());
+    let matched = request.extensions().get::<MatchedPath>().cloned();
+    let route = matched.as_ref().map_or(UNMATCHED, MatchedPath::as_str);
+    let span = tracing::debug_span!("request", request_id = id.as_str(), method, route);
+    request.extensions_mut().insert(client);
+    request.extensions_mut().insert(id.clone());
+    let mut response = next.run(request).instrument(span.clone()).await;
+    let took = begun.elapsed();
+    app.metrics.observe_http(method, route, response.status().as_str(), took);
+    tracing::debug!(parent: &span, status = response.status().as_u16(), ?took, "answered");
+    response.headers_mut().insert(X_REQUEST_ID, id.0);
+    response
+}
+
+fn client_ip(app: &App, headers: &HeaderMap, extensions: &Extensions) -> ClientIp {
+    let peer = extensions.get::<ConnectInfo<SocketAddr>>();
+    let peer = peer.map_or(Ipv4Addr::UNSPECIFIED.into(), |ConnectInfo(peer)| peer.ip());
+    let lines = headers.get_all(X_FORWARDED_FOR).iter().map(|line| line.to_str().unwrap_or_default());
+    app.proxies.client(peer, lines)
+}
+
+/// The method, one word for all that are not standard.
+const fn method_label(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::PATCH => "PATCH",
+        Method::DELETE => "DELETE",
+        Method::OPTIONS => "OPTIONS",
+        _ => "other",
+    }
+}

@@ -1,0 +1,23 @@
+//! `GET /health/live` and `GET /health/ready`, for orchestrators.
+
+use axum::Json;
+use serde_json::{Value, json};
+
+use super::error::ApiError;
+use crate::app::App;
+
+/// `GET /health/live`: the process lives.
+pub async fn live() -> Json<Value> {
+    Json(json!({"status": "live"}))
+}
+
+/// `GET /health/ready`: events can be taken.
+pub async fn ready(app: App) -> Result<Json<Value>, ApiError> {
+    if app.stopping.is_cancelled() {
+        return Err(ApiError::NotReady("The service is stopping"));
+    }
+    if !app.ingest.is_ready() || app.store.ping().await.is_err() {
+        return Err(ApiError::NotReady("The database cannot take events"));
+    }
+    Ok(Json(json!({"status": "ready"})))
+}

@@ -1,0 +1,153 @@
+//! The route table: for each route its access, its quota and its handler, in one row.
+//!
+//! To add a route, add its row to [`table`]. Tests walk the rows, and the dashboard lists them.
+
+use axum::Router;
+use axum::handler::Handler;
+use axum::http::Method;
+use axum::middleware::from_fn_with_state;
+use axum::routing::{MethodFilter, on};
+use tower_http::catch_panic::CatchPanicLayer;
+
+use super::guard::{self, Policy};
+use super::{analytics, dashboard, error::ApiError, flood, health, metrics, probes, refresh, track};
+use crate::app::{App, RouteIndex};
+use crate::config::{Config, Limit};
+use crate::quota::Quota;
+
+/// Who may use a route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Everybody.
+    Public,
+    /// Whoever holds an API key.
+    Key,
+}
+
+/// Which quota a route has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum QuotaOf {
+    /// None; nor does the flood limit apply: Prometheus, browsers and probes come often and from few addresses.
+    Nobody,
+    /// `RATE_LIMIT_HEALTH`
+    Health,
+    /// `RATE_LIMIT_HEALTH_DETAILED`
+    HealthDetailed,
+    /// `RATE_LIMIT_TRACK`
+    Track,
+    /// `RATE_LIMIT_ANALYTICS`
+    Analytics,
+    /// `RATE_LIMIT_REFRESH_METRICS`
+    RefreshMetrics,
+    /// `RATE_LIMIT_DEFAULT`
+    Default,
+}
+
+impl QuotaOf {
+    /// The quota as it is configured; `None` where there is none or it is lifted.
+    #[must_use]
+    pub const fn quota(self, config: &Config) -> Option<&Quota> {
+        let limit: &Limit<Quota> = match self {
+            Self::Nobody => return None,
+            Self::Health => &config.rate_limit_health,
+            Self::HealthDetailed => &config.rate_limit_health_detailed,
+            Self::Track => &config.rate_limit_track,
+            Self::Analytics => &config.rate_limit_analytics,
+            Self::RefreshMetrics => &config.rate_limit_refresh_metrics,
+            Self::Default => &config.rate_limit_default,
+        };
+        limit.get()
+    }
+}
+
+/// A row of the table.
+#[derive(Debug, Clone)]
+pub struct Row {
+    /// The method; `GET` answers `HEAD` too.
+    pub method: Method,
+    /// The path's pattern.
+    pub path: &'static str,
+    /// Who may use it.
+    pub access: Access,
+    /// Its quota.
+    pub quota: QuotaOf,
+}
+
+/// The routes of the service.
+#[must_use]
+pub fn table(app: &App) -> Routes {
+    use Access::{Key, Public};
+    use QuotaOf::{Analytics, Health, HealthDetailed, Nobody, RefreshMetrics, Track};
+    Routes::new(app)
+        .row(Method::GET, "/", Public, Nobody, dashboard::page)
+        .row(Method::GET, "/assets/{name}", Public, Nobody, dashboard::asset)
+        .row(Method::GET, "/metrics", Public, Nobody, metrics::text)
+        .row(Method::GET, "/health", Public, Health, health::basic)
+        .row(Method::GET, "/health/detailed", Public, HealthDetailed, health::detailed)
+        .row(Method::GET, "/health/live", Public, Nobody, probes::live)
+        .row(Method::GET, "/health/ready", Public, Nobody, probes::ready)
+        .row(Method::POST, "/track", Key, Track, track::track)
+        .row(Method::GET, "/analytics/{business_id}", Key, Analytics, analytics::of_business)
+        .row(Method::POST, "/refresh-metrics", Key, RefreshMetrics, refresh::refresh)
+}
+
+/// The table as code and as data.
+#[derive(Debug)]
+pub struct Routes {
+    app: App,
+    rows: Vec<Row>,
+    /// Routes in front of which the flood guard stands.
+    limited: Router<App>,
+    /// The others.
+    exempt: Router<App>,
+}
+
+impl Routes {
+    /// A table without rows.
+    #[must_use]
+    pub fn new(app: &App) -> Self {
+        let limited = Router::new().fallback(async || ApiError::NotFound);
+        Self { app: app.clone(), rows: Vec::new(), limited, exempt: Router::new() }
+    }
+
+    /// Adds a row.
+    #[must_use]
+    pub fn row<H: Handler<T, App>, T: 'static>(
+        mut self,
+        method: Method,
+        path: &'static str,
+        access: Access,
+        quota: QuotaOf,
+        handler: H,
+    ) -> Self {
+        let index = RouteIndex::try_from(self.rows.len()).expect("there are few routes");
+        let row = Row { method, path, access, quota };
+        let filter = MethodFilter::try_from(row.method.clone()).expect("the table uses standard methods");
+        let policy = Policy::new(&self.app, index, &row);
+        let methods = on(filter, handler)
+            .layer(CatchPanicLayer::custom(super::panicked))
+            .route_layer(from_fn_with_state(policy, guard::check));
+        match quota {
+            QuotaOf::Nobody => self.exempt = self.exempt.route(path, methods),
+            _ => self.limited = self.limited.route(path, methods),
+        }
+        self.rows.push(row);
+        self
+    }
+
+    /// The rows.
+    #[must_use]
+    pub fn rows(&self) -> &[Row] {
+        &self.rows
+    }
+
+    /// The router of these routes, the flood guard in front of those with a quota and of unknown paths.
+    #[must_use]
+    pub fn into_router(self) -> Router {
+        let limited = flood::guard(self.limited, &self.app);
+        limited
+            .merge(self.exempt)
+            .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
+            .with_state(self.app)
+    }
+}

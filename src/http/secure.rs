@@ -1,0 +1,32 @@
+//! The headers that tell browsers to be careful, on every answer.
+
+use axum::http::{HeaderName, HeaderValue, header};
+use axum::response::Response;
+
+use crate::config::Environment;
+
+/// Headers and values. An answer may bring its own value, as the dashboard does with its policy.
+pub const HEADERS: [(HeaderName, &str); 7] = [
+    (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (header::X_FRAME_OPTIONS, "DENY"),
+    (header::REFERRER_POLICY, "no-referrer"),
+    (header::CACHE_CONTROL, "no-store"),
+    (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+    (HeaderName::from_static("permissions-policy"), "camera=(), geolocation=(), microphone=()"),
+];
+
+/// Browsers heed it over HTTPS only, which production has in front of the service.
+const STRICT_TRANSPORT: (HeaderName, &str) =
+    (header::STRICT_TRANSPORT_SECURITY, "max-age=31536000; includeSubDomains");
+
+/// Adds the headers that an answer does not bring itself.
+pub fn add_headers(environment: Environment) -> impl Fn(Response) -> Response + Clone {
+    let strict = (environment == Environment::Production).then_some(STRICT_TRANSPORT);
+    move |mut response| {
+        for (name, value) in HEADERS.iter().chain(&strict) {
+            response.headers_mut().entry(name).or_insert(HeaderValue::from_static(value));
+        }
+        response
+    }
+}

@@ -1,0 +1,61 @@
+//! `POST /track`.
+
+use axum::Json;
+use axum::extract::{FromRequest, Request};
+use axum::http::{HeaderMap, HeaderName};
+use serde::Serialize;
+
+use super::error::ApiError;
+use super::extract::JsonBytes;
+use crate::app::App;
+use crate::clock::timestamp;
+use crate::event::{MAX_KEY_CHARS, Report};
+use crate::ingest::Tracked;
+
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+
+/// The body of a successful answer.
+#[derive(Debug, Serialize)]
+pub struct Answer {
+    status: &'static str,
+    message: &'static str,
+    prometheus_updated: bool,
+    database_stored: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    duplicate: bool,
+    timestamp: String,
+}
+
+/// `POST /track`: keeps one event; answers once it is committed.
+pub async fn track(app: App, request: Request) -> Result<Json<Answer>, ApiError> {
+    app.tracked.begin(app.clock.now());
+    let tracked = keep(&app, request).await.inspect_err(|_| app.tracked.fail())?;
+    Ok(Json(Answer {
+        status: "success",
+        message: "Metrics tracked successfully",
+        prometheus_updated: true,
+        database_stored: true,
+        duplicate: tracked.duplicate,
+        timestamp: timestamp(app.clock.now()),
+    }))
+}
+
+async fn keep(app: &App, request: Request) -> Result<Tracked, ApiError> {
+    let key = idempotency_key(request.headers())?;
+    let JsonBytes(body) = JsonBytes::from_request(request, app).await?;
+    let event = Report::parse(&body)?.into_event(key.as_deref(), app.clock.now())?;
+    Ok(app.ingest.track(event).await?)
+}
+
+/// The header that may stand in for `event_id`: a UUID or any other name, bare or as a quoted string.
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
+    let Some(value) = headers.get(IDEMPOTENCY_KEY) else { return Ok(None) };
+    let must_be = "Idempotency-Key must be at most 255 printable ASCII characters";
+    let text = value.to_str().map_err(|_| ApiError::InvalidValue("Idempotency-Key", must_be))?;
+    let bare = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(text);
+    match bare.len() {
+        0 => Ok(None),
+        1..=MAX_KEY_CHARS => Ok(Some(bare.to_owned())),
+        _ => Err(ApiError::InvalidValue("Idempotency-Key", must_be)),
+    }
+}

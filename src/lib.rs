@@ -1,0 +1,23 @@
+//! `mlops-service`: the service an AI receptionist reports to.
+//!
+//! The way of a request: [`http::connection`] → the onion in [`http`] → the table in [`http::routes`] →
+//! [`http::guard`] → a handler. The way of an event: [`event`] parses it, [`ingest`] queues it, one task writes it
+//! with its [`rollup`] into the [`store`], adds it to the totals in [`metrics`], and answers.
+//!
+//! Dependencies point one way: [`cli`] → [`http`] → ([`ingest`], [`quota`], [`access`]) → [`store`] → ([`event`],
+//! [`rollup`]); [`config`], [`metrics`] and [`clock`] are leaves. `http` names no database, `store` no HTTP.
+
+pub mod access;
+pub mod app;
+pub mod cli;
+pub mod clock;
+pub mod config;
+pub mod event;
+pub mod http;
+pub mod ingest;
+pub mod lifecycle;
+pub mod metrics;
+pub mod quota;
+pub mod rollup;
+pub mod store;
+pub mod telemetry;

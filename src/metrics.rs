@@ -1,0 +1,100 @@
+//! What Prometheus scrapes: a view of the stored totals, and the service's own HTTP and process metrics.
+
+mod family;
+mod process;
+mod totals;
+
+pub use process::{Process, Usage};
+pub use totals::Totals;
+
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry, TextEncoder};
+
+/// The content type of [`Metrics::text`].
+pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// Upper bounds, in seconds, of the buckets of `http_request_duration_seconds`.
+const HTTP_BUCKETS: [f64; 11] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 2.5];
+
+/// The totals as the ingest task leaves them: `None` until the store was read for the first time. Without them
+/// `/metrics` leaves out the AI families, because a counter at 0 would look like a reset.
+pub type SharedTotals = Arc<RwLock<Option<Totals>>>;
+
+/// Every metric of the service.
+#[derive(Debug, Clone)]
+pub struct Metrics {
+    registry: Registry,
+    totals: SharedTotals,
+    process: Arc<Process>,
+    requests: IntCounterVec,
+    durations: HistogramVec,
+}
+
+impl Metrics {
+    /// Registers all metrics.
+    #[must_use]
+    pub fn new() -> Self {
+        let requests =
+            Opts::new("http_requests_total", "Requests answered, by method, route pattern and status code.");
+        let durations = HistogramOpts::new(
+            "http_request_duration_seconds",
+            "Time from the head of a request to the head of its answer, by method and route pattern.",
+        );
+        let metrics = Self {
+            registry: Registry::new(),
+            totals: SharedTotals::default(),
+            process: Arc::default(),
+            requests: IntCounterVec::new(requests, &["method", "route", "status"]).expect("names are valid"),
+            durations: HistogramVec::new(durations.buckets(HTTP_BUCKETS.to_vec()), &["method", "route"])
+                .expect("names are valid"),
+        };
+        let own: [Box<dyn prometheus::core::Collector>; 4] = [
+            Box::new(totals::TotalsCollector::new(metrics.totals.clone())),
+            Box::new(process::ProcessCollector::new(metrics.process.clone())),
+            Box::new(metrics.requests.clone()),
+            Box::new(metrics.durations.clone()),
+        ];
+        for collector in own {
+            metrics.registry.register(collector).expect("every name is registered once");
+        }
+        metrics
+    }
+
+    /// All metrics in Prometheus' text format 0.0.4.
+    #[must_use]
+    pub fn text(&self) -> String {
+        TextEncoder::new().encode_to_string(&self.registry.gather()).expect("only full families are gathered")
+    }
+
+    /// Notes one answered request.
+    pub fn observe_http(&self, method: &str, route: &str, status: &str, took: Duration) {
+        self.requests.with_label_values(&[method, route, status]).inc();
+        self.durations.with_label_values(&[method, route]).observe(took.as_secs_f64());
+    }
+
+    /// What the process uses of the machine.
+    #[must_use]
+    pub fn process(&self) -> &Process {
+        &self.process
+    }
+
+    /// Puts totals that were read from the store in the place of those shown so far.
+    pub fn replace_totals(&self, totals: Totals) {
+        *self.totals.write().unwrap_or_else(PoisonError::into_inner) = Some(totals);
+    }
+
+    /// Changes the totals, if they were read already. A scrape sees all of the change or nothing of it.
+    pub fn update_totals(&self, change: impl FnOnce(&mut Totals)) {
+        if let Some(totals) = self.totals.write().unwrap_or_else(PoisonError::into_inner).as_mut() {
+            change(totals);
+        }
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}

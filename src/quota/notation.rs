@@ -1,0 +1,81 @@
+//! The notation that flask-limiter's users know: `100 per hour`, `100/hour`, `5 per 10 minutes`, several windows
+//! separated by `;`, `,` or `|`. The grammar is that of the `limits` library's rate limit strings.
+
+use std::str::FromStr;
+
+use super::{MAX_WINDOWS, Quota, Unit, Window};
+
+/// The text is no quota.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("must be a quota such as \"100 per hour\", \"100/hour\" or \"200 per day;50 per hour\"")]
+pub struct NoQuota;
+
+impl FromStr for Quota {
+    type Err = NoQuota;
+
+    fn from_str(text: &str) -> Result<Self, NoQuota> {
+        let windows: Vec<Window> =
+            text.split([';', ',', '|']).map(window).collect::<Option<_>>().ok_or(NoQuota)?;
+        if windows.len() > MAX_WINDOWS {
+            return Err(NoQuota);
+        }
+        Ok(Self(windows))
+    }
+}
+
+/// Parses `<count> per <unit>`, `<count>/<unit>`, either with a whole number before the unit.
+fn window(text: &str) -> Option<Window> {
+    let text = text.trim().to_ascii_lowercase();
+    let (count, rest) = leading_number(&text)?;
+    let rest = rest.trim_start();
+    let rest = rest.strip_prefix('/').or_else(|| rest.strip_prefix("per"))?.trim_start();
+    let (multiple, unit) = leading_number(rest).unwrap_or((1, rest));
+    let name = unit.trim_start();
+    let name = name.strip_suffix('s').unwrap_or(name);
+    let unit = Unit::ALL.into_iter().find(|unit| unit.name() == name)?;
+    (count > 0 && multiple > 0).then_some(Window { limit: count, multiple, unit })
+}
+
+fn leading_number(text: &str) -> Option<(u32, &str)> {
+    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (digits, rest) = text.split_at(end);
+    Some((digits.parse().ok()?, rest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_spelling_that_flask_limiter_takes_is_read() {
+        for (text, read) in [
+            ("100 per hour", "100 per 1 hour"),
+            ("100/hour", "100 per 1 hour"),
+            ("100per1minute", "100 per 1 minute"),
+            ("5 PER 10 Minutes", "5 per 10 minute"),
+            ("200 per day;50 per hour", "200 per 1 day; 50 per 1 hour"),
+            ("1/second, 10/minute | 100/month", "1 per 1 second; 10 per 1 minute; 100 per 1 month"),
+        ] {
+            assert_eq!(text.parse::<Quota>().unwrap().to_string(), read, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_quota_is_refused() {
+        for text in [
+            "",
+            "100",
+            "per hour",
+            "0/hour",
+            "-1/hour",
+            "5/0 minutes",
+            "5/fortnight",
+            "5/hour;",
+            "1/s;1/s",
+            "99999999999/day",
+        ] {
+            assert_eq!(text.parse::<Quota>(), Err(NoQuota), "{text}");
+        }
+        assert_eq!(["1/day"; MAX_WINDOWS + 1].join(";").parse::<Quota>(), Err(NoQuota));
+    }
+}

@@ -1,0 +1,97 @@
+//! What is kept: events and their rollups, in Postgres or in an embedded SQLite file.
+//!
+//! One SQL text serves both databases through [`on!`]; what differs stands in `dialect.rs`, and the writing of a
+//! batch, the one statement worth writing twice, in `batch/`. To add a subject, add a file beside `analytics.rs`
+//! and a case to the conformance suite, which runs on both.
+
+/// Runs `$body` with a connection of whichever database is open, within `$limit`. The compiler checks the body
+/// against both drivers.
+macro_rules! on {
+    ($db:expr, $limit:expr, |$conn:ident| $body:expr) => {
+        match $db {
+            $crate::store::Db::Postgres(pool) => $crate::store::on!(@run pool, $limit, $conn, $body),
+            $crate::store::Db::Sqlite(pool) => $crate::store::on!(@run pool, $limit, $conn, $body),
+        }
+    };
+    (@run $pool:ident, $limit:expr, $conn:ident, $body:expr) => {{
+        let work = async {
+            let mut lease = $crate::store::lease::Lease::take($pool).await?;
+            let $conn = lease.connection();
+            let done: Result<_, sqlx::Error> = async { $body }.await;
+            lease.finish(done)
+        };
+        tokio::time::timeout($limit, work).await.unwrap_or(Err($crate::store::StoreError::TimedOut))
+    }};
+}
+pub(crate) use on;
+
+mod analytics;
+mod batch;
+mod connect;
+mod dialect;
+mod error;
+mod foreign;
+mod lease;
+mod rollups;
+
+pub use analytics::Summary;
+pub use batch::{CLAIM_MINUTES, Written};
+pub use error::StoreError;
+pub use rollups::TotalsRow;
+
+use std::time::Duration;
+
+use chrono_tz::Tz;
+use sqlx::{PgPool, SqlitePool};
+
+/// How long a reader waits for the database.
+const READ_LIMIT: Duration = Duration::from_secs(2);
+
+/// How long one step of writing may take.
+const WRITE_LIMIT: Duration = Duration::from_millis(1_800);
+
+/// How long a health check waits for the database.
+const PING_LIMIT: Duration = Duration::from_secs(1);
+
+/// A database, reached through a pool of connections.
+#[derive(Debug, Clone)]
+pub(crate) enum Db {
+    /// A Postgres server.
+    Postgres(PgPool),
+    /// An embedded SQLite file.
+    Sqlite(SqlitePool),
+}
+
+/// The store: a pool for reading, and one connection for writing, which belongs to the ingest task.
+#[derive(Debug, Clone)]
+pub struct Store {
+    read: Db,
+    write: Db,
+    zone: Tz,
+    place: String,
+}
+
+impl Store {
+    /// The kind and place of the database, for people; no password is in it.
+    #[must_use]
+    pub fn place(&self) -> &str {
+        &self.place
+    }
+
+    /// One round trip to the database, within a second.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        on!(&self.read, PING_LIMIT, |conn| sqlx::query("select 1").execute(conn).await.map(drop))
+    }
+
+    /// Closes the connections, waiting at most a second for the database.
+    pub async fn close(&self) {
+        let close = async {
+            match (&self.read, &self.write) {
+                (Db::Postgres(read), Db::Postgres(write)) => futures_util::join!(read.close(), write.close()),
+                (Db::Sqlite(read), Db::Sqlite(write)) => futures_util::join!(read.close(), write.close()),
+                _ => unreachable!("both pools are opened on one database"),
+            }
+        };
+        drop(tokio::time::timeout(PING_LIMIT, close).await);
+    }
+}

@@ -1,0 +1,115 @@
+//! The batch on SQLite: prepared statements in a loop inside one transaction.
+
+use chrono::NaiveDateTime;
+use chrono_tz::Tz;
+use sqlx::SqliteConnection;
+use uuid::Uuid;
+
+use super::{Written, claimable_from};
+use crate::event::Event;
+use crate::rollup::Rollup;
+use crate::store::{dialect, rollups};
+
+/// Whether any foreign row may be claimed at all; on most installations there is never one.
+const ANY_CLAIMABLE: &str = "select exists (select 1 from ai_metrics where event_id is null
+    or event_id between x'00000000000080008000000000000000' and x'00000000000080008000ffffffffffff')";
+
+const CLAIMABLE: &str = "select id, event_id from ai_metrics
+    where (event_id is null
+           or event_id between x'00000000000080008000000000000000' and x'00000000000080008000ffffffffffff')
+      and business_id = $1 and session_id = $2 and response_time_ms = $3 and tokens_used = $4 and created_at > $5
+    order by id limit 1";
+
+const INSERT: &str = "insert into ai_metrics (event_id, business_id, conversation_id, session_id,
+        response_time_ms, success_rate, tokens_used, prompt_tokens, completion_tokens, api_cost_usd, model_name,
+        intent_detected, response_type, appointment_requested, appointment_booked, human_handoff_requested,
+        user_message_length, ai_response_length, created_at)
+    values ($1, $2, $3, $4, $5, $6 / 10000.0, $7, $8, $9, $10 / 1000000.0, $11, $12, $13, $14, $15, $16, $17, $18, $19)
+    on conflict (event_id) do nothing";
+
+/// Writes the batch; see [`crate::store::Store::write`].
+pub(super) async fn write(
+    conn: &mut SqliteConnection,
+    events: &[Event],
+    zone: Tz,
+) -> Result<Vec<Written>, sqlx::Error> {
+    let mut tx = dialect::begin(conn).await?;
+    let claimable: bool = sqlx::query_scalar(ANY_CLAIMABLE).fetch_one(&mut *tx).await?;
+    let claimable_from = claimable.then(|| claimable_from(events));
+    let mut written = Vec::with_capacity(events.len());
+    for event in events {
+        written.push(write_one(&mut tx, event, claimable_from).await?);
+    }
+    let counted = events.iter().zip(&written).filter(|(_, written)| **written == Written::Counted);
+    let rollup = Rollup::of(counted.map(|(event, _)| event), zone);
+    rollups::add(&mut *tx, &rollup).await?;
+    tx.commit().await?;
+    Ok(written)
+}
+
+async fn write_one(
+    conn: &mut SqliteConnection,
+    event: &Event,
+    claimable_from: Option<NaiveDateTime>,
+) -> Result<Written, sqlx::Error> {
+    if let Some(from) = claimable_from
+        && let Some(claimed) = claim(conn, event, from).await?
+    {
+        return Ok(claimed);
+    }
+    Ok(if insert(conn, event).await? { Written::Counted } else { Written::Duplicate })
+}
+
+/// Gives the event's id to a foreign row that is this event, if there is one.
+async fn claim(
+    conn: &mut SqliteConnection,
+    event: &Event,
+    from: NaiveDateTime,
+) -> Result<Option<Written>, sqlx::Error> {
+    let known: bool = sqlx::query_scalar("select exists (select 1 from ai_metrics where event_id = $1)")
+        .bind(event.id)
+        .fetch_one(&mut *conn)
+        .await?;
+    if known {
+        return Ok(Some(Written::Duplicate));
+    }
+    let row: Option<(i64, Option<Uuid>)> = sqlx::query_as(CLAIMABLE)
+        .bind(&event.business_id)
+        .bind(&event.session_id)
+        .bind(event.response_time_ms)
+        .bind(event.tokens_used)
+        .bind(from)
+        .fetch_optional(&mut *conn)
+        .await?;
+    let Some((id, counted)) = row else { return Ok(None) };
+    let claim = sqlx::query("update ai_metrics set event_id = $1 where id = $2").bind(event.id).bind(id);
+    claim.execute(conn).await?;
+    Ok(Some(if counted.is_some() { Written::Claimed } else { Written::Counted }))
+}
+
+/// Inserts the event; says whether its id is new.
+async fn insert(conn: &mut SqliteConnection, event: &Event) -> Result<bool, sqlx::Error> {
+    let inserted = sqlx::query(INSERT)
+        .bind(event.id)
+        .bind(&event.business_id)
+        .bind(&event.conversation_id)
+        .bind(&event.session_id)
+        .bind(event.response_time_ms)
+        .bind(event.success_e4())
+        .bind(event.tokens_used)
+        .bind(event.prompt_tokens)
+        .bind(event.completion_tokens)
+        .bind(event.cost_micros)
+        .bind(&event.model_name)
+        .bind(&event.intent_detected)
+        .bind(&event.response_type)
+        .bind(event.appointment_requested)
+        .bind(event.appointment_booked)
+        .bind(event.human_handoff_requested)
+        .bind(event.user_message_length)
+        .bind(event.ai_response_length)
+        .bind(event.at.naive_utc())
+        .execute(conn)
+        .await?;
+    Ok(inserted.rows_affected() == 1)
+}

@@ -1,0 +1,110 @@
+//! All that differs between the two databases, beside the writing of a batch.
+
+use std::path::Path;
+use std::time::Duration;
+
+use secrecy::ExposeSecret;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgSslMode};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{ConnectOptions, Connection, Executor, SqlStr, Transaction};
+
+use super::{Db, StoreError};
+use crate::config::{PostgresUrl, Tls};
+
+/// How long to wait for a connection.
+const ACQUIRE_LIMIT: Duration = Duration::from_millis(1_500);
+
+/// What every session of ours is set to, whatever the server's defaults. A commit is answered only when it is on
+/// disk; times are UTC; and no statement outlives the patience of whoever asked for it.
+const POSTGRES_SESSION: &str =
+    "set timezone = 'UTC'; set synchronous_commit = on; set statement_timeout = '2s'";
+
+/// The batch statement is planned once for all its parameters, and too short for compilation to pay.
+const POSTGRES_WRITER: &str = "set plan_cache_mode = force_generic_plan; set jit = off";
+
+/// Pools for reading and for writing, which connect when they are first used.
+pub(super) fn postgres(database: &PostgresUrl, readers: u32) -> Result<(Db, Db), StoreError> {
+    let mode = match database.tls {
+        Tls::Optional(mode) => mode.parse()?,
+        Tls::Require => PgSslMode::Require,
+        Tls::VerifyCa => PgSslMode::VerifyCa,
+        Tls::VerifyFull => PgSslMode::VerifyFull,
+    };
+    let options: PgConnectOptions = database.url.expose_secret().parse()?;
+    let options = options.ssl_mode(mode).application_name("mlops-service").disable_statement_logging();
+    let pool = || PgPoolOptions::new().acquire_timeout(ACQUIRE_LIMIT);
+    let read = pool()
+        .max_connections(readers)
+        .after_connect(|conn, _| Box::pin(async move { conn.execute(POSTGRES_SESSION).await.map(drop) }));
+    let write = pool().max_connections(1).test_before_acquire(false).after_connect(|conn, _| {
+        Box::pin(async move {
+            conn.execute(POSTGRES_SESSION).await?;
+            conn.execute(POSTGRES_WRITER).await.map(drop)
+        })
+    });
+    let (read, write) = (read.connect_lazy_with(options.clone()), write.connect_lazy_with(options));
+    Ok((Db::Postgres(read), Db::Postgres(write)))
+}
+
+/// Pools for reading and for writing the file at `path`, which is created when the writer first connects.
+/// `FULL`, because `NORMAL` may lose the last commits at a power cut.
+pub(super) fn sqlite(path: &Path) -> (Db, Db) {
+    let options = SqliteConnectOptions::new()
+        .filename(path)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .busy_timeout(ACQUIRE_LIMIT)
+        .disable_statement_logging();
+    let pool = || SqlitePoolOptions::new().acquire_timeout(ACQUIRE_LIMIT);
+    let reader = options.clone().read_only(true);
+    let read = pool().max_connections(4).connect_lazy_with(reader);
+    let write = pool().max_connections(1).connect_lazy_with(options.create_if_missing(true));
+    (Db::Sqlite(read), Db::Sqlite(write))
+}
+
+/// What a statement says differently.
+pub(super) trait Dialect: sqlx::Database {
+    /// How a transaction that writes begins. SQLite takes the write lock at once: a reader that turned writer later
+    /// would fail when another process wrote in between.
+    const BEGIN: &'static str;
+    /// Lifts the time limit of a session, for migrations.
+    const UNLIMITED: &'static str;
+    /// The id that marks the foreign row `id` as counted: see [`crate::event::FOREIGN_ID_PREFIXES`]. `$1` is the
+    /// time from which on a row may still be claimed.
+    const FOREIGN_ID: &'static str;
+}
+
+impl Dialect for sqlx::Postgres {
+    const BEGIN: &'static str = "begin";
+    const UNLIMITED: &'static str = "set statement_timeout = 0";
+    const FOREIGN_ID: &'static str =
+        "cast('00000000-0000-800' || case when created_at > $1 then '0' else '1' end
+        || '-8000-' || lpad(to_hex(id), 12, '0') as uuid)";
+}
+
+impl Dialect for sqlx::Sqlite {
+    const BEGIN: &'static str = "begin immediate";
+    const UNLIMITED: &'static str = "select 1";
+    const FOREIGN_ID: &'static str =
+        "unhex('000000000000800' || case when created_at > $1 then '0' else '1' end
+        || '8000' || printf('%012x', id))";
+}
+
+/// Begins a transaction that writes.
+pub(super) async fn begin<C>(conn: &mut C) -> Result<Transaction<'_, C::Database>, sqlx::Error>
+where
+    C: Connection,
+    C::Database: Dialect,
+{
+    conn.begin_with(SqlStr::from_static(<C::Database as Dialect>::BEGIN)).await
+}
+
+/// Lifts the time limit of a session that migrates.
+pub(super) async fn unlimit<'c, C>(conn: &'c mut C) -> Result<(), sqlx::Error>
+where
+    C: Connection,
+    C::Database: Dialect,
+    &'c mut C: Executor<'c, Database = C::Database>,
+{
+    conn.execute(<C::Database as Dialect>::UNLIMITED).await.map(drop)
+}

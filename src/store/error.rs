@@ -1,0 +1,97 @@
+//! What can go wrong with the store, by what the caller can do about it.
+
+use sqlx::error::{DatabaseError, ErrorKind};
+
+/// A failure of the store. Its text may go to a log; it holds no value of any event and no password.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// A foreign key knows no such business.
+    #[error("the database knows no such business")]
+    UnknownBusiness,
+    /// Another rule of the database refuses the event.
+    #[error("a rule of the database refuses the event (code {code}, constraint {constraint})")]
+    Refused {
+        /// The SQLSTATE.
+        code: String,
+        /// The rule's name, where the database tells it.
+        constraint: String,
+    },
+    /// Two writers met; the same work may be tried again.
+    #[error("another writer was in the way (code {0})")]
+    Conflict(String),
+    /// The database did not answer in time; what it did is not known.
+    #[error("the database did not answer in time")]
+    TimedOut,
+    /// The database cannot be used and waiting does not help: a person must change something.
+    #[error("{0}")]
+    Unusable(String),
+    /// The database cannot be used now.
+    #[error("{0}")]
+    Unavailable(String),
+}
+
+impl StoreError {
+    /// Whether the fault is the event's, not the store's.
+    #[must_use]
+    pub const fn is_refusal(&self) -> bool {
+        matches!(self, Self::UnknownBusiness | Self::Refused { .. })
+    }
+}
+
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> Self {
+        match error {
+            sqlx::Error::Database(error) => of_database(error.as_ref()),
+            sqlx::Error::PoolTimedOut => Self::TimedOut,
+            sqlx::Error::Tls(_) => Self::Unusable(format!(
+                "{error}; for a database on this machine without TLS, put sslmode=disable into DATABASE_URL"
+            )),
+            sqlx::Error::Configuration(_) => Self::Unusable(error.to_string()),
+            other => Self::Unavailable(other.to_string()),
+        }
+    }
+}
+
+impl From<sqlx::migrate::MigrateError> for StoreError {
+    fn from(error: sqlx::migrate::MigrateError) -> Self {
+        match error {
+            sqlx::migrate::MigrateError::Execute(error) => error.into(),
+            other => Self::Unusable(format!("the database cannot be migrated: {other}")),
+        }
+    }
+}
+
+/// Sorts an error that the database told. Its detail, which may quote values, is left out.
+fn of_database(error: &dyn DatabaseError) -> StoreError {
+    let code = error.code().unwrap_or_default().into_owned();
+    let constraint = error.constraint().unwrap_or("unknown").to_owned();
+    match error.kind() {
+        ErrorKind::ForeignKeyViolation => StoreError::UnknownBusiness,
+        // The only unique values we write are ids of events: another replica wrote this one a moment ago.
+        ErrorKind::UniqueViolation => StoreError::Conflict(code),
+        ErrorKind::NotNullViolation | ErrorKind::CheckViolation => StoreError::Refused { code, constraint },
+        _ => of_code(code, constraint, error.message()),
+    }
+}
+
+/// Sorts by the classes of SQLSTATE (PostgreSQL manual, appendix A), which has five characters, or by the primary
+/// result codes of SQLite, the low byte of a shorter number.
+fn of_code(code: String, constraint: String, message: &str) -> StoreError {
+    let told = format!("{message} (code {code})");
+    let class = code.get(..2).filter(|_| code.len() == 5);
+    match (class, code.as_str()) {
+        // Serialization failure, deadlock, lock not available.
+        (_, "40001" | "40P01" | "55P03") => StoreError::Conflict(code),
+        // Cancelled by statement_timeout.
+        (_, "57014") => StoreError::TimedOut,
+        // Wrong credentials, no such database, no such table or column, missing permission.
+        (Some("28" | "3D" | "42"), _) => StoreError::Unusable(told),
+        // Data exceptions, other integrity rules, and errors that a trigger raises.
+        (Some("22" | "23" | "P0"), _) => StoreError::Refused { code, constraint },
+        // Read-only, corrupt, cannot be opened, no database.
+        (None, number) if matches!(number.parse::<u32>().unwrap_or(0) & 0xff, 8 | 11 | 14 | 26) => {
+            StoreError::Unusable(format!("{told}; see to the file, its folder and their permissions"))
+        }
+        _ => StoreError::Unavailable(told),
+    }
+}

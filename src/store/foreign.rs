@@ -1,0 +1,99 @@
+//! Rows that another program inserted into `ai_metrics`. The receptionist app does so just before it calls
+//! `/track`, so a young row is usually an event that is about to be reported.
+//!
+//! Such a row has no `event_id`. Counting it here gives it one that is made from its `id` and tells whether the row
+//! was young: `/track` may still claim a young one, which then gets the event's own id and is not counted again.
+
+use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
+use sqlx::{AssertSqlSafe, FromRow};
+use uuid::Uuid;
+
+use super::{CLAIM_MINUTES, Store, StoreError, WRITE_LIMIT, dialect, rollups};
+use crate::event::Event;
+use crate::rollup::Rollup;
+
+/// Rows that are counted in one transaction.
+const CHUNK: usize = 2_000;
+
+#[derive(FromRow)]
+struct ForeignRow {
+    business_id: String,
+    response_time_ms: i32,
+    success_rate: f64,
+    tokens_used: i32,
+    prompt_tokens: Option<i32>,
+    completion_tokens: Option<i32>,
+    cost_micros: i64,
+    model_name: String,
+    intent_detected: String,
+    response_type: String,
+    appointment_requested: bool,
+    appointment_booked: bool,
+    human_handoff_requested: bool,
+    created_at: Option<NaiveDateTime>,
+}
+
+impl ForeignRow {
+    /// The row as an event. Nothing checked the row, and a counter must not go down, so amounts below zero count as
+    /// zero; a row without a time counts as of `now`.
+    fn into_event(self, now: DateTime<Utc>) -> Event {
+        Event {
+            id: Uuid::nil(),
+            named: false,
+            at: self.created_at.map_or(now, |at| at.and_utc()),
+            business_id: self.business_id,
+            conversation_id: None,
+            session_id: String::new(),
+            response_time_ms: self.response_time_ms.max(0),
+            success_rate: Some(self.success_rate.clamp(0.0, 1.0)),
+            tokens_used: self.tokens_used.max(0),
+            prompt_tokens: self.prompt_tokens.map(|tokens| tokens.max(0)),
+            completion_tokens: self.completion_tokens.map(|tokens| tokens.max(0)),
+            cost_micros: self.cost_micros.max(0),
+            model_name: self.model_name,
+            intent_detected: self.intent_detected,
+            response_type: self.response_type,
+            appointment_requested: self.appointment_requested,
+            appointment_booked: self.appointment_booked,
+            human_handoff_requested: self.human_handoff_requested,
+            user_message_length: 0,
+            ai_response_length: 0,
+        }
+    }
+}
+
+impl Store {
+    /// Counts some of the rows that no rollup holds yet; says whether more may be left.
+    pub async fn count_foreign_rows(&self, now: DateTime<Utc>) -> Result<bool, StoreError> {
+        let claimable_from = (now - TimeDelta::minutes(CLAIM_MINUTES)).naive_utc();
+        let counted = on!(&self.write, WRITE_LIMIT, |conn| {
+            let mut tx = dialect::begin(conn).await?;
+            let rows: Vec<ForeignRow> = sqlx::query_as(AssertSqlSafe(count_sql(&tx)))
+                .bind(claimable_from)
+                .fetch_all(&mut *tx)
+                .await?;
+            let events: Vec<Event> = rows.into_iter().map(|row| row.into_event(now)).collect();
+            rollups::add(&mut *tx, &Rollup::of(&events, self.zone)).await?;
+            tx.commit().await?;
+            Ok(events.len())
+        })?;
+        Ok(counted == CHUNK)
+    }
+}
+
+/// The statement that marks rows as counted and gives back what they hold.
+fn count_sql<DB: dialect::Dialect>(_: &sqlx::Transaction<'_, DB>) -> String {
+    format!(
+        "update ai_metrics set event_id = {}
+         where id in (select id from ai_metrics where event_id is null order by id limit {CHUNK})
+           and event_id is null
+         returning business_id, response_time_ms, cast(success_rate as double precision) as success_rate,
+                   tokens_used, prompt_tokens, completion_tokens,
+                   cast(round(api_cost_usd * 1000000) as bigint) as cost_micros,
+                   model_name, intent_detected, response_type,
+                   coalesce(appointment_requested, false) as appointment_requested,
+                   coalesce(appointment_booked, false) as appointment_booked,
+                   coalesce(human_handoff_requested, false) as human_handoff_requested, created_at",
+        DB::FOREIGN_ID
+    )
+}

@@ -1,0 +1,43 @@
+//! Logs, and what is printed at start.
+
+use std::io::{IsTerminal, stderr};
+use std::panic::PanicHookInfo;
+
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::fmt;
+
+use crate::config::{Config, LogFormat};
+
+/// Sends logs to standard error, in the configured form.
+pub fn init(config: &Config) {
+    // The filter was checked with the other settings.
+    let filter = EnvFilter::builder().parse_lossy(&config.rust_log);
+    let logs = fmt().with_env_filter(filter).with_writer(stderr);
+    match config.log_format() {
+        LogFormat::Text => logs.with_ansi(stderr().is_terminal()).init(),
+        LogFormat::Json => logs.json().flatten_event(true).with_span_list(false).init(),
+    }
+    std::panic::set_hook(Box::new(log_panic));
+}
+
+/// Says where a panic happened. Its message is left out: it may quote what a caller sent.
+fn log_panic(info: &PanicHookInfo<'_>) {
+    let place = info.location().map(ToString::to_string).unwrap_or_default();
+    tracing::error!(place, "panicked at {place}");
+}
+
+/// What is printed to standard output before the first request is served.
+#[must_use]
+pub fn banner(config: &Config, store_place: &str, port: u16) -> String {
+    let security = match config.authenticates() {
+        true => "🔐 Security: API Key Authentication ENABLED",
+        false => "⚠️  Security: API Key Authentication DISABLED (Development Mode)",
+    };
+    let host = config.host();
+    let url = match host.is_loopback() || host.is_unspecified() {
+        true => format!("http://localhost:{port}/"),
+        false if host.is_ipv6() => format!("http://[{host}]:{port}/"),
+        false => format!("http://{host}:{port}/"),
+    };
+    format!("{security}\n🚦 Rate Limiting: ENABLED\n💾 Database: {store_place}\n🌐 {url}")
+}
