@@ -1,0 +1,5 @@
+//! What every implementation of a seam must do, written once.
+
+mod limiter;
+mod migrations;
+mod store;

@@ -1,0 +1,125 @@
+//! The limiter: the fixed window that opens with a caller's first request and closes as a whole.
+
+use mlops_service::quota::memory::Limiter;
+use mlops_service::quota::{Decision, Quota};
+
+/// Runs each case on every implementation.
+macro_rules! on_every_limiter {
+    ($($case:ident),+ $(,)?) => {
+        mod memory {
+            $(#[test]
+            fn $case() {
+                let limiter = mlops_service::quota::memory::Limiter::new(1_000);
+                super::$case(&|caller, quota, now| limiter.hit(caller, quota, now));
+            })+
+        }
+    };
+}
+
+on_every_limiter! {
+    the_window_opens_with_the_first_request_and_closes_as_a_whole,
+    pace_does_not_matter,
+    the_window_with_the_least_room_is_told,
+    a_refused_request_consumes_nothing,
+    callers_do_not_share,
+    a_clock_that_is_set_back_does_not_lock_a_caller_out,
+    concurrent_requests_are_counted_exactly,
+}
+
+/// Counts a request of a caller at a time.
+type Hit<'a> = &'a (dyn Fn(u32, &Quota, i64) -> Decision + Sync);
+
+/// A time in milliseconds, not on a whole minute.
+const START: i64 = 1_767_000_123_456;
+
+fn quota(text: &str) -> Quota {
+    text.parse().unwrap()
+}
+
+fn the_window_opens_with_the_first_request_and_closes_as_a_whole(hit: Hit<'_>) {
+    let quota = quota("3 per minute");
+    for (after, remaining) in [(0, 2), (1, 1), (59_998, 0)] {
+        let decision = hit(1, &quota, START + after);
+        assert!(decision.allowed);
+        assert_eq!((decision.remaining, decision.closes_ms), (remaining, START + 60_000));
+    }
+    let refused = hit(1, &quota, START + 59_999);
+    assert!(!refused.allowed);
+    assert_eq!((refused.remaining, refused.retry_ms, refused.retry_after_seconds()), (0, 1, 1));
+    assert_eq!(refused.reset_seconds(), 1_767_000_184, "the first whole second at which it is closed");
+    assert_eq!(refused.window.to_string(), "3 per 1 minute");
+    let next = hit(1, &quota, START + 60_000);
+    assert!(next.allowed);
+    assert_eq!((next.remaining, next.closes_ms), (2, START + 120_000));
+}
+
+fn pace_does_not_matter(hit: Hit<'_>) {
+    let quota = quota("100 per minute");
+    for (caller, pace) in [(1, 0), (2, 5), (3, 10), (4, 200), (5, 590)] {
+        let allowed = |i: i64| hit(caller, &quota, START + i * pace).allowed;
+        assert!((0..100).all(allowed), "the first hundred at {pace} ms");
+        assert!(!allowed(100), "the 101st at {pace} ms");
+    }
+}
+
+fn the_window_with_the_least_room_is_told(hit: Hit<'_>) {
+    let quota = quota("5 per day; 2 per minute");
+    let told = |after| {
+        let decision = hit(1, &quota, START + after);
+        (decision.allowed, decision.window.to_string(), decision.remaining)
+    };
+    assert_eq!(told(0), (true, "2 per 1 minute".to_owned(), 1));
+    assert_eq!(told(1), (true, "2 per 1 minute".to_owned(), 0));
+    assert_eq!(told(2), (false, "2 per 1 minute".to_owned(), 0));
+    assert_eq!(told(60_000), (true, "2 per 1 minute".to_owned(), 1));
+    assert_eq!(told(60_001), (true, "2 per 1 minute".to_owned(), 0));
+    assert_eq!(told(120_000), (true, "5 per 1 day".to_owned(), 0));
+    assert_eq!(told(120_001), (false, "5 per 1 day".to_owned(), 0));
+    let refused = hit(1, &quota, START + 180_000);
+    assert_eq!(refused.retry_ms, 86_400_000 - 180_000);
+}
+
+fn a_refused_request_consumes_nothing(hit: Hit<'_>) {
+    let quota = quota("3 per hour; 1 per second");
+    assert!(hit(1, &quota, START).allowed);
+    assert!((1..500).all(|after| !hit(1, &quota, START + after).allowed));
+    assert!(hit(1, &quota, START + 1_000).allowed);
+    assert!(hit(1, &quota, START + 2_000).allowed);
+    assert!(!hit(1, &quota, START + 3_000).allowed);
+}
+
+fn callers_do_not_share(hit: Hit<'_>) {
+    let quota = quota("1 per hour");
+    assert!((0..50).all(|caller| hit(caller, &quota, START).allowed));
+    assert!((0..50).all(|caller| !hit(caller, &quota, START).allowed));
+}
+
+fn a_clock_that_is_set_back_does_not_lock_a_caller_out(hit: Hit<'_>) {
+    let quota = quota("1 per minute");
+    assert!(hit(1, &quota, START).allowed);
+    assert!(hit(1, &quota, START - 86_400_000).allowed);
+}
+
+fn concurrent_requests_are_counted_exactly(hit: Hit<'_>) {
+    let quota = quota("100 per minute");
+    let passed: usize = std::thread::scope(|threads| {
+        let run = || (0..50).filter(|_| hit(1, &quota, START).allowed).count();
+        let running: Vec<_> = (0..8).map(|_| threads.spawn(run)).collect();
+        running.into_iter().map(|thread| thread.join().unwrap()).sum()
+    });
+    assert_eq!(passed, 100);
+}
+
+#[test]
+fn a_million_callers_take_bounded_memory_and_idle_ones_are_forgotten() {
+    let limiter = Limiter::new(10_000);
+    let quota = quota("100 per minute");
+    for caller in 0..1_000_000_u32 {
+        assert!(limiter.hit(caller, &quota, START).allowed);
+    }
+    assert!(limiter.callers() <= 10_000 + 64, "{}", limiter.callers());
+    limiter.sweep(START + 59_999);
+    assert!(limiter.callers() > 0);
+    limiter.sweep(START + 60_000);
+    assert_eq!(limiter.callers(), 0);
+}

@@ -1,0 +1,76 @@
+//! Migrations: the same on both databases, gentle with what is there, and safe when replicas start together.
+
+use std::collections::BTreeSet;
+
+use mlops_service::store::Store;
+
+use crate::harness::{Backend, LAB_TABLE, TestApp, insert_as_the_app, on_every_backend};
+
+on_every_backend! {
+    migrating_twice_changes_nothing,
+}
+
+async fn migrating_twice_changes_nothing(backend: Backend) {
+    let store = backend.store(&[]).await;
+    insert_as_the_app(&backend, "s-1", 0).await;
+    store.migrate().await.unwrap();
+    assert_eq!(backend.rows().await, 1);
+}
+
+#[test]
+fn both_databases_have_the_same_migrations() {
+    let names = |kind: &str| {
+        let folder = std::fs::read_dir(format!("migrations/{kind}")).unwrap();
+        folder.map(|entry| entry.unwrap().file_name()).collect::<BTreeSet<_>>()
+    };
+    assert_eq!(names("postgres"), names("sqlite"));
+}
+
+/// All columns that the labs' table has, of every row, as one text.
+const LAB_ROWS: &str = "select hashtextextended(string_agg(concat_ws('|', id, business_id, conversation_id, session_id,
+    response_time_ms, success_rate, tokens_used, prompt_tokens, completion_tokens, api_cost_usd, model_name,
+    intent_detected, appointment_requested, human_handoff_requested, appointment_booked, user_message_length,
+    ai_response_length, response_type, created_at), ';' order by id), 0) from ai_metrics";
+
+async fn lab_database() -> Backend {
+    let backend = Backend::postgres().await;
+    backend.execute(LAB_TABLE).await;
+    for (session, minutes) in [("s-1", 0), ("s-2", 60), ("s-3", 60 * 24 * 3), ("s-4", 60 * 24 * 40)] {
+        insert_as_the_app(&backend, session, minutes).await;
+    }
+    backend
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_of_the_labs_are_kept_and_counted() {
+    let backend = lab_database().await;
+    let before = backend.number(LAB_ROWS).await;
+    let types = "select count(*) from information_schema.columns where table_name = 'ai_metrics'
+                 and data_type || coalesce(numeric_precision, 0) || ',' || coalesce(numeric_scale, 0)
+                     in ('numeric10,6', 'numeric5,4')";
+    let app = TestApp::open(&backend).await;
+    assert_eq!(backend.number(LAB_ROWS).await, before);
+    assert_eq!(backend.number(types).await, 2);
+    let series = r#"ai_requests_total{business_id="acme",response_type="booking",intent="appointment"}"#;
+    assert_eq!(app.metric(series).await, Some(4.0));
+    let analytics = app.get("/analytics/acme").send().await.ok();
+    assert_eq!(analytics["metrics"]["total_conversations"], 3, "one is older than 30 days");
+    assert_eq!(app.get("/analytics/acme?days=60").send().await.ok()["metrics"]["total_conversations"], 4);
+    let again = TestApp::open(&backend).await;
+    assert_eq!(again.metric(series).await, Some(4.0), "a second start counts nothing twice");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn replicas_that_start_together_take_turns() {
+    let backend = lab_database().await;
+    let stores: Vec<Store> = (0..4).map(|_| Store::open(&backend.config(&[])).unwrap()).collect();
+    let migrations = stores.iter().map(Store::migrate);
+    for migrated in futures_util::future::join_all(migrations).await {
+        migrated.unwrap();
+    }
+    let now = crate::harness::real_now();
+    for counted in futures_util::future::join_all(stores.iter().map(|store| store.count_foreign_rows(now))).await {
+        counted.unwrap();
+    }
+    assert_eq!(backend.number("select sum(events) from ai_totals").await, 4);
+}

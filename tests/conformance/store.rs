@@ -1,0 +1,236 @@
+//! The store, on both databases.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use mlops_service::event::{Event, Report};
+use mlops_service::rollup::Rollup;
+use mlops_service::store::{Store, Written};
+use serde_json::json;
+
+use crate::harness::{Backend, event, insert_as_the_app, on_every_backend, real_now};
+
+on_every_backend! {
+    a_batch_adds_up_to_its_rollup,
+    a_repeated_id_is_stored_once,
+    the_row_of_the_app_becomes_the_event,
+    a_counted_row_of_the_app_becomes_the_event_without_being_counted_again,
+    one_row_of_the_app_is_claimed_once,
+    an_old_row_of_the_app_is_not_claimed,
+    a_row_that_differs_is_not_claimed,
+    foreign_rows_are_counted_once_and_never_below_zero,
+    many_foreign_rows_are_counted_in_steps,
+    a_summary_covers_whole_days_of_the_time_zone,
+    the_newest_success_rate_is_kept,
+    numbers_come_back_exactly,
+}
+
+fn made(changes: serde_json::Value, at: DateTime<Utc>) -> Event {
+    Report::parse(event(changes).to_string().as_bytes()).unwrap().into_event(None, at).unwrap()
+}
+
+async fn assert_totals(store: &Store, events: &[Event]) {
+    let expected = Rollup::of(events, chrono_tz::UTC);
+    let mut found = store.totals().await.unwrap();
+    found.sort_by(|a, b| a.key.cmp(&b.key));
+    let found: Vec<_> = found.iter().map(|row| (&row.key, row.sums.clone())).collect();
+    assert_eq!(found, expected.totals().into_iter().collect::<Vec<_>>());
+}
+
+/// Events of several businesses, models and kinds, some with the least and some with the most that a field may be.
+fn varied(at: DateTime<Utc>) -> Vec<Event> {
+    let mut events: Vec<Event> = (0..200_usize)
+        .map(|i| {
+            let intent = ["a", "b"][i % 5 / 3];
+            let response_type = ["booking", "error"][i % 7 / 5];
+            let response_time_ms = [0, 1, 100, 101, 999, 5_000, 10_001][i % 7];
+            let success_rate = [0.0, 0.5, 1.0][i % 3];
+            let i = u32::try_from(i).unwrap();
+            let changes = json!({
+                "business_id": format!("b{}", i % 3), "model_name": format!("m{}", i % 2),
+                "intent_detected": intent, "response_type": response_type, "session_id": format!("s{i}"),
+                "response_time_ms": response_time_ms, "tokens_used": i, "api_cost_usd": f64::from(i) / 1e6,
+                "success_rate": success_rate, "appointment_booked": i % 4 == 0,
+                "human_handoff_requested": i % 6 == 0,
+            });
+            made(changes, at + TimeDelta::milliseconds(i.into()))
+        })
+        .collect();
+    let most = 2_147_483_647;
+    events.push(made(
+        json!({"response_time_ms": most, "tokens_used": most, "prompt_tokens": most, "completion_tokens": most,
+               "api_cost_usd": 9999.999999, "user_message_length": most, "ai_response_length": most,
+               "business_id": "ü".repeat(255), "conversation_id": "🦀".repeat(255), "session_id": "s".repeat(255),
+               "model_name": "m".repeat(100), "intent_detected": "i".repeat(50), "response_type": "r".repeat(50)}),
+        at,
+    ));
+    events.push(made(json!({"success_rate": null, "conversation_id": null, "prompt_tokens": null}), at));
+    events
+}
+
+async fn a_batch_adds_up_to_its_rollup(backend: Backend) {
+    let store = backend.store(&[]).await;
+    let events = varied(real_now());
+    let written = store.write(&events).await.unwrap();
+    assert_eq!(written, vec![Written::Counted; events.len()]);
+    assert_totals(&store, &events).await;
+    let expected = Rollup::of(&events, chrono_tz::UTC);
+    for (sql, rows) in [
+        ("select count(*) from ai_rollup_daily", expected.daily.len()),
+        ("select count(*) from ai_latency_daily", expected.latency.len()),
+        ("select sum(events) from ai_latency_daily", events.len()),
+        ("select sum(events) from ai_rollup_daily", events.len()),
+        ("select count(*) from ai_metrics where event_id is not null", events.len()),
+    ] {
+        assert_eq!(backend.number(sql).await, i64::try_from(rows).unwrap(), "{sql}");
+    }
+    for ((day, business, bucket), events) in expected.latency {
+        let found = format!(
+            "select events from ai_latency_daily where day = '{day}' and business_id = '{business}' and bucket = {bucket}"
+        );
+        assert_eq!(backend.number(&found).await, events, "{found}");
+    }
+}
+
+async fn a_repeated_id_is_stored_once(backend: Backend) {
+    let store = backend.store(&[]).await;
+    let now = real_now();
+    let named = |id: u32| made(json!({"event_id": format!("8e03978e-40d5-43dd-bc93-{id:012x}")}), now);
+    assert_eq!(store.write(&[named(1), named(2)]).await.unwrap(), [Written::Counted; 2]);
+    let again = store.write(&[named(2), named(3), named(1)]).await.unwrap();
+    assert_eq!(again, [Written::Duplicate, Written::Counted, Written::Duplicate]);
+    assert_eq!(backend.rows().await, 3);
+    assert_totals(&store, &[named(1), named(2), named(3)]).await;
+}
+
+async fn the_row_of_the_app_becomes_the_event(backend: Backend) {
+    let store = backend.store(&[]).await;
+    insert_as_the_app(&backend, "s-1", 0).await;
+    let reported = made(json!({}), real_now());
+    assert_eq!(store.write(std::slice::from_ref(&reported)).await.unwrap(), [Written::Counted]);
+    assert!(!store.count_foreign_rows(real_now()).await.unwrap());
+    assert_eq!(backend.rows().await, 1);
+    assert_totals(&store, std::slice::from_ref(&reported)).await;
+    assert_eq!(store.write(&[reported]).await.unwrap(), [Written::Duplicate], "the row has the event's id");
+}
+
+async fn a_counted_row_of_the_app_becomes_the_event_without_being_counted_again(backend: Backend) {
+    let store = backend.store(&[]).await;
+    insert_as_the_app(&backend, "s-1", 0).await;
+    store.count_foreign_rows(real_now()).await.unwrap();
+    let reported = made(json!({}), real_now());
+    assert_eq!(store.write(std::slice::from_ref(&reported)).await.unwrap(), [Written::Claimed]);
+    assert_eq!(backend.rows().await, 1);
+    assert_eq!(backend.number("select sum(events) from ai_totals").await, 1);
+    assert_eq!(store.write(&[reported]).await.unwrap(), [Written::Duplicate]);
+    store.count_foreign_rows(real_now()).await.unwrap();
+    assert_eq!(backend.number("select sum(events) from ai_totals").await, 1);
+}
+
+async fn one_row_of_the_app_is_claimed_once(backend: Backend) {
+    let store = backend.store(&[]).await;
+    insert_as_the_app(&backend, "s-1", 0).await;
+    insert_as_the_app(&backend, "s-1", 1).await;
+    let now = real_now();
+    let equal = [made(json!({}), now), made(json!({}), now), made(json!({}), now)];
+    assert_eq!(store.write(&equal).await.unwrap(), [Written::Counted; 3]);
+    assert_eq!(backend.rows().await, 3, "two were there, one was inserted");
+    assert_totals(&store, &equal).await;
+}
+
+async fn an_old_row_of_the_app_is_not_claimed(backend: Backend) {
+    let store = backend.store(&[]).await;
+    insert_as_the_app(&backend, "s-1", 11).await;
+    insert_as_the_app(&backend, "s-2", 11).await;
+    store.write(&[made(json!({}), real_now())]).await.unwrap();
+    store.count_foreign_rows(real_now()).await.unwrap();
+    let late = store.write(&[made(json!({"session_id": "s-2"}), real_now())]).await.unwrap();
+    assert_eq!(late, [Written::Counted]);
+    assert_eq!(backend.rows().await, 4);
+    assert_eq!(backend.number("select sum(events) from ai_totals").await, 4);
+}
+
+async fn a_row_that_differs_is_not_claimed(backend: Backend) {
+    let store = backend.store(&[]).await;
+    insert_as_the_app(&backend, "s-1", 0).await;
+    let now = real_now();
+    let others = [
+        made(json!({"business_id": "bolt"}), now),
+        made(json!({"session_id": "s-2"}), now),
+        made(json!({"response_time_ms": 151}), now),
+        made(json!({"tokens_used": 76}), now),
+    ];
+    store.write(&others).await.unwrap();
+    assert_eq!(backend.rows().await, 5);
+}
+
+async fn foreign_rows_are_counted_once_and_never_below_zero(backend: Backend) {
+    let store = backend.store(&[]).await;
+    backend
+        .execute(
+            "insert into ai_metrics (business_id, session_id, response_time_ms, success_rate, tokens_used, prompt_tokens,
+                api_cost_usd, model_name, intent_detected, appointment_requested, user_message_length,
+                ai_response_length, response_type, created_at)
+             values ('acme', 's', -5, -1, -7, -1, -0.5, 'm', 'i', null, -1, -1, 'r', null),
+                    ('acme', 's', 2500, 0.25, 10, null, 0.1, 'm', 'i', true, 1, 1, 'r', '2024-02-29 23:59:59')",
+        )
+        .await;
+    for _ in 0..2 {
+        assert!(!store.count_foreign_rows(real_now()).await.unwrap());
+        let [row] = &store.totals().await.unwrap()[..] else { panic!("one key") };
+        assert_eq!((row.sums.events, row.sums.response_time_ms, row.sums.tokens), (2, 2_500, 10));
+        assert_eq!((row.sums.cost_micros, row.sums.success_e4), (100_000, 2_500));
+        assert_eq!(row.sums.appointments_requested, 1);
+    }
+    assert_eq!(backend.number("select events from ai_rollup_daily where day = '2024-02-29'").await, 1);
+}
+
+async fn many_foreign_rows_are_counted_in_steps(backend: Backend) {
+    let store = backend.store(&[]).await;
+    backend
+        .execute(
+            "with recursive n(i) as (select 1 union all select i + 1 from n where i < 4500)
+             insert into ai_metrics (business_id, session_id, response_time_ms, success_rate, tokens_used, api_cost_usd,
+                model_name, intent_detected, user_message_length, ai_response_length, response_type)
+             select 'acme', 's', i, 1, 1, 0, 'm', 'i', 1, 1, 'r' from n",
+        )
+        .await;
+    let mut steps = 1;
+    while store.count_foreign_rows(real_now()).await.unwrap() {
+        steps += 1;
+    }
+    assert_eq!(steps, 3);
+    let [row] = &store.totals().await.unwrap()[..] else { panic!("one key") };
+    assert_eq!((row.sums.events, row.sums.response_time_ms), (4_500, 4_500 * 4_501 / 2));
+}
+
+async fn a_summary_covers_whole_days_of_the_time_zone(backend: Backend) {
+    let store = backend.store(&[("TIME_ZONE", "America/New_York")]).await;
+    let now: DateTime<Utc> = "2026-03-10T03:00:00Z".parse().unwrap();
+    let hours = |hours: i64| made(json!({"session_id": format!("{hours}")}), now - TimeDelta::hours(hours));
+    // In New York it is the evening of the 9th: this is the 9th, the 8th, and the 8th of February.
+    store.write(&[hours(1), hours(30), hours(29 * 24)]).await.unwrap();
+    for (days, events) in [(1, 1), (2, 2), (29, 2), (30, 3), (366, 3)] {
+        assert_eq!(store.summary("acme", days, now).await.unwrap().events, events, "{days} days");
+    }
+    assert_eq!(store.summary("nobody", 30, now).await.unwrap().events, 0);
+}
+
+async fn the_newest_success_rate_is_kept(backend: Backend) {
+    let store = backend.store(&[]).await;
+    let now = real_now();
+    let rated = |rate: Option<f64>, seconds| made(json!({"success_rate": rate}), now + TimeDelta::seconds(seconds));
+    store.write(&[rated(Some(0.123_456), 2), rated(Some(0.9), 1), rated(None, 3)]).await.unwrap();
+    store.write(&[rated(Some(0.8), 0), rated(None, 9)]).await.unwrap();
+    let [row] = &store.totals().await.unwrap()[..] else { panic!("one key") };
+    assert_eq!(row.sums.last_success.unwrap().rate, 0.123_456);
+}
+
+async fn numbers_come_back_exactly(backend: Backend) {
+    let store = backend.store(&[]).await;
+    let rate = made(json!({"api_cost_usd": 9999.999999, "success_rate": 0.1234}), real_now());
+    store.write(&[rate]).await.unwrap();
+    let exact = "select count(*) from ai_metrics where api_cost_usd = 9999.999999 and success_rate = 0.1234
+                 and prompt_tokens = 50 and completion_tokens = 25 and user_message_length = 42
+                 and ai_response_length = 120 and conversation_id = 'c-1' and appointment_requested
+                 and not appointment_booked and not human_handoff_requested";
+    assert_eq!(backend.number(exact).await, 1);
+}

@@ -1,0 +1,29 @@
+//! What tests stand on: throw-away databases, the service in process, and the service as a process.
+
+mod backend;
+mod client;
+mod postgres;
+mod process;
+mod sample;
+mod test_app;
+
+pub(crate) use backend::{Backend, on_every_backend};
+pub(crate) use client::{Call, Reply};
+pub(crate) use postgres::{Postgres, Tls};
+pub(crate) use process::{Service, command};
+pub(crate) use sample::{LAB_TABLE, event, insert_as_the_app};
+pub(crate) use test_app::{TestApp, real_now};
+
+/// A key that the strictest settings accept.
+pub(crate) const KEY: &str = "9a7f2c8e5d1b3f6a4e8c9d2f1a7b5c3e";
+
+/// Waits until `done`, for at most ten seconds.
+pub(crate) async fn eventually<F: Future<Output = bool>>(what: &str, mut done: impl FnMut() -> F) {
+    for _ in 0..400 {
+        if done().await {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(25)).await;
+    }
+    panic!("it did not come to pass: {what}");
+}

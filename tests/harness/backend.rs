@@ -1,0 +1,106 @@
+//! A database for one test, of either kind.
+
+use std::path::PathBuf;
+
+use mlops_service::config::{Config, Source};
+use mlops_service::store::Store;
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, Row, SqliteConnection};
+use tempfile::TempDir;
+
+use super::Postgres;
+
+/// An empty database and where it is.
+pub(crate) struct Backend {
+    pub(crate) url: String,
+    /// Where a file of SQLite is; removed when dropped.
+    pub(crate) folder: TempDir,
+}
+
+/// Runs each case on SQLite and on Postgres. A case that is not listed is unused, hence a compile error in the gate.
+macro_rules! on_every_backend {
+    ($($case:ident),+ $(,)?) => {
+        mod sqlite {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $case() {
+                super::$case($crate::harness::Backend::sqlite()).await;
+            })+
+        }
+        mod postgres {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $case() {
+                super::$case($crate::harness::Backend::postgres().await).await;
+            })+
+        }
+    };
+}
+pub(crate) use on_every_backend;
+
+impl Backend {
+    pub(crate) fn sqlite() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        Self { url: format!("sqlite:{}", folder.path().join("data/mlops.db").display()), folder }
+    }
+
+    pub(crate) async fn postgres() -> Self {
+        Self::on(Postgres::shared()).await
+    }
+
+    /// A database of this server.
+    pub(crate) async fn on(server: &Postgres) -> Self {
+        Self { url: server.create_database().await, folder: tempfile::tempdir().unwrap() }
+    }
+
+    pub(crate) fn is_postgres(&self) -> bool {
+        self.url.starts_with("postgresql")
+    }
+
+    /// The settings of a service on this database.
+    pub(crate) fn config(&self, settings: &[(&str, &str)]) -> Config {
+        let own = [("DATABASE_URL", self.url.as_str()), ("SERVICE_PORT", "0"), ("FLOOD_LIMIT_PER_SECOND", "off")];
+        let all = own.iter().chain(settings).map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        Config::read(&Source::from_iter(all)).unwrap()
+    }
+
+    /// A store on this database, its tables up to date.
+    pub(crate) async fn store(&self, settings: &[(&str, &str)]) -> Store {
+        let store = Store::open(&self.config(settings)).unwrap();
+        store.migrate().await.unwrap();
+        store
+    }
+
+    fn sqlite_path(&self) -> PathBuf {
+        self.url.trim_start_matches("sqlite:").into()
+    }
+
+    /// Runs statements beside the service, as another program would.
+    pub(crate) async fn execute(&self, sql: &str) {
+        let sql = AssertSqlSafe(sql.to_owned());
+        if self.is_postgres() {
+            let mut conn = PgConnection::connect(&self.url).await.unwrap();
+            conn.execute("set timezone = 'UTC'").await.unwrap();
+            conn.execute(sql).await.unwrap();
+        } else {
+            let path = self.sqlite_path();
+            let mut conn = SqliteConnection::connect(path.to_str().unwrap()).await.unwrap();
+            conn.execute(sql).await.unwrap();
+        }
+    }
+
+    /// The whole number that a query gives.
+    pub(crate) async fn number(&self, sql: &str) -> i64 {
+        let sql = AssertSqlSafe(format!("select cast(({sql}) as bigint)"));
+        if self.is_postgres() {
+            let mut conn = PgConnection::connect(&self.url).await.unwrap();
+            conn.fetch_one(sql).await.unwrap().get(0)
+        } else {
+            let path = self.sqlite_path();
+            let mut conn = SqliteConnection::connect(path.to_str().unwrap()).await.unwrap();
+            conn.fetch_one(sql).await.unwrap().get(0)
+        }
+    }
+
+    /// How many events are stored.
+    pub(crate) async fn rows(&self) -> i64 {
+        self.number("select count(*) from ai_metrics").await
+    }
+}

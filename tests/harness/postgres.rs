@@ -1,0 +1,182 @@
+//! Throw-away Postgres servers with TLS.
+
+use std::io::{BufRead, BufReader};
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
+use tempfile::TempDir;
+
+/// Runs a server until its standard input ends, which it does when this process dies, however that happens.
+const KEEPER: &str = r#"
+set -eu
+cd "$1"; bin=$2
+umask 077
+"$bin/initdb" -D data --auth=trust -N -U postgres >initdb.log
+cp server.crt server.key data/
+trap '"$bin/pg_ctl" -D data -m immediate stop >/dev/null 2>&1 || true; rm -rf data' EXIT
+"$bin/pg_ctl" -w -D data -l server.log -o "$3" start >start.log
+echo ready
+cat >/dev/null
+"#;
+
+/// Whether the server takes encrypted connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Tls {
+    On,
+    Off,
+}
+
+/// A server of its own, stopped and removed when dropped.
+pub(crate) struct Postgres {
+    port: u16,
+    options: String,
+    folder: TempDir,
+    keeper: Child,
+    databases: AtomicU32,
+}
+
+impl Postgres {
+    /// The server that tests share, each with a database of its own.
+    pub(crate) fn shared() -> &'static Self {
+        static SHARED: OnceLock<Postgres> = OnceLock::new();
+        SHARED.get_or_init(|| Self::start(Tls::On))
+    }
+
+    /// Starts a server on a free port.
+    pub(crate) fn start(tls: Tls) -> Self {
+        let folder = tempfile::Builder::new().prefix("mlops-postgres-").tempdir().unwrap();
+        write_certificate(&folder);
+        give_to_everybody(&folder);
+        let port = free_port();
+        let ssl = if tls == Tls::On { "on" } else { "off" };
+        let options = format!(
+            "-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={} -c ssl={ssl} -c fsync=off \
+             -c max_connections=300",
+            folder.path().display()
+        );
+        let mut keeper = unprivileged_shell()
+            .args(["-c", KEEPER, "keeper"])
+            .arg(folder.path())
+            .arg(binaries())
+            .arg(&options)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(keeper.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+        assert_eq!(line, "ready\n", "Postgres did not start; see {}", folder.path().display());
+        Self { port, options, folder, keeper, databases: AtomicU32::new(0) }
+    }
+
+    /// The URL of a database, without a word on TLS.
+    pub(crate) fn url(&self, database: &str) -> String {
+        format!("postgresql://postgres@localhost:{}/{database}", self.port)
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The certificate of the authority that signed the server's.
+    pub(crate) fn root_certificate(&self) -> PathBuf {
+        self.folder.path().join("root.crt")
+    }
+
+    /// Creates an empty database.
+    pub(crate) async fn create_database(&self) -> String {
+        let name = format!("test_{}", self.databases.fetch_add(1, Ordering::Relaxed));
+        self.execute("postgres", &format!("create database {name}")).await;
+        self.url(&name)
+    }
+
+    /// Runs statements in a database as its superuser.
+    pub(crate) async fn execute(&self, database: &str, sql: &str) {
+        let url = format!("{}?sslmode=prefer", self.url(database));
+        let mut conn = PgConnection::connect(&url).await.unwrap();
+        conn.execute(AssertSqlSafe(sql.to_owned())).await.unwrap();
+        conn.close().await.unwrap();
+    }
+
+    /// Stops the server as a crash would.
+    pub(crate) fn stop(&self) {
+        self.control(&["-m", "immediate", "stop"]);
+    }
+
+    /// Starts it again on the same port.
+    pub(crate) fn restart(&self) {
+        self.control(&["-w", "-l", "server.log", "start", "-o", &self.options]);
+    }
+
+    /// Sends a signal to every process of the server.
+    pub(crate) fn signal(&self, signal: &str) {
+        let pids = std::fs::read_to_string(self.folder.path().join("data/postmaster.pid")).unwrap();
+        let postmaster = pids.lines().next().unwrap();
+        let signal = format!("-{signal}");
+        Command::new("pkill").args([&signal, "-P", postmaster]).status().unwrap();
+        Command::new("kill").args([&signal, postmaster]).status().unwrap();
+    }
+
+    fn control(&self, arguments: &[&str]) {
+        let mut shell = unprivileged_shell();
+        shell.current_dir(self.folder.path());
+        let command = format!("{}/pg_ctl -D data \"$@\" >/dev/null 2>&1", binaries().display());
+        let status = shell.args(["-c", &command, "pg_ctl"]).args(arguments).status().unwrap();
+        assert!(status.success(), "pg_ctl {arguments:?} failed");
+    }
+}
+
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        drop(self.keeper.stdin.take());
+        self.keeper.wait().unwrap();
+    }
+}
+
+/// A shell that is not root's: Postgres refuses to run as root.
+fn unprivileged_shell() -> Command {
+    let is_root = Command::new("id").arg("-u").output().unwrap().stdout == b"0\n";
+    if !is_root {
+        return Command::new("sh");
+    }
+    let mut command = Command::new("runuser");
+    command.args(["-u", "postgres", "--", "sh"]);
+    command
+}
+
+/// The folder of the newest server programs.
+fn binaries() -> PathBuf {
+    let versions = std::fs::read_dir("/usr/lib/postgresql").expect("Postgres is installed by scripts/test");
+    let version = |path: &PathBuf| path.file_name().and_then(|name| name.to_str()?.parse::<u32>().ok());
+    let newest = versions.map(|entry| entry.unwrap().path()).max_by_key(version);
+    newest.unwrap().join("bin")
+}
+
+pub(super) fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// An authority, and a certificate for `localhost` that it signed.
+fn write_certificate(folder: &TempDir) {
+    use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+    let mut root = CertificateParams::default();
+    root.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let root = CertifiedIssuer::self_signed(root, KeyPair::generate().unwrap()).unwrap();
+    let key = KeyPair::generate().unwrap();
+    let server = CertificateParams::new(["localhost".to_owned()]).unwrap().signed_by(&key, &root).unwrap();
+    for (name, content) in
+        [("root.crt", root.pem()), ("server.crt", server.pem()), ("server.key", key.serialize_pem())]
+    {
+        std::fs::write(folder.path().join(name), content).unwrap();
+    }
+}
+
+/// Lets the server's user write into the folder, and read the throw-away key in it.
+fn give_to_everybody(folder: &TempDir) {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o777)).unwrap();
+}

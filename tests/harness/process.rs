@@ -1,0 +1,87 @@
+//! The service as a process of its own.
+
+use std::io::{BufRead, BufReader, Read};
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use super::Backend;
+
+/// A running service; killed when dropped.
+pub(crate) struct Service {
+    pub(crate) child: Child,
+    pub(crate) port: u16,
+    pub(crate) banner: String,
+    log: PathBuf,
+}
+
+impl Service {
+    /// Starts it on a database, with these settings beside the defaults, and waits until it serves.
+    pub(crate) fn start(backend: &Backend, settings: &[(&str, &str)]) -> Self {
+        let log = backend.folder.path().join(format!("{}.log", super::postgres::free_port()));
+        let mut child = command(backend, settings)
+            .stdout(Stdio::piped())
+            .stderr(std::fs::File::create(&log).unwrap())
+            .spawn()
+            .unwrap();
+        let mut output = BufReader::new(child.stdout.take().unwrap());
+        let mut banner = String::new();
+        while !banner.contains('🌐') {
+            assert!(output.read_line(&mut banner).unwrap() > 0, "it ended:\n{}", read(&log));
+        }
+        let url = banner.lines().last().unwrap().trim_end_matches('/');
+        let port = url.rsplit(':').next().unwrap().parse().unwrap();
+        Self { child, port, banner, log }
+    }
+
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("http://127.0.0.1:{}{path}", self.port)
+    }
+
+    /// What it wrote to standard error so far.
+    pub(crate) fn log(&self) -> String {
+        read(&self.log)
+    }
+
+    pub(crate) fn signal(&self, signal: &str) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args([&format!("-{signal}"), &pid]).status().unwrap().success());
+    }
+
+    /// Waits for its end, and tells how long that took.
+    pub(crate) fn wait(&mut self) -> (ExitStatus, Duration) {
+        let begun = Instant::now();
+        while begun.elapsed() < Duration::from_secs(30) {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return (status, begun.elapsed());
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        panic!("it does not end:\n{}", self.log());
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+fn read(path: &PathBuf) -> String {
+    let mut text = String::new();
+    std::fs::File::open(path).unwrap().read_to_string(&mut text).unwrap();
+    text
+}
+
+/// The program with settings and nothing else from the environment, in an empty folder.
+pub(crate) fn command(backend: &Backend, settings: &[(&str, &str)]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mlops-service"));
+    command
+        .env_clear()
+        .current_dir(backend.folder.path())
+        .env("DATABASE_URL", &backend.url)
+        .env("SERVICE_PORT", "0")
+        .envs(settings.iter().copied());
+    command
+}

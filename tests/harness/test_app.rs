@@ -1,0 +1,124 @@
+//! The service in process, with a clock that the test sets.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use axum::Router;
+use axum::http::Method;
+use chrono::{DateTime, TimeDelta, Utc};
+use mlops_service::app::App;
+use mlops_service::clock::Clock;
+use mlops_service::http::routes::{Routes, table};
+use mlops_service::http::service;
+use mlops_service::ingest::Ingest;
+use mlops_service::lifecycle::Lifecycle;
+use mlops_service::metrics::Metrics;
+use serde_json::Value;
+
+use super::{Backend, Call, KEY, Reply};
+
+/// A running service on a database of its own.
+pub(crate) struct TestApp {
+    pub(crate) app: App,
+    pub(crate) router: Router,
+    lifecycle: Lifecycle,
+    now_micros: Arc<AtomicI64>,
+}
+
+impl TestApp {
+    /// Starts it without a key and without quotas.
+    pub(crate) async fn open(backend: &Backend) -> Self {
+        let off = ["HEALTH", "HEALTH_DETAILED", "TRACK", "ANALYTICS", "REFRESH_METRICS", "DEFAULT"]
+            .map(|name| (format!("RATE_LIMIT_{name}"), "off"));
+        let settings: Vec<(&str, &str)> = off.iter().map(|(name, off)| (name.as_str(), *off)).collect();
+        Self::with(backend, &settings).await
+    }
+
+    /// Starts it as production would: with a key and with the quotas of the contract.
+    pub(crate) async fn guarded(backend: &Backend) -> Self {
+        Self::with(backend, &[("MLOPS_API_KEY", KEY)]).await
+    }
+
+    pub(crate) async fn with(backend: &Backend, settings: &[(&str, &str)]) -> Self {
+        Self::with_routes(backend, settings, |app| table(app)).await
+    }
+
+    pub(crate) async fn with_routes(
+        backend: &Backend,
+        settings: &[(&str, &str)],
+        routes: impl FnOnce(&App) -> Routes,
+    ) -> Self {
+        let config = backend.config(settings);
+        let now_micros = Arc::new(AtomicI64::new(real_now().timestamp_micros()));
+        let hand = now_micros.clone();
+        let clock = Clock::new(move || {
+            DateTime::from_timestamp_micros(hand.load(Ordering::Relaxed)).unwrap()
+        });
+        let (lifecycle, metrics) = (Lifecycle::default(), Metrics::new());
+        let store = mlops_service::store::Store::open(&config).unwrap();
+        let (ingest, prepared) =
+            Ingest::start(&config, store.clone(), metrics.clone(), clock.clone(), &lifecycle);
+        prepared.await.unwrap().unwrap();
+        let app = App::new(config, store, ingest, metrics, clock, &lifecycle);
+        let router = service(&app, routes(&app));
+        Self { app, router, lifecycle, now_micros }
+    }
+
+    pub(crate) fn now(&self) -> DateTime<Utc> {
+        self.app.clock.now()
+    }
+
+    /// Lets time pass.
+    pub(crate) fn pass(&self, time: TimeDelta) {
+        self.now_micros.fetch_add(time.num_microseconds().unwrap(), Ordering::Relaxed);
+    }
+
+    pub(crate) fn call(&self, method: Method, path: &str) -> Call {
+        Call::new(self.router.clone(), method, path)
+    }
+
+    pub(crate) fn get(&self, path: &str) -> Call {
+        self.call(Method::GET, path)
+    }
+
+    pub(crate) fn post(&self, path: &str) -> Call {
+        self.call(Method::POST, path)
+    }
+
+    pub(crate) async fn track(&self, event: &Value) -> Reply {
+        self.post("/track").json(event).send().await
+    }
+
+    /// Reads `/metrics`.
+    pub(crate) async fn metrics(&self) -> String {
+        self.get("/metrics").send().await.text().to_owned()
+    }
+
+    /// The value of a series of `/metrics`, `None` when it is not there.
+    pub(crate) async fn metric(&self, series: &str) -> Option<f64> {
+        let text = self.metrics().await;
+        let line = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '))?;
+        Some(line.parse().unwrap())
+    }
+
+    /// Stops it in order.
+    pub(crate) async fn stop(&self) {
+        self.lifecycle.begin_stop();
+        self.lifecycle.end().await;
+    }
+
+    pub(crate) fn begin_stop(&self) {
+        self.lifecycle.begin_stop();
+    }
+}
+
+impl Drop for TestApp {
+    fn drop(&mut self) {
+        self.lifecycle.begin_stop();
+        self.lifecycle.ending().cancel();
+    }
+}
+
+pub(crate) fn real_now() -> DateTime<Utc> {
+    Clock::system().now()
+}

@@ -1,0 +1,144 @@
+//! `GET /metrics`.
+
+use std::io::Write;
+use std::process::{Command, Stdio};
+
+use serde_json::json;
+
+use crate::harness::{Backend, TestApp, event, on_every_backend};
+
+on_every_backend! {
+    a_restart_keeps_every_counter,
+    each_replica_shows_what_the_others_wrote,
+    handoffs_are_told_by_their_reason,
+    past_the_maximum_businesses_are_one_other,
+}
+
+fn own(text: &str) -> Vec<&str> {
+    let names = ["ai_", "appointments_", "human_handoffs_"];
+    text.lines().filter(|line| names.iter().any(|name| line.starts_with(name))).collect()
+}
+
+async fn a_restart_keeps_every_counter(backend: Backend) {
+    let app = TestApp::open(&backend).await;
+    for i in 0..50_usize {
+        let (response_type, success_rate) = (["booking", "error"][i % 2], [0.25, 0.5, 0.75][i % 3]);
+        let changes = json!({"business_id": format!("b{}", i % 3), "model_name": format!("m{}", i % 2),
+            "response_type": response_type, "response_time_ms": i * 300, "api_cost_usd": 0.000_1,
+            "human_handoff_requested": i % 5 == 0, "success_rate": success_rate});
+        app.track(&event(changes)).await.ok();
+    }
+    let before = app.metrics().await;
+    app.stop().await;
+    let app = TestApp::open(&backend).await;
+    let after = app.metrics().await;
+    assert!(own(&before).len() > 40, "{before}");
+    assert_eq!(own(&after), own(&before));
+    app.post("/refresh-metrics").send().await.ok();
+    assert_eq!(own(&app.metrics().await), own(&before));
+}
+
+async fn each_replica_shows_what_the_others_wrote(backend: Backend) {
+    let (one, two) = (TestApp::open(&backend).await, TestApp::open(&backend).await);
+    for _ in 0..3 {
+        one.track(&event(json!({}))).await.ok();
+        two.track(&event(json!({}))).await.ok();
+    }
+    let series = r#"ai_requests_total{business_id="acme",response_type="booking",intent="appointment"}"#;
+    assert_eq!(one.metric(series).await, Some(3.0), "its own until it reads again");
+    one.post("/refresh-metrics").send().await.ok();
+    assert_eq!(one.metric(series).await, Some(6.0));
+    two.track(&event(json!({}))).await.ok();
+    assert_eq!(one.metric(series).await, Some(6.0));
+    let settings = [("METRICS_REFRESH_SECONDS", "1")];
+    let three = TestApp::with(&backend, &settings).await;
+    one.track(&event(json!({}))).await.ok();
+    crate::harness::eventually("it reads by itself", async || three.metric(series).await == Some(8.0)).await;
+}
+
+async fn handoffs_are_told_by_their_reason(backend: Backend) {
+    let app = TestApp::open(&backend).await;
+    for response_type in ["error", "booking", "unknown"] {
+        app.track(&event(json!({"response_type": response_type, "human_handoff_requested": true}))).await.ok();
+    }
+    let handoffs = async |reason: &str| {
+        app.metric(&format!(r#"human_handoffs_total{{business_id="acme",reason="{reason}"}}"#)).await
+    };
+    assert_eq!((handoffs("error").await, handoffs("complex_query").await), (Some(1.0), Some(2.0)));
+}
+
+async fn past_the_maximum_businesses_are_one_other(backend: Backend) {
+    let settings = [("METRICS_MAX_BUSINESSES", "2"), ("RATE_LIMIT_TRACK", "off")];
+    let app = TestApp::with(&backend, &settings).await;
+    for business in ["zebra", "acme", "bolt", "cafe", "zebra"] {
+        app.track(&event(json!({"business_id": business}))).await.ok();
+    }
+    let counts = async |app: &TestApp| {
+        let series = |business: &str| {
+            format!(r#"ai_requests_total{{business_id="{business}",response_type="booking",intent="appointment"}}"#)
+        };
+        let mut counts = Vec::new();
+        for business in ["zebra", "acme", "bolt", "other"] {
+            counts.push(app.metric(&series(business)).await);
+        }
+        counts
+    };
+    let expected = [Some(2.0), Some(1.0), None, Some(2.0)];
+    assert_eq!(counts(&app).await, expected);
+    let again = TestApp::with(&backend, &settings).await;
+    assert_eq!(counts(&again).await, expected, "a restart gives the same businesses their labels");
+    assert_eq!(app.get("/analytics/bolt").send().await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn labels_are_escaped_and_the_format_is_prometheus_own() {
+    let backend = Backend::sqlite();
+    let app = TestApp::open(&backend).await;
+    app.track(&event(json!({"business_id": r#"a"b\c{},="#, "intent_detected": "ümlaut 🦀"}))).await.ok();
+    let reply = app.get("/metrics").send().await;
+    assert_eq!(reply.header("content-type"), "text/plain; version=0.0.4; charset=utf-8");
+    assert!(reply.text().contains(r#"business_id="a\"b\\c{},=""#), "{}", reply.text());
+    let version = env!("CARGO_PKG_VERSION");
+    let info = format!(
+        r#"ai_system_info_info{{service="ai-appointment-setter",version="{version}",monitoring="prometheus"}} 1"#
+    );
+    assert!(reply.text().contains(&info));
+    promtool_finds_nothing(reply.text());
+}
+
+/// Asks Prometheus' own tool for complaints.
+fn promtool_finds_nothing(text: &str) {
+    let mut promtool = Command::new("promtool")
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("promtool is installed by scripts/test");
+    promtool.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+    let output = promtool.wait_with_output().unwrap();
+    let complaints = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    assert!(output.status.success() && complaints.is_empty(), "{complaints}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn http_metrics_name_the_pattern_and_never_the_path() {
+    let backend = Backend::sqlite();
+    let app = TestApp::guarded(&backend).await;
+    app.get("/analytics/secret-business").send().await;
+    app.get("/wp-login.php").send().await;
+    app.call("BREW".parse().unwrap(), "/health").send().await;
+    let text = app.metrics().await;
+    for series in [
+        r#"http_requests_total{method="GET",route="/analytics/{business_id}",status="401"} 1"#,
+        r#"http_requests_total{method="GET",route="unmatched",status="404"} 1"#,
+        r#"http_requests_total{method="other",route="/health",status="405"} 1"#,
+        r#"http_request_duration_seconds_count{method="GET",route="/analytics/{business_id}"} 1"#,
+    ] {
+        assert!(text.lines().any(|line| line == series), "{series} in\n{text}");
+    }
+    assert!(!text.contains("secret-business") && !text.contains("wp-login"));
+    for name in ["process_cpu_seconds_total", "process_resident_memory_bytes", "process_start_time_seconds"] {
+        assert!(text.lines().any(|line| line.starts_with(name)), "{name}");
+    }
+}

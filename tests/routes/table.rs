@@ -1,0 +1,262 @@
+//! What holds for every row of the table.
+
+use axum::http::Method;
+use chrono::TimeDelta;
+use mlops_service::http::routes::{Access, QuotaOf, Row, table};
+use serde_json::json;
+
+use crate::harness::{Backend, KEY, Reply, TestApp, event};
+
+/// An address of the row.
+fn path(row: &Row) -> String {
+    row.path.replace("{business_id}", "acme").replace("{name}", "icon.svg")
+}
+
+async fn call(app: &TestApp, row: &Row, key: Option<&str>) -> Reply {
+    let call = app.call(row.method.clone(), &path(row));
+    let call = if row.path == "/track" { call.json(&event(json!({}))) } else { call };
+    match key {
+        Some(key) => call.header("x-api-key", key).send().await,
+        None => call.send().await,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_table_is_the_contracts() {
+    let backend = Backend::sqlite();
+    let app = TestApp::guarded(&backend).await;
+    let rows = table(&app.app).rows().to_vec();
+    let shown: Vec<String> = rows
+        .iter()
+        .map(|row| {
+            let quota = row.quota.quota(&app.app.config).map_or("none".to_owned(), ToString::to_string);
+            format!("{} {} {:?} {quota}", row.method, row.path, row.access)
+        })
+        .collect();
+    let contract = [
+        "GET / Public none",
+        "GET /assets/{name} Public none",
+        "GET /metrics Public none",
+        "GET /health Public 100 per 1 minute",
+        "GET /health/detailed Public 50 per 1 minute",
+        "GET /health/live Public none",
+        "GET /health/ready Public none",
+        "POST /track Key 100 per 1 hour",
+        "GET /analytics/{business_id} Key 50 per 1 hour",
+        "POST /refresh-metrics Key 10 per 1 hour",
+    ];
+    assert_eq!(shown, contract);
+    assert_eq!(QuotaOf::Default.quota(&app.app.config).unwrap().to_string(), "200 per 1 day; 50 per 1 hour");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_stranger_passes_a_protected_row() {
+    let backend = Backend::sqlite();
+    let app = TestApp::guarded(&backend).await;
+    for row in table(&app.app).rows() {
+        let (missing, empty) = (call(&app, row, None).await, call(&app, row, Some("")).await);
+        let wrong = call(&app, row, Some("wrong-key-here")).await;
+        let valid = call(&app, row, Some(KEY)).await;
+        assert_eq!(valid.status, 200, "{row:?}: {}", valid.text());
+        match row.access {
+            Access::Key => {
+                for reply in [missing, empty] {
+                    assert_eq!(reply.status, 401);
+                    let body = json!({"error": "Unauthorized", "message": "API key required. Include X-API-Key header."});
+                    assert_eq!(reply.json(), body);
+                }
+                assert_eq!(wrong.status, 403);
+                assert_eq!(wrong.json(), json!({"error": "Forbidden", "message": "Invalid API key"}));
+            }
+            Access::Public => assert!([missing, empty, wrong].iter().all(|reply| reply.status == 200)),
+        }
+    }
+    assert_eq!(backend.rows().await, 1, "only the holder of the key has tracked");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_quota_is_told_and_enforced_for_each_caller() {
+    let backend = Backend::sqlite();
+    let app = TestApp::guarded(&backend).await;
+    for row in table(&app.app).rows() {
+        let Some(quota) = row.quota.quota(&app.app.config) else {
+            assert_eq!(call(&app, row, None).await.header("x-ratelimit-limit"), "", "{row:?}");
+            continue;
+        };
+        let [window] = quota.windows() else { panic!("one window") };
+        let closes = app.now().timestamp_millis() + window.millis();
+        let reset = (closes.div_euclid(1_000) + i64::from(closes % 1_000 > 0)).to_string();
+        for remaining in (0..window.limit).rev() {
+            let reply = call(&app, row, Some(KEY)).await;
+            assert_eq!(reply.status, 200);
+            assert_eq!(reply.header("x-ratelimit-limit"), window.limit.to_string());
+            assert_eq!(reply.header("x-ratelimit-remaining"), remaining.to_string());
+            assert_eq!(reply.header("x-ratelimit-reset"), reset);
+        }
+        let refused = call(&app, row, Some(KEY)).await;
+        refused.refused(429, "429 Too Many Requests");
+        assert_eq!(refused.json()["message"], window.to_string());
+        assert_eq!(refused.header("x-ratelimit-remaining"), "0");
+        assert_eq!(refused.header("x-ratelimit-reset"), reset);
+        assert_eq!(refused.header("retry-after"), (window.millis() / 1_000).to_string());
+        assert_ne!(call(&app, row, None).await.status, 429, "another caller has a quota of its own");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_window_reopens_when_it_is_closed() {
+    let backend = Backend::sqlite();
+    let app = TestApp::guarded(&backend).await;
+    for _ in 0..2 {
+        for remaining in (0..100).rev() {
+            let reply = app.get("/health").send().await;
+            assert_eq!(reply.header("x-ratelimit-remaining"), remaining.to_string());
+        }
+        assert_eq!(app.get("/health").send().await.status, 429);
+        app.pass(TimeDelta::minutes(1));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn guessing_keys_runs_into_429_and_leaves_the_holder_of_a_key_alone() {
+    let backend = Backend::sqlite();
+    let app = TestApp::guarded(&backend).await;
+    let guess = async |i: u32| app.get("/analytics/acme").header("x-api-key", &format!("guess-{i}")).send().await;
+    for i in 0..50 {
+        assert_eq!(guess(i).await.status, 403);
+    }
+    guess(50).await.refused(429, "429 Too Many Requests");
+    let holder = app.get("/analytics/acme").header("x-api-key", KEY).send().await;
+    assert_eq!((holder.status.as_u16(), holder.header("x-ratelimit-remaining")), (200, "49"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_keys_are_two_callers() {
+    let backend = Backend::sqlite();
+    let app = TestApp::with(&backend, &[("MLOPS_API_KEY", "first-key, second-key"), ("RATE_LIMIT_TRACK", "1/hour")]).await;
+    let track = async |key: &str| app.post("/track").header("x-api-key", key).json(&event(json!({}))).send().await;
+    assert_eq!(track("first-key").await.status, 200);
+    assert_eq!(track("second-key").await.status, 200);
+    assert_eq!(track("first-key").await.status, 429);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_hundred_concurrent_callers_on_one_quota_admit_exactly_the_quota() {
+    for backend in [Backend::sqlite(), Backend::postgres().await] {
+        let app = TestApp::guarded(&backend).await;
+        let calls = (0..200).map(|_| app.post("/track").header("x-api-key", KEY).json(&event(json!({}))).send());
+        let replies = futures_util::future::join_all(calls).await;
+        let count = |status: u16| replies.iter().filter(|reply| reply.status == status).count();
+        assert_eq!((count(200), count(429)), (100, 100));
+        assert_eq!(backend.rows().await, 100);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn callers_behind_a_trusted_proxy_are_told_apart() {
+    let backend = Backend::sqlite();
+    let settings = [("TRUSTED_PROXIES", "192.0.2.1"), ("RATE_LIMIT_HEALTH", "1/minute")];
+    let app = TestApp::with(&backend, &settings).await;
+    let ask = async |forwarded: &str| app.get("/health").header("x-forwarded-for", forwarded).send().await.status;
+    assert_eq!(ask("203.0.113.1").await, 200);
+    assert_eq!(ask("203.0.113.2").await, 200);
+    assert_eq!(ask("6.6.6.6, 203.0.113.1").await, 429, "what the client made up is not believed");
+    let direct = async |ip: &str| {
+        app.get("/health").from(ip).header("x-forwarded-for", "203.0.113.9").send().await.status
+    };
+    assert_eq!(direct("198.51.100.1").await, 200);
+    assert_eq!(direct("198.51.100.1").await, 429);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flood_is_refused_before_the_quotas_but_not_on_exempt_routes() {
+    let backend = Backend::sqlite();
+    let settings = [("FLOOD_LIMIT_PER_SECOND", "5"), ("RATE_LIMIT_HEALTH", "off")];
+    let app = TestApp::with(&backend, &settings).await;
+    let mut refused = 0;
+    for _ in 0..30 {
+        let reply = app.get("/health").send().await;
+        if reply.status != 200 {
+            refused += 1;
+            reply.refused(429, "429 Too Many Requests");
+            assert_eq!(reply.json()["message"], "5 per 1 second");
+            assert_eq!(reply.header("retry-after"), "1");
+            assert_eq!((reply.header("x-ratelimit-limit"), reply.header("x-ratelimit-remaining")), ("5", "0"));
+        }
+    }
+    assert!((1..=20).contains(&refused), "{refused} of 30 refused with a burst of 10");
+    assert_eq!(app.get("/health").from("198.51.100.1").send().await.status, 200);
+    for path in ["/", "/metrics", "/health/live", "/health/ready"] {
+        assert_eq!(app.get(path).send().await.status, 200, "{path}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn head_works_wherever_get_does() {
+    let backend = Backend::sqlite();
+    let app = TestApp::open(&backend).await;
+    for row in table(&app.app).rows().iter().filter(|row| row.method == Method::GET) {
+        let (head, get) = (app.call(Method::HEAD, &path(row)).send().await, app.get(&path(row)).send().await);
+        assert_eq!(head.status, 200, "{row:?}");
+        assert!(head.body.is_empty());
+        assert_eq!(head.header("content-type"), get.header("content-type"));
+    }
+    let quota = TestApp::guarded(&Backend::sqlite()).await.call(Method::HEAD, "/health").send().await;
+    assert_eq!(quota.header("x-ratelimit-remaining"), "99");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn unknown_paths_and_methods_are_json_errors() {
+    let backend = Backend::sqlite();
+    let app = TestApp::guarded(&backend).await;
+    for path in ["/nope", "/track/", "/analytics/", "/analytics/a/b", "/health/x", "//"] {
+        app.get(path).send().await.refused(404, "Not Found");
+    }
+    for (method, path, allow) in [
+        (Method::GET, "/track", "POST"),
+        (Method::POST, "/health", "GET,HEAD"),
+        (Method::DELETE, "/analytics/acme", "GET,HEAD"),
+        (Method::PUT, "/", "GET,HEAD"),
+    ] {
+        let reply = app.call(method, path).send().await;
+        reply.refused(405, "Method Not Allowed");
+        assert_eq!(reply.header("allow"), allow);
+    }
+    app.get("/assets/nope").send().await.refused(404, "Not Found");
+    app.get("/analytics/%ff").header("x-api-key", KEY).send().await.refused(400, "Bad Request");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_answer_has_a_request_id_and_security_headers() {
+    let backend = Backend::sqlite();
+    let app = TestApp::guarded(&backend).await;
+    for path in ["/", "/health", "/metrics", "/nope", "/analytics/acme"] {
+        let reply = app.get(path).header("x-request-id", "trace-1_2.3:4").send().await;
+        assert_eq!(reply.header("x-request-id"), "trace-1_2.3:4");
+        assert_eq!(reply.header("x-content-type-options"), "nosniff");
+        assert_eq!(reply.header("x-frame-options"), "DENY");
+        assert_eq!(reply.header("referrer-policy"), "no-referrer");
+        assert!(reply.header("content-security-policy").starts_with("default-src 'none'"));
+        assert!(!reply.header("content-security-policy").contains("unsafe"));
+    }
+    for insane in ["", "a b", "a\tb", "ä", "<script>", &"x".repeat(129)] {
+        let reply = app.get("/health").header("x-request-id", insane).send().await;
+        assert_eq!(reply.header("x-request-id").len(), 36, "{insane:?} is replaced by a UUID");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_panic_is_a_json_500_with_the_quota_told() {
+    let backend = Backend::sqlite();
+    let settings = [("RATE_LIMIT_DEFAULT", "9/hour")];
+    let app = TestApp::with_routes(&backend, &settings, |app| {
+        table(app).row(Method::GET, "/panic", Access::Public, QuotaOf::Default, async || -> () { panic!("boom") })
+    })
+    .await;
+    let reply = app.get("/panic").send().await;
+    reply.refused(500, "Internal Server Error");
+    assert!(!reply.text().contains("boom"));
+    assert_eq!(reply.header("x-ratelimit-remaining"), "8");
+    assert_eq!(reply.header("x-content-type-options"), "nosniff");
+    assert_eq!(app.get("/health").send().await.status, 200);
+}

@@ -1,0 +1,174 @@
+//! Settings: what is refused at start and how that is told, and that the documentation agrees with the code.
+
+use mlops_service::config::{Config, Database, Problems, Source, Tls, VARIABLES, env_example};
+
+use crate::harness::{Backend, KEY, command};
+
+fn read<const N: usize>(variables: [(&str, &str); N]) -> Result<Config, Problems> {
+    Config::read(&Source::from(variables))
+}
+
+/// The names of the variables with problems.
+fn problems<const N: usize>(variables: [(&str, &str); N]) -> Vec<String> {
+    read(variables).unwrap_err().all().iter().map(|problem| problem.name.clone()).collect()
+}
+
+#[test]
+fn nothing_needs_to_be_set() {
+    let config = read([]).unwrap();
+    assert_eq!((config.service_port, config.host().to_string().as_str()), (5001, "127.0.0.1"));
+    assert!(matches!(&config.database_url, Database::Sqlite(path) if path.to_str() == Some("data/mlops.db")));
+    let same = read([("SERVICE_PORT", ""), ("MLOPS_API_KEY", " , "), ("DATABASE_URL", "  ")]).unwrap();
+    assert!(!same.authenticates());
+}
+
+#[test]
+fn with_a_key_the_service_listens_everywhere_unless_told_otherwise() {
+    assert_eq!(read([("MLOPS_API_KEY", "k")]).unwrap().host().to_string(), "0.0.0.0");
+    let told = read([("MLOPS_API_KEY", "k"), ("SERVICE_HOST", "::1")]).unwrap();
+    assert_eq!(told.host().to_string(), "::1");
+}
+
+#[test]
+fn every_problem_is_told_at_once_with_an_example_and_without_the_value() {
+    let wrong = [
+        ("SERVICE_PORT", "s3cret-65536"),
+        ("SERVICE_HOST", "s3cret"),
+        ("PROMETHEUS_PORT", "s3cret"),
+        ("MLOPS_API_KEY", "s3cret with spaces"),
+        ("DATABASE_URL", "mysql://user:s3cret@host/db"),
+        ("DATABASE_CONNECTIONS", "0"),
+        ("TIME_ZONE", "s3cret/Mars"),
+        ("TRUSTED_PROXIES", "10.0.0.0/s3cret"),
+        ("CORS_ALLOWED_ORIGINS", "ftp://s3cret"),
+        ("RATE_LIMIT_TRACK", "s3cret per hour"),
+        ("FLOOD_LIMIT_PER_SECOND", "0"),
+        ("SHUTDOWN_SECONDS", "301"),
+        ("LOG_FORMAT", "s3cret"),
+        ("RUST_LOG", "s3cret=s3cret=s3cret"),
+    ];
+    let told = read(wrong).unwrap_err();
+    let mut names: Vec<_> = told.all().iter().map(|problem| problem.name.as_str()).collect();
+    let mut expected = wrong.map(|(name, _)| name).to_vec();
+    names.sort_unstable();
+    expected.sort_unstable();
+    assert_eq!(names, expected);
+    assert!(told.all().iter().all(|problem| !problem.example.is_empty()));
+    assert!(!told.to_string().contains("s3cret"), "{told}");
+}
+
+#[test]
+fn production_insists_on_a_strong_key_and_on_encryption() {
+    let production = ("ENVIRONMENT", "production");
+    assert_eq!(problems([production]), ["MLOPS_API_KEY"]);
+    assert_eq!(problems([production, ("MLOPS_API_KEY", "short")]), ["MLOPS_API_KEY"]);
+    assert_eq!(problems([production, ("MLOPS_API_KEY", &format!("{KEY},short"))]), ["MLOPS_API_KEY"]);
+    assert!(read([production]).unwrap_err().to_string().contains("openssl rand -hex 32"));
+    let key = ("MLOPS_API_KEY", KEY);
+    assert!(read([production, key]).is_ok());
+    for mode in ["disable", "allow", "prefer"] {
+        let url = format!("postgresql://u:p@h/d?sslmode={mode}");
+        assert_eq!(problems([production, key, ("DATABASE_URL", &url)]), ["DATABASE_URL"], "{mode}");
+        assert!(read([("DATABASE_URL", &url)]).is_ok(), "{mode} in development");
+    }
+    let several = [production, ("SERVICE_PORT", "x"), ("DATABASE_URL", "postgresql://u:p@h/d?sslmode=disable")];
+    assert_eq!(problems(several), ["SERVICE_PORT", "MLOPS_API_KEY", "DATABASE_URL"]);
+}
+
+#[test]
+fn a_postgres_url_is_encrypted_unless_it_says_otherwise() {
+    for (query, tls) in [
+        ("", Tls::Require),
+        ("?sslmode=require&channel_binding=require", Tls::Require),
+        ("?sslmode=require&sslrootcert=/ca.pem", Tls::VerifyCa),
+        ("?sslrootcert=/ca.pem", Tls::VerifyCa),
+        ("?sslmode=verify-ca&sslrootcert=/ca.pem", Tls::VerifyCa),
+        ("?sslmode=verify-full", Tls::VerifyFull),
+        ("?sslmode=disable", Tls::Optional("disable")),
+    ] {
+        let config = read([("DATABASE_URL", &format!("postgres://u:p%40ss@db.example:6432/shop{query}"))]).unwrap();
+        let Database::Postgres(postgres) = config.database_url else { panic!("a Postgres URL") };
+        assert_eq!((postgres.tls, postgres.place.as_str()), (tls, "db.example:6432/shop"), "{query}");
+    }
+    assert_eq!(problems([("DATABASE_URL", "postgres://h/d?sslmode=sometimes")]), ["DATABASE_URL"]);
+}
+
+#[test]
+fn quotas_are_set_in_flask_limiters_notation_or_lifted() {
+    let config = read([("RATE_LIMIT_TRACK", "5/minute; 100 per day"), ("RATE_LIMIT_HEALTH", "OFF")]).unwrap();
+    assert_eq!(config.rate_limit_track.get().unwrap().to_string(), "5 per 1 minute; 100 per 1 day");
+    assert!(config.rate_limit_health.get().is_none());
+}
+
+#[test]
+fn env_example_is_what_the_code_says() {
+    let file = std::fs::read_to_string(".env.example").unwrap();
+    assert_eq!(file, env_example(), "write it anew: mlops-service env-example > .env.example");
+    for variable in VARIABLES {
+        assert!(file.contains(&format!("{}=", variable.name)), "{}", variable.name);
+    }
+}
+
+#[test]
+fn the_configuration_page_names_every_variable() {
+    let page = std::fs::read_to_string("docs/configuration.md").unwrap();
+    for variable in VARIABLES {
+        assert!(page.contains(&format!("`{}`", variable.name)), "{} is not in docs/configuration.md", variable.name);
+        assert!(page.contains(variable.default), "the default of {}", variable.name);
+    }
+}
+
+#[test]
+fn no_debug_output_holds_a_secret() {
+    let url = "postgresql://user:hunter2@host/db";
+    let config = read([("MLOPS_API_KEY", KEY), ("DATABASE_URL", url)]).unwrap();
+    let shown = format!("{config:?}");
+    assert!(!shown.contains(KEY) && !shown.contains("hunter2"), "{shown}");
+}
+
+#[test]
+fn wrong_settings_end_the_process_with_code_2() {
+    let backend = Backend::sqlite();
+    let output = command(&backend, &[("SERVICE_PORT", "x"), ("ENVIRONMENT", "production")]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let told = String::from_utf8(output.stderr).unwrap();
+    for name in ["SERVICE_PORT", "MLOPS_API_KEY"] {
+        assert!(told.contains(name), "{told}");
+    }
+    assert!(output.stdout.is_empty());
+}
+
+#[test]
+fn a_dotenv_file_is_read_and_the_environment_wins() {
+    let backend = Backend::sqlite();
+    let dotenv = backend.folder.path().join(".env");
+    std::fs::write(&dotenv, "SHUTDOWN_SECONDS=x\nTIME_ZONE=y\n").unwrap();
+    let output = command(&backend, &[("TIME_ZONE", "UTC")]).output().unwrap();
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert!(told.contains("SHUTDOWN_SECONDS") && !told.contains("TIME_ZONE must"), "{told}");
+    std::fs::write(&dotenv, "MLOPS_API_KEY=s3cret\nthis is s3cret no setting\n").unwrap();
+    let output = command(&backend, &[("SERVICE_PORT", "x")]).output().unwrap();
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(told.contains(".env") && told.contains("SERVICE_PORT") && !told.contains("s3cret"), "{told}");
+}
+
+#[test]
+fn help_lists_every_variable_and_no_value() {
+    let backend = Backend::sqlite();
+    let settings = [("MLOPS_API_KEY", KEY), ("DATABASE_URL", "postgresql://user:hunter2@host/db")];
+    let output = command(&backend, &settings).arg("--help").output().unwrap();
+    let help = String::from_utf8(output.stdout).unwrap();
+    assert!(VARIABLES.iter().all(|variable| help.contains(variable.name)), "{help}");
+    assert!(!help.contains(KEY) && !help.contains("hunter2"));
+}
+
+#[test]
+fn a_port_that_is_taken_is_told() {
+    let backend = Backend::sqlite();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let output = command(&backend, &[("SERVICE_PORT", &port)]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8(output.stderr).unwrap().contains("SERVICE_PORT"));
+}
