@@ -25,7 +25,7 @@ use crate::store::Store;
 const MAX_CALLERS: usize = 200_000;
 
 /// How often callers that have been quiet are forgotten.
-const SWEEP_EVERY: Duration = Duration::from_secs(30);
+const SWEEP_EVERY: Duration = Duration::from_secs(5);
 
 /// A route, by its place in the table.
 pub type RouteIndex = u16;

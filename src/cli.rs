@@ -10,7 +10,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use crate::config::{Config, Source, VARIABLES, env_example};
+use crate::config::{Config, Source, VARIABLES, env_example, indented};
 use crate::telemetry;
 
 /// The exit code when settings are wrong.
@@ -72,7 +72,7 @@ fn with_config<F: Future<Output = ExitCode>>(verb: impl FnOnce(Config) -> F) -> 
 /// The settings, as `--help` lists them.
 fn variables_help() -> String {
     let lines = VARIABLES.iter().map(|variable| {
-        let doc = variable.doc.lines().map(|line| format!("         {line}\n")).collect::<String>();
+        let doc = indented("         ", variable.doc);
         let default = match variable.default {
             "" => String::new(),
             default => format!(" [default: {default}]"),

@@ -37,6 +37,7 @@ macro_rules! settings {
     ($($(#[doc = $doc:literal])+ $field:ident: $type:ty = $name:literal, default $default:literal, example $example:literal;)+) => {
         /// The settings, each read and checked.
         #[derive(Debug, Clone)]
+        #[expect(clippy::doc_markdown, reason = "the text is shown as it is in .env.example and by --help")]
         pub struct Config { $($(#[doc = $doc])+ pub $field: $type,)+ }
 
         /// Every variable, in the order in which they are documented.
@@ -123,6 +124,20 @@ impl Config {
         !self.mlops_api_key.is_empty()
     }
 
+    /// Whether there is any limit on how often callers may call.
+    #[must_use]
+    pub fn limits(&self) -> bool {
+        let quotas = [
+            &self.rate_limit_health,
+            &self.rate_limit_health_detailed,
+            &self.rate_limit_track,
+            &self.rate_limit_analytics,
+            &self.rate_limit_refresh_metrics,
+            &self.rate_limit_default,
+        ];
+        quotas.iter().any(|quota| quota.get().is_some()) || self.flood_limit_per_second.get().is_some()
+    }
+
     /// The address to listen on. Without a key only this machine reaches the service, unless it is told otherwise.
     #[must_use]
     pub fn host(&self) -> IpAddr {
@@ -158,16 +173,23 @@ pub fn env_example() -> String {
          # and restart the service. Variables of the environment win over this file. Never commit .env.\n",
     );
     for variable in VARIABLES {
-        let doc = variable.doc.lines().map(|line| format!("#{line}\n")).collect::<String>();
+        let doc = indented("#", variable.doc);
         let default = match variable.default {
             "" => String::new(),
             default => format!("# Default: {default}\n"),
         };
         let setting = match variable.name {
             "MLOPS_API_KEY" => "MLOPS_API_KEY=".to_owned(),
+            name if variable.example.contains(' ') => format!("#{name}=\"{}\"", variable.example),
             name => format!("#{name}={}", variable.example),
         };
-        text.push_str(&format!("\n{doc}{default}{setting}\n"));
+        text.extend(["\n", &doc, &default, &setting, "\n"]);
     }
     text
+}
+
+/// `text` with `margin` in front of each line.
+#[must_use]
+pub fn indented(margin: &str, text: &str) -> String {
+    text.lines().flat_map(|line| [margin, line, "\n"]).collect()
 }

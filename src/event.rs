@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 /// A checked event, ready to be stored.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(clippy::struct_excessive_bools, reason = "they are independent facts, each a column of its own")]
 pub struct Event {
     /// Its identity: however often it is sent, it counts once.
     pub id: Uuid,

@@ -20,10 +20,9 @@ use std::any::Any;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{Request, State};
 use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderName, HeaderValue, Method};
-use axum::middleware::{Next, from_fn_with_state};
+use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use tower::ServiceBuilder;
 use tower_http::cors::{AllowOrigin, CorsLayer};
@@ -34,22 +33,19 @@ use error::ApiError;
 use routes::Routes;
 
 /// How long a browser may remember the answer to a preflight.
-const PREFLIGHT_MAX_AGE: Duration = Duration::from_secs(600);
+const PREFLIGHT_MAX_AGE: Duration = Duration::from_mins(10);
 
 /// The onion around `routes`.
-#[must_use]
 pub fn service(app: &App, routes: Routes) -> Router {
     routes.into_router().layer(
         ServiceBuilder::new()
             .layer(from_fn_with_state(app.clone(), observe::observe))
             .map_response(secure::add_headers(app.config.environment))
-            .layer(cors(&app.config))
-            .layer(from_fn_with_state(app.clone(), limit_in_flight)),
+            .layer(cors(&app.config)),
     )
 }
 
 /// What the second listener serves: `/metrics` and nothing else.
-#[must_use]
 pub fn metrics_service(app: &App) -> Router {
     let routes = Routes::new(app).row(
         Method::GET,
@@ -77,14 +73,6 @@ fn cors(config: &Config) -> CorsLayer {
         .allow_headers([CONTENT_TYPE, guard::X_API_KEY, idempotency_key, observe::X_REQUEST_ID])
         .expose_headers(read.collect::<Vec<_>>())
         .max_age(PREFLIGHT_MAX_AGE)
-}
-
-/// Refuses at once what is more than the service takes on at the same time.
-async fn limit_in_flight(State(app): State<App>, request: Request, next: Next) -> Response {
-    match app.in_flight.try_acquire() {
-        Ok(_permit) => next.run(request).await,
-        Err(_) => ApiError::Overloaded.into_response(),
-    }
 }
 
 /// The answer when a handler panics. The panic hook has logged where.

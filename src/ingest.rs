@@ -71,6 +71,7 @@ struct Ticket {
 impl Ingest {
     /// Starts the task. It brings the tables up to date and reads the totals first; the receiver tells how the first
     /// attempt went, after which it goes on trying.
+    #[must_use]
     pub fn start(
         config: &Config,
         store: Store,

@@ -83,13 +83,15 @@ impl Store {
         on!(&self.read, PING_LIMIT, |conn| sqlx::query("select 1").execute(conn).await.map(drop))
     }
 
-    /// Closes the connections, waiting at most a second for the database.
+    /// Closes the connections, waiting at most a second for the database. The writer is the last: where it is the only
+    /// one left, SQLite folds its log into the file.
     pub async fn close(&self) {
         let close = async {
-            match (&self.read, &self.write) {
-                (Db::Postgres(read), Db::Postgres(write)) => futures_util::join!(read.close(), write.close()),
-                (Db::Sqlite(read), Db::Sqlite(write)) => futures_util::join!(read.close(), write.close()),
-                _ => unreachable!("both pools are opened on one database"),
+            for db in [&self.read, &self.write] {
+                match db {
+                    Db::Postgres(pool) => pool.close().await,
+                    Db::Sqlite(pool) => pool.close().await,
+                }
             }
         };
         drop(tokio::time::timeout(PING_LIMIT, close).await);

@@ -33,11 +33,12 @@ pub fn banner(config: &Config, store_place: &str, port: u16) -> String {
         true => "🔐 Security: API Key Authentication ENABLED",
         false => "⚠️  Security: API Key Authentication DISABLED (Development Mode)",
     };
+    let limits = if config.limits() { "ENABLED" } else { "DISABLED" };
     let host = config.host();
     let url = match host.is_loopback() || host.is_unspecified() {
         true => format!("http://localhost:{port}/"),
         false if host.is_ipv6() => format!("http://[{host}]:{port}/"),
         false => format!("http://{host}:{port}/"),
     };
-    format!("{security}\n🚦 Rate Limiting: ENABLED\n💾 Database: {store_place}\n🌐 {url}")
+    format!("{security}\n🚦 Rate Limiting: {limits}\n💾 Database: {store_place}\n🌐 {url}")
 }

@@ -1,1 +1,9 @@
-//! faults
+//! What goes wrong around the service, with real processes and sockets.
+
+mod connections;
+mod crash;
+mod database_away;
+mod foreign_key;
+mod load;
+mod stop;
+mod tls;

@@ -9,7 +9,7 @@ mod test_app;
 
 pub(crate) use backend::{Backend, on_every_backend};
 pub(crate) use client::{Call, Reply};
-pub(crate) use postgres::{Postgres, Tls};
+pub(crate) use postgres::{Postgres, Tls, free_port};
 pub(crate) use process::{Service, command};
 pub(crate) use sample::{LAB_TABLE, event, insert_as_the_app};
 pub(crate) use test_app::{TestApp, real_now};

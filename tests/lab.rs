@@ -33,7 +33,9 @@ async fn the_exercises_work_as_printed(backend: Backend) {
 
 fn rate_limiting(service: &Service) {
     let head = shell(service, "curl -I http://localhost:5001/health").to_lowercase();
-    for line in ["http/1.1 200 ok", "x-ratelimit-limit: 100", "x-ratelimit-remaining: 99", "x-ratelimit-reset: 1"] {
+    for line in
+        ["http/1.1 200 ok", "x-ratelimit-limit: 100", "x-ratelimit-remaining: 99", "x-ratelimit-reset: 1"]
+    {
         assert!(head.contains(line), "{line} in {head}");
     }
     // One request of the minute is used: the 100th of the loop is the 101st.
@@ -42,7 +44,8 @@ fn rate_limiting(service: &Service) {
         "for i in {1..101}; do\n  curl -s http://localhost:5001/health\n  echo \"Request $i\"\ndone",
     );
     let answers: Vec<&str> = printed.split_inclusive("Request ").collect();
-    let refused = printed.matches(r#"{"error":"429 Too Many Requests","message":"100 per 1 minute"}"#).count();
+    let refused =
+        printed.matches(r#"{"error":"429 Too Many Requests","message":"100 per 1 minute"}"#).count();
     assert_eq!((printed.matches(r#""status":"healthy""#).count(), refused), (99, 2));
     assert!(answers[99].contains("429"), "{}", answers[99]);
 }

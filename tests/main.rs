@@ -1,5 +1,7 @@
 //! All integration tests, in one binary. The harness starts every server that they need.
 
+#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
 mod browser;
 mod conformance;
 mod faults;

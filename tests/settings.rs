@@ -71,7 +71,8 @@ fn production_insists_on_a_strong_key_and_on_encryption() {
         assert_eq!(problems([production, key, ("DATABASE_URL", &url)]), ["DATABASE_URL"], "{mode}");
         assert!(read([("DATABASE_URL", &url)]).is_ok(), "{mode} in development");
     }
-    let several = [production, ("SERVICE_PORT", "x"), ("DATABASE_URL", "postgresql://u:p@h/d?sslmode=disable")];
+    let several =
+        [production, ("SERVICE_PORT", "x"), ("DATABASE_URL", "postgresql://u:p@h/d?sslmode=disable")];
     assert_eq!(problems(several), ["SERVICE_PORT", "MLOPS_API_KEY", "DATABASE_URL"]);
 }
 
@@ -86,7 +87,8 @@ fn a_postgres_url_is_encrypted_unless_it_says_otherwise() {
         ("?sslmode=verify-full", Tls::VerifyFull),
         ("?sslmode=disable", Tls::Optional("disable")),
     ] {
-        let config = read([("DATABASE_URL", &format!("postgres://u:p%40ss@db.example:6432/shop{query}"))]).unwrap();
+        let config =
+            read([("DATABASE_URL", &format!("postgres://u:p%40ss@db.example:6432/shop{query}"))]).unwrap();
         let Database::Postgres(postgres) = config.database_url else { panic!("a Postgres URL") };
         assert_eq!((postgres.tls, postgres.place.as_str()), (tls, "db.example:6432/shop"), "{query}");
     }
@@ -113,7 +115,11 @@ fn env_example_is_what_the_code_says() {
 fn the_configuration_page_names_every_variable() {
     let page = std::fs::read_to_string("docs/configuration.md").unwrap();
     for variable in VARIABLES {
-        assert!(page.contains(&format!("`{}`", variable.name)), "{} is not in docs/configuration.md", variable.name);
+        assert!(
+            page.contains(&format!("`{}`", variable.name)),
+            "{} is not in docs/configuration.md",
+            variable.name
+        );
         assert!(page.contains(variable.default), "the default of {}", variable.name);
     }
 }

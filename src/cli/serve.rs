@@ -48,7 +48,10 @@ pub(super) async fn run(config: Config) -> ExitCode {
     let lifecycle = Lifecycle::default();
     let app = match start(config, &lifecycle).await {
         Ok(app) => app,
-        Err(problem) => return fail(problem),
+        Err(problem) => {
+            lifecycle.begin_stop();
+            return fail(problem);
+        }
     };
     let port = listeners.service.local_addr().map_or(app.config.service_port, |address| address.port());
     println!("{}", banner(&app.config, app.store.place(), port));
@@ -97,9 +100,9 @@ async fn serve(app: &App, listeners: Listeners, lifecycle: &Lifecycle) -> ExitCo
         () = signal() => tracing::info!("stopping; a second signal exits at once"),
         () = lifecycle.stopping().cancelled() => {}
     }
-    let limit = Duration::from_secs(app.config.shutdown_seconds.get().into()) - STOP_MARGIN;
+    let limit = Duration::from_secs(app.config.shutdown_seconds.get().into()).saturating_sub(STOP_MARGIN);
     let orderly = async {
-        let cut = cut_when_idle(app, &handles, limit - limit / FLUSH_SHARE);
+        let cut = cut_when_idle(app, &handles, limit.saturating_sub(limit / FLUSH_SHARE));
         drop(tokio::join!(servers, cut));
         lifecycle.end().await;
     };
@@ -113,7 +116,9 @@ async fn serve(app: &App, listeners: Listeners, lifecycle: &Lifecycle) -> ExitCo
 
 /// Stops accepting, lets what is in flight finish within `limit`, and cuts what is open then.
 async fn cut_when_idle(app: &App, handles: &[Handle<SocketAddr>], limit: Duration) {
-    handles.iter().for_each(|handle| handle.graceful_shutdown(Some(limit)));
+    for handle in handles {
+        handle.graceful_shutdown(Some(limit));
+    }
     drop(timeout(limit, none_in_flight(app)).await);
     handles.iter().for_each(Handle::shutdown);
 }

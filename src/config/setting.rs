@@ -20,6 +20,7 @@ pub trait Setting: Sized {
     fn read(text: &str) -> Result<Self, String>;
 
     /// The value of a variable that is unset and has no default.
+    #[must_use]
     fn unset() -> Option<Self> {
         None
     }
@@ -303,7 +304,7 @@ impl Setting for Database {
         if let Some(path) = text.strip_prefix("sqlite:") {
             let path = path.strip_prefix("//").unwrap_or(path);
             return match path.split('?').next() {
-                Some("") | None => Err("names no file behind sqlite:".to_owned()),
+                Some("" | ":memory:") | None => Err("names no file behind sqlite:".to_owned()),
                 Some(path) => Ok(Self::Sqlite(path.into())),
             };
         }

@@ -173,7 +173,7 @@ fn bare_answer(status: StatusCode) -> Vec<u8> {
         answer.push_str("retry-after: 1\r\n");
     }
     for (name, value) in secure::HEADERS {
-        answer.push_str(&format!("{name}: {value}\r\n"));
+        answer.extend([name.as_str(), ": ", value, "\r\n"]);
     }
     answer.push_str("\r\n");
     answer.push_str(&body);

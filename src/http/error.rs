@@ -83,7 +83,7 @@ impl ApiError {
         let (error, message) = match self {
             Self::KeyMissing => ("Unauthorized", "API key required. Include X-API-Key header."),
             Self::KeyInvalid => ("Forbidden", "Invalid API key"),
-            Self::NotFound => ("Not Found", "There is no such route; GET / lists them"),
+            Self::NotFound => ("Not Found", "There is no such route"),
             Self::MethodNotAllowed => ("Method Not Allowed", "The Allow header lists this route's methods"),
             Self::TooSlow => ("Request Timeout", "The request did not arrive in time"),
             Self::BodyTooLarge => ("Payload Too Large", "The body must not exceed 64 KiB"),

@@ -6,6 +6,7 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use tokio::time::error::Elapsed;
 
 use super::error::ApiError;
 use super::observe::RequestId;
@@ -66,15 +67,19 @@ pub async fn check(State(policy): State<Policy>, request: Request, next: Next) -
                 log_refusal(&policy, &request, ip, &error);
                 error.into_response()
             }
-            None => tokio::time::timeout(REQUEST_LIMIT, next.run(request))
-                .await
-                .unwrap_or_else(|_| ApiError::TooSlow.into_response()),
+            None => run(&policy.app, request, next).await.unwrap_or_else(IntoResponse::into_response),
         },
     };
     if let Some(decision) = decision {
         stamp(response.headers_mut(), &decision);
     }
     response
+}
+
+/// Runs the handler, unless more requests are being answered already than the service takes on.
+async fn run(app: &App, request: Request, next: Next) -> Result<Response, ApiError> {
+    let Ok(_permit) = app.in_flight.try_acquire() else { return Err(ApiError::Overloaded) };
+    tokio::time::timeout(REQUEST_LIMIT, next.run(request)).await.map_err(|_: Elapsed| ApiError::TooSlow)
 }
 
 impl Policy {

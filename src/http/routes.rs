@@ -142,7 +142,6 @@ impl Routes {
     }
 
     /// The router of these routes, the flood guard in front of those with a quota and of unknown paths.
-    #[must_use]
     pub fn into_router(self) -> Router {
         let limited = flood::guard(self.limited, &self.app);
         limited

@@ -133,13 +133,14 @@ impl Worker {
         false
     }
 
-    /// Tells once what keeps the store away, and again when that changes.
+    /// Tells what keeps the store away: first whoever waits for the start, then the log, whenever it changes.
     fn tell_unavailable(&mut self, error: StoreError) {
         let trouble = error.to_string();
-        if trouble != self.trouble {
+        let is_fatal = self.first.is_some() && matches!(error, StoreError::Unusable(_));
+        if trouble != self.trouble && !is_fatal {
             tracing::error!("the store is not available: {trouble}; trying again");
-            self.trouble = trouble;
         }
+        self.trouble = trouble;
         self.tell_first(Err(error));
     }
 
@@ -357,7 +358,7 @@ impl Attempt {
 
     /// Writes `events`, in parts where it must; gives the error if the store went away.
     async fn run(&mut self, store: &Store, events: &[Event]) -> Option<StoreError> {
-        let mut parts = vec![0..events.len()];
+        let mut parts = Vec::from([Range { start: 0, end: events.len() }]);
         while let Some(part) = parts.pop() {
             let left = self.deadline.saturating_duration_since(Instant::now());
             let written = tokio::time::timeout(left, store.write(&events[part.clone()])).await;

@@ -84,6 +84,7 @@ impl<K: Hash + Eq + Copy> Limiter<K> {
     }
 
     /// How many callers are remembered.
+    #[must_use]
     pub fn callers(&self) -> usize {
         self.shards.iter().map(|shard| lock(shard).len()).sum()
     }

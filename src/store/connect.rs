@@ -1,21 +1,28 @@
 //! Opens the store and brings its tables up to date.
 
-use std::fs::DirBuilder;
+use std::fs::{DirBuilder, OpenOptions};
+use std::io;
 use std::path::Path;
 
 use super::{Db, Store, StoreError, dialect, lease::Lease};
-use crate::config::{Config, Database};
+use crate::config::{Config, Database, Environment, Tls};
 
 impl Store {
     /// Opens the database of `config`. Nothing is connected yet, so a server that is away is no error here.
     pub fn open(config: &Config) -> Result<Self, StoreError> {
         let (read, write, place) = match &config.database_url {
             Database::Sqlite(path) => {
-                create_folder(path)?;
+                create_file(path)?;
                 let (read, write) = dialect::sqlite(path);
                 (read, write, format!("SQLite at {}", path.display()))
             }
             Database::Postgres(postgres) => {
+                if config.environment == Environment::Production && postgres.tls == Tls::Require {
+                    tracing::warn!(
+                        "DATABASE_URL has sslmode=require: the connection is encrypted, but the server's identity is \
+                         not checked; use sslmode=verify-full with sslrootcert"
+                    );
+                }
                 let (read, write) = dialect::postgres(postgres, config.database_connections.get())?;
                 (read, write, format!("Postgres at {}", postgres.place))
             }
@@ -40,17 +47,26 @@ impl Store {
     }
 }
 
-/// Creates the folder of the file at `path`; only its owner may look into it.
-fn create_folder(path: &Path) -> Result<(), StoreError> {
-    let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty() && !folder.exists())
-    else {
-        return Ok(());
+/// Creates the file at `path` and its folder, where they are not there, for their owner alone. SQLite gives its other
+/// files the same mode.
+fn create_file(path: &Path) -> Result<(), StoreError> {
+    let create = || {
+        if let Some(folder) =
+            path.parent().filter(|folder| !folder.as_os_str().is_empty() && !folder.exists())
+        {
+            let mut builder = DirBuilder::new();
+            builder.recursive(true);
+            #[cfg(unix)]
+            std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+            builder.create(folder)?;
+        }
+        let mut options = OpenOptions::new();
+        options.create(true).append(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        options.open(path).map(drop)
     };
-    let mut builder = DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(folder).map_err(|error| {
-        StoreError::Unusable(format!("the folder {} cannot be created: {error}", folder.display()))
+    create().map_err(|error: io::Error| {
+        StoreError::Unusable(format!("the file {} cannot be written: {error}", path.display()))
     })
 }

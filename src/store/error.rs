@@ -1,5 +1,7 @@
 //! What can go wrong with the store, by what the caller can do about it.
 
+use std::io::ErrorKind as ErrorKindOfIo;
+
 use sqlx::error::{DatabaseError, ErrorKind};
 
 /// A failure of the store. Its text may go to a log; it holds no value of any event and no password.
@@ -42,11 +44,20 @@ impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
         match error {
             sqlx::Error::Database(error) => of_database(error.as_ref()),
-            sqlx::Error::PoolTimedOut => Self::TimedOut,
-            sqlx::Error::Tls(_) => Self::Unusable(format!(
-                "{error}; for a database on this machine without TLS, put sslmode=disable into DATABASE_URL"
+            sqlx::Error::PoolTimedOut => Self::Unavailable("the database cannot be reached".to_owned()),
+            sqlx::Error::Tls(ref cause) if cause.to_string().contains("does not support TLS") => {
+                Self::Unusable(format!(
+                    "{cause}; for a database on this machine without it, put sslmode=disable into DATABASE_URL"
+                ))
+            }
+            // So rustls tells a certificate that it does not trust.
+            sqlx::Error::Io(error) if error.kind() == ErrorKindOfIo::InvalidData => {
+                Self::Unusable(format!("the certificate of the server is refused: {error}"))
+            }
+            sqlx::Error::Io(error) if error.kind() == ErrorKindOfIo::NotFound => Self::Unusable(format!(
+                "a file that DATABASE_URL names, such as its sslrootcert, is missing: {error}"
             )),
-            sqlx::Error::Configuration(_) => Self::Unusable(error.to_string()),
+            sqlx::Error::Tls(_) | sqlx::Error::Configuration(_) => Self::Unusable(error.to_string()),
             other => Self::Unavailable(other.to_string()),
         }
     }
@@ -56,7 +67,10 @@ impl From<sqlx::migrate::MigrateError> for StoreError {
     fn from(error: sqlx::migrate::MigrateError) -> Self {
         match error {
             sqlx::migrate::MigrateError::Execute(error) => error.into(),
-            other => Self::Unusable(format!("the database cannot be migrated: {other}")),
+            sqlx::migrate::MigrateError::VersionMissing(version) => Self::Unusable(format!(
+                "a newer version of the service has migrated this database (migration {version}); run that one"
+            )),
+            other => Self::Unusable(format!("migrations do not apply: {other}")),
         }
     }
 }

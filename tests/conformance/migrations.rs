@@ -27,7 +27,8 @@ fn both_databases_have_the_same_migrations() {
 }
 
 /// All columns that the labs' table has, of every row, as one text.
-const LAB_ROWS: &str = "select hashtextextended(string_agg(concat_ws('|', id, business_id, conversation_id, session_id,
+const LAB_ROWS: &str =
+    "select hashtextextended(string_agg(concat_ws('|', id, business_id, conversation_id, session_id,
     response_time_ms, success_rate, tokens_used, prompt_tokens, completion_tokens, api_cost_usd, model_name,
     intent_detected, appointment_requested, human_handoff_requested, appointment_booked, user_message_length,
     ai_response_length, response_type, created_at), ';' order by id), 0) from ai_metrics";
@@ -69,7 +70,9 @@ async fn replicas_that_start_together_take_turns() {
         migrated.unwrap();
     }
     let now = crate::harness::real_now();
-    for counted in futures_util::future::join_all(stores.iter().map(|store| store.count_foreign_rows(now))).await {
+    for counted in
+        futures_util::future::join_all(stores.iter().map(|store| store.count_foreign_rows(now))).await
+    {
         counted.unwrap();
     }
     assert_eq!(backend.number("select sum(events) from ai_totals").await, 4);

@@ -57,7 +57,7 @@ fn varied(at: DateTime<Utc>) -> Vec<Event> {
     let most = 2_147_483_647;
     events.push(made(
         json!({"response_time_ms": most, "tokens_used": most, "prompt_tokens": most, "completion_tokens": most,
-               "api_cost_usd": 9999.999999, "user_message_length": most, "ai_response_length": most,
+               "api_cost_usd": 9_999.999_999, "user_message_length": most, "ai_response_length": most,
                "business_id": "ü".repeat(255), "conversation_id": "🦀".repeat(255), "session_id": "s".repeat(255),
                "model_name": "m".repeat(100), "intent_detected": "i".repeat(50), "response_type": "r".repeat(50)}),
         at,
@@ -217,16 +217,17 @@ async fn a_summary_covers_whole_days_of_the_time_zone(backend: Backend) {
 async fn the_newest_success_rate_is_kept(backend: Backend) {
     let store = backend.store(&[]).await;
     let now = real_now();
-    let rated = |rate: Option<f64>, seconds| made(json!({"success_rate": rate}), now + TimeDelta::seconds(seconds));
+    let rated =
+        |rate: Option<f64>, seconds| made(json!({"success_rate": rate}), now + TimeDelta::seconds(seconds));
     store.write(&[rated(Some(0.123_456), 2), rated(Some(0.9), 1), rated(None, 3)]).await.unwrap();
     store.write(&[rated(Some(0.8), 0), rated(None, 9)]).await.unwrap();
     let [row] = &store.totals().await.unwrap()[..] else { panic!("one key") };
-    assert_eq!(row.sums.last_success.unwrap().rate, 0.123_456);
+    assert_eq!(row.sums.last_success.map(|last| last.rate), Some(0.123_456));
 }
 
 async fn numbers_come_back_exactly(backend: Backend) {
     let store = backend.store(&[]).await;
-    let rate = made(json!({"api_cost_usd": 9999.999999, "success_rate": 0.1234}), real_now());
+    let rate = made(json!({"api_cost_usd": 9_999.999_999, "success_rate": 0.1234}), real_now());
     store.write(&[rate]).await.unwrap();
     let exact = "select count(*) from ai_metrics where api_cost_usd = 9999.999999 and success_rate = 0.1234
                  and prompt_tokens = 50 and completion_tokens = 25 and user_message_length = 42

@@ -1,6 +1,7 @@
 //! A database for one test, of either kind.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use mlops_service::config::{Config, Source};
 use mlops_service::store::Store;
@@ -12,8 +13,8 @@ use super::Postgres;
 /// An empty database and where it is.
 pub(crate) struct Backend {
     pub(crate) url: String,
-    /// Where a file of SQLite is; removed when dropped.
-    pub(crate) folder: TempDir,
+    /// Where a file of SQLite is; removed when nobody uses it any more.
+    pub(crate) folder: Arc<TempDir>,
 }
 
 /// Runs each case on SQLite and on Postgres. A case that is not listed is unused, hence a compile error in the gate.
@@ -38,7 +39,10 @@ pub(crate) use on_every_backend;
 impl Backend {
     pub(crate) fn sqlite() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        Self { url: format!("sqlite:{}", folder.path().join("data/mlops.db").display()), folder }
+        Self {
+            url: format!("sqlite:{}", folder.path().join("data/mlops.db").display()),
+            folder: Arc::new(folder),
+        }
     }
 
     pub(crate) async fn postgres() -> Self {
@@ -47,7 +51,7 @@ impl Backend {
 
     /// A database of this server.
     pub(crate) async fn on(server: &Postgres) -> Self {
-        Self { url: server.create_database().await, folder: tempfile::tempdir().unwrap() }
+        Self { url: server.create_database().await, folder: Arc::new(tempfile::tempdir().unwrap()) }
     }
 
     pub(crate) fn is_postgres(&self) -> bool {
@@ -56,9 +60,10 @@ impl Backend {
 
     /// The settings of a service on this database.
     pub(crate) fn config(&self, settings: &[(&str, &str)]) -> Config {
-        let own = [("DATABASE_URL", self.url.as_str()), ("SERVICE_PORT", "0"), ("FLOOD_LIMIT_PER_SECOND", "off")];
+        let own =
+            [("DATABASE_URL", self.url.as_str()), ("SERVICE_PORT", "0"), ("FLOOD_LIMIT_PER_SECOND", "off")];
         let all = own.iter().chain(settings).map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-        Config::read(&Source::from_iter(all)).unwrap()
+        Config::read(&all.collect::<Source>()).unwrap()
     }
 
     /// A store on this database, its tables up to date.
@@ -102,5 +107,20 @@ impl Backend {
     /// How many events are stored.
     pub(crate) async fn rows(&self) -> i64 {
         self.number("select count(*) from ai_metrics").await
+    }
+}
+
+impl Backend {
+    /// The ids of all stored events.
+    pub(crate) async fn event_ids(&self) -> Vec<uuid::Uuid> {
+        let sql = "select event_id from ai_metrics";
+        if self.is_postgres() {
+            let mut conn = PgConnection::connect(&self.url).await.unwrap();
+            sqlx::query_scalar(sql).fetch_all(&mut conn).await.unwrap()
+        } else {
+            let path = self.sqlite_path();
+            let mut conn = SqliteConnection::connect(path.to_str().unwrap()).await.unwrap();
+            sqlx::query_scalar(sql).fetch_all(&mut conn).await.unwrap()
+        }
     }
 }

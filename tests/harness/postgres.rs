@@ -156,7 +156,7 @@ fn binaries() -> PathBuf {
     newest.unwrap().join("bin")
 }
 
-pub(super) fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 

@@ -3,7 +3,10 @@
 use std::io::{BufRead, BufReader, Read};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
 
 use super::Backend;
 
@@ -13,6 +16,7 @@ pub(crate) struct Service {
     pub(crate) port: u16,
     pub(crate) banner: String,
     log: PathBuf,
+    _folder: Arc<TempDir>,
 }
 
 impl Service {
@@ -31,7 +35,7 @@ impl Service {
         }
         let url = banner.lines().last().unwrap().trim_end_matches('/');
         let port = url.rsplit(':').next().unwrap().parse().unwrap();
-        Self { child, port, banner, log }
+        Self { child, port, banner, log, _folder: backend.folder.clone() }
     }
 
     pub(crate) fn url(&self, path: &str) -> String {

@@ -40,27 +40,26 @@ impl TestApp {
     }
 
     pub(crate) async fn with(backend: &Backend, settings: &[(&str, &str)]) -> Self {
-        Self::with_routes(backend, settings, |app| table(app)).await
+        Self::with_routes(backend, settings, table).await
     }
 
     pub(crate) async fn with_routes(
         backend: &Backend,
         settings: &[(&str, &str)],
-        routes: impl FnOnce(&App) -> Routes,
+        build: impl FnOnce(&App) -> Routes,
     ) -> Self {
         let config = backend.config(settings);
         let now_micros = Arc::new(AtomicI64::new(real_now().timestamp_micros()));
         let hand = now_micros.clone();
-        let clock = Clock::new(move || {
-            DateTime::from_timestamp_micros(hand.load(Ordering::Relaxed)).unwrap()
-        });
+        let clock =
+            Clock::new(move || DateTime::from_timestamp_micros(hand.load(Ordering::Relaxed)).unwrap());
         let (lifecycle, metrics) = (Lifecycle::default(), Metrics::new());
         let store = mlops_service::store::Store::open(&config).unwrap();
         let (ingest, prepared) =
             Ingest::start(&config, store.clone(), metrics.clone(), clock.clone(), &lifecycle);
         prepared.await.unwrap().unwrap();
         let app = App::new(config, store, ingest, metrics, clock, &lifecycle);
-        let router = service(&app, routes(&app));
+        let router = service(&app, build(&app));
         Self { app, router, lifecycle, now_micros }
     }
 

@@ -12,12 +12,16 @@ on_every_backend! {
 
 async fn the_answer_is_computed_from_what_is_stored(backend: Backend) {
     let app = TestApp::open(&backend).await;
-    for (ms, tokens, booked, handoff) in [(100, 10, true, false), (201, 20, false, true), (300, 31, true, false)] {
+    for (ms, tokens, booked, handoff) in
+        [(100, 10, true, false), (201, 20, false, true), (300, 31, true, false)]
+    {
         let changes = json!({"response_time_ms": ms, "tokens_used": tokens, "appointment_booked": booked,
                              "human_handoff_requested": handoff, "api_cost_usd": 0.015});
         app.track(&event(changes)).await.ok();
     }
-    app.track(&event(json!({"appointment_requested": false, "response_time_ms": 0, "tokens_used": 0}))).await.ok();
+    app.track(&event(json!({"appointment_requested": false, "response_time_ms": 0, "tokens_used": 0})))
+        .await
+        .ok();
     app.track(&event(json!({"business_id": "bolt"}))).await.ok();
     assert_eq!(
         app.get("/analytics/acme").send().await.ok(),
@@ -53,11 +57,17 @@ async fn the_days_can_be_chosen(backend: Backend) {
     app.track(&event(json!({}))).await.ok();
     app.pass(chrono::TimeDelta::days(40));
     app.track(&event(json!({}))).await.ok();
-    for (query, period, events) in
-        [("", "30_days", 1), ("?days=1", "1_days", 1), ("?days=41", "41_days", 2), ("?days=366&x=1", "366_days", 2)]
-    {
+    for (query, period, events) in [
+        ("", "30_days", 1),
+        ("?days=1", "1_days", 1),
+        ("?days=41", "41_days", 2),
+        ("?days=366&x=1", "366_days", 2),
+    ] {
         let body = app.get(&format!("/analytics/acme{query}")).send().await.ok();
-        assert_eq!((&body["period"], &body["metrics"]["total_conversations"]), (&json!(period), &json!(events)));
+        assert_eq!(
+            (&body["period"], &body["metrics"]["total_conversations"]),
+            (&json!(period), &json!(events))
+        );
     }
     for days in ["0", "367", "-1", "x", "", "1.5", "99999999999999999999"] {
         let reply = app.get(&format!("/analytics/acme?days={days}")).send().await;

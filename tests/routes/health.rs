@@ -20,7 +20,10 @@ async fn health_is_the_contracts() {
     };
     assert_eq!(app.get("/health").send().await.ok(), expected("8001", "No authentication", &app));
     let app = TestApp::with(&backend, &[("MLOPS_API_KEY", KEY), ("PROMETHEUS_PORT", "9123")]).await;
-    assert_eq!(app.get("/health").send().await.ok(), expected("9123", "API key authentication enabled", &app));
+    assert_eq!(
+        app.get("/health").send().await.ok(),
+        expected("9123", "API key authentication enabled", &app)
+    );
 }
 
 #[test]

@@ -59,7 +59,9 @@ async fn each_replica_shows_what_the_others_wrote(backend: Backend) {
 async fn handoffs_are_told_by_their_reason(backend: Backend) {
     let app = TestApp::open(&backend).await;
     for response_type in ["error", "booking", "unknown"] {
-        app.track(&event(json!({"response_type": response_type, "human_handoff_requested": true}))).await.ok();
+        app.track(&event(json!({"response_type": response_type, "human_handoff_requested": true})))
+            .await
+            .ok();
     }
     let handoffs = async |reason: &str| {
         app.metric(&format!(r#"human_handoffs_total{{business_id="acme",reason="{reason}"}}"#)).await
@@ -75,7 +77,9 @@ async fn past_the_maximum_businesses_are_one_other(backend: Backend) {
     }
     let counts = async |app: &TestApp| {
         let series = |business: &str| {
-            format!(r#"ai_requests_total{{business_id="{business}",response_type="booking",intent="appointment"}}"#)
+            format!(
+                r#"ai_requests_total{{business_id="{business}",response_type="booking",intent="appointment"}}"#
+            )
         };
         let mut counts = Vec::new();
         for business in ["zebra", "acme", "bolt", "other"] {

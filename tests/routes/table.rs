@@ -121,7 +121,8 @@ async fn a_window_reopens_when_it_is_closed() {
 async fn guessing_keys_runs_into_429_and_leaves_the_holder_of_a_key_alone() {
     let backend = Backend::sqlite();
     let app = TestApp::guarded(&backend).await;
-    let guess = async |i: u32| app.get("/analytics/acme").header("x-api-key", &format!("guess-{i}")).send().await;
+    let guess =
+        async |i: u32| app.get("/analytics/acme").header("x-api-key", &format!("guess-{i}")).send().await;
     for i in 0..50 {
         assert_eq!(guess(i).await.status, 403);
     }
@@ -133,8 +134,13 @@ async fn guessing_keys_runs_into_429_and_leaves_the_holder_of_a_key_alone() {
 #[tokio::test(flavor = "multi_thread")]
 async fn two_keys_are_two_callers() {
     let backend = Backend::sqlite();
-    let app = TestApp::with(&backend, &[("MLOPS_API_KEY", "first-key, second-key"), ("RATE_LIMIT_TRACK", "1/hour")]).await;
-    let track = async |key: &str| app.post("/track").header("x-api-key", key).json(&event(json!({}))).send().await;
+    let app = TestApp::with(
+        &backend,
+        &[("MLOPS_API_KEY", "first-key, second-key"), ("RATE_LIMIT_TRACK", "1/hour")],
+    )
+    .await;
+    let track =
+        async |key: &str| app.post("/track").header("x-api-key", key).json(&event(json!({}))).send().await;
     assert_eq!(track("first-key").await.status, 200);
     assert_eq!(track("second-key").await.status, 200);
     assert_eq!(track("first-key").await.status, 429);
@@ -144,7 +150,8 @@ async fn two_keys_are_two_callers() {
 async fn two_hundred_concurrent_callers_on_one_quota_admit_exactly_the_quota() {
     for backend in [Backend::sqlite(), Backend::postgres().await] {
         let app = TestApp::guarded(&backend).await;
-        let calls = (0..200).map(|_| app.post("/track").header("x-api-key", KEY).json(&event(json!({}))).send());
+        let calls =
+            (0..200).map(|_| app.post("/track").header("x-api-key", KEY).json(&event(json!({}))).send());
         let replies = futures_util::future::join_all(calls).await;
         let count = |status: u16| replies.iter().filter(|reply| reply.status == status).count();
         assert_eq!((count(200), count(429)), (100, 100));
@@ -157,7 +164,8 @@ async fn callers_behind_a_trusted_proxy_are_told_apart() {
     let backend = Backend::sqlite();
     let settings = [("TRUSTED_PROXIES", "192.0.2.1"), ("RATE_LIMIT_HEALTH", "1/minute")];
     let app = TestApp::with(&backend, &settings).await;
-    let ask = async |forwarded: &str| app.get("/health").header("x-forwarded-for", forwarded).send().await.status;
+    let ask =
+        async |forwarded: &str| app.get("/health").header("x-forwarded-for", forwarded).send().await.status;
     assert_eq!(ask("203.0.113.1").await, 200);
     assert_eq!(ask("203.0.113.2").await, 200);
     assert_eq!(ask("6.6.6.6, 203.0.113.1").await, 429, "what the client made up is not believed");
@@ -181,7 +189,10 @@ async fn a_flood_is_refused_before_the_quotas_but_not_on_exempt_routes() {
             reply.refused(429, "429 Too Many Requests");
             assert_eq!(reply.json()["message"], "5 per 1 second");
             assert_eq!(reply.header("retry-after"), "1");
-            assert_eq!((reply.header("x-ratelimit-limit"), reply.header("x-ratelimit-remaining")), ("5", "0"));
+            assert_eq!(
+                (reply.header("x-ratelimit-limit"), reply.header("x-ratelimit-remaining")),
+                ("5", "0")
+            );
         }
     }
     assert!((1..=20).contains(&refused), "{refused} of 30 refused with a burst of 10");
@@ -250,7 +261,8 @@ async fn a_panic_is_a_json_500_with_the_quota_told() {
     let backend = Backend::sqlite();
     let settings = [("RATE_LIMIT_DEFAULT", "9/hour")];
     let app = TestApp::with_routes(&backend, &settings, |app| {
-        table(app).row(Method::GET, "/panic", Access::Public, QuotaOf::Default, async || -> () { panic!("boom") })
+        table(app)
+            .row(Method::GET, "/panic", Access::Public, QuotaOf::Default, async || -> () { panic!("boom") })
     })
     .await;
     let reply = app.get("/panic").send().await;

@@ -75,16 +75,17 @@ async fn nulls_are_absent_fields(backend: Backend) {
 
 async fn unknown_fields_are_ignored(backend: Backend) {
     let app = TestApp::open(&backend).await;
-    app.track(&event(json!({"new": {"deep": [1, {"er": null}]}, "created_at": "1970-01-01", "id": 7}))).await.ok();
+    app.track(&event(json!({"new": {"deep": [1, {"er": null}]}, "created_at": "1970-01-01", "id": 7})))
+        .await
+        .ok();
     assert_eq!(backend.number("select count(*) from ai_metrics where id = 7").await, 0);
 }
 
-async fn every_bound_is_kept_and_no_more(backend: Backend) {
-    let app = TestApp::open(&backend).await;
+/// Values that a field takes, and values that it does not.
+type Values = Vec<(&'static str, Value)>;
+
+fn texts(good: &mut Values, bad: &mut Values) {
     let text = |n: usize| json!("ü".repeat(n));
-    let most = 2_147_483_647_i64;
-    let mut good = vec![("response_time_ms", json!(2.5)), ("session_id", json!("")), ("tokens_used", json!(5.0))];
-    let mut bad = vec![("business_id", json!("")), ("event_id", json!("not-a-uuid")), ("event_id", json!(7))];
     for (field, max) in [
         ("business_id", 255),
         ("conversation_id", 255),
@@ -97,8 +98,16 @@ async fn every_bound_is_kept_and_no_more(backend: Backend) {
         bad.extend([(field, text(max + 1)), (field, json!(1)), (field, json!(["a"]))]);
         bad.extend(["a\u{0}b", "a\nb", "\u{7f}"].map(|control| (field, json!(control))));
     }
-    for field in ["tokens_used", "prompt_tokens", "completion_tokens", "user_message_length", "ai_response_length"] {
-        good.extend([(field, json!(0)), (field, json!(most))]);
+    good.push(("session_id", json!("")));
+    bad.extend([("business_id", json!("")), ("event_id", json!("not-a-uuid")), ("event_id", json!(7))]);
+}
+
+fn numbers(good: &mut Values, bad: &mut Values) {
+    let most = 2_147_483_647_i64;
+    for field in
+        ["tokens_used", "prompt_tokens", "completion_tokens", "user_message_length", "ai_response_length"]
+    {
+        good.extend([(field, json!(0)), (field, json!(5.0)), (field, json!(most))]);
         bad.extend([(field, json!(-1)), (field, json!(most + 1)), (field, json!(0.5)), (field, json!("1"))]);
         bad.extend([(field, json!(true)), (field, json!({})), (field, json!(u64::MAX))]);
     }
@@ -107,13 +116,25 @@ async fn every_bound_is_kept_and_no_more(backend: Backend) {
         ("success_rate", 1.0, 1.000_1),
         ("api_cost_usd", 9_999.999_999, 9_999.999_999_5),
     ] {
-        good.extend([(field, json!(0)), (field, json!(-0.0)), (field, json!(max))]);
-        bad.extend([(field, json!(-0.000_1)), (field, json!(above)), (field, json!("100")), (field, json!(false))]);
+        good.extend([(field, json!(0)), (field, json!(-0.0)), (field, json!(0.5)), (field, json!(max))]);
+        bad.extend([
+            (field, json!(-0.000_1)),
+            (field, json!(above)),
+            (field, json!("100")),
+            (field, json!(false)),
+        ]);
     }
     for field in ["appointment_requested", "appointment_booked", "human_handoff_requested"] {
         good.push((field, json!(true)));
         bad.extend([(field, json!(1)), (field, json!("true"))]);
     }
+}
+
+async fn every_bound_is_kept_and_no_more(backend: Backend) {
+    let app = TestApp::open(&backend).await;
+    let (mut good, mut bad) = (Values::new(), Values::new());
+    texts(&mut good, &mut bad);
+    numbers(&mut good, &mut bad);
     for (field, value) in &good {
         let reply = app.track(&event(json!({*field: value}))).await;
         assert_eq!(reply.status, 200, "{field}: {value}: {}", reply.text());
@@ -129,12 +150,10 @@ async fn every_bound_is_kept_and_no_more(backend: Backend) {
     assert_eq!(backend.rows().await, stored, "nothing refused is stored");
 }
 
-async fn a_refused_event_changes_nothing(backend: Backend) {
-    let app = TestApp::open(&backend).await;
-    app.track(&event(json!({}))).await.ok();
-    let own = |text: String| text.lines().filter(|line| line.starts_with("ai_")).collect::<Vec<_>>().join("\n");
-    let before = own(app.metrics().await);
-    let send = |body: &str| app.post("/track").header("content-type", "application/json").body(body.to_owned());
+/// Sends bodies that are no event, and checks how each is refused.
+async fn send_what_is_no_event(app: &TestApp) {
+    let send =
+        |body: &str| app.post("/track").header("content-type", "application/json").body(body.to_owned());
     for body in ["", "  \n", "{}", "null", "[]", " [ ] "] {
         send(body).send().await.refused(400, "No metrics data provided");
     }
@@ -158,17 +177,30 @@ async fn a_refused_event_changes_nothing(backend: Backend) {
     }
     let deep = format!("{}1{}", "[".repeat(30_000), "]".repeat(30_000));
     assert_eq!(send(&deep).send().await.status, 400);
+}
+
+/// Sends an event in ways that are not the contract's, and checks how each is refused.
+async fn send_in_wrong_ways(app: &TestApp) {
     for kind in ["text/plain", "application/x-www-form-urlencoded", "application/jsonp", ""] {
         let call = app.post("/track").header("content-type", kind).body(event(json!({})).to_string());
         call.send().await.refused(415, "Unsupported Media Type");
     }
-    let large = event(json!({"padding": "x".repeat(64 * 1024)})).to_string();
-    send(&large).send().await.refused(413, "Payload Too Large");
-    let wrong_key = "k".repeat(256);
-    for key in ["ä", &wrong_key] {
+    let large = event(json!({"padding": "x".repeat(64 * 1024)}));
+    app.track(&large).await.refused(413, "Payload Too Large");
+    for key in ["ä", &"k".repeat(256)] {
         let call = app.post("/track").header("idempotency-key", key).json(&event(json!({})));
         call.send().await.refused(400, "Invalid value for field: Idempotency-Key");
     }
+}
+
+async fn a_refused_event_changes_nothing(backend: Backend) {
+    let app = TestApp::open(&backend).await;
+    app.track(&event(json!({}))).await.ok();
+    let own =
+        |text: String| text.lines().filter(|line| line.starts_with("ai_")).collect::<Vec<_>>().join("\n");
+    let before = own(app.metrics().await);
+    send_what_is_no_event(&app).await;
+    send_in_wrong_ways(&app).await;
     assert_eq!(own(app.metrics().await), before);
     assert_eq!(backend.rows().await, 1);
 }
@@ -235,7 +267,10 @@ async fn the_apps_own_row_and_the_report_are_one(backend: Backend) {
 async fn what_reached_the_handler_is_counted(backend: Backend) {
     let app = TestApp::open(&backend).await;
     let requests = async || app.get("/health/detailed").send().await.ok()["requests"].clone();
-    assert_eq!(requests().await, json!({"total": 0, "failed": 0, "error_rate_percent": 0.0, "last_request": null}));
+    assert_eq!(
+        requests().await,
+        json!({"total": 0, "failed": 0, "error_rate_percent": 0.0, "last_request": null})
+    );
     for _ in 0..2 {
         app.track(&event(json!({}))).await.ok();
     }
@@ -254,15 +289,22 @@ async fn a_full_queue_is_refused_at_once() {
     let mut holder = <sqlx::PgConnection as sqlx::Connection>::connect(&backend.url).await.unwrap();
     sqlx::Executor::execute(&mut holder, "begin; lock table ai_metrics in exclusive mode").await.unwrap();
     let begun = std::time::Instant::now();
-    let calls = (0..50).map(|i| app.post("/track").json(&event(json!({"session_id": format!("s{i}")}))).send());
+    let calls =
+        (0..50).map(|i| app.post("/track").json(&event(json!({"session_id": format!("s{i}")}))).send());
     let replies = futures_util::future::join_all(calls).await;
     assert!(begun.elapsed() < std::time::Duration::from_secs(3), "no answer takes longer than 3 s");
-    let full = replies.iter().filter(|reply| reply.status == 503 && reply.text().contains("Too many events")).count();
+    let full = replies
+        .iter()
+        .filter(|reply| reply.status == 503 && reply.text().contains("Too many events"))
+        .count();
     assert!(full >= 40, "{full} of 50 found the queue full");
     for reply in replies.iter().filter(|reply| reply.status != 200) {
         reply.refused(503, "Failed to store metrics in database");
         assert_eq!(reply.header("retry-after"), "1");
     }
     sqlx::Executor::execute(&mut holder, "rollback").await.unwrap();
-    crate::harness::eventually("events are taken again", async || app.track(&event(json!({}))).await.status == 200).await;
+    crate::harness::eventually("events are taken again", async || {
+        app.track(&event(json!({}))).await.status == 200
+    })
+    .await;
 }

@@ -1,0 +1,134 @@
+//! Connections that misbehave.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::harness::{Backend, Service, event};
+
+fn connect(service: &Service) -> TcpStream {
+    let stream = TcpStream::connect(("127.0.0.1", service.port)).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    stream
+}
+
+/// Sends bytes and reads until the connection is closed.
+fn exchange(service: &Service, request: &[u8]) -> String {
+    let mut stream = connect(service);
+    stream.write_all(request).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+/// Checks that an answer on the wire is a JSON error with the headers of every answer.
+#[track_caller]
+fn assert_json_error(answer: &str, status: u16) {
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no answer: {answer:?}"));
+    assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{head}");
+    let body: Value = serde_json::from_str(body).unwrap();
+    assert!(body["error"].is_string() && body["message"].is_string(), "{body}");
+    for header in ["x-request-id: ", "content-type: application/json", "x-content-type-options: nosniff"] {
+        assert!(head.contains(header), "{header} in {head}");
+    }
+}
+
+#[test]
+fn requests_that_cannot_be_read_get_json() {
+    let service = Service::start(&Backend::sqlite(), &[]);
+    assert_json_error(&exchange(&service, b"GARBAGE\r\n\r\n"), 400);
+    assert_json_error(&exchange(&service, b"GET /health HTTP/1.1\r\nbad header\r\n\r\n"), 400);
+    let head =
+        |headers: String| format!("GET /health HTTP/1.1\r\nconnection: close\r\n{headers}\r\n").into_bytes();
+    let many = |n: usize| (0..n).map(|i| format!("x-{i}: 1\r\n")).collect::<Vec<_>>().concat();
+    let large = |n: usize| format!("x: {}\r\n", "y".repeat(n));
+    assert!(exchange(&service, &head(many(63))).starts_with("HTTP/1.1 200 "), "64 headers in all");
+    assert_json_error(&exchange(&service, &head(many(64))), 431);
+    assert!(exchange(&service, &head(large(15 * 1024))).starts_with("HTTP/1.1 200 "));
+    assert_json_error(&exchange(&service, &head(large(17 * 1024))), 431);
+}
+
+#[test]
+fn a_body_over_the_limit_is_answered_while_it_is_still_sent() {
+    let service = Service::start(&Backend::sqlite(), &[]);
+    let head = "POST /track HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: application/json\r\n";
+    let large = format!("{head}content-length: 3000000\r\n\r\n{}", "x".repeat(3_000_000));
+    assert_json_error(&exchange(&service, large.as_bytes()), 413);
+}
+
+#[test]
+fn silent_and_half_sent_connections_are_closed_after_ten_seconds() {
+    let service = Service::start(&Backend::sqlite(), &[]);
+    let parts: [&[u8]; 3] =
+        [b"", b"GET /health HTTP/1.1\r\nx-", b"POST /track HTTP/1.1\r\ncontent-length: 9\r\n\r\n{"];
+    let begun = Instant::now();
+    std::thread::scope(|threads| {
+        let service = &service;
+        let wait = move |part| (part, exchange(service, part), begun.elapsed());
+        let waiting = parts.map(|part| threads.spawn(move || wait(part)));
+        for (part, answer, took) in waiting.map(|thread| thread.join().unwrap()) {
+            assert!((9..12).contains(&took.as_secs()), "{part:?} closed after {took:?}");
+            match part.starts_with(b"POST") {
+                true => assert_json_error(&answer, 408),
+                false => assert_eq!(answer, ""),
+            }
+        }
+    });
+}
+
+#[test]
+fn connections_over_the_limit_are_told_so() {
+    let service = Service::start(&Backend::sqlite(), &[("MAX_CONNECTIONS", "5")]);
+    let open: Vec<TcpStream> = (0..5)
+        .map(|_| {
+            let mut stream = connect(&service);
+            stream.write_all(b"GET /health/live HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
+            stream.read_exact(&mut [0; 15]).unwrap();
+            stream
+        })
+        .collect();
+    let answer = exchange(&service, b"GET /health HTTP/1.1\r\nconnection: close\r\n\r\n");
+    assert_json_error(&answer, 503);
+    assert!(answer.contains("retry-after: 1"));
+    drop(open);
+    let begun = Instant::now();
+    while !exchange(&service, b"GET /health HTTP/1.1\r\nconnection: close\r\n\r\n")
+        .starts_with("HTTP/1.1 200 ")
+    {
+        assert!(begun.elapsed() < Duration::from_secs(5), "seats are free again");
+    }
+}
+
+#[test]
+fn requests_over_the_limit_are_refused_at_once() {
+    let service = Service::start(&Backend::sqlite(), &[("MAX_REQUESTS_IN_FLIGHT", "1")]);
+    let mut slow = connect(&service);
+    slow.write_all(b"POST /track HTTP/1.1\r\nhost: x\r\ncontent-length: 500\r\n\r\n{").unwrap();
+    let begun = Instant::now();
+    loop {
+        let answer = exchange(&service, b"GET /health HTTP/1.1\r\nconnection: close\r\n\r\n");
+        if answer.starts_with("HTTP/1.1 503 ") {
+            assert_json_error(&answer, 503);
+            assert!(answer.contains("retry-after: 1"));
+            break;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(5), "one is in flight");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_second_listener_serves_metrics_and_nothing_else() {
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let service = Service::start(&Backend::sqlite(), &[("PROMETHEUS_PORT", &port.to_string())]);
+    let call = reqwest::Client::new().post(service.url("/track")).json(&event(json!({})));
+    assert_eq!(call.send().await.unwrap().status(), 200);
+    let get = async |path: &str| reqwest::get(format!("http://127.0.0.1:{port}{path}")).await.unwrap();
+    let metrics = get("/metrics").await.text().await.unwrap();
+    assert!(metrics.contains("ai_response_time_seconds_count 1"));
+    for path in ["/", "/health", "/track"] {
+        assert_eq!(get(path).await.status(), 404, "{path}");
+    }
+    assert_eq!(reqwest::get(service.url("/metrics")).await.unwrap().status(), 200);
+}

@@ -1,0 +1,98 @@
+//! Stopping in order, whatever is going on.
+
+use std::io::Write;
+use std::net::TcpStream;
+use std::time::Duration;
+
+use super::crash::OPEN;
+use super::load::Load;
+use crate::harness::{Backend, Postgres, Service, Tls, command, on_every_backend};
+
+on_every_backend! {
+    a_stop_under_load_answers_what_is_in_flight_and_loses_nothing,
+}
+
+async fn a_stop_under_load_answers_what_is_in_flight_and_loses_nothing(backend: Backend) {
+    let mut service = Service::start(&backend, &OPEN);
+    let load = Load::begin(service.port);
+    load.book.more(1_000).await;
+    service.signal("TERM");
+    let (status, took) = service.wait();
+    assert_eq!(status.code(), Some(0));
+    assert!(took < Duration::from_secs(5), "{took:?}");
+    let book = load.end().await;
+    assert_eq!(book.refused(), 0, "what was in flight was answered 200");
+    book.check(&backend).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn half_sent_requests_do_not_hold_up_a_stop() {
+    for signal in ["TERM", "INT"] {
+        let backend = Backend::sqlite();
+        let mut service = Service::start(&backend, &[]);
+        let open: Vec<TcpStream> =
+            ["", "GET /health HT", "POST /track HTTP/1.1\r\ncontent-length: 50\r\n\r\n{"]
+                .map(|part| {
+                    let mut stream = TcpStream::connect(("127.0.0.1", service.port)).unwrap();
+                    stream.write_all(part.as_bytes()).unwrap();
+                    stream
+                })
+                .into();
+        assert_eq!(reqwest::get(service.url("/health/live")).await.unwrap().status(), 200);
+        service.signal(signal);
+        let (status, took) = service.wait();
+        assert_eq!(status.code(), Some(0));
+        assert!(took < Duration::from_secs(10), "{took:?}");
+        drop(open);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_does_not_answer_does_not_hold_up_a_stop() {
+    let server = Postgres::start(Tls::On);
+    let backend = Backend::on(&server).await;
+    let mut service = Service::start(&backend, &OPEN);
+    let load = Load::begin(service.port);
+    load.book.more(100).await;
+    server.signal("STOP");
+    service.signal("TERM");
+    let (status, took) = service.wait();
+    server.signal("CONT");
+    assert_eq!(status.code(), Some(0));
+    assert!(took < Duration::from_secs(10), "{took:?}");
+    load.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_signal_exits_at_once() {
+    let backend = Backend::sqlite();
+    let mut service = Service::start(&backend, &[("SHUTDOWN_SECONDS", "60")]);
+    let mut stream = TcpStream::connect(("127.0.0.1", service.port)).unwrap();
+    stream.write_all(b"POST /track HTTP/1.1\r\nhost: x\r\ncontent-length: 50\r\n\r\n{").unwrap();
+    assert_eq!(reqwest::get(service.url("/health/live")).await.unwrap().status(), 200);
+    service.signal("TERM");
+    crate::harness::eventually("it stops accepting", async || {
+        TcpStream::connect(("127.0.0.1", service.port)).is_err()
+    })
+    .await;
+    service.signal("TERM");
+    let (status, took) = service.wait();
+    assert_eq!(status.code(), Some(1));
+    assert!(took < Duration::from_secs(1), "{took:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_other_verbs() {
+    let backend = Backend::postgres().await;
+    let run = |verb: &str, port: u16| {
+        command(&backend, &[("SERVICE_PORT", &port.to_string())]).arg(verb).output().unwrap().status.code()
+    };
+    assert_eq!(run("migrate", 0), Some(0));
+    assert_eq!(backend.rows().await, 0, "the table is there");
+    let service = Service::start(&backend, &[]);
+    assert_eq!(run("healthcheck", service.port), Some(0));
+    let port = service.port;
+    drop(service);
+    assert_eq!(run("healthcheck", port), Some(1));
+    assert_eq!(run("nonsense", port), Some(2));
+}
