@@ -1,6 +1,6 @@
 //! What is kept: events and their rollups, in Postgres or in an embedded SQLite file.
 //!
-//! One SQL text serves both databases through [`on!`]; what differs stands in `dialect.rs`, and the writing of a
+//! One SQL text serves both databases through `on!`; what differs stands in `dialect.rs`, and the writing of a
 //! batch, the one statement worth writing twice, in `batch/`. To add a subject, add a file beside `analytics.rs`
 //! and a case to the conformance suite, which runs on both.
 

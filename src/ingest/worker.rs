@@ -28,9 +28,6 @@ const BATCH_LIMIT: Duration = Duration::from_millis(1_800);
 /// An event that waited longer than this is refused, so that its answer does not come too late.
 const QUEUE_LIMIT: Duration = Duration::from_secs(1);
 
-/// How long foreign rows are counted in one go before waiting events get their turn.
-const COUNT_LIMIT: Duration = Duration::from_millis(500);
-
 /// How long foreign rows are counted before the service says that it is ready.
 const FIRST_COUNT_LIMIT: Duration = Duration::from_secs(5);
 
@@ -50,8 +47,9 @@ pub(super) struct Worker {
     ready: Arc<AtomicBool>,
     first: Option<oneshot::Sender<Result<(), StoreError>>>,
     migrated: bool,
-    /// Whether foreign rows are left to be counted.
+    /// Whether foreign rows are left to be counted, and who waits for it.
     counting: bool,
+    refreshing: Vec<oneshot::Sender<bool>>,
     /// What was last told of why the store is away.
     trouble: String,
 }
@@ -81,6 +79,7 @@ impl Worker {
             first: Some(first),
             migrated: false,
             counting: true,
+            refreshing: Vec::new(),
             trouble: String::new(),
         }
     }
@@ -91,6 +90,7 @@ impl Worker {
             self.ready.store(true, Ordering::Relaxed);
             let Err(Gone(error)) = self.serve(&mut jobs, &stop).await else { break };
             self.ready.store(false, Ordering::Relaxed);
+            self.refreshing.clear();
             self.trouble = error.to_string();
             tracing::error!("the store went away: {error}; events are refused until it is back");
         }
@@ -156,7 +156,10 @@ impl Worker {
         if !self.migrated {
             self.store.migrate().await?;
             self.migrated = true;
-            self.count_foreign_rows(FIRST_COUNT_LIMIT).await?;
+            let begun = Instant::now();
+            while self.counting && begun.elapsed() < FIRST_COUNT_LIMIT {
+                self.count_foreign_rows().await?;
+            }
         }
         self.read_totals().await
     }
@@ -175,20 +178,21 @@ impl Worker {
                     stopping = true;
                     jobs.close();
                 }
+                _ = refresh.tick() => self.read_totals().await.map_err(Gone)?,
                 taken = jobs.recv_many(&mut waiting, MAX_BATCH) => match taken {
                     0 => return Ok(()),
                     _ => self.serve_all(waiting.drain(..)).await?,
                 },
-                _ = refresh.tick() => self.read_totals().await.map_err(Gone)?,
-                () = std::future::ready(()), if self.counting => {
-                    self.count_foreign_rows(COUNT_LIMIT).await.map_err(Gone)?;
-                    self.read_totals().await.map_err(Gone)?;
-                }
+                () = std::future::ready(()), if self.counting => {}
+            }
+            if self.counting {
+                self.refresh().await.map_err(Gone)?;
             }
         }
     }
 
-    /// Serves jobs in order: events together, up to one that repeats the id of another.
+    /// Serves jobs: events together, up to one that repeats the id of another. Readings anew are noted, and done once
+    /// for all of them.
     async fn serve_all(&mut self, jobs: impl Iterator<Item = Job>) -> Result<(), Gone> {
         let mut batch = Batch::default();
         for job in jobs {
@@ -200,31 +204,32 @@ impl Worker {
                     batch.push(*ticket);
                 }
                 Job::Refresh(answer) => {
-                    self.write(std::mem::take(&mut batch)).await?;
-                    let refreshed = self.refresh().await;
-                    let _ = answer.send(refreshed.is_ok());
-                    refreshed.map_err(Gone)?;
+                    self.counting = true;
+                    self.refreshing.push(answer);
                 }
             }
         }
         self.write(batch).await
     }
 
+    /// Counts some foreign rows. When none is left, reads the totals and tells everybody who waits for that.
     async fn refresh(&mut self) -> Result<(), StoreError> {
-        self.count_foreign_rows(COUNT_LIMIT).await?;
-        self.read_totals().await
+        self.count_foreign_rows().await?;
+        if !self.counting {
+            self.read_totals().await?;
+            for answer in self.refreshing.drain(..) {
+                let _ = answer.send(true);
+            }
+        }
+        Ok(())
     }
 
-    /// Counts foreign rows for `limit`; what is left then is counted between batches.
-    async fn count_foreign_rows(&mut self, limit: Duration) -> Result<(), StoreError> {
-        let begun = Instant::now();
-        self.counting = true;
-        while self.counting && begun.elapsed() < limit {
-            match self.store.count_foreign_rows(self.clock.now()).await {
-                Ok(more) => self.counting = more,
-                Err(StoreError::Conflict(_)) => {}
-                Err(error) => return Err(error),
-            }
+    async fn count_foreign_rows(&mut self) -> Result<(), StoreError> {
+        match self.store.count_foreign_rows(self.clock.now()).await {
+            Ok(more) => self.counting = more,
+            // Another replica counts them at this moment; the next attempt sees what it left.
+            Err(StoreError::Conflict(_)) => {}
+            Err(error) => return Err(error),
         }
         Ok(())
     }

@@ -8,12 +8,13 @@ use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
 use sqlx::{AssertSqlSafe, FromRow};
 use uuid::Uuid;
 
-use super::{CLAIM_MINUTES, Store, StoreError, WRITE_LIMIT, dialect, rollups};
+use super::rollups::AddRollup;
+use super::{CLAIM_MINUTES, Store, StoreError, WRITE_LIMIT, dialect};
 use crate::event::Event;
 use crate::rollup::Rollup;
 
 /// Rows that are counted in one transaction.
-const CHUNK: usize = 2_000;
+const CHUNK: i64 = 2_000;
 
 #[derive(FromRow)]
 struct ForeignRow {
@@ -62,31 +63,36 @@ impl ForeignRow {
     }
 }
 
+/// The last of the rows to be counted next, and how many they are. An update of everything up to it needs no join,
+/// which a planner that expects hardly any such row would make quadratic.
+const NEXT: &str = "select count(*), cast(max(id) as bigint) from (select id from ai_metrics where event_id is null order by id limit $1) next";
+
 impl Store {
     /// Counts some of the rows that no rollup holds yet; says whether more may be left.
     pub async fn count_foreign_rows(&self, now: DateTime<Utc>) -> Result<bool, StoreError> {
         let claimable_from = (now - TimeDelta::minutes(CLAIM_MINUTES)).naive_utc();
-        let counted = on!(&self.write, WRITE_LIMIT, |conn| {
+        on!(&self.write, WRITE_LIMIT, |conn| {
             let mut tx = dialect::begin(conn).await?;
+            let next: (i64, Option<i64>) = sqlx::query_as(NEXT).bind(CHUNK).fetch_one(&mut *tx).await?;
+            let (due, Some(last)) = next else { return Ok(false) };
             let rows: Vec<ForeignRow> = sqlx::query_as(AssertSqlSafe(count_sql(&tx)))
                 .bind(claimable_from)
+                .bind(last)
                 .fetch_all(&mut *tx)
                 .await?;
             let events: Vec<Event> = rows.into_iter().map(|row| row.into_event(now)).collect();
-            rollups::add(&mut *tx, &Rollup::of(&events, self.zone)).await?;
+            tx.add_rollup(&Rollup::of(&events, self.zone)).await?;
             tx.commit().await?;
-            Ok(events.len())
-        })?;
-        Ok(counted == CHUNK)
+            Ok(due == CHUNK)
+        })
     }
 }
 
-/// The statement that marks rows as counted and gives back what they hold.
+/// The statement that marks rows up to an id as counted and gives back what they hold.
 fn count_sql<DB: dialect::Dialect>(_: &sqlx::Transaction<'_, DB>) -> String {
     format!(
         "update ai_metrics set event_id = {}
-         where id in (select id from ai_metrics where event_id is null order by id limit {CHUNK})
-           and event_id is null
+         where event_id is null and id <= $2
          returning business_id, response_time_ms, cast(success_rate as double precision) as success_rate,
                    tokens_used, prompt_tokens, completion_tokens,
                    cast(round(api_cost_usd * 1000000) as bigint) as cost_micros,

@@ -1,9 +1,13 @@
 //! The rollup tables: adding to them, and reading the totals.
 
-use sqlx::{FromRow, PgConnection, SqliteConnection};
+mod add;
+
+pub(super) use add::AddRollup;
+
+use sqlx::FromRow;
 
 use super::{READ_LIMIT, Store, StoreError};
-use crate::rollup::{Key, LastSuccess, Rollup, Sums};
+use crate::rollup::{Key, LastSuccess, Sums};
 
 /// The columns of [`Sums`], in the order in which they are bound.
 macro_rules! sum_columns {
@@ -62,95 +66,6 @@ macro_rules! add_to_latency {
     };
 }
 pub(super) use add_to_latency;
-
-const ADD_TO_DAILY: &str = concat!(
-    "insert into ai_rollup_daily (day, business_id, model_name, intent_detected, response_type, ",
-    sum_columns!(),
-    ") values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)",
-    add_to_daily!()
-);
-
-const ADD_TO_TOTALS: &str = concat!(
-    "insert into ai_totals (business_id, model_name, intent_detected, response_type, ",
-    sum_columns!(),
-    ", last_success_at, last_success_rate)
-     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22)",
-    add_to_totals!()
-);
-
-const ADD_TO_LATENCY: &str = concat!(
-    "insert into ai_latency_daily (day, business_id, bucket, events) values ($1, $2, $3, $4)",
-    add_to_latency!()
-);
-
-/// Binds a key and sums in the order of the columns.
-macro_rules! bind_sums {
-    ($query:expr, $key:expr, $sums:expr) => {{
-        let Key { business_id, model_name, intent_detected, response_type } = $key;
-        let query = $query.bind(business_id).bind(model_name).bind(intent_detected).bind(response_type);
-        let mut query = query.bind($sums.events).bind($sums.response_time_ms);
-        for events in $sums.within {
-            query = query.bind(events);
-        }
-        query
-            .bind($sums.success_e4)
-            .bind($sums.tokens)
-            .bind($sums.prompt_tokens)
-            .bind($sums.completion_tokens)
-            .bind($sums.cost_micros)
-            .bind($sums.appointments_requested)
-            .bind($sums.appointments_booked)
-            .bind($sums.handoffs)
-    }};
-}
-
-/// A connection in the transaction that a rollup is added in.
-pub(super) enum Conn<'c> {
-    Postgres(&'c mut PgConnection),
-    Sqlite(&'c mut SqliteConnection),
-}
-
-impl<'c> From<&'c mut PgConnection> for Conn<'c> {
-    fn from(conn: &'c mut PgConnection) -> Self {
-        Self::Postgres(conn)
-    }
-}
-
-impl<'c> From<&'c mut SqliteConnection> for Conn<'c> {
-    fn from(conn: &'c mut SqliteConnection) -> Self {
-        Self::Sqlite(conn)
-    }
-}
-
-/// Runs a query on either connection.
-macro_rules! execute {
-    ($conn:expr, $query:expr) => {
-        match $conn {
-            Conn::Postgres(conn) => $query.execute(&mut **conn).await.map(drop)?,
-            Conn::Sqlite(conn) => $query.execute(&mut **conn).await.map(drop)?,
-        }
-    };
-}
-
-/// Adds `rollup` to the three tables. Rows are visited in the order of their keys, so that two writers do not wait
-/// for each other in a circle.
-pub(super) async fn add(conn: impl Into<Conn<'_>>, rollup: &Rollup) -> Result<(), sqlx::Error> {
-    let mut conn = conn.into();
-    for ((day, key), sums) in &rollup.daily {
-        execute!(&mut conn, bind_sums!(sqlx::query(ADD_TO_DAILY).bind(day), key, sums));
-    }
-    for (key, sums) in &rollup.totals() {
-        let (at, rate) = sums.last_success.map(|last| (last.at_micros, last.rate)).unzip();
-        execute!(&mut conn, bind_sums!(sqlx::query(ADD_TO_TOTALS), *key, sums).bind(at).bind(rate));
-    }
-    for ((day, business_id, bucket), events) in &rollup.latency {
-        execute!(
-            &mut conn,
-            sqlx::query(ADD_TO_LATENCY).bind(day).bind(business_id).bind(bucket).bind(events)
-        );
-    }
-    Ok(())
-}
 
 /// One row of `ai_totals`.
 #[derive(Debug, Clone, PartialEq)]

@@ -8,7 +8,8 @@ use uuid::Uuid;
 use super::{Written, claimable_from};
 use crate::event::Event;
 use crate::rollup::Rollup;
-use crate::store::{dialect, rollups};
+use crate::store::dialect;
+use crate::store::rollups::AddRollup;
 
 /// Whether any foreign row may be claimed at all; on most installations there is never one.
 const ANY_CLAIMABLE: &str = "select exists (select 1 from ai_metrics where event_id is null
@@ -42,7 +43,7 @@ pub(super) async fn write(
     }
     let counted = events.iter().zip(&written).filter(|(_, written)| **written == Written::Counted);
     let rollup = Rollup::of(counted.map(|(event, _)| event), zone);
-    rollups::add(&mut *tx, &rollup).await?;
+    tx.add_rollup(&rollup).await?;
     tx.commit().await?;
     Ok(written)
 }
