@@ -9,13 +9,13 @@
 macro_rules! on {
     ($db:expr, $limit:expr, |$conn:ident| $body:expr) => {
         match $db {
-            $crate::store::Db::Postgres(pool) => $crate::store::on!(@run pool, $limit, $conn, $body),
-            $crate::store::Db::Sqlite(pool) => $crate::store::on!(@run pool, $limit, $conn, $body),
+            $crate::store::Db::Postgres(db) => $crate::store::on!(@run db, $limit, $conn, $body),
+            $crate::store::Db::Sqlite(db) => $crate::store::on!(@run db, $limit, $conn, $body),
         }
     };
-    (@run $pool:ident, $limit:expr, $conn:ident, $body:expr) => {{
+    (@run $db:ident, $limit:expr, $conn:ident, $body:expr) => {{
         let work = async {
-            let mut lease = $crate::store::lease::Lease::take($pool).await?;
+            let mut lease = $db.lease().await?;
             let $conn = lease.connection();
             let done: Result<_, sqlx::Error> = async { $body }.await;
             lease.finish(done)
@@ -42,7 +42,9 @@ pub use rollups::TotalsRow;
 use std::time::Duration;
 
 use chrono_tz::Tz;
-use sqlx::{PgPool, SqlitePool};
+use sqlx::{Postgres, Sqlite};
+
+use lease::Connections;
 
 /// How long a reader waits for the database.
 const READ_LIMIT: Duration = Duration::from_secs(2);
@@ -53,16 +55,16 @@ const WRITE_LIMIT: Duration = Duration::from_millis(1_800);
 /// How long a health check waits for the database.
 const PING_LIMIT: Duration = Duration::from_secs(1);
 
-/// A database, reached through a pool of connections.
+/// Connections to a database.
 #[derive(Debug, Clone)]
 pub(crate) enum Db {
     /// A Postgres server.
-    Postgres(PgPool),
+    Postgres(Connections<Postgres>),
     /// An embedded SQLite file.
-    Sqlite(SqlitePool),
+    Sqlite(Connections<Sqlite>),
 }
 
-/// The store: a pool for reading, and one connection for writing, which belongs to the ingest task.
+/// The store: connections for reading, and one for writing, which belongs to the ingest task.
 #[derive(Debug, Clone)]
 pub struct Store {
     read: Db,
@@ -89,8 +91,8 @@ impl Store {
         let close = async {
             for db in [&self.read, &self.write] {
                 match db {
-                    Db::Postgres(pool) => pool.close().await,
-                    Db::Sqlite(pool) => pool.close().await,
+                    Db::Postgres(connections) => connections.close().await,
+                    Db::Sqlite(connections) => connections.close().await,
                 }
             }
         };

@@ -23,7 +23,7 @@ create table ai_rollup_daily (
     appointments_booked bigint not null,
     handoffs bigint not null,
     primary key (business_id, day, model_name, intent_detected, response_type)
-) with (fillfactor = 50);
+) with (fillfactor = 75);
 
 -- The same over all time, with the newest success rate, in the order in which the keys were first seen.
 create table ai_totals (
@@ -51,7 +51,7 @@ create table ai_totals (
     last_success_at bigint,
     last_success_rate double precision,
     primary key (business_id, model_name, intent_detected, response_type)
-) with (fillfactor = 50);
+) with (fillfactor = 75);
 
 -- Response times in logarithmic buckets of 1 % relative error.
 create table ai_latency_daily (
@@ -60,4 +60,4 @@ create table ai_latency_daily (
     bucket smallint not null,
     events bigint not null,
     primary key (business_id, day, bucket)
-) with (fillfactor = 50);
+) with (fillfactor = 75);

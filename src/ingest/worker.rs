@@ -363,7 +363,8 @@ impl Attempt {
 
     /// Writes `events`, in parts where it must; gives the error if the store went away.
     async fn run(&mut self, store: &Store, events: &[Event]) -> Option<StoreError> {
-        let mut parts = Vec::from([Range { start: 0, end: events.len() }]);
+        let mut parts = store.runs(events);
+        parts.reverse();
         while let Some(part) = parts.pop() {
             let left = self.deadline.saturating_duration_since(Instant::now());
             let written = tokio::time::timeout(left, store.write(&events[part.clone()])).await;

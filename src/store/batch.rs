@@ -3,6 +3,8 @@
 mod postgres;
 mod sqlite;
 
+use std::ops::Range;
+
 use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
 
 use super::{Db, Store, StoreError, WRITE_LIMIT};
@@ -23,14 +25,30 @@ pub enum Written {
 }
 
 impl Store {
-    /// Writes `events`, whose ids differ, all or none; gives what became of each, in order.
+    /// Cuts `events` into the runs that [`Store::write`] takes.
+    #[must_use]
+    pub fn runs(&self, events: &[Event]) -> Vec<Range<usize>> {
+        let mut runs = Vec::new();
+        let mut start = 0;
+        while start < events.len() {
+            let fits = match &self.write {
+                Db::Postgres(_) => postgres::fits(&events[start..], self.zone),
+                Db::Sqlite(_) => events.len() - start,
+            };
+            runs.push(start..start + fits);
+            start += fits;
+        }
+        runs
+    }
+
+    /// Writes a run of events, whose ids differ, all or none; gives what became of each, in order.
     pub async fn write(&self, events: &[Event]) -> Result<Vec<Written>, StoreError> {
         match &self.write {
-            Db::Postgres(pool) => {
-                on!(@run pool, WRITE_LIMIT, conn, postgres::write(conn, events, self.zone).await)
+            Db::Postgres(db) => {
+                on!(@run db, WRITE_LIMIT, conn, postgres::write(conn, events, self.zone).await)
             }
-            Db::Sqlite(pool) => {
-                on!(@run pool, WRITE_LIMIT, conn, sqlite::write(conn, events, self.zone).await)
+            Db::Sqlite(db) => {
+                on!(@run db, WRITE_LIMIT, conn, sqlite::write(conn, events, self.zone).await)
             }
         }
     }

@@ -4,7 +4,7 @@ use std::fs::{DirBuilder, OpenOptions};
 use std::io;
 use std::path::Path;
 
-use super::{Db, Store, StoreError, dialect, lease::Lease};
+use super::{Db, Store, StoreError, dialect};
 use crate::config::{Config, Database, Environment, Tls};
 
 impl Store {
@@ -33,13 +33,13 @@ impl Store {
     /// Brings the tables up to date. Replicas that start together take turns.
     pub async fn migrate(&self) -> Result<(), StoreError> {
         match &self.write {
-            Db::Postgres(pool) => {
-                let mut lease = Lease::take(pool).await?;
+            Db::Postgres(db) => {
+                let mut lease = db.lease().await?;
                 dialect::unlimit(lease.connection()).await?;
                 sqlx::migrate!("migrations/postgres").run_direct(None, lease.connection(), false).await?;
             }
-            Db::Sqlite(pool) => {
-                let mut lease = Lease::take(pool).await?;
+            Db::Sqlite(db) => {
+                let mut lease = db.lease().await?;
                 sqlx::migrate!("migrations/sqlite").run_direct(None, lease.connection(), false).await?;
             }
         }

@@ -8,6 +8,7 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgSslMode};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection, Executor, SqlStr, Transaction};
 
+use super::lease::Connections;
 use super::{Db, StoreError};
 use crate::config::{PostgresUrl, Tls};
 
@@ -19,8 +20,11 @@ const ACQUIRE_LIMIT: Duration = Duration::from_millis(1_500);
 const POSTGRES_SESSION: &str =
     "set timezone = 'UTC'; set synchronous_commit = on; set statement_timeout = '2s'";
 
-/// The batch statement is planned once for all its parameters, and too short for compilation to pay.
-const POSTGRES_WRITER: &str = "set plan_cache_mode = force_generic_plan; set jit = off";
+/// The batch statement is planned once for all its parameters, perhaps while the tables are still empty; so it must look
+/// rows up by their indexes, which is right for tables of any size. It is too short for compilation to pay.
+const POSTGRES_WRITER: &str =
+    "set plan_cache_mode = force_generic_plan; set jit = off; set enable_seqscan = off;
+    set enable_hashjoin = off; set enable_mergejoin = off";
 
 /// Pools for reading and for writing, which connect when they are first used.
 pub(super) fn postgres(database: &PostgresUrl, readers: u32) -> Result<(Db, Db), StoreError> {
@@ -43,7 +47,7 @@ pub(super) fn postgres(database: &PostgresUrl, readers: u32) -> Result<(Db, Db),
         })
     });
     let (read, write) = (read.connect_lazy_with(options.clone()), write.connect_lazy_with(options));
-    Ok((Db::Postgres(read), Db::Postgres(write)))
+    Ok((Db::Postgres(Connections::shared(read)), Db::Postgres(Connections::single(write))))
 }
 
 /// Pools for reading and for writing the file at `path`, which is created when the writer first connects.
@@ -59,7 +63,7 @@ pub(super) fn sqlite(path: &Path) -> (Db, Db) {
     let reader = options.clone().read_only(true);
     let read = pool().max_connections(4).connect_lazy_with(reader);
     let write = pool().max_connections(1).connect_lazy_with(options.create_if_missing(true));
-    (Db::Sqlite(read), Db::Sqlite(write))
+    (Db::Sqlite(Connections::shared(read)), Db::Sqlite(Connections::single(write)))
 }
 
 /// What a statement says differently.

@@ -1,33 +1,86 @@
-//! A connection on loan from a pool.
+//! Connections, on loan.
+
+use std::sync::{Arc, Mutex, PoisonError};
 
 use sqlx::pool::PoolConnection;
 use sqlx::{Database, Pool};
 
 use super::StoreError;
 
-/// Goes back to its pool only when its work came to an end that the database itself told. Otherwise (the work was
-/// abandoned at its time limit, or the connection broke) the connection is closed: nobody knows its state.
-pub(crate) struct Lease<DB: Database>(Option<PoolConnection<DB>>);
+/// Where connections come from and where they go between two uses.
+#[derive(Debug)]
+pub(crate) struct Connections<DB: Database> {
+    pool: Pool<DB>,
+    /// The writer's place for its only connection. A pool takes a round trip to look after each one that it gets back.
+    kept: Option<Kept<DB>>,
+}
 
-impl<DB: Database> Lease<DB> {
-    pub(crate) async fn take(pool: &Pool<DB>) -> Result<Self, StoreError> {
-        Ok(Self(Some(pool.acquire().await?)))
+type Kept<DB> = Arc<Mutex<Option<PoolConnection<DB>>>>;
+
+impl<DB: Database> Clone for Connections<DB> {
+    fn clone(&self) -> Self {
+        Self { pool: self.pool.clone(), kept: self.kept.clone() }
+    }
+}
+
+impl<DB: Database> Connections<DB> {
+    /// Connections for readers, which share them.
+    pub(super) const fn shared(pool: Pool<DB>) -> Self {
+        Self { pool, kept: None }
     }
 
+    /// The connection of the only writer.
+    pub(super) fn single(pool: Pool<DB>) -> Self {
+        Self { pool, kept: Some(Kept::default()) }
+    }
+
+    /// A connection, opened if there is none.
+    pub(crate) async fn lease(&self) -> Result<Lease<'_, DB>, StoreError> {
+        let kept = self.kept.as_ref().and_then(|kept| lock(kept).take());
+        let connection = match kept {
+            Some(connection) => connection,
+            None => self.pool.acquire().await?,
+        };
+        Ok(Lease { connection: Some(connection), home: self })
+    }
+
+    /// Closes them all.
+    pub(super) async fn close(&self) {
+        drop(self.kept.as_ref().and_then(|kept| lock(kept).take()));
+        self.pool.close().await;
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A connection on loan. It goes home only when its work came to an end that the database itself told. Otherwise (the
+/// work was abandoned at its time limit, or the connection broke) it is closed: nobody knows its state.
+pub(crate) struct Lease<'c, DB: Database> {
+    connection: Option<PoolConnection<DB>>,
+    home: &'c Connections<DB>,
+}
+
+impl<DB: Database> Lease<'_, DB> {
     pub(crate) fn connection(&mut self) -> &mut DB::Connection {
-        self.0.as_mut().expect("a lease holds its connection until it is finished")
+        self.connection.as_mut().expect("a lease holds its connection until it is finished")
     }
 
     pub(crate) fn finish<T>(mut self, done: Result<T, sqlx::Error>) -> Result<T, StoreError> {
         if matches!(done, Ok(_) | Err(sqlx::Error::Database(_) | sqlx::Error::RowNotFound)) {
-            drop(self.0.take());
+            let connection = self.connection.take();
+            match &self.home.kept {
+                Some(kept) => *lock(kept) = connection,
+                None => drop(connection),
+            }
         }
         Ok(done?)
     }
 }
 
-impl<DB: Database> Drop for Lease<DB> {
+impl<DB: Database> Drop for Lease<'_, DB> {
     fn drop(&mut self) {
-        drop(self.0.take().map(PoolConnection::detach));
+        drop(self.connection.take().map(PoolConnection::detach));
     }
 }
