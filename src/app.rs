@@ -2,8 +2,8 @@
 
 use std::convert::Infallible;
 use std::ops::Deref;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use axum::extract::FromRequestParts;
@@ -57,6 +57,8 @@ pub struct Inner {
     pub in_flight: Semaphore,
     /// What reached the `/track` handler.
     pub tracked: TrackCounts,
+    /// The dashboard's page, once it was asked for.
+    pub page: OnceLock<String>,
     /// The time.
     pub clock: Clock,
     /// When the service started.
@@ -83,6 +85,7 @@ impl App {
             flood: config.flood_limit_per_second.get().map(|rate| Flood::new(rate.get())),
             in_flight: Semaphore::new(config.max_requests_in_flight.get() as usize),
             tracked: TrackCounts::default(),
+            page: OnceLock::new(),
             started_at: clock.now(),
             stopping: lifecycle.stopping().clone(),
             config,
@@ -118,6 +121,24 @@ impl FromRequestParts<App> for App {
     }
 }
 
+/// A request that is being handled. Dropped at its time limit or by a panic, it counts as failed too.
+#[derive(Debug)]
+#[must_use]
+pub struct TrackAttempt<'a>(&'a TrackCounts);
+
+impl TrackAttempt<'_> {
+    /// Notes that the request succeeded.
+    pub fn succeed(self) {
+        std::mem::forget(self);
+    }
+}
+
+impl Drop for TrackAttempt<'_> {
+    fn drop(&mut self) {
+        self.0.failed.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
 /// Counts of what reached the `/track` handler since the start.
 #[derive(Debug, Default)]
 pub struct TrackCounts {
@@ -127,15 +148,11 @@ pub struct TrackCounts {
 }
 
 impl TrackCounts {
-    /// Notes a request that came at `at`.
-    pub fn begin(&self, at: DateTime<Utc>) {
+    /// Notes a request that came at `at`; it has failed unless it is told to succeed.
+    pub fn begin(&self, at: DateTime<Utc>) -> TrackAttempt<'_> {
         self.last_micros.fetch_max(at.timestamp_micros(), Ordering::Relaxed);
         self.total.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// Notes that one of the requests failed.
-    pub fn fail(&self) {
-        self.failed.fetch_add(1, Ordering::Relaxed);
+        TrackAttempt(self)
     }
 
     /// How many came, how many of them failed, and when the last one came.

@@ -85,8 +85,8 @@ fn variables_help() -> String {
     )
 }
 
-/// Prints what keeps a verb from its work, and gives the exit code for it.
+/// Tells what keeps a verb from its work, and gives the exit code for it.
 fn fail(what: impl std::fmt::Display) -> ExitCode {
-    eprintln!("mlops-service: {what}");
+    tracing::error!("{what}");
     ExitCode::FAILURE
 }

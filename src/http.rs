@@ -25,6 +25,7 @@ use axum::http::{HeaderName, HeaderValue, Method};
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use tower::ServiceBuilder;
+use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use crate::app::App;
@@ -40,6 +41,7 @@ pub fn service(app: &App, routes: Routes) -> Router {
     routes.into_router().layer(
         ServiceBuilder::new()
             .layer(from_fn_with_state(app.clone(), observe::observe))
+            .layer(CatchPanicLayer::custom(panicked))
             .map_response(secure::add_headers(app.config.environment))
             .layer(cors(&app.config)),
     )

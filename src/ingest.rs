@@ -1,16 +1,18 @@
 //! The way of an event into the store.
 //!
-//! One task owns the queue and the connection it writes through. It takes everything that is waiting, writes it in
+//! One task owns the queue and the connections it writes through. It takes everything that is waiting, writes it in
 //! one transaction, adds it to the totals in memory and answers every waiting request: group commit, without any
-//! artificial delay. Reading the totals anew goes through the same task, so it cannot race a commit.
+//! artificial delay. On Postgres a second batch may be on its way while the first one is being committed. The totals
+//! are read anew by the same task, while nothing is being written, so that cannot race a commit.
 
+mod batch;
 mod worker;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use crate::clock::Clock;
 use crate::config::Config;
@@ -21,6 +23,9 @@ use crate::store::{Store, StoreError};
 
 /// How long a request waits for the ingest task, which itself gives up sooner.
 const ANSWER_LIMIT: Duration = Duration::from_millis(2_800);
+
+/// Readings anew that may wait at the same time.
+const MAX_REFRESHES: usize = 16;
 
 /// An event is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,6 +55,8 @@ pub enum IngestError {
 #[derive(Debug, Clone)]
 pub struct Ingest {
     queue: mpsc::Sender<Job>,
+    /// As many permits as events may wait.
+    places: Arc<Semaphore>,
     ready: Arc<AtomicBool>,
 }
 
@@ -65,6 +72,8 @@ enum Job {
 struct Ticket {
     event: Event,
     queued: Instant,
+    /// Given back when the event's batch begins.
+    place: OwnedSemaphorePermit,
     answer: oneshot::Sender<Result<Tracked, IngestError>>,
 }
 
@@ -79,22 +88,23 @@ impl Ingest {
         clock: Clock,
         lifecycle: &Lifecycle,
     ) -> (Self, oneshot::Receiver<Result<(), StoreError>>) {
-        let (queue, jobs) = mpsc::channel(config.ingest_queue_size.get() as usize);
+        let places = config.ingest_queue_size.get() as usize;
+        let (queue, jobs) = mpsc::channel(places + MAX_REFRESHES);
         let ready = Arc::new(AtomicBool::new(false));
         let (first, prepared) = oneshot::channel();
         let worker = worker::Worker::new(config, store, metrics, clock, ready.clone(), first);
         lifecycle.spawn("ingest", worker.run(jobs, lifecycle.ending().clone()));
-        (Self { queue, ready }, prepared)
+        (Self { queue, places: Arc::new(Semaphore::new(places)), ready }, prepared)
     }
 
     /// Keeps `event`: `Ok` only once it is committed.
     pub async fn track(&self, event: Event) -> Result<Tracked, IngestError> {
+        let Ok(place) = self.places.clone().try_acquire_owned() else { return Err(IngestError::QueueFull) };
         let (answer, answered) = oneshot::channel();
-        let ticket = Ticket { event, queued: Instant::now(), answer };
-        self.queue.try_send(Job::Track(Box::new(ticket))).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => IngestError::QueueFull,
-            mpsc::error::TrySendError::Closed(_) => IngestError::Unavailable,
-        })?;
+        let ticket = Ticket { event, queued: Instant::now(), place, answer };
+        if self.queue.try_send(Job::Track(Box::new(ticket))).is_err() {
+            return Err(IngestError::Unavailable);
+        }
         match tokio::time::timeout(ANSWER_LIMIT, answered).await {
             Ok(Ok(answer)) => answer,
             _ => Err(IngestError::Unavailable),

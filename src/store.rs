@@ -64,7 +64,7 @@ pub(crate) enum Db {
     Sqlite(Connections<Sqlite>),
 }
 
-/// The store: connections for reading, and one for writing, which belongs to the ingest task.
+/// The store: connections for reading, and those for writing, which belong to the ingest task.
 #[derive(Debug, Clone)]
 pub struct Store {
     read: Db,
@@ -78,6 +78,15 @@ impl Store {
     #[must_use]
     pub fn place(&self) -> &str {
         &self.place
+    }
+
+    /// How many batches may be written at the same time.
+    #[must_use]
+    pub fn writers(&self) -> usize {
+        match self.write {
+            Db::Postgres(_) => dialect::POSTGRES_WRITERS.into(),
+            Db::Sqlite(_) => 1,
+        }
     }
 
     /// One round trip to the database, within a second.

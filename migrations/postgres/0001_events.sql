@@ -29,6 +29,6 @@ create unique index ai_metrics_event_id on ai_metrics (event_id);
 -- The rows that are still to be counted, and those that POST /track may still claim; see src/store/foreign.rs.
 create index ai_metrics_uncounted on ai_metrics (id) where event_id is null;
 
-create index ai_metrics_claimable on ai_metrics (business_id, session_id)
+create index ai_metrics_claimable on ai_metrics (business_id, session_id, created_at)
 where event_id is null
    or event_id between '00000000-0000-8000-8000-000000000000' and '00000000-0000-8000-8000-ffffffffffff';

@@ -27,6 +27,6 @@ create unique index ai_metrics_event_id on ai_metrics (event_id);
 -- The rows that are still to be counted, and those that POST /track may still claim; see src/store/foreign.rs.
 create index ai_metrics_uncounted on ai_metrics (id) where event_id is null;
 
-create index ai_metrics_claimable on ai_metrics (business_id, session_id)
+create index ai_metrics_claimable on ai_metrics (business_id, session_id, created_at)
 where event_id is null
    or event_id between x'00000000000080008000000000000000' and x'00000000000080008000ffffffffffff';

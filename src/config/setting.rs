@@ -309,15 +309,53 @@ impl Setting for Database {
             };
         }
         let must_be = "must be a URL that begins with postgresql:// or sqlite:";
-        let url: Url = parse(text, must_be)?;
+        let mut url: Url = parse(text, must_be)?;
         if !matches!(url.scheme(), "postgres" | "postgresql") {
             return Err(must_be.to_owned());
         }
+        if url.path().contains('@') || url.fragment().is_some() {
+            return Err("has user or password with a special character: write / as %2F, # as %23, @ as %40"
+                .to_owned());
+        }
+        keep_known_parameters(&mut url);
         let tls = Tls::from_url(&url).ok_or(
             "has an unknown sslmode: it must be disable, allow, prefer, require, verify-ca or verify-full",
         )?;
         let host = url.host_str().filter(|host| !host.is_empty()).ok_or("names no host")?;
         let place = format!("{host}:{}{}", url.port().unwrap_or(5432), url.path());
-        Ok(Self::Postgres(PostgresUrl { url: text.to_owned().into(), place, tls }))
+        Ok(Self::Postgres(PostgresUrl { url: String::from(url).into(), place, tls }))
+    }
+}
+
+/// Drops the parameters that sqlx does not know and would log with their values.
+fn keep_known_parameters(url: &mut Url) {
+    const KNOWN: [&str; 18] = [
+        "sslmode",
+        "ssl-mode",
+        "sslrootcert",
+        "ssl-root-cert",
+        "ssl-ca",
+        "sslcert",
+        "ssl-cert",
+        "sslkey",
+        "ssl-key",
+        "statement-cache-capacity",
+        "host",
+        "hostaddr",
+        "port",
+        "dbname",
+        "user",
+        "password",
+        "application_name",
+        "options",
+    ];
+    let known: Vec<(String, String)> = url
+        .query_pairs()
+        .filter(|(name, _)| KNOWN.contains(&name.as_ref()))
+        .map(|(a, b)| (a.into(), b.into()))
+        .collect();
+    url.set_query(None);
+    if !known.is_empty() {
+        url.query_pairs_mut().extend_pairs(known);
     }
 }

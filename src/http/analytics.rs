@@ -82,7 +82,8 @@ fn check(business_id: &str) -> Result<(), ApiError> {
 impl Period {
     fn days(&self) -> Result<u16, ApiError> {
         let Some(days) = &self.days else { return Ok(DEFAULT_DAYS) };
-        let days = days.parse().ok().filter(|days| (1..=MAX_DAYS).contains(days));
+        let digits = days.bytes().all(|byte| byte.is_ascii_digit());
+        let days = days.parse().ok().filter(|days| digits && (1..=MAX_DAYS).contains(days));
         days.ok_or(ApiError::InvalidValue("days", "days must be a whole number from 1 to 366"))
     }
 }

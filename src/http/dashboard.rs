@@ -48,16 +48,19 @@ impl From<&Row> for Endpoint {
 }
 
 /// `GET /`
-pub async fn page(app: App) -> Result<impl IntoResponse, ApiError> {
-    let rows = routes::table(&app);
+pub async fn page(app: App) -> impl IntoResponse {
+    (policy(), Html(app.page.get_or_init(|| render(&app)).clone()))
+}
+
+fn render(app: &App) -> String {
+    let rows = routes::table(app);
     let shown = rows.rows().iter().filter(|row| !row.path.starts_with("/assets/"));
     let page = Page {
         version: env!("CARGO_PKG_VERSION"),
         environment: app.config.environment.name(),
         endpoints: shown.map(Endpoint::from).collect(),
     };
-    let html = page.render().map_err(|_: askama::Error| ApiError::Internal)?;
-    Ok((policy(), Html(html)))
+    page.render().expect("its fields are plain text")
 }
 
 /// `GET /assets/{name}`

@@ -58,16 +58,17 @@ pub async fn check(State(policy): State<Policy>, request: Request, next: Next) -
         Credential::Missing | Credential::Invalid => Caller::at(ip),
     };
     let decision = policy.decide(caller);
+    let refusal = policy.refusal(credential);
+    if let Some(error) = &refusal {
+        log_refusal(&policy, &request, ip, error);
+    }
     let mut response = match decision.filter(|decision| !decision.allowed) {
         Some(refused) => {
             ApiError::QuotaExceeded(refused.window, refused.retry_after_seconds()).into_response()
         }
-        None => match policy.refusal(credential) {
-            Some(error) => {
-                log_refusal(&policy, &request, ip, &error);
-                error.into_response()
-            }
-            None => run(&policy.app, request, next).await.unwrap_or_else(IntoResponse::into_response),
+        None => match refusal {
+            Some(error) => error.into_response(),
+            None => policy.run(request, next).await.unwrap_or_else(IntoResponse::into_response),
         },
     };
     if let Some(decision) = decision {
@@ -76,13 +77,17 @@ pub async fn check(State(policy): State<Policy>, request: Request, next: Next) -
     response
 }
 
-/// Runs the handler, unless more requests are being answered already than the service takes on.
-async fn run(app: &App, request: Request, next: Next) -> Result<Response, ApiError> {
-    let Ok(_permit) = app.in_flight.try_acquire() else { return Err(ApiError::Overloaded) };
-    tokio::time::timeout(REQUEST_LIMIT, next.run(request)).await.map_err(|_: Elapsed| ApiError::TooSlow)
-}
-
 impl Policy {
+    /// Runs the handler, unless more requests are being answered already than the service takes on. Public routes,
+    /// probes among them, are answered all the same.
+    async fn run(&self, request: Request, next: Next) -> Result<Response, ApiError> {
+        let permit = self.app.in_flight.try_acquire();
+        if permit.is_err() && self.access == Access::Key {
+            return Err(ApiError::Overloaded);
+        }
+        tokio::time::timeout(REQUEST_LIMIT, next.run(request)).await.map_err(|_: Elapsed| ApiError::TooSlow)
+    }
+
     fn decide(&self, caller: Caller) -> Option<Decision> {
         let quota = self.quota.as_ref()?;
         let now_ms = self.app.clock.now().timestamp_millis();

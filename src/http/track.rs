@@ -28,8 +28,9 @@ pub struct Answer {
 
 /// `POST /track`: keeps one event; answers once it is committed.
 pub async fn track(app: App, request: Request) -> Result<Json<Answer>, ApiError> {
-    app.tracked.begin(app.clock.now());
-    let tracked = keep(&app, request).await.inspect_err(|_| app.tracked.fail())?;
+    let attempt = app.tracked.begin(app.clock.now());
+    let tracked = keep(&app, request).await?;
+    attempt.succeed();
     Ok(Json(Answer {
         status: "success",
         message: "Metrics tracked successfully",
@@ -51,7 +52,8 @@ async fn keep(app: &App, request: Request) -> Result<Tracked, ApiError> {
 fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
     let Some(value) = headers.get(IDEMPOTENCY_KEY) else { return Ok(None) };
     let must_be = "Idempotency-Key must be at most 255 printable ASCII characters";
-    let text = value.to_str().map_err(|_| ApiError::InvalidValue("Idempotency-Key", must_be))?;
+    let printable = value.to_str().ok().filter(|text| !text.contains('\t'));
+    let text = printable.ok_or(ApiError::InvalidValue("Idempotency-Key", must_be))?;
     let bare = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(text);
     match bare.len() {
         0 => Ok(None),

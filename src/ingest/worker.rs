@@ -1,41 +1,31 @@
 //! The ingest task.
 
-use std::collections::HashSet;
-use std::ops::Range;
+use std::collections::VecDeque;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt, StreamExt};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 use tokio_util::sync::CancellationToken;
 
-use super::{IngestError, Job, Ticket, Tracked};
+use super::batch::{Batch, MAX_BATCH, Written};
+use super::{IngestError, Job, Ticket};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::event::Event;
 use crate::metrics::{Metrics, Totals};
 use crate::rollup::Rollup;
-use crate::store::{Store, StoreError, Written};
-
-/// The most events of one transaction.
-const MAX_BATCH: usize = 1_024;
-
-/// How long a batch may take with all its attempts.
-const BATCH_LIMIT: Duration = Duration::from_millis(1_800);
-
-/// An event that waited longer than this is refused, so that its answer does not come too late.
-const QUEUE_LIMIT: Duration = Duration::from_secs(1);
+use crate::store::{Store, StoreError};
 
 /// How long foreign rows are counted before the service says that it is ready.
 const FIRST_COUNT_LIMIT: Duration = Duration::from_secs(5);
 
 /// The pause between attempts to reach a store that is away.
 const RETRY_PAUSE: Duration = Duration::from_millis(500);
-
-/// How often a batch is tried again when another replica was in the way.
-const MAX_CONFLICTS: u32 = 10;
 
 /// The state of the ingest task.
 pub(super) struct Worker {
@@ -50,12 +40,13 @@ pub(super) struct Worker {
     /// Whether foreign rows are left to be counted, and who waits for it.
     counting: bool,
     refreshing: Vec<oneshot::Sender<bool>>,
+    /// Whether to read the totals, or go on counting, as soon as nothing is being written.
+    upkeep_due: bool,
+    /// How many events the batch had that was begun last.
+    last_batch: usize,
     /// What was last told of why the store is away.
     trouble: String,
 }
-
-/// What became of one event of a batch.
-type Answer = Result<Tracked, IngestError>;
 
 /// The store went away.
 struct Gone(StoreError);
@@ -80,6 +71,8 @@ impl Worker {
             migrated: false,
             counting: true,
             refreshing: Vec::new(),
+            upkeep_due: false,
+            last_batch: 0,
             trouble: String::new(),
         }
     }
@@ -93,6 +86,9 @@ impl Worker {
             self.refreshing.clear();
             self.trouble = error.to_string();
             tracing::error!("the store went away: {error}; events are refused until it is back");
+            if refuse_for(RETRY_PAUSE, &mut jobs, &stop).await.is_none() {
+                break;
+            }
         }
         self.ready.store(false, Ordering::Relaxed);
         self.store.close().await;
@@ -166,50 +162,96 @@ impl Worker {
 
     /// Serves jobs until the process stops and none is left, or until the store goes away.
     async fn serve(&mut self, jobs: &mut mpsc::Receiver<Job>, stop: &CancellationToken) -> Result<(), Gone> {
-        let mut refresh = interval(self.refresh_every);
-        refresh.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        refresh.reset();
-        let mut waiting = Vec::with_capacity(MAX_BATCH);
-        let mut stopping = false;
+        let mut begun = FuturesUnordered::new();
+        let served = self.serve_while_there(jobs, stop, &mut begun).await;
+        // What is being written is answered, also when another batch found out that the store went away.
+        while let Some(written) = begun.next().await {
+            drop(self.land(written));
+        }
+        served
+    }
+
+    async fn serve_while_there(
+        &mut self,
+        jobs: &mut mpsc::Receiver<Job>,
+        stop: &CancellationToken,
+        begun: &mut FuturesUnordered<BoxFuture<'static, Written>>,
+    ) -> Result<(), Gone> {
+        let mut tick = interval(self.refresh_every);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        tick.reset();
+        let mut waiting = VecDeque::new();
+        let mut taken = Vec::with_capacity(MAX_BATCH);
+        let (mut open, mut stopping) = (true, false);
         loop {
+            if self.upkeep_due && begun.is_empty() {
+                self.keep_up().await.map_err(Gone)?;
+            }
+            if self.may_begin(waiting.len(), begun.len()) {
+                let batch = Batch::of(&mut waiting);
+                self.last_batch = batch.len();
+                begun.push(batch.write(self.store.clone()).boxed());
+                continue;
+            }
+            let idle = waiting.is_empty() && begun.is_empty();
+            if idle && !open {
+                return Ok(());
+            }
             tokio::select! {
                 biased;
                 () = stop.cancelled(), if !stopping => {
                     stopping = true;
                     jobs.close();
                 }
-                _ = refresh.tick() => self.read_totals().await.map_err(Gone)?,
-                taken = jobs.recv_many(&mut waiting, MAX_BATCH) => match taken {
-                    0 => return Ok(()),
-                    _ => self.serve_all(waiting.drain(..)).await?,
-                },
-                () = std::future::ready(()), if self.counting => {}
-            }
-            if self.counting {
-                self.refresh().await.map_err(Gone)?;
+                Some(written) = begun.next() => self.land(written)?,
+                _ = tick.tick() => self.upkeep_due = true,
+                jobs_taken = jobs.recv_many(&mut taken, MAX_BATCH), if open && waiting.len() < MAX_BATCH => {
+                    open = jobs_taken > 0;
+                    waiting.extend(taken.drain(..).filter_map(|job| self.note(job)));
+                }
+                () = std::future::ready(()), if idle && self.counting => self.upkeep_due = true,
             }
         }
     }
 
-    /// Serves jobs: events together, up to one that repeats the id of another. Readings anew are noted, and done once
-    /// for all of them.
-    async fn serve_all(&mut self, jobs: impl Iterator<Item = Job>) -> Result<(), Gone> {
-        let mut batch = Batch::default();
-        for job in jobs {
-            match job {
-                Job::Track(ticket) => {
-                    if batch.ids.contains(&ticket.event.id) {
-                        self.write(std::mem::take(&mut batch)).await?;
-                    }
-                    batch.push(*ticket);
-                }
-                Job::Refresh(answer) => {
-                    self.counting = true;
-                    self.refreshing.push(answer);
-                }
+    /// Whether a batch may begin. One is begun beside another only when it is worth a transaction of its own: what
+    /// waits goes with the next batch at the latest.
+    fn may_begin(&self, waiting: usize, begun: usize) -> bool {
+        let worth_it = begun == 0 || 2 * waiting >= self.last_batch;
+        waiting > 0 && !self.upkeep_due && begun < self.store.writers() && worth_it
+    }
+
+    /// Gives the event of a job that brings one, and notes what else is asked for.
+    fn note(&mut self, job: Job) -> Option<Ticket> {
+        match job {
+            Job::Track(ticket) => Some(*ticket),
+            Job::Refresh(answer) => {
+                self.counting = true;
+                self.upkeep_due = true;
+                self.refreshing.push(answer);
+                None
             }
         }
-        self.write(batch).await
+    }
+
+    /// Adds a batch that was written to the totals, and answers its requests.
+    fn land(&mut self, mut written: Written) -> Result<(), Gone> {
+        let rollup = Rollup::of(written.counted(), chrono_tz::UTC);
+        self.metrics.update_totals(|totals| {
+            for (key, sums) in rollup.totals() {
+                totals.add(key, &sums);
+            }
+        });
+        self.upkeep_due |= written.unsure || self.counting;
+        let gone = written.gone.take();
+        written.answer();
+        gone.map_or(Ok(()), |error| Err(Gone(error)))
+    }
+
+    /// Counts foreign rows and reads the totals, while nothing is being written.
+    async fn keep_up(&mut self) -> Result<(), StoreError> {
+        self.upkeep_due = false;
+        if self.counting { self.refresh().await } else { self.read_totals().await }
     }
 
     /// Counts some foreign rows. When none is left, reads the totals and tells everybody who waits for that.
@@ -229,6 +271,12 @@ impl Worker {
             Ok(more) => self.counting = more,
             // Another replica counts them at this moment; the next attempt sees what it left.
             Err(StoreError::Conflict(_)) => {}
+            // Odd rows of another program are no reason to refuse events.
+            Err(error) if error.is_refusal() || matches!(error, StoreError::Unreadable(_)) => {
+                tracing::error!("rows that another program inserted cannot be counted: {error}");
+                self.counting = false;
+                self.refreshing.clear();
+            }
             Err(error) => return Err(error),
         }
         Ok(())
@@ -241,36 +289,6 @@ impl Worker {
         }
         self.metrics.replace_totals(totals);
         Ok(())
-    }
-
-    /// Writes a batch and answers its requests.
-    async fn write(&mut self, batch: Batch) -> Result<(), Gone> {
-        let Batch { events, answers, .. } = batch;
-        if events.is_empty() {
-            return Ok(());
-        }
-        let mut attempt = Attempt::new(events.len());
-        let gone = attempt.run(&self.store, &events).await;
-        self.add_to_totals(&events, &attempt.written);
-        for ((answer, written), event) in answers.into_iter().zip(&attempt.written).zip(&events) {
-            // A caller that hung up does not hear that its event is kept.
-            let _ = answer.send(written.answer(event));
-        }
-        if let Some(error) = gone {
-            return Err(Gone(error));
-        }
-        if attempt.unsure {
-            self.read_totals().await.map_err(Gone)?;
-        }
-        Ok(())
-    }
-
-    fn add_to_totals(&self, events: &[Event], written: &[Fate]) {
-        let counted = events.iter().zip(written).filter(|(_, fate)| **fate == Fate::Kept(Written::Counted));
-        let rollup = Rollup::of(counted.map(|(event, _)| event), chrono_tz::UTC);
-        self.metrics.update_totals(|totals| {
-            rollup.totals().into_iter().for_each(|(key, sums)| totals.add(key, &sums));
-        });
     }
 }
 
@@ -297,113 +315,5 @@ impl Job {
                 let _ = answer.send(false);
             }
         }
-    }
-}
-
-/// Events that are written together. Their ids differ.
-#[derive(Default)]
-struct Batch {
-    ids: HashSet<uuid::Uuid>,
-    events: Vec<Event>,
-    answers: Vec<oneshot::Sender<Answer>>,
-}
-
-impl Batch {
-    fn push(&mut self, ticket: Ticket) {
-        if ticket.queued.elapsed() > QUEUE_LIMIT {
-            let _ = ticket.answer.send(Err(IngestError::QueueFull));
-            return;
-        }
-        self.ids.insert(ticket.event.id);
-        self.events.push(ticket.event);
-        self.answers.push(ticket.answer);
-    }
-}
-
-/// What is known of an event while its batch is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Fate {
-    Unwritten,
-    Kept(Written),
-    Refused { unknown_business: bool },
-}
-
-impl Fate {
-    fn answer(self, event: &Event) -> Answer {
-        match self {
-            // An id that the service made is new; it is found in the store only where a first attempt to write it
-            // came through although its answer was lost.
-            Self::Kept(Written::Duplicate) => Ok(Tracked { duplicate: event.named }),
-            Self::Kept(_) => Ok(Tracked { duplicate: false }),
-            Self::Refused { unknown_business: true } => Err(IngestError::UnknownBusiness),
-            Self::Refused { unknown_business: false } => Err(IngestError::Refused),
-            Self::Unwritten => Err(IngestError::Unavailable),
-        }
-    }
-}
-
-/// The writing of one batch. An event that the database refuses is found by halving, and does not sink the others.
-struct Attempt {
-    deadline: Instant,
-    written: Vec<Fate>,
-    conflicts: u32,
-    /// Whether a connection broke before it told what became of its events.
-    unsure: bool,
-}
-
-impl Attempt {
-    fn new(events: usize) -> Self {
-        Self {
-            deadline: Instant::now() + BATCH_LIMIT,
-            written: vec![Fate::Unwritten; events],
-            conflicts: 0,
-            unsure: false,
-        }
-    }
-
-    /// Writes `events`, in parts where it must; gives the error if the store went away.
-    async fn run(&mut self, store: &Store, events: &[Event]) -> Option<StoreError> {
-        let mut parts = store.runs(events);
-        parts.reverse();
-        while let Some(part) = parts.pop() {
-            let left = self.deadline.saturating_duration_since(Instant::now());
-            let written = tokio::time::timeout(left, store.write(&events[part.clone()])).await;
-            match written.unwrap_or(Err(StoreError::TimedOut)) {
-                Ok(written) => self.note(&part, &written),
-                Err(error) if error.is_refusal() => self.split(part, &error, &mut parts),
-                Err(error) if self.may_retry(&error) => parts.push(part),
-                Err(error) => return Some(error),
-            }
-        }
-        None
-    }
-
-    fn note(&mut self, part: &Range<usize>, written: &[Written]) {
-        for (fate, written) in self.written[part.clone()].iter_mut().zip(written) {
-            *fate = Fate::Kept(*written);
-        }
-    }
-
-    fn split(&mut self, part: Range<usize>, error: &StoreError, parts: &mut Vec<Range<usize>>) {
-        if part.len() == 1 {
-            tracing::warn!("an event is refused: {error}");
-            let unknown_business = matches!(error, StoreError::UnknownBusiness);
-            self.written[part.start] = Fate::Refused { unknown_business };
-            return;
-        }
-        let middle = part.start + part.len() / 2;
-        parts.extend([middle..part.end, part.start..middle]);
-    }
-
-    /// Another writer in the way is met again some times, a broken connection is replaced once: the ids make it
-    /// harmless to write what may be written already.
-    fn may_retry(&mut self, error: &StoreError) -> bool {
-        if matches!(error, StoreError::Conflict(_)) {
-            self.conflicts += 1;
-            return self.conflicts <= MAX_CONFLICTS;
-        }
-        let first = !self.unsure;
-        self.unsure = true;
-        first && Instant::now() < self.deadline
     }
 }

@@ -5,6 +5,9 @@ use std::str::FromStr;
 
 use super::{MAX_WINDOWS, Quota, Unit, Window};
 
+/// The longest window: ten years, as flask-limiter counts them.
+const MAX_SECONDS: i64 = 10 * 12 * 30 * 86_400;
+
 /// The text is no quota.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("must be a quota such as \"100 per hour\", \"100/hour\" or \"200 per day;50 per hour\"")]
@@ -33,7 +36,8 @@ fn window(text: &str) -> Option<Window> {
     let name = unit.trim_start();
     let name = name.strip_suffix('s').unwrap_or(name);
     let unit = Unit::ALL.into_iter().find(|unit| unit.name() == name)?;
-    (count > 0 && multiple > 0).then_some(Window { limit: count, multiple, unit })
+    let longest = MAX_SECONDS / unit.seconds();
+    (count > 0 && (1..=longest).contains(&multiple.into())).then_some(Window { limit: count, multiple, unit })
 }
 
 fn leading_number(text: &str) -> Option<(u32, &str)> {
@@ -71,6 +75,8 @@ mod tests {
             "5/0 minutes",
             "5/fortnight",
             "5/hour;",
+            "1 per 11 years",
+            "1 per 4294967295 years",
             "1/s;1/s",
             "99999999999/day",
         ] {

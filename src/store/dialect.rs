@@ -20,10 +20,14 @@ const ACQUIRE_LIMIT: Duration = Duration::from_millis(1_500);
 const POSTGRES_SESSION: &str =
     "set timezone = 'UTC'; set synchronous_commit = on; set statement_timeout = '2s'";
 
+/// Connections that write. While one waits for its commit to reach the disk, the other works.
+pub(super) const POSTGRES_WRITERS: u8 = 2;
+
 /// The batch statement is planned once for all its parameters, perhaps while the tables are still empty; so it must look
 /// rows up by their indexes, which is right for tables of any size. It is too short for compilation to pay.
+/// And the server gives up on it before the service does, which could otherwise refuse an event that is stored later.
 const POSTGRES_WRITER: &str =
-    "set plan_cache_mode = force_generic_plan; set jit = off; set enable_seqscan = off;
+    "set statement_timeout = '1500ms'; set plan_cache_mode = force_generic_plan; set jit = off; set enable_seqscan = off;
     set enable_hashjoin = off; set enable_mergejoin = off";
 
 /// Pools for reading and for writing, which connect when they are first used.
@@ -40,14 +44,16 @@ pub(super) fn postgres(database: &PostgresUrl, readers: u32) -> Result<(Db, Db),
     let read = pool()
         .max_connections(readers)
         .after_connect(|conn, _| Box::pin(async move { conn.execute(POSTGRES_SESSION).await.map(drop) }));
-    let write = pool().max_connections(1).test_before_acquire(false).after_connect(|conn, _| {
-        Box::pin(async move {
-            conn.execute(POSTGRES_SESSION).await?;
-            conn.execute(POSTGRES_WRITER).await.map(drop)
-        })
-    });
+    let write = pool().max_connections(POSTGRES_WRITERS.into()).test_before_acquire(false).after_connect(
+        |conn, _| {
+            Box::pin(async move {
+                conn.execute(POSTGRES_SESSION).await?;
+                conn.execute(POSTGRES_WRITER).await.map(drop)
+            })
+        },
+    );
     let (read, write) = (read.connect_lazy_with(options.clone()), write.connect_lazy_with(options));
-    Ok((Db::Postgres(Connections::shared(read)), Db::Postgres(Connections::single(write))))
+    Ok((Db::Postgres(Connections::shared(read)), Db::Postgres(Connections::kept(write))))
 }
 
 /// Pools for reading and for writing the file at `path`, which is created when the writer first connects.
@@ -63,7 +69,7 @@ pub(super) fn sqlite(path: &Path) -> (Db, Db) {
     let reader = options.clone().read_only(true);
     let read = pool().max_connections(4).connect_lazy_with(reader);
     let write = pool().max_connections(1).connect_lazy_with(options.create_if_missing(true));
-    (Db::Sqlite(Connections::shared(read)), Db::Sqlite(Connections::single(write)))
+    (Db::Sqlite(Connections::shared(read)), Db::Sqlite(Connections::kept(write)))
 }
 
 /// What a statement says differently.
@@ -73,6 +79,9 @@ pub(super) trait Dialect: sqlx::Database {
     const BEGIN: &'static str;
     /// Lifts the time limit of a session, for migrations.
     const UNLIMITED: &'static str;
+    /// What a foreign row holds, in the types of an event. Nobody checked such a row: it may hold NaN or infinity, on
+    /// SQLite a value of any type.
+    const FOREIGN_VALUES: &'static str;
     /// The id that marks the foreign row `id` as counted: see [`crate::event::FOREIGN_ID_PREFIXES`]. `$1` is the
     /// time from which on a row may still be claimed.
     const FOREIGN_ID: &'static str;
@@ -81,6 +90,14 @@ pub(super) trait Dialect: sqlx::Database {
 impl Dialect for sqlx::Postgres {
     const BEGIN: &'static str = "begin";
     const UNLIMITED: &'static str = "set statement_timeout = 0";
+    const FOREIGN_VALUES: &'static str = "business_id, model_name, intent_detected, response_type, response_time_ms,
+        tokens_used, prompt_tokens, completion_tokens,
+        case when success_rate = 'NaN' then 0 else cast(success_rate as double precision) end as success_rate,
+        case when api_cost_usd = 'NaN' then 0 else cast(round(api_cost_usd * 1000000) as bigint) end as cost_micros,
+        coalesce(appointment_requested, false) as appointment_requested,
+        coalesce(appointment_booked, false) as appointment_booked,
+        coalesce(human_handoff_requested, false) as human_handoff_requested,
+        case when created_at between '1970-01-01' and '9999-12-31' then created_at end as created_at";
     const FOREIGN_ID: &'static str =
         "cast('00000000-0000-800' || case when created_at > $1 then '0' else '1' end
         || '-8000-' || lpad(to_hex(id), 12, '0') as uuid)";
@@ -89,6 +106,18 @@ impl Dialect for sqlx::Postgres {
 impl Dialect for sqlx::Sqlite {
     const BEGIN: &'static str = "begin immediate";
     const UNLIMITED: &'static str = "select 1";
+    const FOREIGN_VALUES: &'static str = "cast(business_id as text) as business_id, cast(model_name as text) as model_name,
+        cast(intent_detected as text) as intent_detected, cast(response_type as text) as response_type,
+        min(max(cast(response_time_ms as integer), 0), 2147483647) as response_time_ms,
+        min(max(cast(tokens_used as integer), 0), 2147483647) as tokens_used,
+        min(max(cast(prompt_tokens as integer), 0), 2147483647) as prompt_tokens,
+        min(max(cast(completion_tokens as integer), 0), 2147483647) as completion_tokens,
+        min(max(cast(success_rate as real), 0.0), 1.0) as success_rate,
+        cast(round(min(max(cast(api_cost_usd as real), 0.0), 9999.999999) * 1000000) as integer) as cost_micros,
+        coalesce(cast(appointment_requested as integer), 0) <> 0 as appointment_requested,
+        coalesce(cast(appointment_booked as integer), 0) <> 0 as appointment_booked,
+        coalesce(cast(human_handoff_requested as integer), 0) <> 0 as human_handoff_requested,
+        case when typeof(created_at) = 'text' then strftime('%Y-%m-%d %H:%M:%f', created_at) end as created_at";
     const FOREIGN_ID: &'static str =
         "unhex('000000000000800' || case when created_at > $1 then '0' else '1' end
         || '8000' || printf('%012x', id))";

@@ -18,6 +18,9 @@ pub enum StoreError {
         /// The rule's name, where the database tells it.
         constraint: String,
     },
+    /// A row holds what no program that keeps to the table's types writes there.
+    #[error("a row holds what cannot be read (column {0})")]
+    Unreadable(String),
     /// Two writers met; the same work may be tried again.
     #[error("another writer was in the way (code {0})")]
     Conflict(String),
@@ -40,6 +43,13 @@ impl StoreError {
     }
 }
 
+impl StoreError {
+    /// Whether the database told the error about the work alone, and its session may go on.
+    pub(super) const fn leaves_connection_sound(&self) -> bool {
+        self.is_refusal() || matches!(self, Self::Conflict(_))
+    }
+}
+
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
         match error {
@@ -58,6 +68,9 @@ impl From<sqlx::Error> for StoreError {
                 "a file that DATABASE_URL names, such as its sslrootcert, is missing: {error}"
             )),
             sqlx::Error::Tls(_) | sqlx::Error::Configuration(_) => Self::Unusable(error.to_string()),
+            // The source of these quotes the value.
+            sqlx::Error::ColumnDecode { index, .. } => Self::Unreadable(index),
+            sqlx::Error::Decode(_) => Self::Unreadable("unknown".to_owned()),
             other => Self::Unavailable(other.to_string()),
         }
     }
@@ -80,10 +93,12 @@ fn of_database(error: &dyn DatabaseError) -> StoreError {
     let code = error.code().unwrap_or_default().into_owned();
     let constraint = error.constraint().unwrap_or("unknown").to_owned();
     match error.kind() {
-        ErrorKind::ForeignKeyViolation => StoreError::UnknownBusiness,
+        ErrorKind::ForeignKeyViolation if !constraint.contains("conversation") => StoreError::UnknownBusiness,
         // The only unique values we write are ids of events: another replica wrote this one a moment ago.
         ErrorKind::UniqueViolation => StoreError::Conflict(code),
-        ErrorKind::NotNullViolation | ErrorKind::CheckViolation => StoreError::Refused { code, constraint },
+        ErrorKind::ForeignKeyViolation | ErrorKind::NotNullViolation | ErrorKind::CheckViolation => {
+            StoreError::Refused { code, constraint }
+        }
         _ => of_code(code, constraint, error.message()),
     }
 }

@@ -91,15 +91,8 @@ impl Store {
 /// The statement that marks rows up to an id as counted and gives back what they hold.
 fn count_sql<DB: dialect::Dialect>(_: &sqlx::Transaction<'_, DB>) -> String {
     format!(
-        "update ai_metrics set event_id = {}
-         where event_id is null and id <= $2
-         returning business_id, response_time_ms, cast(success_rate as double precision) as success_rate,
-                   tokens_used, prompt_tokens, completion_tokens,
-                   cast(round(api_cost_usd * 1000000) as bigint) as cost_micros,
-                   model_name, intent_detected, response_type,
-                   coalesce(appointment_requested, false) as appointment_requested,
-                   coalesce(appointment_booked, false) as appointment_booked,
-                   coalesce(human_handoff_requested, false) as human_handoff_requested, created_at",
-        DB::FOREIGN_ID
+        "update ai_metrics set event_id = {} where event_id is null and id <= $2 returning {}",
+        DB::FOREIGN_ID,
+        DB::FOREIGN_VALUES
     )
 }

@@ -11,11 +11,11 @@ use super::StoreError;
 #[derive(Debug)]
 pub(crate) struct Connections<DB: Database> {
     pool: Pool<DB>,
-    /// The writer's place for its only connection. A pool takes a round trip to look after each one that it gets back.
+    /// The writer's place for its connections. A pool takes a round trip to look after each one that it gets back.
     kept: Option<Kept<DB>>,
 }
 
-type Kept<DB> = Arc<Mutex<Option<PoolConnection<DB>>>>;
+type Kept<DB> = Arc<Mutex<Vec<PoolConnection<DB>>>>;
 
 impl<DB: Database> Clone for Connections<DB> {
     fn clone(&self) -> Self {
@@ -29,14 +29,14 @@ impl<DB: Database> Connections<DB> {
         Self { pool, kept: None }
     }
 
-    /// The connection of the only writer.
-    pub(super) fn single(pool: Pool<DB>) -> Self {
+    /// The connections of the writer.
+    pub(super) fn kept(pool: Pool<DB>) -> Self {
         Self { pool, kept: Some(Kept::default()) }
     }
 
     /// A connection, opened if there is none.
     pub(crate) async fn lease(&self) -> Result<Lease<'_, DB>, StoreError> {
-        let kept = self.kept.as_ref().and_then(|kept| lock(kept).take());
+        let kept = self.kept.as_ref().and_then(|kept| lock(kept).pop());
         let connection = match kept {
             Some(connection) => connection,
             None => self.pool.acquire().await?,
@@ -46,7 +46,7 @@ impl<DB: Database> Connections<DB> {
 
     /// Closes them all.
     pub(super) async fn close(&self) {
-        drop(self.kept.as_ref().and_then(|kept| lock(kept).take()));
+        self.kept.iter().for_each(|kept| lock(kept).clear());
         self.pool.close().await;
     }
 }
@@ -68,19 +68,23 @@ impl<DB: Database> Lease<'_, DB> {
     }
 
     pub(crate) fn finish<T>(mut self, done: Result<T, sqlx::Error>) -> Result<T, StoreError> {
-        if matches!(done, Ok(_) | Err(sqlx::Error::Database(_) | sqlx::Error::RowNotFound)) {
-            let connection = self.connection.take();
+        let done = done.map_err(StoreError::from);
+        if done.as_ref().err().is_none_or(StoreError::leaves_connection_sound) {
             match &self.home.kept {
-                Some(kept) => *lock(kept) = connection,
-                None => drop(connection),
+                Some(kept) => lock(kept).extend(self.connection.take()),
+                None => drop(self.connection.take()),
             }
         }
-        Ok(done?)
+        done
     }
 }
 
 impl<DB: Database> Drop for Lease<'_, DB> {
     fn drop(&mut self) {
-        drop(self.connection.take().map(PoolConnection::detach));
+        let Some(broken) = self.connection.take() else { return };
+        drop(broken.detach());
+        // What broke this one has likely broken those that are kept, and a second attempt must not meet them.
+        let kept = self.home.kept.iter().flat_map(|kept| std::mem::take(&mut *lock(kept)));
+        kept.for_each(|connection| drop(connection.detach()));
     }
 }

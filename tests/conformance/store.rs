@@ -17,6 +17,7 @@ on_every_backend! {
     an_old_row_of_the_app_is_not_claimed,
     a_row_that_differs_is_not_claimed,
     foreign_rows_are_counted_once_and_never_below_zero,
+    odd_foreign_rows_are_counted_too,
     many_foreign_rows_are_counted_in_steps,
     a_summary_covers_whole_days_of_the_time_zone,
     the_newest_success_rate_is_kept,
@@ -190,6 +191,28 @@ async fn foreign_rows_are_counted_once_and_never_below_zero(backend: Backend) {
         assert_eq!(row.sums.appointments_requested, 1);
     }
     assert_eq!(backend.number("select events from ai_rollup_daily where day = '2024-02-29'").await, 1);
+}
+
+async fn odd_foreign_rows_are_counted_too(backend: Backend) {
+    let store = backend.store(&[]).await;
+    let odd = match backend.is_postgres() {
+        true => ["1, 'NaN', 'NaN', 'infinity'", "1, 1, 0, '-infinity'", "1, 1, 0, '0044-03-15 BC'"],
+        false => {
+            ["1.5, 'x', 1e99, 'yesterday'", "9e18, 1, 0, 1700000000", "'many', null is null, x'00', x'ff'"]
+        }
+    };
+    for values in odd {
+        let insert = format!(
+            "insert into ai_metrics (business_id, session_id, user_message_length, ai_response_length, tokens_used,
+                model_name, intent_detected, response_type, response_time_ms, success_rate, api_cost_usd, created_at)
+             values ('acme', 's', 1, 1, 1, 'm', 'i', 'r', {values})"
+        );
+        backend.execute(&insert).await;
+    }
+    assert!(!store.count_foreign_rows(real_now()).await.unwrap());
+    let [row] = &store.totals().await.unwrap()[..] else { panic!("one key") };
+    assert_eq!((row.sums.events, row.sums.tokens), (3, 3));
+    assert_eq!(backend.number("select count(*) from ai_metrics where event_id is null").await, 0);
 }
 
 async fn many_foreign_rows_are_counted_in_steps(backend: Backend) {

@@ -108,10 +108,12 @@ fn requests_over_the_limit_are_refused_at_once() {
     slow.write_all(b"POST /track HTTP/1.1\r\nhost: x\r\ncontent-length: 500\r\n\r\n{").unwrap();
     let begun = Instant::now();
     loop {
-        let answer = exchange(&service, b"GET /health HTTP/1.1\r\nconnection: close\r\n\r\n");
+        let answer = exchange(&service, b"GET /analytics/a HTTP/1.1\r\nconnection: close\r\n\r\n");
         if answer.starts_with("HTTP/1.1 503 ") {
             assert_json_error(&answer, 503);
-            assert!(answer.contains("retry-after: 1"));
+            assert!(answer.contains("retry-after: 1") && answer.contains("x-ratelimit-remaining: "));
+            let health = exchange(&service, b"GET /health HTTP/1.1\r\nconnection: close\r\n\r\n");
+            assert!(health.starts_with("HTTP/1.1 200 "), "health is answered as long as the process lives");
             break;
         }
         assert!(begun.elapsed() < Duration::from_secs(5), "one is in flight");

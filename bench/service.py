@@ -1,0 +1,124 @@
+"""The service, and its bare peer, as processes; and an HTTP client that times what it asks."""
+
+import http.client
+import signal
+import subprocess
+import time
+
+import machine
+
+START_LIMIT = 30
+STOP_LIMIT = 15
+
+# What stands in the way of a load test: the quotas, and the log line per start.
+UNLIMITED = {
+    "RATE_LIMIT_HEALTH": "off",
+    "RATE_LIMIT_HEALTH_DETAILED": "off",
+    "RATE_LIMIT_TRACK": "off",
+    "RATE_LIMIT_ANALYTICS": "off",
+    "RATE_LIMIT_REFRESH_METRICS": "off",
+    "RATE_LIMIT_DEFAULT": "off",
+    "FLOOD_LIMIT_PER_SECOND": "off",
+    "RUST_LOG": "warn",
+}
+
+
+class Server:
+    """A process that listens on a port. Use as a context manager: it runs inside, and answers `probe` with 200."""
+
+    def __init__(self, command, port, folder, probe, settings):
+        self.command, self.port, self.folder, self.probe = command, port, folder, probe
+        # Nothing of the caller's environment, and no .env file, decides what is measured.
+        self.settings = {"PATH": "/usr/bin:/bin", **settings}
+        self.process = None
+        self.started_in = None
+
+    def __enter__(self):
+        self.folder.mkdir(exist_ok=True)
+        begun = time.perf_counter()
+        with open(self.folder / "log", "ab") as log:
+            self.process = subprocess.Popen(
+                self.command, env=self.settings, cwd=self.folder, stdout=log, stderr=log, start_new_session=True
+            )
+        try:
+            self.wait_until_up()
+        except BaseException:
+            self.stop()
+            raise
+        self.started_in = time.perf_counter() - begun
+        return self
+
+    def __exit__(self, *_):
+        self.stop()
+
+    def wait_until_up(self):
+        deadline = time.monotonic() + START_LIMIT
+        while time.monotonic() < deadline and self.process.poll() is None:
+            try:
+                if Client(self.port).get(self.probe)[0] == 200:
+                    return
+            except OSError:
+                time.sleep(0.001)
+        raise RuntimeError(f"{self.command[0]} does not start:\n" + (self.folder / "log").read_text()[-2000:])
+
+    def stop(self):
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            try:
+                self.process.wait(STOP_LIMIT)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+
+    def resident_bytes(self):
+        """The memory that the process has now."""
+        return int(machine.field(f"/proc/{self.process.pid}/status", "VmRSS").split()[0]) * 1024
+
+
+def service(binary, folder, **settings):
+    """The service with these settings beside its defaults."""
+    port = machine.free_port()
+    settings = {"SERVICE_HOST": "127.0.0.1", "SERVICE_PORT": str(port), **settings}
+    return Server([binary], port, folder, "/health/ready", settings)
+
+
+def migrate(binary, folder, **settings):
+    """Brings the tables of a database up to date."""
+    folder.mkdir(exist_ok=True)
+    done = subprocess.run([binary, "migrate"], env=settings, cwd=folder, capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f"the migration failed:\n{done.stdout}{done.stderr}")
+
+
+def bare_axum(binary, folder):
+    """The peer of `GET /health`."""
+    port = machine.free_port()
+    return Server([binary, str(port)], port, folder, "/health", {})
+
+
+class Client:
+    """A connection that is kept open."""
+
+    def __init__(self, port, key=None):
+        self.connection = http.client.HTTPConnection("127.0.0.1", port, timeout=START_LIMIT)
+        self.headers = {"X-API-Key": key} if key else {}
+
+    def get(self, path):
+        """Status and body of an answer."""
+        return self.send("GET", path)
+
+    def send(self, method, path, body=None):
+        """Status and body of an answer to a request with a JSON body, or none."""
+        headers = self.headers | ({"Content-Type": "application/json"} if body else {})
+        self.connection.request(method, path, body, headers)
+        response = self.connection.getresponse()
+        return response.status, response.read()
+
+    def timed(self, path):
+        """Seconds that a request and its whole answer take."""
+        begun = time.perf_counter()
+        status, body = self.get(path)
+        took = time.perf_counter() - begun
+        if status != 200:
+            raise RuntimeError(f"GET {path} is answered {status}: {body[:200]!r}")
+        return took
