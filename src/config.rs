@@ -75,7 +75,7 @@ settings! {
     /// The database: postgresql://… or sqlite:PATH. Postgres connections are encrypted (sslmode=require) unless
     /// the URL says otherwise; with sslmode=verify-full&sslrootcert=PATH the server is authenticated too.
     database_url: Database = "DATABASE_URL", default "sqlite:data/mlops.db", example "postgresql://USER:PASSWORD@HOST:5432/DATABASE?sslmode=require";
-    /// Connections to Postgres for reading, beside the one for writing.
+    /// Connections to Postgres for reading, beside two for writing.
     database_connections: Bounded<1, 100> = "DATABASE_CONNECTIONS", default "4", example "4";
     /// Time zone of the days in analytics, by its IANA name. Days that are already added up keep theirs.
     time_zone: Tz = "TIME_ZONE", default "UTC", example "Europe/Berlin";
@@ -101,7 +101,7 @@ settings! {
     flood_limit_per_second: Limit<Bounded<1, 1_000_000>> = "FLOOD_LIMIT_PER_SECOND", default "200", example "200";
     /// Open connections; one more is answered 503 and closed.
     max_connections: Bounded<1, 65_536> = "MAX_CONNECTIONS", default "4096", example "4096";
-    /// Requests being answered at the same time; one more is answered 503.
+    /// Requests of protected routes being answered at the same time; one more is answered 503.
     max_requests_in_flight: Bounded<1, 65_536> = "MAX_REQUESTS_IN_FLIGHT", default "2048", example "2048";
     /// Events waiting to be written; one more is answered 503.
     ingest_queue_size: Bounded<1, 65_536> = "INGEST_QUEUE_SIZE", default "1024", example "1024";
