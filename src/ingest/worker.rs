@@ -214,10 +214,10 @@ impl Worker {
         }
     }
 
-    /// Whether a batch may begin. One is begun beside another only when it is worth a transaction of its own: what
-    /// waits goes with the next batch at the latest.
+    /// Whether a batch may begin. One is begun beside another only when as many events wait as that one has: fewer are
+    /// not worth a transaction of their own, and go with the next batch at the latest.
     fn may_begin(&self, waiting: usize, begun: usize) -> bool {
-        let worth_it = begun == 0 || 2 * waiting >= self.last_batch;
+        let worth_it = begun == 0 || waiting >= self.last_batch;
         waiting > 0 && !self.upkeep_due && begun < self.store.writers() && worth_it
     }
 
