@@ -16,21 +16,17 @@ pub mod routes;
 pub mod secure;
 pub mod track;
 
-use std::any::Any;
 use std::time::Duration;
 
 use axum::Router;
 use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderName, HeaderValue, Method};
 use axum::middleware::from_fn_with_state;
-use axum::response::{IntoResponse, Response};
 use tower::ServiceBuilder;
-use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use crate::app::App;
 use crate::config::{Config, Origin};
-use error::ApiError;
 use routes::Routes;
 
 /// How long a browser may remember the answer to a preflight.
@@ -41,7 +37,6 @@ pub fn service(app: &App, routes: Routes) -> Router {
     routes.into_router().layer(
         ServiceBuilder::new()
             .layer(from_fn_with_state(app.clone(), observe::observe))
-            .layer(CatchPanicLayer::custom(panicked))
             .map_response(secure::add_headers(app.config.environment))
             .layer(cors(&app.config)),
     )
@@ -75,9 +70,4 @@ fn cors(config: &Config) -> CorsLayer {
         .allow_headers([CONTENT_TYPE, guard::X_API_KEY, idempotency_key, observe::X_REQUEST_ID])
         .expose_headers(read.collect::<Vec<_>>())
         .max_age(PREFLIGHT_MAX_AGE)
-}
-
-/// The answer when a handler panics. The panic hook has logged where.
-fn panicked(_: Box<dyn Any + Send>) -> Response {
-    ApiError::Internal.into_response()
 }

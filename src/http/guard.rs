@@ -1,12 +1,13 @@
 //! The guard in front of every route: who calls, whether the quota has room, whether the key is valid.
 
+use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use tokio::time::error::Elapsed;
+use futures_util::FutureExt;
 
 use super::error::ApiError;
 use super::observe::RequestId;
@@ -18,6 +19,9 @@ use crate::quota::{Decision, Quota};
 /// How long a request may take to arrive and be answered. Whatever neighbour hangs, handlers answer within 3 s; what
 /// takes longer is a body that trickles in.
 const REQUEST_LIMIT: Duration = Duration::from_secs(10);
+
+/// Headers that the guard and the layers around it add.
+const EXPECTED_HEADERS: usize = 16;
 
 /// The header that carries an API key.
 pub const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
@@ -71,6 +75,8 @@ pub async fn check(State(policy): State<Policy>, request: Request, next: Next) -
             None => policy.run(request, next).await.unwrap_or_else(IntoResponse::into_response),
         },
     };
+    // The layers around add a dozen more; growing the map step by step would hash them again each time.
+    response.headers_mut().reserve(EXPECTED_HEADERS);
     if let Some(decision) = decision {
         stamp(response.headers_mut(), &decision);
     }
@@ -78,14 +84,20 @@ pub async fn check(State(policy): State<Policy>, request: Request, next: Next) -
 }
 
 impl Policy {
-    /// Runs the handler, unless more requests are being answered already than the service takes on. Public routes,
+    /// Runs the handler, and answers for it when it panics or takes too long, unless more requests are being answered already than the service takes on. Public routes,
     /// probes among them, are answered all the same.
     async fn run(&self, request: Request, next: Next) -> Result<Response, ApiError> {
         let permit = self.app.in_flight.try_acquire();
         if permit.is_err() && self.access == Access::Key {
             return Err(ApiError::Overloaded);
         }
-        tokio::time::timeout(REQUEST_LIMIT, next.run(request)).await.map_err(|_: Elapsed| ApiError::TooSlow)
+        let handled = AssertUnwindSafe(next.run(request)).catch_unwind();
+        match tokio::time::timeout(REQUEST_LIMIT, handled).await {
+            Ok(Ok(response)) => Ok(response),
+            // The panic hook has logged where.
+            Ok(Err(_panic)) => Err(ApiError::Internal),
+            Err(_elapsed) => Err(ApiError::TooSlow),
+        }
     }
 
     fn decide(&self, caller: Caller) -> Option<Decision> {

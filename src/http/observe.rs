@@ -1,16 +1,18 @@
 //! The outermost layer: names the request, finds out where it came from, and measures it.
 
+use std::net::{Ipv4Addr, SocketAddr};
+use std::panic::AssertUnwindSafe;
 use std::time::Instant;
 
 use axum::extract::{ConnectInfo, MatchedPath, Request, State};
 use axum::http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method};
 use axum::middleware::Next;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
+use futures_util::FutureExt;
 use tracing::Instrument;
 use uuid::Uuid;
 
-use std::net::{Ipv4Addr, SocketAddr};
-
+use super::error::ApiError;
 use crate::access::ClientIp;
 use crate::app::App;
 
@@ -64,7 +66,9 @@ pub async fn observe(State(app): State<App>, mut request: Request, next: Next) -
     let span = tracing::debug_span!("request", request_id = id.as_str(), method, route);
     request.extensions_mut().insert(client);
     request.extensions_mut().insert(id.clone());
-    let mut response = next.run(request).instrument(span.clone()).await;
+    // A handler's panic is caught by its guard; this is for the layers in between.
+    let answered = AssertUnwindSafe(next.run(request).instrument(span.clone())).catch_unwind().await;
+    let mut response = answered.unwrap_or_else(|_panic| ApiError::Internal.into_response());
     let took = begun.elapsed();
     app.metrics.observe_http(method, route, response.status().as_str(), took);
     tracing::debug!(parent: &span, status = response.status().as_u16(), ?took, "answered");

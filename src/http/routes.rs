@@ -7,7 +7,6 @@ use axum::handler::Handler;
 use axum::http::Method;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{MethodFilter, on};
-use tower_http::catch_panic::CatchPanicLayer;
 
 use super::guard::{self, Policy};
 use super::{analytics, dashboard, error::ApiError, flood, health, metrics, probes, refresh, track};
@@ -124,9 +123,7 @@ impl Routes {
         let row = Row { method, path, access, quota };
         let filter = MethodFilter::try_from(row.method.clone()).expect("the table uses standard methods");
         let policy = Policy::new(&self.app, index, &row);
-        let methods = on(filter, handler)
-            .layer(CatchPanicLayer::custom(super::panicked))
-            .route_layer(from_fn_with_state(policy, guard::check));
+        let methods = on(filter, handler).route_layer(from_fn_with_state(policy, guard::check));
         match quota {
             QuotaOf::Nobody => self.exempt = self.exempt.route(path, methods),
             _ => self.limited = self.limited.route(path, methods),
