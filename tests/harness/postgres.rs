@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
@@ -10,15 +11,16 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 use tempfile::TempDir;
 
-/// Runs a server until its standard input ends, which it does when this process dies, however that happens.
+/// Runs a server until its standard input ends, which it does when this process dies, however that happens; then
+/// nothing of it is left. `$4` begins the command line of a user that is not root: Postgres refuses to run as root.
 const KEEPER: &str = r#"
 set -eu
-cd "$1"; bin=$2
+cd "$1"; bin=$2; as=$4
 umask 077
-"$bin/initdb" -D data --auth=trust -N -U postgres >initdb.log
-cp server.crt server.key data/
-trap '"$bin/pg_ctl" -D data -m immediate stop >/dev/null 2>&1 || true; rm -rf data' EXIT
-"$bin/pg_ctl" -w -D data -l server.log -o "$3" start >start.log
+trap 'cd /; $as "$bin/pg_ctl" -D "$1/data" -m immediate stop >/dev/null 2>&1 || true; rm -rf "$1"' EXIT
+$as "$bin/initdb" -D data --auth=trust -N -U postgres >initdb.log
+$as cp server.crt server.key data/
+$as "$bin/pg_ctl" -w -D data -l server.log -o "$3" start >start.log
 echo ready
 cat >/dev/null
 "#;
@@ -58,11 +60,13 @@ impl Postgres {
              -c max_connections=300",
             folder.path().display()
         );
-        let mut keeper = unprivileged_shell()
+        let mut keeper = Command::new("sh")
             .args(["-c", KEEPER, "keeper"])
             .arg(folder.path())
             .arg(binaries())
-            .arg(&options)
+            .args([&options, &unprivileged().join(" ")])
+            // A signal to the group of the tests, such as Ctrl-C, must not end it before it has cleaned up.
+            .process_group(0)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -122,10 +126,16 @@ impl Postgres {
     }
 
     fn control(&self, arguments: &[&str]) {
-        let mut shell = unprivileged_shell();
-        shell.current_dir(self.folder.path());
-        let command = format!("{}/pg_ctl -D data \"$@\" >/dev/null 2>&1", binaries().display());
-        let status = shell.args(["-c", &command, "pg_ctl"]).args(arguments).status().unwrap();
+        let pg_ctl = binaries().join("pg_ctl");
+        let command = unprivileged().iter().copied().chain([pg_ctl.to_str().unwrap(), "-D", "data"]);
+        let mut command = command.chain(arguments.iter().copied());
+        let status = Command::new(command.next().unwrap())
+            .args(command)
+            .current_dir(self.folder.path())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status()
+            .unwrap();
         assert!(status.success(), "pg_ctl {arguments:?} failed");
     }
 }
@@ -137,15 +147,10 @@ impl Drop for Postgres {
     }
 }
 
-/// A shell that is not root's: Postgres refuses to run as root.
-fn unprivileged_shell() -> Command {
+/// What to put in front of a command so that it does not run as root.
+fn unprivileged() -> &'static [&'static str] {
     let is_root = Command::new("id").arg("-u").output().unwrap().stdout == b"0\n";
-    if !is_root {
-        return Command::new("sh");
-    }
-    let mut command = Command::new("runuser");
-    command.args(["-u", "postgres", "--", "sh"]);
-    command
+    if is_root { &["runuser", "-u", "postgres", "--"] } else { &[] }
 }
 
 /// The folder of the newest server programs.
