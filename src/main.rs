@@ -4,8 +4,7 @@ use std::process::ExitCode;
 
 use mimalloc::MiMalloc;
 
-/// Requests allocate many small things for a short time, which this does faster than the system's allocator: see
-/// `bench/README.md`.
+/// Requests allocate many small things for a short time, which this does faster than the system's allocator.
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
 

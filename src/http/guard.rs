@@ -84,8 +84,8 @@ pub async fn check(State(policy): State<Policy>, request: Request, next: Next) -
 }
 
 impl Policy {
-    /// Runs the handler, and answers for it when it panics or takes too long, unless more requests are being answered already than the service takes on. Public routes,
-    /// probes among them, are answered all the same.
+    /// Runs the handler, and answers for it when it panics or takes too long. A protected route is refused when more
+    /// requests are being answered already than the service takes on; public ones, probes among them, are not.
     async fn run(&self, request: Request, next: Next) -> Result<Response, ApiError> {
         let permit = self.app.in_flight.try_acquire();
         if permit.is_err() && self.access == Access::Key {

@@ -18,7 +18,7 @@ use super::{IngestError, Job, Ticket};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::metrics::{Metrics, Totals};
-use crate::rollup::Rollup;
+use crate::rollup::{Key, Sums};
 use crate::store::{Store, StoreError};
 
 /// How long foreign rows are counted before the service says that it is ready.
@@ -236,10 +236,9 @@ impl Worker {
 
     /// Adds a batch that was written to the totals, and answers its requests.
     fn land(&mut self, mut written: Written) -> Result<(), Gone> {
-        let rollup = Rollup::of(written.counted(), chrono_tz::UTC);
         self.metrics.update_totals(|totals| {
-            for (key, sums) in rollup.totals() {
-                totals.add(key, &sums);
+            for event in written.counted() {
+                totals.add(&Key::of(event), &Sums::of(event));
             }
         });
         self.upkeep_due |= written.unsure || self.counting;
