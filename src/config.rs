@@ -75,7 +75,7 @@ settings! {
     /// The database: postgresql://… or sqlite:PATH. Postgres connections are encrypted (sslmode=require) unless
     /// the URL says otherwise; with sslmode=verify-full&sslrootcert=PATH the server is authenticated too.
     database_url: Database = "DATABASE_URL", default "sqlite:data/mlops.db", example "postgresql://USER:PASSWORD@HOST:5432/DATABASE?sslmode=require";
-    /// Connections to Postgres for reading, beside two for writing.
+    /// Connections to Postgres for reading, beside one for writing.
     database_connections: Bounded<1, 100> = "DATABASE_CONNECTIONS", default "4", example "4";
     /// Time zone of the days in analytics, by its IANA name. Days that are already added up keep theirs.
     time_zone: Tz = "TIME_ZONE", default "UTC", example "Europe/Berlin";

@@ -1,9 +1,8 @@
 //! The way of an event into the store.
 //!
-//! One task owns the queue and the connections it writes through. It takes everything that is waiting, writes it in
+//! One task owns the queue and the connection it writes through. It takes everything that is waiting, writes it in
 //! one transaction, adds it to the totals in memory and answers every waiting request: group commit, without any
-//! artificial delay. On Postgres a second batch may be on its way while the first one is being committed. The totals
-//! are read anew by the same task, while nothing is being written, so that cannot race a commit.
+//! artificial delay. The totals are read anew by the same task, between two batches, so that cannot race a commit.
 
 mod batch;
 mod worker;

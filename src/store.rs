@@ -80,15 +80,6 @@ impl Store {
         &self.place
     }
 
-    /// How many batches may be written at the same time.
-    #[must_use]
-    pub fn writers(&self) -> usize {
-        match self.write {
-            Db::Postgres(_) => dialect::POSTGRES_WRITERS.into(),
-            Db::Sqlite(_) => 1,
-        }
-    }
-
     /// One round trip to the database, within a second.
     pub async fn ping(&self) -> Result<(), StoreError> {
         on!(&self.read, PING_LIMIT, |conn| sqlx::query("select 1").execute(conn).await.map(drop))

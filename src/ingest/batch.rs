@@ -35,10 +35,11 @@ pub(super) struct Batch {
 }
 
 impl Batch {
-    /// Takes the first of `waiting`, up to one that repeats the id of another.
-    pub(super) fn of(waiting: &mut VecDeque<Ticket>) -> Self {
+    /// Takes the first of `waiting`, as many as `store` writes together, up to one that repeats the id of another.
+    pub(super) fn of(waiting: &mut VecDeque<Ticket>, store: &Store) -> Self {
         let mut batch = Self::default();
-        while batch.events.len() < MAX_BATCH
+        let most = store.fits(waiting.iter().map(|ticket| &ticket.event).take(MAX_BATCH));
+        while batch.events.len() < most
             && let Some(ticket) = waiting.pop_front_if(|ticket| !batch.ids.contains(&ticket.event.id))
         {
             batch.push(ticket);
@@ -57,15 +58,10 @@ impl Batch {
         self.answers.push(ticket.answer);
     }
 
-    /// How many events it holds.
-    pub(super) fn len(&self) -> usize {
-        self.events.len()
-    }
-
     /// Writes the events.
-    pub(super) async fn write(self, store: Store) -> Written {
+    pub(super) async fn write(self, store: &Store) -> Written {
         let mut attempt = Attempt::new(self.events.len());
-        let gone = attempt.run(&store, &self.events).await;
+        let gone = attempt.run(store, &self.events).await;
         Written {
             events: self.events,
             answers: self.answers,
@@ -146,8 +142,8 @@ impl Attempt {
 
     /// Writes `events`, in parts where it must; gives the error if the store went away.
     async fn run(&mut self, store: &Store, events: &[Event]) -> Option<StoreError> {
-        let mut parts = store.runs(events);
-        parts.reverse();
+        let (whole, mut parts) = (0..events.len(), Vec::new());
+        parts.push(whole);
         while let Some(part) = parts.pop() {
             let left = self.deadline.saturating_duration_since(Instant::now());
             let written = tokio::time::timeout(left, store.write(&events[part.clone()])).await;

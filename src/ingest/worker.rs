@@ -1,14 +1,12 @@
 //! The ingest task.
 
 use std::collections::VecDeque;
+use std::future::ready;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use futures_util::future::BoxFuture;
-use futures_util::stream::FuturesUnordered;
-use futures_util::{FutureExt, StreamExt};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 use tokio_util::sync::CancellationToken;
@@ -40,10 +38,8 @@ pub(super) struct Worker {
     /// Whether foreign rows are left to be counted, and who waits for it.
     counting: bool,
     refreshing: Vec<oneshot::Sender<bool>>,
-    /// Whether to read the totals, or go on counting, as soon as nothing is being written.
+    /// Whether to read the totals, or go on counting, before the next batch.
     upkeep_due: bool,
-    /// How many events the batch had that was begun last.
-    last_batch: usize,
     /// What was last told of why the store is away.
     trouble: String,
 }
@@ -72,7 +68,6 @@ impl Worker {
             counting: true,
             refreshing: Vec::new(),
             upkeep_due: false,
-            last_batch: 0,
             trouble: String::new(),
         }
     }
@@ -162,21 +157,6 @@ impl Worker {
 
     /// Serves jobs until the process stops and none is left, or until the store goes away.
     async fn serve(&mut self, jobs: &mut mpsc::Receiver<Job>, stop: &CancellationToken) -> Result<(), Gone> {
-        let mut begun = FuturesUnordered::new();
-        let served = self.serve_while_there(jobs, stop, &mut begun).await;
-        // What is being written is answered, also when another batch found out that the store went away.
-        while let Some(written) = begun.next().await {
-            drop(self.land(written));
-        }
-        served
-    }
-
-    async fn serve_while_there(
-        &mut self,
-        jobs: &mut mpsc::Receiver<Job>,
-        stop: &CancellationToken,
-        begun: &mut FuturesUnordered<BoxFuture<'static, Written>>,
-    ) -> Result<(), Gone> {
         let mut tick = interval(self.refresh_every);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         tick.reset();
@@ -184,17 +164,13 @@ impl Worker {
         let mut taken = Vec::with_capacity(MAX_BATCH);
         let (mut open, mut stopping) = (true, false);
         loop {
-            if self.upkeep_due && begun.is_empty() {
+            if self.upkeep_due {
                 self.keep_up().await.map_err(Gone)?;
             }
-            if self.may_begin(waiting.len(), begun.len()) {
-                let batch = Batch::of(&mut waiting);
-                self.last_batch = batch.len();
-                begun.push(batch.write(self.store.clone()).boxed());
-                continue;
-            }
-            let idle = waiting.is_empty() && begun.is_empty();
-            if idle && !open {
+            if !waiting.is_empty() {
+                let batch = Batch::of(&mut waiting, &self.store);
+                self.land(batch.write(&self.store).await)?;
+            } else if !open {
                 return Ok(());
             }
             tokio::select! {
@@ -203,22 +179,15 @@ impl Worker {
                     stopping = true;
                     jobs.close();
                 }
-                Some(written) = begun.next() => self.land(written)?,
                 _ = tick.tick() => self.upkeep_due = true,
-                jobs_taken = jobs.recv_many(&mut taken, MAX_BATCH), if open && waiting.len() < MAX_BATCH => {
+                jobs_taken = jobs.recv_many(&mut taken, MAX_BATCH), if open => {
                     open = jobs_taken > 0;
                     waiting.extend(taken.drain(..).filter_map(|job| self.note(job)));
                 }
-                () = std::future::ready(()), if idle && self.counting => self.upkeep_due = true,
+                () = ready(()), if !waiting.is_empty() || !open => {}
+                () = ready(()), if self.counting => self.upkeep_due = true,
             }
         }
-    }
-
-    /// Whether a batch may begin. One is begun beside another only when as many events wait as that one has: fewer are
-    /// not worth a transaction of their own, and go with the next batch at the latest.
-    fn may_begin(&self, waiting: usize, begun: usize) -> bool {
-        let worth_it = begun == 0 || waiting >= self.last_batch;
-        waiting > 0 && !self.upkeep_due && begun < self.store.writers() && worth_it
     }
 
     /// Gives the event of a job that brings one, and notes what else is asked for.
@@ -247,7 +216,7 @@ impl Worker {
         gone.map_or(Ok(()), |error| Err(Gone(error)))
     }
 
-    /// Counts foreign rows and reads the totals, while nothing is being written.
+    /// Counts foreign rows or reads the totals.
     async fn keep_up(&mut self) -> Result<(), StoreError> {
         self.upkeep_due = false;
         if self.counting { self.refresh().await } else { self.read_totals().await }

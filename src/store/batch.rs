@@ -3,8 +3,6 @@
 mod postgres;
 mod sqlite;
 
-use std::ops::Range;
-
 use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
 
 use super::{Db, Store, StoreError, WRITE_LIMIT};
@@ -25,23 +23,15 @@ pub enum Written {
 }
 
 impl Store {
-    /// Cuts `events` into the runs that [`Store::write`] takes.
-    #[must_use]
-    pub fn runs(&self, events: &[Event]) -> Vec<Range<usize>> {
-        let mut runs = Vec::new();
-        let mut start = 0;
-        while start < events.len() {
-            let fits = match &self.write {
-                Db::Postgres(_) => postgres::fits(&events[start..], self.zone),
-                Db::Sqlite(_) => events.len() - start,
-            };
-            runs.push(start..start + fits);
-            start += fits;
+    /// How many of `events`, from the first on, [`Store::write`] takes together.
+    pub fn fits<'e>(&self, events: impl Iterator<Item = &'e Event>) -> usize {
+        match &self.write {
+            Db::Postgres(_) => postgres::fits(events, self.zone),
+            Db::Sqlite(_) => events.count(),
         }
-        runs
     }
 
-    /// Writes a run of events, whose ids differ, all or none; gives what became of each, in order.
+    /// Writes events that fit together and whose ids differ, all or none; gives what became of each, in order.
     pub async fn write(&self, events: &[Event]) -> Result<Vec<Written>, StoreError> {
         match &self.write {
             Db::Postgres(db) => {

@@ -20,9 +20,6 @@ const ACQUIRE_LIMIT: Duration = Duration::from_millis(1_500);
 const POSTGRES_SESSION: &str =
     "set timezone = 'UTC'; set synchronous_commit = on; set statement_timeout = '2s'";
 
-/// Connections that write. While one waits for its commit to reach the disk, the other works.
-pub(super) const POSTGRES_WRITERS: u8 = 2;
-
 /// The batch statement is planned once for all its parameters, perhaps while the tables are still empty; so it must look
 /// rows up by their indexes, which is right for tables of any size. It is too short for compilation to pay.
 /// And the server gives up on it before the service does, which could otherwise refuse an event that is stored later.
@@ -44,14 +41,12 @@ pub(super) fn postgres(database: &PostgresUrl, readers: u32) -> Result<(Db, Db),
     let read = pool()
         .max_connections(readers)
         .after_connect(|conn, _| Box::pin(async move { conn.execute(POSTGRES_SESSION).await.map(drop) }));
-    let write = pool().max_connections(POSTGRES_WRITERS.into()).test_before_acquire(false).after_connect(
-        |conn, _| {
-            Box::pin(async move {
-                conn.execute(POSTGRES_SESSION).await?;
-                conn.execute(POSTGRES_WRITER).await.map(drop)
-            })
-        },
-    );
+    let write = pool().max_connections(1).test_before_acquire(false).after_connect(|conn, _| {
+        Box::pin(async move {
+            conn.execute(POSTGRES_SESSION).await?;
+            conn.execute(POSTGRES_WRITER).await.map(drop)
+        })
+    });
     let (read, write) = (read.connect_lazy_with(options.clone()), write.connect_lazy_with(options));
     Ok((Db::Postgres(Connections::shared(read)), Db::Postgres(Connections::kept(write))))
 }

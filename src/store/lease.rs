@@ -11,11 +11,11 @@ use super::StoreError;
 #[derive(Debug)]
 pub(crate) struct Connections<DB: Database> {
     pool: Pool<DB>,
-    /// The writer's place for its connections. A pool takes a round trip to look after each one that it gets back.
+    /// The writer's place for its one connection. A pool takes a round trip to look after each that it gets back.
     kept: Option<Kept<DB>>,
 }
 
-type Kept<DB> = Arc<Mutex<Vec<PoolConnection<DB>>>>;
+type Kept<DB> = Arc<Mutex<Option<PoolConnection<DB>>>>;
 
 impl<DB: Database> Clone for Connections<DB> {
     fn clone(&self) -> Self {
@@ -29,14 +29,14 @@ impl<DB: Database> Connections<DB> {
         Self { pool, kept: None }
     }
 
-    /// The connections of the writer.
+    /// The connection of the writer.
     pub(super) fn kept(pool: Pool<DB>) -> Self {
         Self { pool, kept: Some(Kept::default()) }
     }
 
     /// A connection, opened if there is none.
     pub(crate) async fn lease(&self) -> Result<Lease<'_, DB>, StoreError> {
-        let kept = self.kept.as_ref().and_then(|kept| lock(kept).pop());
+        let kept = self.kept.as_ref().and_then(|kept| lock(kept).take());
         let connection = match kept {
             Some(connection) => connection,
             None => self.pool.acquire().await?,
@@ -46,7 +46,7 @@ impl<DB: Database> Connections<DB> {
 
     /// Closes them all.
     pub(super) async fn close(&self) {
-        self.kept.iter().for_each(|kept| lock(kept).clear());
+        drop(self.kept.as_ref().and_then(|kept| lock(kept).take()));
         self.pool.close().await;
     }
 }
@@ -71,7 +71,7 @@ impl<DB: Database> Lease<'_, DB> {
         let done = done.map_err(StoreError::from);
         if done.as_ref().err().is_none_or(StoreError::leaves_connection_sound) {
             match &self.home.kept {
-                Some(kept) => lock(kept).extend(self.connection.take()),
+                Some(kept) => *lock(kept) = self.connection.take(),
                 None => drop(self.connection.take()),
             }
         }
@@ -81,10 +81,8 @@ impl<DB: Database> Lease<'_, DB> {
 
 impl<DB: Database> Drop for Lease<'_, DB> {
     fn drop(&mut self) {
-        let Some(broken) = self.connection.take() else { return };
-        drop(broken.detach());
-        // What broke this one has likely broken those that are kept, and a second attempt must not meet them.
-        let kept = self.home.kept.iter().flat_map(|kept| std::mem::take(&mut *lock(kept)));
-        kept.for_each(|connection| drop(connection.detach()));
+        if let Some(broken) = self.connection.take() {
+            drop(broken.detach());
+        }
     }
 }

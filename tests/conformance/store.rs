@@ -29,10 +29,12 @@ fn made(changes: serde_json::Value, at: DateTime<Utc>) -> Event {
 }
 
 /// Writes events as the ingest task does.
-async fn keep(store: &Store, events: &[Event]) -> Vec<Written> {
+async fn keep(store: &Store, mut events: &[Event]) -> Vec<Written> {
     let mut written = Vec::new();
-    for run in store.runs(events) {
-        written.extend(store.write(&events[run]).await.unwrap());
+    while !events.is_empty() {
+        let (together, others) = events.split_at(store.fits(events.iter()));
+        written.extend(store.write(together).await.unwrap());
+        events = others;
     }
     written
 }

@@ -121,14 +121,15 @@ const MAX_STATEMENT_BYTES: usize = 15_000;
 const FIXED_BYTES: usize = 180;
 
 /// How many of `events`, from the first on, one statement takes: events of one day, and not too many.
-pub(super) fn fits(events: &[Event], zone: Tz) -> usize {
-    let mut bytes = 0;
-    let day = events.first().map(|event| day_of(event.at, zone));
-    let fits = |event: &&Event| {
+pub(super) fn fits<'e>(mut events: impl Iterator<Item = &'e Event>, zone: Tz) -> usize {
+    let Some(first) = events.next() else { return 0 };
+    let day = day_of(first.at, zone);
+    let mut bytes = bytes_of(first);
+    let others = events.take_while(|event| {
         bytes += bytes_of(event);
-        bytes <= MAX_STATEMENT_BYTES && Some(day_of(event.at, zone)) == day
-    };
-    events.iter().take_while(fits).count().max(1)
+        bytes <= MAX_STATEMENT_BYTES && day_of(event.at, zone) == day
+    });
+    1 + others.count()
 }
 
 fn bytes_of(event: &Event) -> usize {
