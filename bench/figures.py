@@ -10,7 +10,7 @@ import load
 import service
 from load import CLIENTS
 
-# Businesses in events.sql.
+# Businesses in events.sql, and of whom events are reported.
 BUSINESSES = 20
 
 # Events in the small database, and in a database that is written into.
@@ -45,7 +45,7 @@ class Bench:
 
     def measurements(self):
         """All of them, those that are compared with each other side by side."""
-        writes = [self.track, self.pgbench, self.track_when_empty, self.pgbench_when_empty]
+        writes = [self.track_one, self.track, self.pgbench, self.track_when_empty, self.pgbench_when_empty]
         return [*writes, self.health, self.bare_health, self.metrics, self.history, self.memory]
 
     def prepare(self):
@@ -82,18 +82,22 @@ class Bench:
 
     def track(self):
         """`POST /track` on a table with events in it, as nearly always."""
-        return prefixed("track", self.track_into("track_used"))
+        return prefixed("track", self.track_into("track_used", BUSINESSES))
+
+    def track_one(self):
+        """The same for a single business, whose events add up in few rows."""
+        return prefixed("one track", self.track_into("track_used", 1))
 
     def track_when_empty(self):
         """The same in the first seconds of a new installation, before Postgres knows how its tables grow."""
-        return prefixed("empty track", self.track_into("track_empty"))
+        return prefixed("empty track", self.track_into("track_empty", BUSINESSES))
 
-    def track_into(self, database):
+    def track_into(self, database, businesses):
         """With a key. What was answered must be in the table, and at most what was on its way more."""
         key, database = secrets.token_hex(32), self.fresh(database)
         before, commits = self.postgres.count("ai_metrics", database), self.postgres.commits(database)
         with self.service(database, MLOPS_API_KEY=key) as server:
-            seen = load.wrk(server.port, "/track", self.plan.write_seconds, "track.lua", key)
+            seen = load.wrk(server.port, "/track", self.plan.write_seconds, "track.lua", key, str(businesses))
         rows = self.postgres.count("ai_metrics", database) - before
         commits = self.postgres.commits(database) - commits
         lost = max(0, seen.answered - rows, rows - seen.answered - CLIENTS)

@@ -1,11 +1,11 @@
--- The lab's insert of one event, for pgbench: the same spread of values as in track.lua.
+-- The lab's insert of one event, for pgbench: the same values as in track.lua.
 \set business random(1, 20)
 \set conversation random(1, 9007199254740991)
 \set session random(1, 9007199254740991)
 \set ms random_exponential(150, 9000, 6)
 \set prompt random(50, 900)
 \set completion random(10, 400)
-\set model random(1, 3)
+\set model :business % 3 + 1
 \set intent random(1, 5)
 \set type random(1, 3)
 \set requested random(0, 1)

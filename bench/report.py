@@ -51,7 +51,8 @@ class Samples:
 def rows(samples, plan, small):
     """The figures in the order of their targets."""
     return [
-        *track(samples, "track", "pgbench rate", "`POST /track`, durable"),
+        *track(samples, "one track", "pgbench rate", "`POST /track`, durable, one business"),
+        *track(samples, "track", "pgbench rate", "`POST /track`, durable, 20 businesses"),
         *track(samples, "empty track", "empty pgbench rate", "`POST /track`, durable, new and empty table"),
         at_least(samples, "`GET /health`", "health rate", "bare rate", "bare axum", 0.6),
         *metrics(samples),
