@@ -1,20 +1,32 @@
 //! Who makes a request.
 
+mod authenticator;
 mod client_ip;
 mod flood;
+mod keyring;
 mod keys;
+mod manage;
+mod principal;
 
+pub use authenticator::{Authenticator, Denied, Presented};
 pub use client_ip::{ClientIp, Proxies};
 pub use flood::{ByClient, Flood, FloodConfig};
-pub use keys::{Credential, Keys};
+pub use keyring::{Held, KeyRing, Rejected};
+pub use keys::Keys;
+pub use manage::{DEFAULT_GRACE, KeyError, Wish};
+pub use principal::Principal;
 
 use std::net::{IpAddr, Ipv6Addr};
+
+use crate::key::KeyId;
 
 /// Who a quota is counted for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Caller {
-    /// The holder of the API key with this index.
-    Key(u16),
+    /// The holder of the key of `MLOPS_API_KEY` with this fingerprint.
+    Configured(u64),
+    /// The holder of this named key.
+    Named(KeyId),
     /// Whoever calls from this IPv4 address, or from this /64 of IPv6: a single host has 2^64 addresses of its own.
     Network(IpAddr),
 }

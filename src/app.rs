@@ -12,13 +12,14 @@ use chrono::{DateTime, Utc};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use crate::access::{Caller, Flood, Keys, Proxies};
+use crate::access::{Authenticator, Caller, Flood, KeyRing, Keys, Proxies};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::ingest::Ingest;
 use crate::lifecycle::Lifecycle;
 use crate::metrics::Metrics;
 use crate::quota::memory::Limiter;
+use crate::security::SecurityLog;
 use crate::store::Store;
 
 /// Callers whose quotas are remembered at the same time; about 25 MB when they all are.
@@ -45,8 +46,10 @@ pub struct Inner {
     pub ingest: Ingest,
     /// What Prometheus scrapes.
     pub metrics: Metrics,
-    /// The valid API keys.
-    pub keys: Keys,
+    /// Recognises callers.
+    pub access: Authenticator,
+    /// Where security events are told.
+    pub security_log: SecurityLog,
     /// The proxies that are believed.
     pub proxies: Proxies,
     /// The counts of the quotas, per route and caller.
@@ -78,8 +81,10 @@ impl App {
         clock: Clock,
         lifecycle: &Lifecycle,
     ) -> Self {
+        let ring = KeyRing::new(store.clone(), clock.clone());
         Self(Arc::new(Inner {
-            keys: Keys::new(&config.mlops_api_key),
+            access: Authenticator::new(Keys::new(&config.mlops_api_key), ring),
+            security_log: SecurityLog::default(),
             proxies: Proxies::new(config.trusted_proxies.clone()),
             limiter: Limiter::new(MAX_CALLERS),
             flood: config.flood_limit_per_second.get().map(|rate| Flood::new(rate.get())),

@@ -1,6 +1,7 @@
 //! The command line: one verb, by default `serve`.
 
 mod healthcheck;
+mod key;
 mod migrate;
 mod serve;
 
@@ -24,7 +25,7 @@ struct Cli {
     verb: Option<Verb>,
 }
 
-#[derive(Debug, Clone, Copy, Subcommand)]
+#[derive(Debug, Clone, Subcommand)]
 enum Verb {
     /// Serve requests (the default)
     Serve,
@@ -32,6 +33,9 @@ enum Verb {
     Migrate,
     /// Ask a running service whether it lives; exit code 0 when it does
     Healthcheck,
+    /// Make, list, replace and revoke named API keys
+    #[command(subcommand)]
+    Key(key::Verb),
     /// Print the file .env.example
     EnvExample,
 }
@@ -49,6 +53,7 @@ pub fn run() -> ExitCode {
         Verb::Serve => with_config(serve::run),
         Verb::Migrate => with_config(migrate::run),
         Verb::Healthcheck => with_config(healthcheck::run),
+        Verb::Key(verb) => with_config(|config| key::run(config, verb)),
     }
 }
 

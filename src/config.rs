@@ -6,12 +6,14 @@
 mod check;
 mod setting;
 mod source;
+mod tiers;
 
 pub use setting::{
     ApiKey, Bounded, Database, Environment, Limit, LogFormat, MAX_KEY_BYTES, Origin, PostgresUrl, Setting,
     Tls,
 };
 pub use source::{Problem, Problems, Source};
+pub use tiers::Tiers;
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -38,7 +40,11 @@ macro_rules! settings {
         /// The settings, each read and checked.
         #[derive(Debug, Clone)]
         #[expect(clippy::doc_markdown, reason = "the text is shown as it is in .env.example and by --help")]
-        pub struct Config { $($(#[doc = $doc])+ pub $field: $type,)+ }
+        pub struct Config {
+            $($(#[doc = $doc])+ pub $field: $type,)+
+            /// The tiers of keys, TIER_FREE and TIER_PAID among them.
+            pub tiers: Tiers,
+        }
 
         /// Every variable, in the order in which they are documented.
         pub const VARIABLES: &[Variable] = &[$(Variable {
@@ -51,7 +57,8 @@ macro_rules! settings {
                 let mut problems = source.problems();
                 let mut variables = VARIABLES.iter();
                 let mut next = || variables.next().expect("VARIABLES has an entry for every field");
-                let config = Self { $($field: source.get::<$type>(next(), &mut problems),)+ };
+                let tiers = Tiers::read(source, &mut problems);
+                let config = Self { $($field: source.get::<$type>(next(), &mut problems),)+ tiers };
                 check::together(&config, &mut problems);
                 if problems.all().is_empty() { Ok(config) } else { Err(problems) }
             }
@@ -96,6 +103,13 @@ settings! {
     rate_limit_refresh_metrics: Limit<Quota> = "RATE_LIMIT_REFRESH_METRICS", default "10 per hour", example "10 per hour";
     /// Quota of every limited route without one of its own, per caller; off lifts it.
     rate_limit_default: Limit<Quota> = "RATE_LIMIT_DEFAULT", default "200 per day;50 per hour", example "200 per day;50 per hour";
+    /// Quota of failed attempts to authenticate, per client IP and across all routes; off lifts it.
+    rate_limit_auth_failures: Limit<Quota> = "RATE_LIMIT_AUTH_FAILURES", default "20 per minute", example "20 per minute";
+    /// Quota of POST /track for each key of the tier "free", in place of the route's; off lifts it. Any other TIER_NAME
+    /// makes one more tier.
+    tier_free: Limit<Quota> = "TIER_FREE", default "100 per day", example "100 per day";
+    /// Quota of POST /track for each key of the tier "paid", in place of the route's; off lifts it.
+    tier_paid: Limit<Quota> = "TIER_PAID", default "10000 per day", example "10000 per day";
     /// Requests a second that one client IP may make before it is turned away whatever its quotas, with bursts
     /// of twice as many; off lifts it. The dashboard, /metrics and the probes are exempt.
     flood_limit_per_second: Limit<Bounded<1, 1_000_000>> = "FLOOD_LIMIT_PER_SECOND", default "200", example "200";
@@ -134,6 +148,7 @@ impl Config {
             &self.rate_limit_analytics,
             &self.rate_limit_refresh_metrics,
             &self.rate_limit_default,
+            &self.rate_limit_auth_failures,
         ];
         quotas.iter().any(|quota| quota.get().is_some()) || self.flood_limit_per_second.get().is_some()
     }

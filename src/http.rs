@@ -8,6 +8,7 @@ pub mod extract;
 pub mod flood;
 pub mod guard;
 pub mod health;
+pub mod keys;
 pub mod metrics;
 pub mod observe;
 pub mod probes;
@@ -66,7 +67,7 @@ fn cors(config: &Config) -> CorsLayer {
     let read = [observe::X_REQUEST_ID, RETRY_AFTER].into_iter().chain(guard::QUOTA_HEADERS);
     CorsLayer::new()
         .allow_origin(allowed)
-        .allow_methods([Method::GET, Method::HEAD, Method::POST])
+        .allow_methods([Method::GET, Method::HEAD, Method::POST, Method::DELETE])
         .allow_headers([CONTENT_TYPE, guard::X_API_KEY, idempotency_key, observe::X_REQUEST_ID])
         .expose_headers(read.collect::<Vec<_>>())
         .max_age(PREFLIGHT_MAX_AGE)

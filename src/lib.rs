@@ -5,7 +5,7 @@
 //! with its [`rollup`] into the [`store`], adds it to the totals in [`metrics`], and answers.
 //!
 //! Dependencies point one way: [`cli`] → [`http`] → ([`ingest`], [`quota`], [`access`]) → [`store`] → ([`event`],
-//! [`rollup`]); [`config`], [`metrics`] and [`clock`] are leaves. `http` names no database, `store` no HTTP.
+//! [`rollup`], [`key`]); [`config`], [`metrics`] and [`clock`] are leaves. `http` names no database, `store` no HTTP.
 
 pub mod access;
 pub mod app;
@@ -15,9 +15,11 @@ pub mod config;
 pub mod event;
 pub mod http;
 pub mod ingest;
+pub mod key;
 pub mod lifecycle;
 pub mod metrics;
 pub mod quota;
 pub mod rollup;
+pub mod security;
 pub mod store;
 pub mod telemetry;

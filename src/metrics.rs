@@ -10,6 +10,7 @@ pub use totals::Totals;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+use crate::security::SecurityEvent;
 use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry, TextEncoder};
 
 /// The content type of [`Metrics::text`].
@@ -30,6 +31,7 @@ pub struct Metrics {
     process: Arc<Process>,
     requests: IntCounterVec,
     durations: HistogramVec,
+    security: IntCounterVec,
 }
 
 impl Metrics {
@@ -42,6 +44,10 @@ impl Metrics {
             "http_request_duration_seconds",
             "Time from the head of a request to the head of its answer, by method and route pattern.",
         );
+        let security = Opts::new(
+            "security_events_total",
+            "Failed attempts, refusals and changes of keys, by kind of event.",
+        );
         let metrics = Self {
             registry: Registry::new(),
             totals: SharedTotals::default(),
@@ -49,12 +55,17 @@ impl Metrics {
             requests: IntCounterVec::new(requests, &["method", "route", "status"]).expect("names are valid"),
             durations: HistogramVec::new(durations.buckets(HTTP_BUCKETS.to_vec()), &["method", "route"])
                 .expect("names are valid"),
+            security: IntCounterVec::new(security, &["event"]).expect("names are valid"),
         };
-        let own: [Box<dyn prometheus::core::Collector>; 4] = [
+        for event in SecurityEvent::ALL {
+            drop(metrics.security.with_label_values(&[event.name()]));
+        }
+        let own: [Box<dyn prometheus::core::Collector>; 5] = [
             Box::new(totals::TotalsCollector::new(metrics.totals.clone())),
             Box::new(process::ProcessCollector::new(metrics.process.clone())),
             Box::new(metrics.requests.clone()),
             Box::new(metrics.durations.clone()),
+            Box::new(metrics.security.clone()),
         ];
         for collector in own {
             metrics.registry.register(collector).expect("every name is registered once");
@@ -72,6 +83,11 @@ impl Metrics {
     pub fn observe_http(&self, method: &str, route: &str, status: &str, took: Duration) {
         self.requests.with_label_values(&[method, route, status]).inc();
         self.durations.with_label_values(&[method, route]).observe(took.as_secs_f64());
+    }
+
+    /// Counts a security event.
+    pub fn count_security(&self, event: SecurityEvent) {
+        self.security.with_label_values(&[event.name()]).inc();
     }
 
     /// What the process uses of the machine.

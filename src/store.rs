@@ -31,6 +31,7 @@ mod connect;
 mod dialect;
 mod error;
 mod foreign;
+mod keys;
 mod lease;
 mod rollups;
 
@@ -64,11 +65,13 @@ pub(crate) enum Db {
     Sqlite(Connections<Sqlite>),
 }
 
-/// The store: connections for reading, and those for writing, which belong to the ingest task.
+/// The store: connections for reading, the one that writes events, which belongs to the ingest task, and those through
+/// which people change what is kept beside events.
 #[derive(Debug, Clone)]
 pub struct Store {
     read: Db,
     write: Db,
+    admin: Db,
     zone: Tz,
     place: String,
 }
@@ -89,7 +92,7 @@ impl Store {
     /// one left, SQLite folds its log into the file.
     pub async fn close(&self) {
         let close = async {
-            for db in [&self.read, &self.write] {
+            for db in [&self.read, &self.admin, &self.write] {
                 match db {
                     Db::Postgres(connections) => connections.close().await,
                     Db::Sqlite(connections) => connections.close().await,

@@ -4,6 +4,7 @@ mod analytics;
 mod cors;
 mod dashboard;
 mod health;
+mod keys;
 mod metrics;
 mod refresh;
 mod table;

@@ -1,20 +1,9 @@
-//! API keys, compared in the same time whatever is presented.
+//! The keys of `MLOPS_API_KEY`, compared in the same time whatever is presented.
 
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
 use crate::config::{ApiKey, MAX_KEY_BYTES};
-
-/// What a request says about its caller's key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Credential {
-    /// It presents no key, or an empty one.
-    Missing,
-    /// It presents a key that is not valid.
-    Invalid,
-    /// It presents the valid key with this index.
-    Valid(u16),
-}
 
 /// The valid keys, kept as digests. `Debug` shows how many there are.
 pub struct Keys(Vec<[u8; 32]>);
@@ -32,18 +21,17 @@ impl Keys {
         !self.0.is_empty()
     }
 
-    /// Checks a presented key. Every comparison hashes the same number of bytes and looks at every key.
+    /// The fingerprint of a presented key, if it is valid: the same on every replica, whatever the order of the keys.
+    /// Every comparison hashes the same number of bytes and looks at every key.
     #[must_use]
-    pub fn check(&self, presented: Option<&[u8]>) -> Credential {
-        let Some(presented) = presented.filter(|key| !key.is_empty()) else { return Credential::Missing };
+    pub fn check(&self, presented: &[u8]) -> Option<u64> {
         let presented = digest(presented);
-        let mut found = Credential::Invalid;
-        for (key, index) in self.0.iter().zip(0..) {
-            if key.ct_eq(&presented).into() {
-                found = Credential::Valid(index);
-            }
+        let mut valid = false;
+        for key in &self.0 {
+            valid |= bool::from(key.ct_eq(&presented));
         }
-        found
+        let (fingerprint, _) = presented.split_first_chunk().expect("a digest has 32 bytes");
+        valid.then_some(u64::from_le_bytes(*fingerprint))
     }
 }
 
@@ -76,22 +64,21 @@ mod tests {
 
     #[test]
     fn every_configured_key_is_valid_and_no_other() {
-        let keys = keys("alpha, beta");
-        assert_eq!(keys.check(Some(b"alpha")), Credential::Valid(0));
-        assert_eq!(keys.check(Some(b"beta")), Credential::Valid(1));
-        for wrong in ["alph", "alphaa", "Alpha", "alpha,beta", "\0", "alpha\0"] {
-            assert_eq!(keys.check(Some(wrong.as_bytes())), Credential::Invalid, "{wrong:?}");
+        let both = keys("alpha, beta");
+        let (alpha, beta) = (both.check(b"alpha"), both.check(b"beta"));
+        assert!(alpha.is_some() && beta.is_some() && alpha != beta);
+        assert_eq!(keys("new, beta").check(b"beta"), beta, "whatever stands beside it");
+        for wrong in ["", "alph", "alphaa", "Alpha", "alpha,beta", "\0", "alpha\0"] {
+            assert_eq!(both.check(wrong.as_bytes()), None, "{wrong:?}");
         }
-        assert_eq!(keys.check(Some(b"")), Credential::Missing);
-        assert_eq!(keys.check(None), Credential::Missing);
     }
 
     #[test]
     fn a_key_that_only_begins_like_a_valid_one_is_invalid_however_long() {
         let longest = "k".repeat(MAX_KEY_BYTES);
         let keys = keys(&longest);
-        assert_eq!(keys.check(Some(longest.as_bytes())), Credential::Valid(0));
-        assert_eq!(keys.check(Some(longest.repeat(9).as_bytes())), Credential::Invalid);
+        assert!(keys.check(longest.as_bytes()).is_some());
+        assert_eq!(keys.check(longest.repeat(9).as_bytes()), None);
     }
 
     #[test]

@@ -79,7 +79,10 @@ async fn start(config: Config, lifecycle: &Lifecycle) -> Result<App, String> {
         return Err(format!("the database cannot be used ({}): {error}", store.place()));
     }
     let app = App::new(config, store, ingest, metrics, clock, lifecycle);
+    // Keys that cannot be read yet are looked up one by one.
+    drop(app.access.ring().read().await);
     lifecycle.spawn("sweep", app.clone().sweep());
+    lifecycle.spawn("keys", app.access.ring().clone().run(lifecycle.stopping().clone()));
     Ok(app)
 }
 

@@ -65,6 +65,12 @@ impl Source {
         .expect("every default is valid")
     }
 
+    /// The set variables whose names begin with `prefix`, and their values.
+    pub(super) fn with_prefix(&self, prefix: &str) -> impl Iterator<Item = (&str, &str)> {
+        let set = self.variables.iter().map(|(name, value)| (name.as_str(), value.trim()));
+        set.filter(move |(name, value)| name.starts_with(prefix) && !value.is_empty())
+    }
+
     /// What is wrong with the file the variables came from.
     pub(super) fn problems(&self) -> Problems {
         self.problems.clone()

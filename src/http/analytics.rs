@@ -1,10 +1,11 @@
 //! `GET /analytics/{business_id}`.
 
-use axum::Json;
+use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
 
 use super::error::ApiError;
 use super::extract::{Path, Query};
+use crate::access::Principal;
 use crate::app::App;
 use crate::clock::timestamp;
 use crate::store::Summary;
@@ -50,9 +51,13 @@ struct Figures {
 /// `GET /analytics/{business_id}?days=30`: what is stored of a business, added up over the last days.
 pub async fn of_business(
     app: App,
+    Extension(principal): Extension<Principal>,
     Path(business_id): Path<String>,
     Query(period): Query<Period>,
 ) -> Result<Json<Answer>, ApiError> {
+    if !principal.may_use(&business_id) {
+        return Err(ApiError::BusinessDenied);
+    }
     check(&business_id)?;
     let days = period.days()?;
     let now = app.clock.now();

@@ -33,7 +33,7 @@ struct Page {
 struct Endpoint {
     method: Method,
     path: &'static str,
-    access: &'static str,
+    access: String,
     /// Whether following a link to it makes sense.
     link: bool,
 }
@@ -42,7 +42,10 @@ impl From<&Row> for Endpoint {
     fn from(row: &Row) -> Self {
         let public = row.access == Access::Public;
         let link = public && row.method == Method::GET && !row.path.contains('{');
-        let access = if public { "public" } else { "API key" };
+        let access = match row.access {
+            Access::Public => "public".to_owned(),
+            Access::Scope(scope) => format!("API key, {}", scope.name()),
+        };
         Self { method: row.method.clone(), path: row.path, access, link }
     }
 }

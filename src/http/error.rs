@@ -8,7 +8,9 @@ use serde::Serialize;
 
 use crate::event::Refusal;
 use crate::ingest::IngestError;
+use crate::key::Scope;
 use crate::quota::Window;
+use crate::security::{Incident, SecurityEvent};
 
 /// Why a request is not answered as the caller wished.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,6 +19,14 @@ pub enum ApiError {
     KeyMissing,
     /// 403: the key is not valid.
     KeyInvalid,
+    /// 403: the key was valid once.
+    KeyExpired,
+    /// 403: the key does not open this route.
+    ScopeLacking(Scope),
+    /// 403: the key is bound to another business.
+    BusinessDenied,
+    /// 403: the route needs authentication, which is switched off.
+    AuthenticationOff,
     /// 404: no such route.
     NotFound,
     /// 405: the route has no such method.
@@ -31,12 +41,24 @@ pub enum ApiError {
     BadRequest(&'static str),
     /// 400: a part of the address or a header has a wrong value.
     InvalidValue(&'static str, &'static str),
+    /// 400: the body is no JSON of the form that the route takes.
+    InvalidBody(String),
+    /// 400: a field of the body has a wrong value.
+    InvalidField(&'static str, String),
+    /// 409: the thing is in no state for this.
+    Conflict(String),
+    /// 404: the route is there, the thing is not.
+    NothingThere(&'static str),
     /// 400: the event is refused.
     Event(Refusal),
     /// 400: a rule of the database refuses the event.
     EventRefused,
-    /// 429: this window is used up, or the flood limit it describes; seconds until the next try.
+    /// 429: this window is used up; seconds until the next try.
     QuotaExceeded(Window, i64),
+    /// 429: too many failed attempts; seconds until the next try.
+    Throttled(Window, i64),
+    /// 429: the flood limit, which this window describes; seconds until the next try.
+    Flooded(Window, i64),
     /// 503: the event cannot be kept now.
     NotStored(&'static str),
     /// 503: the store cannot be read now.
@@ -62,16 +84,26 @@ impl ApiError {
     pub const fn status(&self) -> StatusCode {
         match self {
             Self::KeyMissing => StatusCode::UNAUTHORIZED,
-            Self::KeyInvalid => StatusCode::FORBIDDEN,
-            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::KeyInvalid
+            | Self::KeyExpired
+            | Self::ScopeLacking(_)
+            | Self::BusinessDenied
+            | Self::AuthenticationOff => StatusCode::FORBIDDEN,
+            Self::NotFound | Self::NothingThere(_) => StatusCode::NOT_FOUND,
+            Self::Conflict(_) => StatusCode::CONFLICT,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::NotJsonType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::BadRequest(_) | Self::InvalidValue(..) | Self::Event(_) | Self::EventRefused => {
-                StatusCode::BAD_REQUEST
+            Self::BadRequest(_)
+            | Self::InvalidValue(..)
+            | Self::InvalidBody(_)
+            | Self::InvalidField(..)
+            | Self::Event(_)
+            | Self::EventRefused => StatusCode::BAD_REQUEST,
+            Self::QuotaExceeded(..) | Self::Throttled(..) | Self::Flooded(..) => {
+                StatusCode::TOO_MANY_REQUESTS
             }
-            Self::QuotaExceeded(..) => StatusCode::TOO_MANY_REQUESTS,
             Self::NotStored(_) | Self::StoreUnavailable | Self::Overloaded | Self::NotReady(_) => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
@@ -83,6 +115,20 @@ impl ApiError {
         let (error, message) = match self {
             Self::KeyMissing => ("Unauthorized", "API key required. Include X-API-Key header."),
             Self::KeyInvalid => ("Forbidden", "Invalid API key"),
+            Self::KeyExpired => ("Forbidden", "API key has expired"),
+            Self::ScopeLacking(scope) => {
+                return body("Forbidden", format!("API key lacks scope: {}", scope.name()));
+            }
+            Self::BusinessDenied => ("Forbidden", "API key is not valid for this business"),
+            Self::AuthenticationOff => {
+                ("Forbidden", "Authentication is off; set MLOPS_API_KEY to use this route")
+            }
+            Self::NothingThere(what) => ("Not Found", *what),
+            Self::Conflict(what) => return body("Conflict", what),
+            Self::InvalidBody(what) => return body("Invalid request body", what),
+            Self::InvalidField(name, must_be) => {
+                return body(format!("Invalid value for field: {name}"), format!("{name} {must_be}"));
+            }
             Self::NotFound => ("Not Found", "There is no such route"),
             Self::MethodNotAllowed => ("Method Not Allowed", "The Allow header lists this route's methods"),
             Self::TooSlow => ("Request Timeout", "The request did not arrive in time"),
@@ -96,7 +142,9 @@ impl ApiError {
             Self::EventRefused => {
                 ("Event refused by the database", "A rule of this installation's database forbids it")
             }
-            Self::QuotaExceeded(window, _) => return body("429 Too Many Requests", window.to_string()),
+            Self::QuotaExceeded(window, _) | Self::Throttled(window, _) | Self::Flooded(window, _) => {
+                return body("429 Too Many Requests", window.to_string());
+            }
             Self::NotStored(why) => ("Failed to store metrics in database", *why),
             Self::StoreUnavailable => {
                 ("Service Unavailable", "The database does not answer; try again later")
@@ -108,10 +156,27 @@ impl ApiError {
         body(error, message)
     }
 
+    /// The security event that it is.
+    fn incident(&self) -> Option<Incident> {
+        let event = match self {
+            Self::KeyMissing => SecurityEvent::AuthMissing,
+            Self::KeyInvalid => SecurityEvent::AuthInvalid,
+            Self::KeyExpired => SecurityEvent::AuthExpired,
+            Self::ScopeLacking(_) => SecurityEvent::ScopeDenied,
+            Self::BusinessDenied => SecurityEvent::BusinessDenied,
+            Self::QuotaExceeded(..) | Self::Throttled(..) => SecurityEvent::RateLimited,
+            Self::Flooded(..) => SecurityEvent::FloodLimited,
+            _ => return None,
+        };
+        Some(Incident { quiet: matches!(self, Self::Throttled(..)), ..Incident::new(event, None) })
+    }
+
     /// Seconds after which it makes sense to try again.
     const fn retry_after(&self) -> Option<i64> {
         match self {
-            Self::QuotaExceeded(_, seconds) => Some(*seconds),
+            Self::QuotaExceeded(_, seconds) | Self::Throttled(_, seconds) | Self::Flooded(_, seconds) => {
+                Some(*seconds)
+            }
             Self::NotStored(_) | Self::StoreUnavailable | Self::Overloaded | Self::NotReady(_) => Some(1),
             _ => None,
         }
@@ -147,6 +212,9 @@ impl IntoResponse for ApiError {
         let mut response = (self.status(), Json(self.body())).into_response();
         if let Some(seconds) = self.retry_after() {
             response.headers_mut().insert(RETRY_AFTER, seconds.into());
+        }
+        if let Some(incident) = self.incident() {
+            response.extensions_mut().insert(incident);
         }
         if self == Self::TooSlow {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));

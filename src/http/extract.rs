@@ -9,8 +9,10 @@ use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
+use serde_json::error::Category;
 
 use super::error::ApiError;
+use crate::event::Refusal;
 
 /// The largest body that is read.
 pub const MAX_BODY_BYTES: usize = 64 * 1024;
@@ -36,6 +38,25 @@ impl<S: Sync> FromRequest<S> for JsonBytes {
             return Err(ApiError::NotJsonType);
         }
         Ok(Self(body))
+    }
+}
+
+/// A JSON body of the form `T`. No body at all is `null`, so that `Option<T>` makes it optional.
+#[derive(Debug)]
+pub struct JsonBody<T>(pub T);
+
+impl<T: DeserializeOwned, S: Sync> FromRequest<S> for JsonBody<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        let JsonBytes(body) = JsonBytes::from_request(request, state).await?;
+        let text: &[u8] = if body.trim_ascii().is_empty() { b"null" } else { &body };
+        serde_json::from_slice(text).map(Self).map_err(|error| match error.classify() {
+            Category::Data | Category::Io => ApiError::InvalidBody(error.to_string()),
+            Category::Syntax | Category::Eof => {
+                ApiError::Event(Refusal::NotJson { line: error.line(), column: error.column() })
+            }
+        })
     }
 }
 

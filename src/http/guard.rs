@@ -1,4 +1,4 @@
-//! The guard in front of every route: who calls, whether the quota has room, whether the key is valid.
+//! The guard in front of every route: who calls, what that allows, and whether the quota has room.
 
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
@@ -10,11 +10,12 @@ use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
 
 use super::error::ApiError;
-use super::observe::RequestId;
-use super::routes::{Access, Row};
-use crate::access::{Caller, ClientIp, Credential};
+use super::routes::{Access, QuotaOf, Row};
+use crate::access::{Caller, ClientIp, Denied, Presented, Principal};
 use crate::app::{App, RouteIndex};
+use crate::key::KeyId;
 use crate::quota::{Decision, Quota};
+use crate::security::Incident;
 
 /// How long a request may take to arrive and be answered. Whatever neighbour hangs, handlers answer within 3 s; what
 /// takes longer is a body that trickles in.
@@ -22,6 +23,9 @@ const REQUEST_LIMIT: Duration = Duration::from_secs(10);
 
 /// Headers that the guard and the layers around it add.
 const EXPECTED_HEADERS: usize = 16;
+
+/// The place in the table, where there is no route, under which failed attempts are counted, whatever their route.
+const FAILURES: RouteIndex = RouteIndex::MAX;
 
 /// The header that carries an API key.
 pub const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
@@ -38,9 +42,47 @@ pub const QUOTA_HEADERS: [HeaderName; 3] = [LIMIT, REMAINING, RESET];
 pub struct Policy {
     app: App,
     route: RouteIndex,
-    path: &'static str,
     access: Access,
     quota: Option<Quota>,
+    has_tiers: bool,
+}
+
+/// What becomes of a request before its handler.
+#[derive(Debug)]
+pub struct Admission {
+    /// Who makes it, or why it is refused.
+    pub verdict: Result<Principal, ApiError>,
+    /// What the quota says of it.
+    pub decision: Option<Decision>,
+    /// The public id of the key that it presents.
+    pub key: Option<KeyId>,
+}
+
+/// Lets a request through to its handler, or refuses it.
+pub async fn check(State(policy): State<Policy>, mut request: Request, next: Next) -> Response {
+    let ip = *request.extensions().get::<ClientIp>().expect("the request was observed before");
+    let admission = policy.admit(presented(request.headers()), ip).await;
+    let answer = match admission.verdict {
+        Ok(principal) => {
+            request.extensions_mut().insert(principal);
+            policy.run(request, next).await
+        }
+        Err(error) => Err(error),
+    };
+    let mut response = answer.unwrap_or_else(IntoResponse::into_response);
+    if let Some(incident) = response.extensions_mut().get_mut::<Incident>() {
+        incident.presented(admission.key);
+    }
+    // The layers around add a dozen more; growing the map step by step would hash them again each time.
+    response.headers_mut().reserve(EXPECTED_HEADERS);
+    if let Some(decision) = admission.decision {
+        stamp(response.headers_mut(), &decision);
+    }
+    response
+}
+
+fn presented(headers: &HeaderMap) -> Presented<'_> {
+    Presented { api_key: headers.get(X_API_KEY).map(AsRef::as_ref) }
 }
 
 impl Policy {
@@ -48,47 +90,84 @@ impl Policy {
     #[must_use]
     pub fn new(app: &App, route: RouteIndex, row: &Row) -> Self {
         let quota = row.quota.quota(&app.config).cloned();
-        Self { app: app.clone(), route, path: row.path, access: row.access, quota }
+        let has_tiers = row.quota == QuotaOf::Track;
+        Self { app: app.clone(), route, access: row.access, quota, has_tiers }
     }
-}
 
-/// Lets a request through to its handler, or refuses it. An attempt without a valid key counts against the quota of
-/// its address, so that guessing keys runs into 429 and never uses up the quota of a caller who has one.
-pub async fn check(State(policy): State<Policy>, request: Request, next: Next) -> Response {
-    let credential = policy.app.keys.check(request.headers().get(X_API_KEY).map(AsRef::as_ref));
-    let ip = *request.extensions().get::<ClientIp>().expect("the request was observed before");
-    let caller = match credential {
-        Credential::Valid(index) => Caller::Key(index),
-        Credential::Missing | Credential::Invalid => Caller::at(ip),
-    };
-    let decision = policy.decide(caller);
-    let refusal = policy.refusal(credential);
-    if let Some(error) = &refusal {
-        log_refusal(&policy, &request, ip, error);
+    /// Decides about a request that presents this and comes from `ip`. An attempt without a valid key counts against
+    /// the quota of its address, so that guessing keys runs into 429 and never uses up that of a caller who has one.
+    pub async fn admit(&self, presented: Presented<'_>, ip: ClientIp) -> Admission {
+        let recognised = match (self.app.access.recognise(presented), self.access) {
+            (Ok(principal), _) => Ok(principal),
+            (Err(_), Access::Public) => Ok(Principal::Anyone),
+            (Err(_), Access::Scope(_)) if !self.app.access.is_required() => Ok(Principal::Anyone),
+            (Err(denied), Access::Scope(_)) => self.appeal(denied, ip).await,
+        };
+        let (caller, quota, key) = match &recognised {
+            Ok(principal) => (principal.caller(ip), self.quota_of(principal), principal.key_id()),
+            Err(Refused { decision: Some(decision), error, key }) => {
+                return Admission { verdict: Err(error.clone()), decision: Some(*decision), key: *key };
+            }
+            Err(refused) => (Caller::at(ip), self.quota.as_ref(), refused.key),
+        };
+        let decision = quota.map(|quota| self.hit(self.route, caller, quota));
+        let verdict = match decision.filter(|decision| !decision.allowed) {
+            Some(refused) => Err(ApiError::QuotaExceeded(refused.window, refused.retry_after_seconds())),
+            None => {
+                recognised.map_err(|refused| refused.error).and_then(|principal| self.authorise(principal))
+            }
+        };
+        Admission { verdict, decision, key }
     }
-    let mut response = match decision.filter(|decision| !decision.allowed) {
-        Some(refused) => {
-            ApiError::QuotaExceeded(refused.window, refused.retry_after_seconds()).into_response()
+
+    /// Counts a failed attempt of `ip`. Unless there were too many, a key that memory does not know is looked up.
+    async fn appeal(&self, denied: Denied, ip: ClientIp) -> Result<Principal, Refused> {
+        if let Some(quota) = self.app.config.rate_limit_auth_failures.get() {
+            let failures = self.hit(FAILURES, Caller::at(ip), quota);
+            if !failures.allowed {
+                let error = ApiError::Throttled(failures.window, failures.retry_after_seconds());
+                return Err(Refused { error, decision: Some(failures), key: None });
+            }
         }
-        None => match refusal {
-            Some(error) => error.into_response(),
-            None => policy.run(request, next).await.unwrap_or_else(IntoResponse::into_response),
-        },
-    };
-    // The layers around add a dozen more; growing the map step by step would hash them again each time.
-    response.headers_mut().reserve(EXPECTED_HEADERS);
-    if let Some(decision) = decision {
-        stamp(response.headers_mut(), &decision);
+        let denied = match denied {
+            Denied::Unknown(key) => match self.app.access.look_up(&key).await {
+                Ok(principal) => return Ok(principal),
+                Err(denied) => denied,
+            },
+            denied => denied,
+        };
+        Err(Refused::from(denied))
     }
-    response
-}
 
-impl Policy {
+    fn authorise(&self, principal: Principal) -> Result<Principal, ApiError> {
+        match (self.access, &principal) {
+            (Access::Scope(scope), Principal::Anyone) if !principal.has(scope) => {
+                Err(ApiError::AuthenticationOff)
+            }
+            (Access::Scope(scope), _) if !principal.has(scope) => Err(ApiError::ScopeLacking(scope)),
+            _ => Ok(principal),
+        }
+    }
+
+    /// The quota of the route, or of the tier.
+    fn quota_of(&self, principal: &Principal) -> Option<&Quota> {
+        let tier = principal.tier().filter(|_| self.has_tiers);
+        match tier.and_then(|tier| self.app.config.tiers.get(tier)) {
+            Some(quota) => quota.get(),
+            None => self.quota.as_ref(),
+        }
+    }
+
+    fn hit(&self, route: RouteIndex, caller: Caller, quota: &Quota) -> Decision {
+        let now_ms = self.app.clock.now().timestamp_millis();
+        self.app.limiter.hit((route, caller), quota, now_ms)
+    }
+
     /// Runs the handler, and answers for it when it panics or takes too long. A protected route is refused when more
     /// requests are being answered already than the service takes on; public ones, probes among them, are not.
     async fn run(&self, request: Request, next: Next) -> Result<Response, ApiError> {
         let permit = self.app.in_flight.try_acquire();
-        if permit.is_err() && self.access == Access::Key {
+        if permit.is_err() && self.access != Access::Public {
             return Err(ApiError::Overloaded);
         }
         let handled = AssertUnwindSafe(next.run(request)).catch_unwind();
@@ -99,20 +178,26 @@ impl Policy {
             Err(_elapsed) => Err(ApiError::TooSlow),
         }
     }
+}
 
-    fn decide(&self, caller: Caller) -> Option<Decision> {
-        let quota = self.quota.as_ref()?;
-        let now_ms = self.app.clock.now().timestamp_millis();
-        Some(self.app.limiter.hit((self.route, caller), quota, now_ms))
-    }
+/// A failed attempt.
+struct Refused {
+    error: ApiError,
+    /// What the quota of failed attempts says, if it is used up.
+    decision: Option<Decision>,
+    key: Option<KeyId>,
+}
 
-    fn refusal(&self, credential: Credential) -> Option<ApiError> {
-        match (self.access, credential) {
-            (Access::Public, _) | (Access::Key, Credential::Valid(_)) => None,
-            (Access::Key, _) if !self.app.keys.are_required() => None,
-            (Access::Key, Credential::Missing) => Some(ApiError::KeyMissing),
-            (Access::Key, Credential::Invalid) => Some(ApiError::KeyInvalid),
-        }
+impl From<Denied> for Refused {
+    fn from(denied: Denied) -> Self {
+        let (error, key) = match denied {
+            Denied::Missing => (ApiError::KeyMissing, None),
+            Denied::Invalid(key) => (ApiError::KeyInvalid, key),
+            Denied::Unknown(_) => (ApiError::KeyInvalid, None),
+            Denied::Expired(key) => (ApiError::KeyExpired, Some(key)),
+            Denied::Unavailable => (ApiError::StoreUnavailable, None),
+        };
+        Self { error, decision: None, key }
     }
 }
 
@@ -121,14 +206,4 @@ pub fn stamp(headers: &mut HeaderMap, decision: &Decision) {
     headers.insert(LIMIT, decision.window.limit.into());
     headers.insert(REMAINING, decision.remaining.into());
     headers.insert(RESET, decision.reset_seconds().into());
-}
-
-/// A security event: the one kind of log line that names an address.
-fn log_refusal(policy: &Policy, request: &Request, ip: ClientIp, error: &ApiError) {
-    let request_id = request.extensions().get::<RequestId>().map_or("", RequestId::as_str);
-    let reason = if *error == ApiError::KeyMissing { "no API key" } else { "invalid API key" };
-    tracing::warn!(
-        target: "security", request_id, client_ip = %ip, route = policy.path, reason,
-        "authentication failed: {reason}"
-    );
 }

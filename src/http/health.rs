@@ -33,7 +33,7 @@ pub async fn basic(app: App) -> Json<Health> {
         monitoring: "prometheus",
         metrics_endpoint: "/metrics",
         prometheus_port: app.config.prometheus_port.unwrap_or(LAB_PROMETHEUS_PORT).to_string(),
-        security: match app.keys.are_required() {
+        security: match app.access.is_required() {
             true => "API key authentication enabled",
             false => "No authentication",
         },

@@ -15,6 +15,7 @@ use uuid::Uuid;
 use super::error::ApiError;
 use crate::access::ClientIp;
 use crate::app::App;
+use crate::security::{Circumstances, Incident};
 
 /// The header that names a request.
 pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -71,6 +72,11 @@ pub async fn observe(State(app): State<App>, mut request: Request, next: Next) -
     let mut response = answered.unwrap_or_else(|_panic| ApiError::Internal.into_response());
     let took = begun.elapsed();
     app.metrics.observe_http(method, route, response.status().as_str(), took);
+    if let Some(incident) = response.extensions().get::<Incident>() {
+        let at = Circumstances { request_id: id.as_str(), client_ip: client, route };
+        app.metrics.count_security(incident.event);
+        app.security_log.write(*incident, at);
+    }
     tracing::debug!(parent: &span, status = response.status().as_u16(), ?took, "answered");
     response.headers_mut().insert(X_REQUEST_ID, id.0);
     response

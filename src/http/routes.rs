@@ -9,9 +9,10 @@ use axum::middleware::from_fn_with_state;
 use axum::routing::{MethodFilter, on};
 
 use super::guard::{self, Policy};
-use super::{analytics, dashboard, error::ApiError, flood, health, metrics, probes, refresh, track};
+use super::{analytics, dashboard, error::ApiError, flood, health, keys, metrics, probes, refresh, track};
 use crate::app::{App, RouteIndex};
 use crate::config::{Config, Limit};
+use crate::key::Scope;
 use crate::quota::Quota;
 
 /// Who may use a route.
@@ -19,8 +20,8 @@ use crate::quota::Quota;
 pub enum Access {
     /// Everybody.
     Public,
-    /// Whoever holds an API key.
-    Key,
+    /// Whoever holds a key or a token with this scope.
+    Scope(Scope),
 }
 
 /// Which quota a route has.
@@ -75,8 +76,12 @@ pub struct Row {
 /// The routes of the service.
 #[must_use]
 pub fn table(app: &App) -> Routes {
-    use Access::{Key, Public};
-    use QuotaOf::{Analytics, Health, HealthDetailed, Nobody, RefreshMetrics, Track};
+    use Access::Public;
+    use QuotaOf::{Analytics, Default, Health, HealthDetailed, Nobody, RefreshMetrics, Track};
+    const TRACK: Access = Access::Scope(Scope::Track);
+    const ANALYTICS: Access = Access::Scope(Scope::Analytics);
+    const REFRESH: Access = Access::Scope(Scope::Refresh);
+    const ADMIN: Access = Access::Scope(Scope::Admin);
     Routes::new(app)
         .row(Method::GET, "/", Public, Nobody, dashboard::page)
         .row(Method::GET, "/assets/{name}", Public, Nobody, dashboard::asset)
@@ -85,9 +90,13 @@ pub fn table(app: &App) -> Routes {
         .row(Method::GET, "/health/detailed", Public, HealthDetailed, health::detailed)
         .row(Method::GET, "/health/live", Public, Nobody, probes::live)
         .row(Method::GET, "/health/ready", Public, Nobody, probes::ready)
-        .row(Method::POST, "/track", Key, Track, track::track)
-        .row(Method::GET, "/analytics/{business_id}", Key, Analytics, analytics::of_business)
-        .row(Method::POST, "/refresh-metrics", Key, RefreshMetrics, refresh::refresh)
+        .row(Method::POST, "/track", TRACK, Track, track::track)
+        .row(Method::GET, "/analytics/{business_id}", ANALYTICS, Analytics, analytics::of_business)
+        .row(Method::POST, "/refresh-metrics", REFRESH, RefreshMetrics, refresh::refresh)
+        .row(Method::GET, "/admin/keys", ADMIN, Default, keys::list)
+        .row(Method::POST, "/admin/keys", ADMIN, Default, keys::create)
+        .row(Method::POST, "/admin/keys/{id}/rotate", ADMIN, Default, keys::rotate)
+        .row(Method::DELETE, "/admin/keys/{id}", ADMIN, Default, keys::revoke)
 }
 
 /// The table as code and as data.

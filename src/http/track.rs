@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::error::ApiError;
 use super::extract::JsonBytes;
+use crate::access::Principal;
 use crate::app::App;
 use crate::clock::timestamp;
 use crate::event::{MAX_KEY_CHARS, Report};
@@ -43,8 +44,12 @@ pub async fn track(app: App, request: Request) -> Result<Json<Answer>, ApiError>
 
 async fn keep(app: &App, request: Request) -> Result<Tracked, ApiError> {
     let key = idempotency_key(request.headers())?;
+    let principal = request.extensions().get::<Principal>().cloned().ok_or(ApiError::Internal)?;
     let JsonBytes(body) = JsonBytes::from_request(request, app).await?;
     let event = Report::parse(&body)?.into_event(key.as_deref(), app.clock.now())?;
+    if !principal.may_use(&event.business_id) {
+        return Err(ApiError::BusinessDenied);
+    }
     Ok(app.ingest.track(event).await?)
 }
 

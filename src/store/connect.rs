@@ -4,17 +4,17 @@ use std::fs::{DirBuilder, OpenOptions};
 use std::io;
 use std::path::Path;
 
-use super::{Db, Store, StoreError, dialect};
+use super::dialect::{self, Pools};
+use super::{Db, Store, StoreError};
 use crate::config::{Config, Database, Environment, Tls};
 
 impl Store {
     /// Opens the database of `config`. Nothing is connected yet, so a server that is away is no error here.
     pub fn open(config: &Config) -> Result<Self, StoreError> {
-        let (read, write, place) = match &config.database_url {
+        let (pools, place) = match &config.database_url {
             Database::Sqlite(path) => {
                 create_file(path)?;
-                let (read, write) = dialect::sqlite(path);
-                (read, write, format!("SQLite at {}", path.display()))
+                (dialect::sqlite(path), format!("SQLite at {}", path.display()))
             }
             Database::Postgres(postgres) => {
                 if config.environment == Environment::Production && postgres.tls == Tls::Require {
@@ -23,11 +23,12 @@ impl Store {
                          not checked; use sslmode=verify-full with sslrootcert"
                     );
                 }
-                let (read, write) = dialect::postgres(postgres, config.database_connections.get())?;
-                (read, write, format!("Postgres at {}", postgres.place))
+                let pools = dialect::postgres(postgres, config.database_connections.get())?;
+                (pools, format!("Postgres at {}", postgres.place))
             }
         };
-        Ok(Self { read, write, zone: config.time_zone, place })
+        let Pools { read, write, admin } = pools;
+        Ok(Self { read, write, admin, zone: config.time_zone, place })
     }
 
     /// Brings the tables up to date. Replicas that start together take turns.

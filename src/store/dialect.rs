@@ -27,8 +27,15 @@ const POSTGRES_WRITER: &str =
     "set statement_timeout = '1500ms'; set plan_cache_mode = force_generic_plan; set jit = off; set enable_seqscan = off;
     set enable_hashjoin = off; set enable_mergejoin = off";
 
-/// Pools for reading and for writing, which connect when they are first used.
-pub(super) fn postgres(database: &PostgresUrl, readers: u32) -> Result<(Db, Db), StoreError> {
+/// The pools of a store, which connect when they are first used.
+pub(super) struct Pools {
+    pub(super) read: Db,
+    pub(super) write: Db,
+    pub(super) admin: Db,
+}
+
+/// A server's pools. What people change goes through the readers' connections.
+pub(super) fn postgres(database: &PostgresUrl, readers: u32) -> Result<Pools, StoreError> {
     let mode = match database.tls {
         Tls::Optional(mode) => mode.parse()?,
         Tls::Require => PgSslMode::Require,
@@ -48,12 +55,13 @@ pub(super) fn postgres(database: &PostgresUrl, readers: u32) -> Result<(Db, Db),
         })
     });
     let (read, write) = (read.connect_lazy_with(options.clone()), write.connect_lazy_with(options));
-    Ok((Db::Postgres(Connections::shared(read)), Db::Postgres(Connections::kept(write))))
+    let read = Db::Postgres(Connections::shared(read));
+    Ok(Pools { admin: read.clone(), read, write: Db::Postgres(Connections::kept(write)) })
 }
 
-/// Pools for reading and for writing the file at `path`, which is created when the writer first connects.
+/// The pools of the file at `path`, which is created when a writer first connects.
 /// `FULL`, because `NORMAL` may lose the last commits at a power cut.
-pub(super) fn sqlite(path: &Path) -> (Db, Db) {
+pub(super) fn sqlite(path: &Path) -> Pools {
     let options = SqliteConnectOptions::new()
         .filename(path)
         .journal_mode(SqliteJournalMode::Wal)
@@ -63,8 +71,14 @@ pub(super) fn sqlite(path: &Path) -> (Db, Db) {
     let pool = || SqlitePoolOptions::new().acquire_timeout(ACQUIRE_LIMIT);
     let reader = options.clone().read_only(true);
     let read = pool().max_connections(4).connect_lazy_with(reader);
-    let write = pool().max_connections(1).connect_lazy_with(options.create_if_missing(true));
-    (Db::Sqlite(Connections::shared(read)), Db::Sqlite(Connections::kept(write)))
+    let writer = options.create_if_missing(true);
+    let write = pool().max_connections(1).connect_lazy_with(writer.clone());
+    let admin = pool().max_connections(1).connect_lazy_with(writer);
+    Pools {
+        read: Db::Sqlite(Connections::shared(read)),
+        write: Db::Sqlite(Connections::kept(write)),
+        admin: Db::Sqlite(Connections::shared(admin)),
+    }
 }
 
 /// What a statement says differently.

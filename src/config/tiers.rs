@@ -1,0 +1,55 @@
+//! The tiers of API keys.
+
+use std::collections::BTreeMap;
+
+use super::{Limit, Problems, Setting, Source, VARIABLES};
+use crate::quota::Quota;
+
+/// What the names of the variables begin with.
+const PREFIX: &str = "TIER_";
+
+/// What a key without a tier is said to have.
+const STANDARD: &str = "standard";
+
+/// The quotas of the tiers, by their names in lower case.
+#[derive(Debug, Clone, Default)]
+pub struct Tiers(BTreeMap<String, Limit<Quota>>);
+
+impl Tiers {
+    /// The tiers with a variable of their own, and every other whose variable is set.
+    pub(super) fn read(source: &Source, problems: &mut Problems) -> Self {
+        // What is wrong with these is noted when they are read as settings.
+        let documented = VARIABLES.iter().filter_map(|variable| {
+            Some((tier(variable.name)?, source.get(variable, &mut Problems::default())))
+        });
+        let mut tiers: BTreeMap<_, _> = documented.collect();
+        for (name, text) in source.with_prefix(PREFIX) {
+            let Some(tier) = tier(name) else { continue };
+            match Limit::read(text) {
+                _ if tier == STANDARD => {
+                    problems.add(name, "cannot be set: it is the quota of the route", "");
+                }
+                Ok(quota) => drop(tiers.entry(tier).or_insert(quota)),
+                Err(_) if tiers.contains_key(&tier) => {}
+                Err(what) => problems.add(name, what, "1000 per day"),
+            }
+        }
+        Self(tiers)
+    }
+
+    /// The quota of the tier `name`.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&Limit<Quota>> {
+        self.0.get(name)
+    }
+
+    /// The names of all tiers.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
+}
+
+fn tier(variable: &str) -> Option<String> {
+    let name = variable.strip_prefix(PREFIX).filter(|name| !name.is_empty())?;
+    Some(name.to_ascii_lowercase())
+}

@@ -1,0 +1,130 @@
+//! `/admin/keys`: named keys over HTTP.
+
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::error::ApiError;
+use super::extract::{JsonBody, Path};
+use crate::access::{DEFAULT_GRACE, KeyError, Wish};
+use crate::app::App;
+use crate::clock::timestamp;
+use crate::key::{KeyId, NamedKey, PlainKey, Scope};
+use crate::security::{Incident, SecurityEvent};
+
+/// A key as it is shown: never with its secret.
+#[derive(Debug, Serialize)]
+pub struct Shown {
+    id: String,
+    name: String,
+    scopes: Vec<&'static str>,
+    tier: String,
+    business_id: Option<String>,
+    status: &'static str,
+    created_at: String,
+    expires_at: Option<String>,
+    last_used_at: Option<String>,
+    revoked_at: Option<String>,
+    /// When the secret that was replaced stops to be valid.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    previous_secret_until: Option<String>,
+}
+
+/// A key with its plain form, which is shown this once.
+#[derive(Debug, Serialize)]
+struct Fresh {
+    key: String,
+    #[serde(flatten)]
+    shown: Shown,
+}
+
+/// The body of `GET /admin/keys`.
+#[derive(Debug, Serialize)]
+pub struct List {
+    keys: Vec<Shown>,
+}
+
+/// The body of `POST /admin/keys/{id}/rotate`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rotation {
+    grace: Option<String>,
+}
+
+/// `GET /admin/keys`: every key, revoked ones too.
+pub async fn list(app: App) -> Result<Json<List>, ApiError> {
+    let keys = app.store.keys().await.map_err(KeyError::from)?;
+    let now = app.clock.now();
+    Ok(Json(List { keys: keys.into_iter().map(|key| Shown::of(key, now)).collect() }))
+}
+
+/// `POST /admin/keys`: makes a key.
+pub async fn create(app: App, JsonBody(wish): JsonBody<Wish>) -> Result<Response, ApiError> {
+    let (key, plain) = app.access.ring().create(wish, &app.config.tiers).await?;
+    Ok(fresh(&app, StatusCode::CREATED, SecurityEvent::KeyCreated, key, &plain))
+}
+
+/// `POST /admin/keys/{id}/rotate`: gives a key a new secret; `{"grace": "24h"}` says how long the old one works.
+pub async fn rotate(
+    app: App,
+    Path(id): Path<String>,
+    JsonBody(rotation): JsonBody<Option<Rotation>>,
+) -> Result<Response, ApiError> {
+    let grace = rotation.unwrap_or_default().grace;
+    let grace = grace.as_deref().unwrap_or(DEFAULT_GRACE);
+    let (key, plain) = app.access.ring().rotate(read(&id)?, grace).await?;
+    Ok(fresh(&app, StatusCode::OK, SecurityEvent::KeyRotated, key, &plain))
+}
+
+/// `DELETE /admin/keys/{id}`: revokes a key.
+pub async fn revoke(app: App, Path(id): Path<String>) -> Result<impl IntoResponse, ApiError> {
+    let key = app.access.ring().revoke(read(&id)?).await?;
+    let incident = Incident::new(SecurityEvent::KeyRevoked, Some(key.id));
+    Ok((Extension(incident), Json(Shown::of(key, app.clock.now()))))
+}
+
+fn fresh(app: &App, status: StatusCode, event: SecurityEvent, key: NamedKey, plain: &PlainKey) -> Response {
+    let incident = Incident::new(event, Some(key.id));
+    let shown = Shown::of(key, app.clock.now());
+    (status, Extension(incident), Json(Fresh { key: plain.expose(), shown })).into_response()
+}
+
+fn read(id: &str) -> Result<KeyId, ApiError> {
+    id.parse().map_err(|_: _| KeyError::Unknown.into())
+}
+
+impl Shown {
+    fn of(key: NamedKey, now: DateTime<Utc>) -> Self {
+        let status = key.status(now).name();
+        let in_grace = key.previous.map(|previous| previous.until).filter(|until| *until > now);
+        Self {
+            id: key.id.to_string(),
+            name: key.name,
+            scopes: key.scopes.iter().map(Scope::name).collect(),
+            tier: key.tier.unwrap_or_else(|| "standard".to_owned()),
+            business_id: key.business_id,
+            status,
+            created_at: timestamp(key.created_at),
+            expires_at: key.expires_at.map(timestamp),
+            last_used_at: key.last_used_at.map(timestamp),
+            revoked_at: key.revoked_at.map(timestamp),
+            previous_secret_until: in_grace.map(timestamp),
+        }
+    }
+}
+
+impl From<KeyError> for ApiError {
+    fn from(error: KeyError) -> Self {
+        match error {
+            KeyError::Invalid { field, must_be } => Self::InvalidField(field, must_be),
+            KeyError::Unknown => Self::NothingThere("There is no key with this id"),
+            KeyError::Over(_) => Self::Conflict(error.to_string()),
+            KeyError::Store(error) => {
+                tracing::error!("API keys cannot be read or changed: {error}");
+                Self::StoreUnavailable
+            }
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! The plain form of a key, which is shown once, and the hash that is kept.
+
+use std::fmt;
+use std::str::FromStr;
+
+use secrecy::{ExposeSecret, SecretString};
+use sha2::{Digest, Sha256};
+use subtle::{Choice, ConstantTimeEq};
+
+/// What every key begins with, so that scanners for secrets recognise it.
+const PREFIX: &str = "mlops_";
+
+/// Bytes of randomness in a secret.
+const SECRET_BYTES: usize = 32;
+
+/// The public id of a key: 16 lower-case hexadecimal digits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct KeyId(pub u64);
+
+impl fmt::Display for KeyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+/// The text is no id of a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the id of a key has 16 hexadecimal digits")]
+pub struct NoKeyId;
+
+impl FromStr for KeyId {
+    type Err = NoKeyId;
+
+    fn from_str(text: &str) -> Result<Self, NoKeyId> {
+        let valid = text.len() == 16 && is_lower_hex(text);
+        u64::from_str_radix(text, 16).ok().filter(|_| valid).map(Self).ok_or(NoKeyId)
+    }
+}
+
+/// A key as its holder has it: `mlops_<public id>_<secret>`, both in lower-case hexadecimal digits. `Debug` shows
+/// the public id alone.
+#[derive(Clone)]
+pub struct PlainKey {
+    /// The public id.
+    pub id: KeyId,
+    secret: SecretString,
+}
+
+impl PlainKey {
+    /// A new key with a new id.
+    #[must_use]
+    pub fn generate() -> Self {
+        Self::generate_for(KeyId(u64::from_le_bytes(random())))
+    }
+
+    /// A new secret for the key `id`.
+    #[must_use]
+    pub fn generate_for(id: KeyId) -> Self {
+        Self { id, secret: hex::encode(random::<SECRET_BYTES>()).into() }
+    }
+
+    /// Reads what a caller presents; `None` if it has not the form of a named key.
+    #[must_use]
+    pub fn parse(presented: &[u8]) -> Option<Self> {
+        let text = std::str::from_utf8(presented).ok()?;
+        let (id, secret) = text.strip_prefix(PREFIX)?.split_once('_')?;
+        let valid = secret.len() == 2 * SECRET_BYTES && is_lower_hex(secret);
+        valid.then_some(())?;
+        Some(Self { id: id.parse().ok()?, secret: secret.to_owned().into() })
+    }
+
+    /// The whole key, to be shown to its holder.
+    #[must_use]
+    pub fn expose(&self) -> String {
+        format!("{PREFIX}{}_{}", self.id, self.secret.expose_secret())
+    }
+
+    /// What is kept of the secret.
+    #[must_use]
+    pub fn hash(&self) -> SecretHash {
+        SecretHash(Sha256::digest(self.secret.expose_secret()).into())
+    }
+}
+
+impl fmt::Debug for PlainKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PlainKey({})", self.id)
+    }
+}
+
+/// The SHA-256 of a secret. A secret has 256 random bits, so nothing slower is needed to keep it from being guessed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct SecretHash(pub [u8; 32]);
+
+impl SecretHash {
+    /// The hash of no secret that anybody has.
+    pub const NOBODYS: Self = Self([0; 32]);
+}
+
+impl ConstantTimeEq for SecretHash {
+    fn ct_eq(&self, other: &Self) -> Choice {
+        self.0.ct_eq(&other.0)
+    }
+}
+
+impl fmt::Debug for SecretHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SecretHash")
+    }
+}
+
+fn is_lower_hex(text: &str) -> bool {
+    text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+fn random<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).expect("the system gives random numbers");
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_read_back_from_its_plain_form() {
+        let key = PlainKey::generate();
+        let plain = key.expose();
+        assert_eq!(plain.len(), 6 + 16 + 1 + 64);
+        let read = PlainKey::parse(plain.as_bytes()).unwrap();
+        assert_eq!((read.id, read.hash()), (key.id, key.hash()));
+        assert_ne!(PlainKey::generate_for(key.id).hash(), key.hash());
+    }
+
+    #[test]
+    fn whatever_is_not_exactly_a_key_is_refused() {
+        let plain = PlainKey::generate().expose();
+        let cut = &plain[..plain.len() - 1];
+        let upper = plain.to_uppercase();
+        for wrong in
+            ["", "mlops_", "mlops__", cut, &format!("{plain}0"), &upper, &plain.replacen('_', "-", 2)]
+        {
+            assert!(PlainKey::parse(wrong.as_bytes()).is_none(), "{wrong}");
+        }
+        assert!(PlainKey::parse(b"mlops_\xff").is_none());
+    }
+
+    #[test]
+    fn debug_output_holds_no_secret() {
+        let key = PlainKey::generate();
+        assert_eq!(format!("{key:?}"), format!("PlainKey({})", key.id));
+        assert_eq!(format!("{:?}", key.hash()), "SecretHash");
+    }
+}

@@ -1,0 +1,168 @@
+//! Security events: each is counted, and logged with what an operator needs to follow it up.
+
+use std::fmt::Display;
+use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
+
+use crate::key::KeyId;
+
+/// Lines a second that are logged at most. Attackers must not fill the disk; all events are counted.
+const MAX_LINES_PER_SECOND: NonZeroU32 = NonZeroU32::new(100).expect("it is not zero");
+
+/// What happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SecurityEvent {
+    /// A protected route was called without a key or a token.
+    AuthMissing,
+    /// What was presented is not valid.
+    AuthInvalid,
+    /// What was presented is not valid any more.
+    AuthExpired,
+    /// A valid key or token lacks the scope of a route.
+    ScopeDenied,
+    /// A valid key or token is bound to another business.
+    BusinessDenied,
+    /// A quota was used up.
+    RateLimited,
+    /// A client ran into the flood limit.
+    FloodLimited,
+    /// A key was made.
+    KeyCreated,
+    /// A key was given a new secret.
+    KeyRotated,
+    /// A key was revoked.
+    KeyRevoked,
+}
+
+impl SecurityEvent {
+    /// Every event.
+    pub const ALL: [Self; 10] = [
+        Self::AuthMissing,
+        Self::AuthInvalid,
+        Self::AuthExpired,
+        Self::ScopeDenied,
+        Self::BusinessDenied,
+        Self::RateLimited,
+        Self::FloodLimited,
+        Self::KeyCreated,
+        Self::KeyRotated,
+        Self::KeyRevoked,
+    ];
+
+    /// The name under which it is counted and logged.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::AuthMissing => "auth_missing",
+            Self::AuthInvalid => "auth_invalid",
+            Self::AuthExpired => "auth_expired",
+            Self::ScopeDenied => "scope_denied",
+            Self::BusinessDenied => "business_denied",
+            Self::RateLimited => "rate_limited",
+            Self::FloodLimited => "flood_limited",
+            Self::KeyCreated => "key_created",
+            Self::KeyRotated => "key_rotated",
+            Self::KeyRevoked => "key_revoked",
+        }
+    }
+
+    const fn reason(self) -> &'static str {
+        match self {
+            Self::AuthMissing => "no API key",
+            Self::AuthInvalid => "invalid API key",
+            Self::AuthExpired => "expired API key",
+            Self::ScopeDenied => "the key lacks the scope",
+            Self::BusinessDenied => "the key is bound to another business",
+            Self::RateLimited => "a quota is used up",
+            Self::FloodLimited => "too many requests a second",
+            Self::KeyCreated => "a key was created",
+            Self::KeyRotated => "a key was rotated",
+            Self::KeyRevoked => "a key was revoked",
+        }
+    }
+}
+
+/// A security event and the keys it is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Incident {
+    /// What happened.
+    pub event: SecurityEvent,
+    /// The key that was presented or changed.
+    pub key: Option<KeyId>,
+    /// The key with which another one was changed.
+    pub by: Option<KeyId>,
+    /// Whether it is counted only, because the same was logged often enough.
+    pub quiet: bool,
+}
+
+impl Incident {
+    /// An incident with whatever key.
+    #[must_use]
+    pub const fn new(event: SecurityEvent, key: Option<KeyId>) -> Self {
+        Self { event, key, by: None, quiet: false }
+    }
+
+    /// Logs it without a request, as the command line does.
+    pub fn log(self) {
+        write(self, Circumstances { request_id: "", client_ip: "", route: "command line" }, None);
+    }
+
+    /// Fills in the key that the request presented.
+    pub const fn presented(&mut self, key: Option<KeyId>) {
+        match self.key {
+            None => self.key = key,
+            Some(_) => self.by = key,
+        }
+    }
+}
+
+/// The request that an incident came with.
+#[derive(Debug, Clone, Copy)]
+pub struct Circumstances<'a, I> {
+    /// Its id.
+    pub request_id: &'a str,
+    /// The address of the client. Security events are the only lines that name one.
+    pub client_ip: I,
+    /// The pattern of its route.
+    pub route: &'a str,
+}
+
+/// The log of security events.
+#[derive(Debug)]
+pub struct SecurityLog {
+    budget: DefaultDirectRateLimiter,
+    unlogged: AtomicU64,
+}
+
+impl Default for SecurityLog {
+    fn default() -> Self {
+        Self {
+            budget: RateLimiter::direct(Quota::per_second(MAX_LINES_PER_SECOND)),
+            unlogged: AtomicU64::new(0),
+        }
+    }
+}
+
+impl SecurityLog {
+    /// Logs an incident, unless too many were logged within the last second; a later line tells how many were not.
+    pub fn write<I: Display>(&self, incident: Incident, at: Circumstances<'_, I>) {
+        if incident.quiet || self.budget.check().is_err() {
+            self.unlogged.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        let unlogged = Some(self.unlogged.swap(0, Ordering::Relaxed)).filter(|unlogged| *unlogged > 0);
+        write(incident, at, unlogged);
+    }
+}
+
+fn write<I: Display>(incident: Incident, at: Circumstances<'_, I>, unlogged: Option<u64>) {
+    let (event, reason) = (incident.event.name(), incident.event.reason());
+    let (key_id, by) = (incident.key.map(tracing::field::display), incident.by.map(tracing::field::display));
+    let Circumstances { request_id, client_ip, route } = at;
+    tracing::warn!(
+        target: "security", event, request_id, %client_ip, route, key_id, by, unlogged, reason,
+        "{event}: {reason}"
+    );
+}

@@ -1,0 +1,133 @@
+//! Named API keys.
+
+use chrono::{DateTime, Utc};
+use sqlx::FromRow;
+
+use super::{READ_LIMIT, Store, StoreError};
+use crate::key::{KeyId, NamedKey, NoKeyId, Previous, Scopes, SecretHash};
+
+/// The columns of [`RawKey`].
+macro_rules! key_columns {
+    () => {
+        "id, name, secret_hash, previous_hash, previous_until, scopes, business_id, tier, created_at, expires_at, \
+         last_used_at, revoked_at"
+    };
+}
+
+/// A row of `api_keys` as the database gives it.
+#[derive(FromRow)]
+struct RawKey {
+    id: String,
+    name: String,
+    secret_hash: Vec<u8>,
+    previous_hash: Option<Vec<u8>>,
+    previous_until: Option<DateTime<Utc>>,
+    scopes: String,
+    business_id: Option<String>,
+    tier: Option<String>,
+    created_at: DateTime<Utc>,
+    expires_at: Option<DateTime<Utc>>,
+    last_used_at: Option<DateTime<Utc>>,
+    revoked_at: Option<DateTime<Utc>>,
+}
+
+impl TryFrom<RawKey> for NamedKey {
+    type Error = StoreError;
+
+    fn try_from(row: RawKey) -> Result<Self, StoreError> {
+        let previous_hash = row.previous_hash.map(hash).transpose()?;
+        let previous = previous_hash.zip(row.previous_until);
+        Ok(Self {
+            id: row.id.parse().map_err(|_: NoKeyId| StoreError::Unreadable("api_keys.id".into()))?,
+            name: row.name,
+            scopes: Scopes::among(row.scopes.split(' ')),
+            business_id: row.business_id,
+            tier: row.tier,
+            created_at: row.created_at,
+            expires_at: row.expires_at,
+            last_used_at: row.last_used_at,
+            revoked_at: row.revoked_at,
+            hash: hash(row.secret_hash)?,
+            previous: previous.map(|(hash, until)| Previous { hash, until }),
+        })
+    }
+}
+
+fn hash(bytes: Vec<u8>) -> Result<SecretHash, StoreError> {
+    let bytes = bytes.try_into();
+    bytes.map(SecretHash).map_err(|_: Vec<u8>| StoreError::Unreadable("api_keys.secret_hash".into()))
+}
+
+impl Store {
+    /// Every key, revoked ones too, in the order in which they were made.
+    pub async fn keys(&self) -> Result<Vec<NamedKey>, StoreError> {
+        const SQL: &str = concat!("select ", key_columns!(), " from api_keys order by created_at, id");
+        let rows =
+            on!(&self.read, READ_LIMIT, |conn| sqlx::query_as::<_, RawKey>(SQL).fetch_all(conn).await)?;
+        rows.into_iter().map(NamedKey::try_from).collect()
+    }
+
+    /// The key `id`.
+    pub async fn key(&self, id: KeyId) -> Result<Option<NamedKey>, StoreError> {
+        const SQL: &str = concat!("select ", key_columns!(), " from api_keys where id = $1");
+        let row = on!(&self.read, READ_LIMIT, |conn| {
+            sqlx::query_as::<_, RawKey>(SQL).bind(id.to_string()).fetch_optional(conn).await
+        })?;
+        row.map(NamedKey::try_from).transpose()
+    }
+
+    /// Keeps a new key.
+    pub async fn add_key(&self, key: &NamedKey) -> Result<(), StoreError> {
+        const SQL: &str =
+            "insert into api_keys (id, name, secret_hash, scopes, business_id, tier, created_at, expires_at)
+            values ($1, $2, $3, $4, $5, $6, $7, $8)";
+        on!(&self.admin, READ_LIMIT, |conn| {
+            let query = sqlx::query(SQL).bind(key.id.to_string()).bind(&key.name);
+            let query = query.bind(key.hash.0.to_vec()).bind(key.scopes.to_string());
+            let query =
+                query.bind(&key.business_id).bind(&key.tier).bind(key.created_at).bind(key.expires_at);
+            query.execute(conn).await.map(drop)
+        })
+    }
+
+    /// Gives the key `id` a new secret; the one before is valid until `grace_ends`. `None` if there is no such key, or
+    /// it is revoked.
+    pub async fn replace_secret(
+        &self,
+        id: KeyId,
+        hash: SecretHash,
+        grace_ends: DateTime<Utc>,
+    ) -> Result<Option<NamedKey>, StoreError> {
+        const SQL: &str = concat!(
+            "update api_keys set previous_hash = secret_hash, previous_until = $3, secret_hash = $2
+             where id = $1 and revoked_at is null returning ",
+            key_columns!()
+        );
+        let row = on!(&self.admin, READ_LIMIT, |conn| {
+            let query = sqlx::query_as::<_, RawKey>(SQL).bind(id.to_string());
+            query.bind(hash.0.to_vec()).bind(grace_ends).fetch_optional(conn).await
+        })?;
+        row.map(NamedKey::try_from).transpose()
+    }
+
+    /// Revokes the key `id` for good. `None` if there is no such key, or it was revoked before.
+    pub async fn revoke_key(&self, id: KeyId, at: DateTime<Utc>) -> Result<Option<NamedKey>, StoreError> {
+        const SQL: &str = concat!(
+            "update api_keys set revoked_at = $2 where id = $1 and revoked_at is null returning ",
+            key_columns!()
+        );
+        let row = on!(&self.admin, READ_LIMIT, |conn| {
+            sqlx::query_as::<_, RawKey>(SQL).bind(id.to_string()).bind(at).fetch_optional(conn).await
+        })?;
+        row.map(NamedKey::try_from).transpose()
+    }
+
+    /// Notes that the key `id` was used at `at`, unless a later use was noted.
+    pub async fn note_key_use(&self, id: KeyId, at: DateTime<Utc>) -> Result<(), StoreError> {
+        const SQL: &str = "update api_keys set last_used_at = $2
+            where id = $1 and (last_used_at is null or last_used_at < $2)";
+        on!(&self.admin, READ_LIMIT, |conn| {
+            sqlx::query(SQL).bind(id.to_string()).bind(at).execute(conn).await.map(drop)
+        })
+    }
+}

@@ -1,0 +1,338 @@
+//! Named keys: what each opens, and how they are managed.
+
+use chrono::TimeDelta;
+use serde_json::{Value, json};
+
+use crate::harness::{
+    Backend, Call, KEY, Reply, Service, TestApp, command, event, eventually, on_every_backend,
+};
+
+on_every_backend! {
+    a_key_opens_the_routes_of_its_scopes_and_no_other,
+    a_key_of_a_business_is_for_that_business_alone,
+    a_key_with_a_tier_has_the_tiers_quota_on_track,
+    a_rotated_key_keeps_its_id_and_the_old_secret_works_until_the_grace_ends,
+    a_revoked_key_is_refused_at_once,
+    a_key_expires,
+    the_list_tells_everything_but_secrets,
+    a_key_made_or_revoked_by_the_command_line_is_known_to_a_running_service,
+    the_store_keeps_no_secret,
+}
+
+/// The answer to a request with the operator's key.
+async fn admin(call: Call) -> Reply {
+    call.header("x-api-key", KEY).send().await
+}
+
+/// Makes a key, and gives its id and its plain form.
+async fn create(app: &TestApp, wish: Value) -> (String, String) {
+    let reply = admin(app.post("/admin/keys").json(&wish)).await;
+    assert_eq!(reply.status, 201, "{}", reply.text());
+    let body = reply.json();
+    (body["id"].as_str().unwrap().to_owned(), body["key"].as_str().unwrap().to_owned())
+}
+
+async fn analytics(app: &TestApp, business: &str, key: &str) -> Reply {
+    app.get(&format!("/analytics/{business}")).header("x-api-key", key).send().await
+}
+
+async fn track(app: &TestApp, business: &str, key: &str) -> Reply {
+    let event = event(json!({"business_id": business}));
+    app.post("/track").header("x-api-key", key).json(&event).send().await
+}
+
+#[track_caller]
+fn forbidden(reply: &Reply, message: &str) {
+    reply.refused(403, "Forbidden");
+    assert_eq!(reply.json()["message"], message);
+}
+
+async fn a_key_opens_the_routes_of_its_scopes_and_no_other(backend: Backend) {
+    let app = TestApp::guarded(&backend).await;
+    for scope in ["track", "analytics", "refresh", "privacy", "admin"] {
+        let (_, key) = create(&app, json!({"name": scope, "scopes": [scope]})).await;
+        let replies = [
+            ("track", track(&app, "acme", &key).await),
+            ("analytics", analytics(&app, "acme", &key).await),
+            ("refresh", app.post("/refresh-metrics").header("x-api-key", &key).send().await),
+            ("admin", app.get("/admin/keys").header("x-api-key", &key).send().await),
+        ];
+        for (needed, reply) in replies {
+            match needed == scope {
+                true => assert_eq!(reply.status, 200, "{needed}: {}", reply.text()),
+                false => forbidden(&reply, &format!("API key lacks scope: {needed}")),
+            }
+        }
+    }
+    assert_eq!(backend.rows().await, 1);
+}
+
+async fn a_key_of_a_business_is_for_that_business_alone(backend: Backend) {
+    let app = TestApp::guarded(&backend).await;
+    let wish = json!({"name": "acme", "scopes": ["track", "analytics"], "business_id": "acme-123"});
+    let (_, key) = create(&app, wish).await;
+    assert_eq!(track(&app, "acme-123", &key).await.status, 200);
+    assert_eq!(analytics(&app, "acme-123", &key).await.status, 200);
+    forbidden(&track(&app, "acme-124", &key).await, "API key is not valid for this business");
+    forbidden(&analytics(&app, "acme-124", &key).await, "API key is not valid for this business");
+    assert_eq!(backend.rows().await, 1, "what is refused is not stored");
+    for scope in ["refresh", "privacy", "admin"] {
+        let wish = json!({"name": "acme", "scopes": ["track", scope], "business_id": "acme-123"});
+        admin(app.post("/admin/keys").json(&wish)).await.refused(400, "Invalid value for field: scopes");
+    }
+}
+
+async fn a_key_with_a_tier_has_the_tiers_quota_on_track(backend: Backend) {
+    let settings = [
+        ("MLOPS_API_KEY", KEY),
+        ("TIER_FREE", "2/day"),
+        ("TIER_GOLD", "off"),
+        ("RATE_LIMIT_TRACK", "1/hour"),
+    ];
+    let app = TestApp::with(&backend, &settings).await;
+    let (_, free) =
+        create(&app, json!({"name": "f", "scopes": ["track", "analytics"], "tier": "free"})).await;
+    let (_, gold) = create(&app, json!({"name": "g", "scopes": ["track"], "tier": "gold"})).await;
+    let (_, standard) = create(&app, json!({"name": "s", "scopes": ["track"], "tier": "standard"})).await;
+    assert_eq!(track(&app, "acme", &free).await.header("x-ratelimit-limit"), "2");
+    assert_eq!(track(&app, "acme", &free).await.status, 200);
+    let refused = track(&app, "acme", &free).await;
+    refused.refused(429, "429 Too Many Requests");
+    assert_eq!(refused.json()["message"], "2 per 1 day");
+    assert_eq!(
+        analytics(&app, "acme", &free).await.header("x-ratelimit-limit"),
+        "50",
+        "other routes keep theirs"
+    );
+    for _ in 0..3 {
+        let reply = track(&app, "acme", &gold).await;
+        assert_eq!((reply.status.as_u16(), reply.header("x-ratelimit-limit")), (200, ""));
+    }
+    assert_eq!(track(&app, "acme", &standard).await.status, 200);
+    assert_eq!(track(&app, "acme", &standard).await.json()["message"], "1 per 1 hour");
+    let unknown = json!({"name": "x", "scopes": ["track"], "tier": "silver"});
+    let refused = admin(app.post("/admin/keys").json(&unknown)).await;
+    refused.refused(400, "Invalid value for field: tier");
+    assert_eq!(refused.json()["message"], "tier must be one of free, gold, paid, standard");
+}
+
+async fn a_rotated_key_keeps_its_id_and_the_old_secret_works_until_the_grace_ends(backend: Backend) {
+    let app = TestApp::guarded(&backend).await;
+    let (id, old) = create(&app, json!({"name": "web", "scopes": ["analytics"]})).await;
+    let rotate = app.post(&format!("/admin/keys/{id}/rotate")).json(&json!({"grace": "1h"}));
+    let rotated = admin(rotate).await.ok();
+    let new = rotated["key"].as_str().unwrap();
+    assert_eq!(
+        (rotated["id"].as_str().unwrap(), new[..23].to_owned()),
+        (id.as_str(), format!("mlops_{id}_"))
+    );
+    for key in [old.as_str(), new] {
+        assert_eq!(analytics(&app, "acme", key).await.status, 200);
+    }
+    app.pass(TimeDelta::hours(1));
+    assert_eq!(analytics(&app, "acme", new).await.status, 200);
+    forbidden(&analytics(&app, "acme", &old).await, "Invalid API key");
+    let newest =
+        admin(app.post(&format!("/admin/keys/{id}/rotate")).json(&json!({"grace": "0s"}))).await.ok();
+    forbidden(&analytics(&app, "acme", new).await, "Invalid API key");
+    assert_eq!(analytics(&app, "acme", newest["key"].as_str().unwrap()).await.status, 200);
+    let by_default = admin(app.post(&format!("/admin/keys/{id}/rotate"))).await.ok();
+    let until = by_default["previous_secret_until"].as_str().unwrap();
+    let until: chrono::DateTime<chrono::Utc> = until.parse().unwrap();
+    assert_eq!((until - app.now()).num_hours(), 23, "a day, in whole seconds");
+}
+
+async fn a_revoked_key_is_refused_at_once(backend: Backend) {
+    let app = TestApp::guarded(&backend).await;
+    let (id, key) = create(&app, json!({"name": "web", "scopes": ["analytics"]})).await;
+    assert_eq!(analytics(&app, "acme", &key).await.status, 200);
+    let path = format!("/admin/keys/{id}");
+    let revoked = admin(app.call(axum::http::Method::DELETE, &path)).await.ok();
+    assert_eq!(revoked["status"], "revoked");
+    forbidden(&analytics(&app, "acme", &key).await, "Invalid API key");
+    let again = admin(app.call(axum::http::Method::DELETE, &path)).await.ok();
+    assert_eq!(again["revoked_at"], revoked["revoked_at"], "revoking it again changes nothing");
+    let rotate = admin(app.post(&format!("{path}/rotate"))).await;
+    rotate.refused(409, "Conflict");
+}
+
+async fn a_key_expires(backend: Backend) {
+    let app = TestApp::guarded(&backend).await;
+    let (_, key) = create(&app, json!({"name": "web", "scopes": ["analytics"], "expires": "90d"})).await;
+    app.pass(TimeDelta::days(90) - TimeDelta::seconds(2));
+    assert_eq!(analytics(&app, "acme", &key).await.status, 200);
+    app.pass(TimeDelta::seconds(2));
+    forbidden(&analytics(&app, "acme", &key).await, "API key has expired");
+    let guess = format!("{}0", &key[..key.len() - 1]).replace("00", "01");
+    forbidden(&analytics(&app, "acme", &guess).await, "Invalid API key");
+}
+
+async fn the_list_tells_everything_but_secrets(backend: Backend) {
+    let app = TestApp::guarded(&backend).await;
+    let wish = json!({"name": "acme-web", "scopes": ["analytics", "track"], "business_id": "acme-123", "tier": "paid", "expires": "90d"});
+    let (id, key) = create(&app, wish).await;
+    create(&app, json!({"name": "ops", "scopes": ["admin"]})).await;
+    analytics(&app, "acme-123", &key).await;
+    let listed = admin(app.get("/admin/keys")).await;
+    let keys = listed.ok()["keys"].clone();
+    assert_eq!(keys.as_array().unwrap().len(), 2);
+    let web = keys.as_array().unwrap().iter().find(|key| key["id"] == id.as_str()).unwrap();
+    assert_eq!(web["name"], "acme-web");
+    assert_eq!(web["scopes"], json!(["track", "analytics"]));
+    assert_eq!((&web["tier"], &web["business_id"]), (&json!("paid"), &json!("acme-123")));
+    assert_eq!((&web["status"], &web["revoked_at"]), (&json!("active"), &Value::Null));
+    assert!(web["expires_at"].is_string() && web["created_at"].is_string());
+    assert!(!listed.text().contains(&key[23..]), "no secret");
+}
+
+async fn the_store_keeps_no_secret(backend: Backend) {
+    let app = TestApp::guarded(&backend).await;
+    let (id, key) = create(&app, json!({"name": "web", "scopes": ["analytics"]})).await;
+    let secret = &key[23..];
+    let found = format!(
+        "select count(*) from api_keys where id = '{id}' and length(secret_hash) = 32
+         and name || scopes || coalesce(tier, '') || coalesce(business_id, '') not like '%{secret}%'"
+    );
+    assert_eq!(backend.number(&found).await, 1);
+}
+
+/// Runs the program on the database of a service, and gives what it prints.
+fn run(backend: &Backend, arguments: &[&str]) -> String {
+    let output = command(backend, &[("MLOPS_API_KEY", KEY)]).args(arguments).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+async fn a_key_made_or_revoked_by_the_command_line_is_known_to_a_running_service(backend: Backend) {
+    let service = Service::start(&backend, &[("MLOPS_API_KEY", KEY)]);
+    let scopes = "track,analytics";
+    let key =
+        run(&backend, &["key", "create", "--name", "acme-web", "--scopes", scopes, "--business", "acme-123"]);
+    let key = key.trim();
+    let status = async || {
+        let call = reqwest::Client::new().get(service.url("/analytics/acme-123")).header("x-api-key", key);
+        call.send().await.unwrap().status().as_u16()
+    };
+    assert_eq!(status().await, 200, "at once");
+    let id = &key[6..22];
+    let listed = async || run(&backend, &["key", "list"]);
+    eventually("its use is noted", async || {
+        let listed = listed().await;
+        assert!(!listed.contains(&key[23..]), "no secret");
+        let line =
+            listed.lines().find(|line| line.starts_with(id)).unwrap_or_else(|| panic!("{listed}")).to_owned();
+        assert!(line.contains("acme-web") && line.contains(scopes) && line.contains("acme-123"), "{line}");
+        !line.ends_with("never")
+    })
+    .await;
+    let rotated = run(&backend, &["key", "rotate", id, "--grace", "1h"]);
+    assert!(rotated.starts_with(&key[..23]) && rotated.trim() != key);
+    assert_eq!(status().await, 200, "the old secret has its grace");
+    run(&backend, &["key", "revoke", id]);
+    eventually("the revocation holds", async || status().await == 403).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_wish_is_told_what_it_must_be() {
+    let backend = Backend::sqlite();
+    let app = TestApp::guarded(&backend).await;
+    for (field, wish) in [
+        ("name", json!({"name": "", "scopes": ["track"]})),
+        ("name", json!({"name": "a\nb", "scopes": ["track"]})),
+        ("name", json!({"name": "x".repeat(101), "scopes": ["track"]})),
+        ("scopes", json!({"name": "x", "scopes": []})),
+        ("scopes", json!({"name": "x", "scopes": ["everything"]})),
+        ("business_id", json!({"name": "x", "scopes": ["track"], "business_id": ""})),
+        ("expires", json!({"name": "x", "scopes": ["track"], "expires": "soon"})),
+        ("expires", json!({"name": "x", "scopes": ["track"], "expires": "0d"})),
+        ("expires", json!({"name": "x", "scopes": ["track"], "expires": "4000d"})),
+    ] {
+        let refused = admin(app.post("/admin/keys").json(&wish)).await;
+        refused.refused(400, &format!("Invalid value for field: {field}"));
+    }
+    for body in
+        [json!({"name": "x"}), json!({"name": "x", "scopes": "track"}), json!({"nome": "x"}), json!(null)]
+    {
+        admin(app.post("/admin/keys").json(&body)).await.refused(400, "Invalid request body");
+    }
+    admin(app.post("/admin/keys").body("{").header("content-type", "application/json"))
+        .await
+        .refused(400, "Invalid JSON");
+    for id in ["nope", "0123456789abcdef"] {
+        admin(app.post(&format!("/admin/keys/{id}/rotate"))).await.refused(404, "Not Found");
+        admin(app.call(axum::http::Method::DELETE, &format!("/admin/keys/{id}")))
+            .await
+            .refused(404, "Not Found");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_authentication_nobody_manages_keys() {
+    let backend = Backend::sqlite();
+    let app = TestApp::open(&backend).await;
+    let refused = app.post("/admin/keys").json(&json!({"name": "x", "scopes": ["admin"]})).send().await;
+    forbidden(&refused, "Authentication is off; set MLOPS_API_KEY to use this route");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn failed_attempts_run_into_a_quota_across_routes_and_valid_keys_do_not() {
+    let backend = Backend::sqlite();
+    let app =
+        TestApp::with(&backend, &[("MLOPS_API_KEY", KEY), ("RATE_LIMIT_AUTH_FAILURES", "4/minute")]).await;
+    let (_, key) = create(&app, json!({"name": "web", "scopes": ["analytics"]})).await;
+    let unknown = format!("mlops_{}_{}", "0".repeat(16), "0".repeat(64));
+    assert_eq!(app.post("/track").send().await.status, 401);
+    assert_eq!(analytics(&app, "acme", "wrong").await.status, 403);
+    assert_eq!(analytics(&app, "acme", &unknown).await.status, 403);
+    assert_eq!(app.post("/refresh-metrics").send().await.status, 401);
+    for guess in ["wrong", &unknown] {
+        let refused = analytics(&app, "acme", guess).await;
+        refused.refused(429, "429 Too Many Requests");
+        assert_eq!(refused.json()["message"], "4 per 1 minute");
+        assert!((1..=60).contains(&refused.header("retry-after").parse().unwrap()));
+        assert_eq!(refused.header("x-ratelimit-limit"), "4");
+    }
+    for valid in [KEY, &key] {
+        assert_eq!(analytics(&app, "acme", valid).await.status, 200, "from the same address");
+    }
+    assert_eq!(app.get("/health").header("x-api-key", "wrong").send().await.status, 200, "public is public");
+    app.pass(TimeDelta::minutes(1));
+    assert_eq!(analytics(&app, "acme", "wrong").await.status, 403);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_security_event_is_counted() {
+    let backend = Backend::sqlite();
+    let settings =
+        [("MLOPS_API_KEY", KEY), ("FLOOD_LIMIT_PER_SECOND", "40"), ("RATE_LIMIT_HEALTH", "1/minute")];
+    let app = TestApp::with(&backend, &settings).await;
+    let count = async |event: &str| app.metric(&format!("security_events_total{{event=\"{event}\"}}")).await;
+    assert_eq!(count("auth_missing").await, Some(0.0), "there from the start");
+    let wish = json!({"name": "a", "scopes": ["analytics"], "business_id": "acme", "expires": "1h"});
+    let (id, key) = create(&app, wish).await;
+    app.post("/track").send().await;
+    analytics(&app, "acme", "wrong").await;
+    track(&app, "acme", &key).await;
+    analytics(&app, "other", &key).await;
+    app.get("/health").send().await;
+    app.get("/health").send().await;
+    let rotated = admin(app.post(&format!("/admin/keys/{id}/rotate"))).await.ok();
+    app.pass(TimeDelta::hours(1));
+    analytics(&app, "acme", rotated["key"].as_str().unwrap()).await;
+    admin(app.call(axum::http::Method::DELETE, &format!("/admin/keys/{id}"))).await;
+    while app.get("/health").send().await.json()["message"] != "40 per 1 second" {}
+    for event in [
+        "auth_missing",
+        "auth_invalid",
+        "auth_expired",
+        "scope_denied",
+        "business_denied",
+        "flood_limited",
+        "key_created",
+        "key_rotated",
+        "key_revoked",
+    ] {
+        assert_eq!(count(event).await, Some(1.0), "{event}");
+    }
+    assert!(count("rate_limited").await >= Some(1.0));
+}
