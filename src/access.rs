@@ -16,6 +16,7 @@ pub use keys::Keys;
 pub use manage::{DEFAULT_GRACE, KeyError, Wish};
 pub use principal::Principal;
 
+use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 
 use crate::key::KeyId;
@@ -29,6 +30,16 @@ pub enum Caller {
     Named(KeyId),
     /// Whoever calls from this IPv4 address, or from this /64 of IPv6: a single host has 2^64 addresses of its own.
     Network(IpAddr),
+}
+
+impl fmt::Display for Caller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Configured(fingerprint) => write!(f, "configured:{fingerprint:016x}"),
+            Self::Named(id) => write!(f, "key:{id}"),
+            Self::Network(address) => write!(f, "ip:{address}"),
+        }
+    }
 }
 
 impl Caller {

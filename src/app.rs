@@ -1,6 +1,7 @@
 //! What handlers share.
 
 use std::convert::Infallible;
+use std::fmt;
 use std::ops::Deref;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -18,18 +19,39 @@ use crate::config::Config;
 use crate::ingest::Ingest;
 use crate::lifecycle::Lifecycle;
 use crate::metrics::Metrics;
-use crate::quota::memory::Limiter;
+use crate::quota::{Limits, memory, shared};
 use crate::security::SecurityLog;
 use crate::store::Store;
+
+/// What quotas are counted for: a caller on a route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Counted {
+    /// The method of the route.
+    pub method: &'static str,
+    /// Its pattern.
+    pub path: &'static str,
+    /// The caller.
+    pub caller: Caller,
+}
+
+impl fmt::Display for Counted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}:{}", self.method, self.path, self.caller)
+    }
+}
 
 /// Callers whose quotas are remembered at the same time; about 25 MB when they all are.
 const MAX_CALLERS: usize = 200_000;
 
-/// How often callers that have been quiet are forgotten.
+/// How often clients that have been quiet are forgotten.
 const SWEEP_EVERY: Duration = Duration::from_secs(5);
 
-/// A route, by its place in the table.
-pub type RouteIndex = u16;
+/// The limiter of quotas that `config` asks for. An error is one that a person must mend.
+pub fn limits(config: &Config, metrics: &Metrics) -> Result<Limits<Counted>, String> {
+    let shared =
+        config.redis_url.as_ref().map(|url| shared::Limiter::open(url, metrics.redis())).transpose()?;
+    Ok(Limits::new(memory::Limiter::new(MAX_CALLERS), shared))
+}
 
 /// The state of the service. Itself an extractor: handlers say `app: App`.
 #[derive(Debug, Clone)]
@@ -53,7 +75,7 @@ pub struct Inner {
     /// The proxies that are believed.
     pub proxies: Proxies,
     /// The counts of the quotas, per route and caller.
-    pub limiter: Limiter<(RouteIndex, Caller)>,
+    pub limits: Limits<Counted>,
     /// The flood limit, unless it is lifted.
     pub flood: Option<Flood>,
     /// Permits for requests in flight.
@@ -78,6 +100,7 @@ impl App {
         store: Store,
         ingest: Ingest,
         metrics: Metrics,
+        limits: Limits<Counted>,
         clock: Clock,
         lifecycle: &Lifecycle,
     ) -> Self {
@@ -86,7 +109,6 @@ impl App {
             access: Authenticator::new(Keys::new(&config.mlops_api_key), ring),
             security_log: SecurityLog::default(),
             proxies: Proxies::new(config.trusted_proxies.clone()),
-            limiter: Limiter::new(MAX_CALLERS),
             flood: config.flood_limit_per_second.get().map(|rate| Flood::new(rate.get())),
             in_flight: Semaphore::new(config.max_requests_in_flight.get() as usize),
             tracked: TrackCounts::default(),
@@ -97,14 +119,14 @@ impl App {
             store,
             ingest,
             metrics,
+            limits,
             clock,
         }))
     }
 
-    /// Forgets callers that have been quiet, again and again until the service stops.
+    /// Forgets clients that have been quiet, again and again until the service stops.
     pub async fn sweep(self) {
         while self.stopping.run_until_cancelled(tokio::time::sleep(SWEEP_EVERY)).await.is_some() {
-            self.limiter.sweep(self.clock.now().timestamp_millis());
             self.flood.iter().for_each(Flood::sweep);
         }
     }

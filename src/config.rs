@@ -9,8 +9,8 @@ mod source;
 mod tiers;
 
 pub use setting::{
-    ApiKey, Bounded, Database, Environment, Limit, LogFormat, MAX_KEY_BYTES, Origin, PostgresUrl, Setting,
-    Tls,
+    ApiKey, Bounded, Database, Environment, Limit, LogFormat, MAX_KEY_BYTES, Mode, Origin, PostgresUrl,
+    RedisUrl, Setting, Tls,
 };
 pub use source::{Problem, Problems, Source};
 pub use tiers::Tiers;
@@ -103,6 +103,11 @@ settings! {
     rate_limit_refresh_metrics: Limit<Quota> = "RATE_LIMIT_REFRESH_METRICS", default "10 per hour", example "10 per hour";
     /// Quota of every limited route without one of its own, per caller; off lifts it.
     rate_limit_default: Limit<Quota> = "RATE_LIMIT_DEFAULT", default "200 per day;50 per hour", example "200 per day;50 per hour";
+    /// What happens when a quota is used up: enforce refuses, shadow only counts what it would have refused.
+    rate_limit_mode: Mode = "RATE_LIMIT_MODE", default "enforce", example "shadow";
+    /// Redis or Valkey through which replicas share quotas, and which keeps them over restarts: redis://… or, encrypted
+    /// and with the server's certificate checked, rediss://… (?sslrootcert=PATH for an authority of your own).
+    redis_url: Option<RedisUrl> = "REDIS_URL", default "", example "rediss://:PASSWORD@HOST:6379";
     /// Quota of failed attempts to authenticate, per client IP and across all routes; off lifts it.
     rate_limit_auth_failures: Limit<Quota> = "RATE_LIMIT_AUTH_FAILURES", default "20 per minute", example "20 per minute";
     /// Quota of POST /track for each key of the tier "free", in place of the route's; off lifts it. Any other TIER_NAME

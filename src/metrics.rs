@@ -11,7 +11,9 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use crate::security::SecurityEvent;
-use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry, TextEncoder};
+use prometheus::{
+    HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder,
+};
 
 /// The content type of [`Metrics::text`].
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -23,6 +25,15 @@ const HTTP_BUCKETS: [f64; 11] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05
 /// `/metrics` leaves out the AI families, because a counter at 0 would look like a reset.
 pub type SharedTotals = Arc<RwLock<Option<Totals>>>;
 
+/// What is known of the Redis that quotas are shared through.
+#[derive(Debug, Clone)]
+pub struct RedisMetrics {
+    /// Whether it answers: 1 or 0.
+    pub up: IntGauge,
+    /// Decisions that were made without it.
+    pub fallbacks: IntCounter,
+}
+
 /// Every metric of the service.
 #[derive(Debug, Clone)]
 pub struct Metrics {
@@ -32,6 +43,8 @@ pub struct Metrics {
     requests: IntCounterVec,
     durations: HistogramVec,
     security: IntCounterVec,
+    near: IntCounterVec,
+    shadow: IntCounterVec,
 }
 
 impl Metrics {
@@ -48,6 +61,12 @@ impl Metrics {
             "security_events_total",
             "Failed attempts, refusals and changes of keys, by kind of event.",
         );
+        let near =
+            Opts::new("rate_limit_near_total", "Callers that passed 80 % of a quota, by route pattern.");
+        let shadow = Opts::new(
+            "rate_limit_shadow_total",
+            "Requests that RATE_LIMIT_MODE=shadow let pass in spite of a quota, by route pattern.",
+        );
         let metrics = Self {
             registry: Registry::new(),
             totals: SharedTotals::default(),
@@ -56,16 +75,20 @@ impl Metrics {
             durations: HistogramVec::new(durations.buckets(HTTP_BUCKETS.to_vec()), &["method", "route"])
                 .expect("names are valid"),
             security: IntCounterVec::new(security, &["event"]).expect("names are valid"),
+            near: IntCounterVec::new(near, &["route"]).expect("names are valid"),
+            shadow: IntCounterVec::new(shadow, &["route"]).expect("names are valid"),
         };
         for event in SecurityEvent::ALL {
             drop(metrics.security.with_label_values(&[event.name()]));
         }
-        let own: [Box<dyn prometheus::core::Collector>; 5] = [
+        let own: [Box<dyn prometheus::core::Collector>; 7] = [
             Box::new(totals::TotalsCollector::new(metrics.totals.clone())),
             Box::new(process::ProcessCollector::new(metrics.process.clone())),
             Box::new(metrics.requests.clone()),
             Box::new(metrics.durations.clone()),
             Box::new(metrics.security.clone()),
+            Box::new(metrics.near.clone()),
+            Box::new(metrics.shadow.clone()),
         ];
         for collector in own {
             metrics.registry.register(collector).expect("every name is registered once");
@@ -88,6 +111,36 @@ impl Metrics {
     /// Counts a security event.
     pub fn count_security(&self, event: SecurityEvent) {
         self.security.with_label_values(&[event.name()]).inc();
+    }
+
+    /// Counts a caller that came near a quota of `route`.
+    pub fn count_near(&self, route: &str) {
+        self.near.with_label_values(&[route]).inc();
+    }
+
+    /// Counts a request of `route` that passes only because quotas are not enforced.
+    pub fn count_shadow(&self, route: &str) {
+        self.shadow.with_label_values(&[route]).inc();
+    }
+
+    /// Adds the metrics of Redis, which are there only when it is used; to be called once.
+    #[must_use]
+    pub fn redis(&self) -> RedisMetrics {
+        let up =
+            IntGauge::new("rate_limit_redis_up", "Whether the Redis that quotas are shared through answers.");
+        let fallbacks = IntCounter::new(
+            "rate_limit_redis_fallbacks_total",
+            "Requests whose quota was counted without Redis.",
+        );
+        let metrics =
+            RedisMetrics { up: up.expect("names are valid"), fallbacks: fallbacks.expect("names are valid") };
+        metrics.up.set(1);
+        let own: [Box<dyn prometheus::core::Collector>; 2] =
+            [Box::new(metrics.up.clone()), Box::new(metrics.fallbacks.clone())];
+        for collector in own {
+            self.registry.register(collector).expect("every name is registered once");
+        }
+        metrics
     }
 
     /// What the process uses of the machine.

@@ -1,10 +1,15 @@
 //! Quotas: fixed windows that open with a caller's first request and close as a whole.
 //!
-//! A [`Quota`] says how many requests are allowed, a limiter ([`memory::Limiter`]) counts them, a [`Decision`] says
-//! what came of one request. Time is passed in, in milliseconds since 1970.
+//! A [`Quota`] says how many requests are allowed, a limiter ([`memory::Limiter`], [`shared::Limiter`]) counts them, a
+//! [`Decision`] says what came of one request. Time is passed in, in milliseconds since 1970.
 
+mod counts;
+mod limits;
 pub mod memory;
 mod notation;
+pub mod shared;
+
+pub use limits::Limits;
 
 pub use notation::NoQuota;
 
@@ -51,6 +56,11 @@ impl Window {
     #[must_use]
     pub fn millis(self) -> i64 {
         i64::from(self.multiple) * self.unit.seconds() * 1_000
+    }
+
+    /// The request with which a caller comes near the limit: 80 % of it, rounded up.
+    const fn near(self) -> u32 {
+        self.limit - self.limit / 5
     }
 }
 
@@ -110,6 +120,8 @@ pub struct Decision {
     pub window: Window,
     /// Whether the request passes; one that does not consumes nothing.
     pub allowed: bool,
+    /// Whether with this request the caller has used 80 % of a window: true once in each window.
+    pub near: bool,
     /// Requests left in the window after this one.
     pub remaining: u32,
     /// When the window closes, in milliseconds since 1970.

@@ -95,13 +95,21 @@ pub struct Incident {
     pub by: Option<KeyId>,
     /// Whether it is counted only, because the same was logged often enough.
     pub quiet: bool,
+    /// Whether it would have been a refusal, were quotas enforced.
+    pub shadow: bool,
 }
 
 impl Incident {
     /// An incident with whatever key.
     #[must_use]
     pub const fn new(event: SecurityEvent, key: Option<KeyId>) -> Self {
-        Self { event, key, by: None, quiet: false }
+        Self { event, key, by: None, quiet: false, shadow: false }
+    }
+
+    /// A quota that is used up and not enforced.
+    #[must_use]
+    pub const fn shadow() -> Self {
+        Self { shadow: true, ..Self::new(SecurityEvent::RateLimited, None) }
     }
 
     /// Logs it without a request, as the command line does.
@@ -158,7 +166,8 @@ impl SecurityLog {
 }
 
 fn write<I: Display>(incident: Incident, at: Circumstances<'_, I>, unlogged: Option<u64>) {
-    let (event, reason) = (incident.event.name(), incident.event.reason());
+    let event = incident.event.name();
+    let reason = if incident.shadow { "a quota would be used up" } else { incident.event.reason() };
     let (key_id, by) = (incident.key.map(tracing::field::display), incident.by.map(tracing::field::display));
     let Circumstances { request_id, client_ip, route } = at;
     tracing::warn!(

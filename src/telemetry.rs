@@ -6,7 +6,7 @@ use std::panic::PanicHookInfo;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::fmt;
 
-use crate::config::{Config, LogFormat};
+use crate::config::{Config, LogFormat, Mode};
 
 /// Sends logs to standard error, in the configured form.
 pub fn init(config: &Config) {
@@ -33,7 +33,11 @@ pub fn banner(config: &Config, store_place: &str, port: u16) -> String {
         true => "🔐 Security: API Key Authentication ENABLED",
         false => "⚠️  Security: API Key Authentication DISABLED (Development Mode)",
     };
-    let limits = if config.limits() { "ENABLED" } else { "DISABLED" };
+    let limits = match (config.limits(), config.rate_limit_mode) {
+        (false, _) => "DISABLED",
+        (true, Mode::Enforce) => "ENABLED",
+        (true, Mode::Shadow) => "SHADOW (counted, not enforced)",
+    };
     let host = config.host();
     let url = match host.is_loopback() || host.is_unspecified() {
         true => format!("http://localhost:{port}/"),

@@ -5,5 +5,6 @@ mod crash;
 mod database_away;
 mod foreign_key;
 mod load;
+mod redis;
 mod stop;
 mod tls;

@@ -359,3 +359,55 @@ fn keep_known_parameters(url: &mut Url) {
         url.query_pairs_mut().extend_pairs(known);
     }
 }
+
+/// Whether quotas are enforced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// A request beyond a quota is refused.
+    Enforce,
+    /// It is counted as one that would have been refused, and passes.
+    Shadow,
+}
+
+impl Setting for Mode {
+    fn read(text: &str) -> Result<Self, String> {
+        match text.to_ascii_lowercase().as_str() {
+            "enforce" => Ok(Self::Enforce),
+            "shadow" => Ok(Self::Shadow),
+            _ => Err("must be enforce or shadow".to_owned()),
+        }
+    }
+}
+
+/// The address of a Redis.
+#[derive(Debug, Clone)]
+pub struct RedisUrl {
+    /// The whole URL, password included.
+    pub url: SecretString,
+    /// The authority that signed the server's certificate, where it is no public one.
+    pub root_certificate: Option<PathBuf>,
+}
+
+impl Setting for RedisUrl {
+    fn read(text: &str) -> Result<Self, String> {
+        let must_be = "must be a URL that begins with redis:// or rediss://";
+        let mut url: Url = parse(text, must_be)?;
+        let encrypted = url.scheme() == "rediss";
+        if !(encrypted || url.scheme() == "redis") || url.host_str().is_none_or(str::is_empty) {
+            return Err(must_be.to_owned());
+        }
+        let database = url.path().trim_start_matches('/');
+        if url.fragment().is_some() || !database.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Err("has a password with a special character (write / as %2F, # as %23, @ as %40), or a database \
+                        that is no number"
+                .to_owned());
+        }
+        let root = url.query_pairs().find(|(name, _)| name == "sslrootcert");
+        let root_certificate = root.map(|(_, path)| PathBuf::from(path.as_ref()));
+        if root_certificate.is_some() && !encrypted {
+            return Err("has an sslrootcert, which needs rediss://".to_owned());
+        }
+        url.set_query(None);
+        Ok(Self { url: String::from(url).into(), root_certificate })
+    }
+}

@@ -26,7 +26,14 @@ fn refusal(error: &GovernorError, window: Window, now_ms: i64) -> Response<Body>
     };
     // The layer cuts the time to whole seconds; waiting one more is always enough.
     let retry_ms = i64::try_from(*wait_time).unwrap_or(0) * 1_000 + 1_000;
-    let decision = Decision { window, allowed: false, remaining: 0, closes_ms: now_ms + retry_ms, retry_ms };
+    let decision = Decision {
+        window,
+        allowed: false,
+        near: false,
+        remaining: 0,
+        closes_ms: now_ms + retry_ms,
+        retry_ms,
+    };
     let mut response = ApiError::Flooded(window, decision.retry_after_seconds()).into_response();
     stamp(response.headers_mut(), &decision);
     response

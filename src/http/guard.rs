@@ -10,9 +10,11 @@ use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
 
 use super::error::ApiError;
+use super::observe::method_label;
 use super::routes::{Access, QuotaOf, Row};
 use crate::access::{Caller, ClientIp, Denied, Presented, Principal};
-use crate::app::{App, RouteIndex};
+use crate::app::{App, Counted};
+use crate::config::Mode;
 use crate::key::KeyId;
 use crate::quota::{Decision, Quota};
 use crate::security::Incident;
@@ -24,8 +26,8 @@ const REQUEST_LIMIT: Duration = Duration::from_secs(10);
 /// Headers that the guard and the layers around it add.
 const EXPECTED_HEADERS: usize = 16;
 
-/// The place in the table, where there is no route, under which failed attempts are counted, whatever their route.
-const FAILURES: RouteIndex = RouteIndex::MAX;
+/// Failed attempts are counted under this, whatever their route.
+const FAILURES: (&str, &str) = ("auth", "failures");
 
 /// The header that carries an API key.
 pub const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
@@ -41,7 +43,8 @@ pub const QUOTA_HEADERS: [HeaderName; 3] = [LIMIT, REMAINING, RESET];
 #[derive(Debug, Clone)]
 pub struct Policy {
     app: App,
-    route: RouteIndex,
+    method: &'static str,
+    path: &'static str,
     access: Access,
     quota: Option<Quota>,
     has_tiers: bool,
@@ -56,6 +59,8 @@ pub struct Admission {
     pub decision: Option<Decision>,
     /// The public id of the key that it presents.
     pub key: Option<KeyId>,
+    /// Whether it passes a quota that is used up, because quotas are not enforced.
+    pub shadowed: bool,
 }
 
 /// Lets a request through to its handler, or refuses it.
@@ -70,6 +75,9 @@ pub async fn check(State(policy): State<Policy>, mut request: Request, next: Nex
         Err(error) => Err(error),
     };
     let mut response = answer.unwrap_or_else(IntoResponse::into_response);
+    if admission.shadowed && response.extensions().get::<Incident>().is_none() {
+        response.extensions_mut().insert(Incident::shadow());
+    }
     if let Some(incident) = response.extensions_mut().get_mut::<Incident>() {
         incident.presented(admission.key);
     }
@@ -88,10 +96,11 @@ fn presented(headers: &HeaderMap) -> Presented<'_> {
 impl Policy {
     /// The policy of `row`, which stands at `route` in the table.
     #[must_use]
-    pub fn new(app: &App, route: RouteIndex, row: &Row) -> Self {
+    pub fn new(app: &App, row: &Row) -> Self {
         let quota = row.quota.quota(&app.config).cloned();
         let has_tiers = row.quota == QuotaOf::Track;
-        Self { app: app.clone(), route, access: row.access, quota, has_tiers }
+        let method = method_label(&row.method);
+        Self { app: app.clone(), method, path: row.path, access: row.access, quota, has_tiers }
     }
 
     /// Decides about a request that presents this and comes from `ip`. An attempt without a valid key counts against
@@ -106,25 +115,35 @@ impl Policy {
         let (caller, quota, key) = match &recognised {
             Ok(principal) => (principal.caller(ip), self.quota_of(principal), principal.key_id()),
             Err(Refused { decision: Some(decision), error, key }) => {
-                return Admission { verdict: Err(error.clone()), decision: Some(*decision), key: *key };
+                return Admission {
+                    verdict: Err(error.clone()),
+                    decision: Some(*decision),
+                    key: *key,
+                    shadowed: false,
+                };
             }
             Err(refused) => (Caller::at(ip), self.quota.as_ref(), refused.key),
         };
-        let decision = quota.map(|quota| self.hit(self.route, caller, quota));
-        let verdict = match decision.filter(|decision| !decision.allowed) {
+        let decision = match quota {
+            Some(quota) => Some(self.hit((self.method, self.path), caller, quota).await),
+            None => None,
+        };
+        let used_up = decision.filter(|decision| !decision.allowed);
+        let shadowed = used_up.is_some() && self.is_shadow();
+        let verdict = match used_up.filter(|_| !shadowed) {
             Some(refused) => Err(ApiError::QuotaExceeded(refused.window, refused.retry_after_seconds())),
             None => {
                 recognised.map_err(|refused| refused.error).and_then(|principal| self.authorise(principal))
             }
         };
-        Admission { verdict, decision, key }
+        Admission { verdict, decision, key, shadowed }
     }
 
     /// Counts a failed attempt of `ip`. Unless there were too many, a key that memory does not know is looked up.
     async fn appeal(&self, denied: Denied, ip: ClientIp) -> Result<Principal, Refused> {
         if let Some(quota) = self.app.config.rate_limit_auth_failures.get() {
-            let failures = self.hit(FAILURES, Caller::at(ip), quota);
-            if !failures.allowed {
+            let failures = self.hit(FAILURES, Caller::at(ip), quota).await;
+            if !failures.allowed && !self.is_shadow() {
                 let error = ApiError::Throttled(failures.window, failures.retry_after_seconds());
                 return Err(Refused { error, decision: Some(failures), key: None });
             }
@@ -158,9 +177,26 @@ impl Policy {
         }
     }
 
-    fn hit(&self, route: RouteIndex, caller: Caller, quota: &Quota) -> Decision {
+    async fn hit(
+        &self,
+        (method, path): (&'static str, &'static str),
+        caller: Caller,
+        quota: &Quota,
+    ) -> Decision {
         let now_ms = self.app.clock.now().timestamp_millis();
-        self.app.limiter.hit((route, caller), quota, now_ms)
+        let decision = self.app.limits.hit(Counted { method, path, caller }, quota, now_ms).await;
+        if decision.near {
+            self.app.metrics.count_near(self.path);
+        }
+        if !decision.allowed && self.is_shadow() {
+            self.app.metrics.count_shadow(self.path);
+        }
+        decision
+    }
+
+    /// Whether quotas are counted only.
+    fn is_shadow(&self) -> bool {
+        self.app.config.rate_limit_mode == Mode::Shadow
     }
 
     /// Runs the handler, and answers for it when it panics or takes too long. A protected route is refused when more

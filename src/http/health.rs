@@ -81,6 +81,9 @@ struct Requests {
 #[derive(Debug, Serialize)]
 struct Checks {
     database_connected: bool,
+    /// There only when quotas are shared through Redis.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    redis_connected: Option<bool>,
     prometheus_enabled: bool,
     metrics_tracking: &'static str,
 }
@@ -97,8 +100,10 @@ struct Endpoints {
 /// `GET /health/detailed`: how the service is, with a round trip to the database.
 pub async fn detailed(app: App) -> Json<Detailed> {
     let database_connected = app.store.ping().await.is_ok();
+    let redis_connected = app.limits.shared_is_up();
+    let healthy = database_connected && redis_connected != Some(false);
     Json(Detailed {
-        status: if database_connected { "healthy" } else { "degraded" },
+        status: if healthy { "healthy" } else { "degraded" },
         service: SERVICE,
         version: env!("CARGO_PKG_VERSION"),
         timestamp: timestamp(app.clock.now()),
@@ -106,7 +111,12 @@ pub async fn detailed(app: App) -> Json<Detailed> {
         uptime: uptime(&app),
         system: usage(&app),
         requests: requests(&app),
-        health_checks: Checks { database_connected, prometheus_enabled: true, metrics_tracking: "active" },
+        health_checks: Checks {
+            database_connected,
+            redis_connected,
+            prometheus_enabled: true,
+            metrics_tracking: "active",
+        },
         endpoints: Endpoints {
             metrics: "/metrics",
             health: "/health",

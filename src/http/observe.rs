@@ -74,7 +74,9 @@ pub async fn observe(State(app): State<App>, mut request: Request, next: Next) -
     app.metrics.observe_http(method, route, response.status().as_str(), took);
     if let Some(incident) = response.extensions().get::<Incident>() {
         let at = Circumstances { request_id: id.as_str(), client_ip: client, route };
-        app.metrics.count_security(incident.event);
+        if !incident.shadow {
+            app.metrics.count_security(incident.event);
+        }
         app.security_log.write(*incident, at);
     }
     tracing::debug!(parent: &span, status = response.status().as_u16(), ?took, "answered");
@@ -90,7 +92,7 @@ fn client_ip(app: &App, headers: &HeaderMap, extensions: &Extensions) -> ClientI
 }
 
 /// The method, one word for all that are not standard.
-const fn method_label(method: &Method) -> &'static str {
+pub(super) const fn method_label(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",
         Method::HEAD => "HEAD",

@@ -10,7 +10,7 @@ use axum::routing::{MethodFilter, on};
 
 use super::guard::{self, Policy};
 use super::{analytics, dashboard, error::ApiError, flood, health, keys, metrics, probes, refresh, track};
-use crate::app::{App, RouteIndex};
+use crate::app::App;
 use crate::config::{Config, Limit};
 use crate::key::Scope;
 use crate::quota::Quota;
@@ -128,10 +128,9 @@ impl Routes {
         quota: QuotaOf,
         handler: H,
     ) -> Self {
-        let index = RouteIndex::try_from(self.rows.len()).expect("there are few routes");
         let row = Row { method, path, access, quota };
         let filter = MethodFilter::try_from(row.method.clone()).expect("the table uses standard methods");
-        let policy = Policy::new(&self.app, index, &row);
+        let policy = Policy::new(&self.app, &row);
         let methods = on(filter, handler).route_layer(from_fn_with_state(policy, guard::check));
         match quota {
             QuotaOf::Nobody => self.exempt = self.exempt.route(path, methods),

@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::hash::{BuildHasher, Hash, RandomState};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::{Decision, MAX_WINDOWS, Quota, Window};
+use super::counts::Counts;
+use super::{Decision, Quota};
 
 /// Locks are held for well under a microsecond; this many keep cores out of each other's way.
 const SHARDS: usize = 64;
@@ -18,24 +19,6 @@ pub struct Limiter<K> {
     shards: Vec<Mutex<HashMap<K, Counts>>>,
     hasher: RandomState,
     max_per_shard: usize,
-}
-
-/// One caller's open windows, in the order of its quota's windows.
-#[derive(Debug, Clone, Copy, Default)]
-struct Counts([Count; MAX_WINDOWS]);
-
-/// The state of a window: when it closes, in milliseconds since 1970, and how many requests it has let pass.
-#[derive(Debug, Clone, Copy, Default)]
-struct Count {
-    closes_ms: i64,
-    passed: u32,
-}
-
-impl Counts {
-    /// When the last of the windows closes; from then on the caller is as good as unknown.
-    fn idle_from(&self) -> i64 {
-        self.0.iter().map(|count| count.closes_ms).max().unwrap_or(0)
-    }
 }
 
 impl<K: Hash + Eq + Copy> Limiter<K> {
@@ -56,21 +39,9 @@ impl<K: Hash + Eq + Copy> Limiter<K> {
         if shard.len() >= self.max_per_shard && !shard.contains_key(&caller) {
             make_room(&mut shard);
         }
-        let kept = shard.entry(caller).or_default();
-        let mut counts = *kept;
-        let open = || quota.windows().iter().copied().zip(0..MAX_WINDOWS);
-        for (window, i) in open() {
-            counts.0[i].reopen_if_closed(window, now_ms);
-        }
-        let allowed = open().all(|(window, i)| counts.0[i].passed < window.limit);
-        if allowed {
-            open().for_each(|(_, i)| counts.0[i].passed += 1);
-            *kept = counts;
-        }
-        open()
-            .map(|(window, i)| counts.0[i].decision(window, allowed, now_ms))
-            .min_by_key(|decision| (decision.remaining, -decision.closes_ms))
-            .expect("a quota has at least one window")
+        let counts = shard.entry(caller).or_default();
+        let allowed = counts.hit(quota, now_ms);
+        counts.decision(quota, allowed, now_ms)
     }
 
     /// Forgets every caller whose windows are closed at `now_ms`.
@@ -106,22 +77,5 @@ fn make_room<K: Hash + Eq + Copy>(shard: &mut HashMap<K, Counts>) {
     let soonest = shard.iter().take(CANDIDATES).min_by_key(|(_, counts)| counts.idle_from());
     if let Some(caller) = soonest.map(|(caller, _)| *caller) {
         shard.remove(&caller);
-    }
-}
-
-impl Count {
-    /// Opens the window anew when it is closed, or when the clock was set back to before it opened.
-    fn reopen_if_closed(&mut self, window: Window, now_ms: i64) {
-        let opened_ms = self.closes_ms - window.millis();
-        if now_ms >= self.closes_ms || now_ms < opened_ms {
-            *self = Self { closes_ms: now_ms + window.millis(), passed: 0 };
-        }
-    }
-
-    fn decision(self, window: Window, allowed: bool, now_ms: i64) -> Decision {
-        let remaining = window.limit.saturating_sub(self.passed);
-        let refuses = !allowed && remaining == 0;
-        let retry_ms = if refuses { self.closes_ms - now_ms } else { 0 };
-        Decision { window, allowed, remaining, closes_ms: self.closes_ms, retry_ms }
     }
 }

@@ -1,7 +1,11 @@
 //! The limiter: the fixed window that opens with a caller's first request and closes as a whole.
 
+use mlops_service::config::{RedisUrl, Setting};
+use mlops_service::metrics::Metrics;
 use mlops_service::quota::memory::Limiter;
-use mlops_service::quota::{Decision, Quota};
+use mlops_service::quota::{Decision, Quota, shared};
+
+use crate::harness::Redis;
 
 /// Runs each case on every implementation.
 macro_rules! on_every_limiter {
@@ -11,6 +15,17 @@ macro_rules! on_every_limiter {
             fn $case() {
                 let limiter = mlops_service::quota::memory::Limiter::new(1_000);
                 super::$case(&|caller, quota, now| limiter.hit(caller, quota, now));
+            })+
+        }
+        mod redis {
+            $(#[test]
+            fn $case() {
+                let runtime = tokio::runtime::Runtime::new().unwrap();
+                let limiter = runtime.block_on(async { super::on_redis() });
+                super::$case(&|caller, quota, now| {
+                    let name = format!("{}:{caller}", stringify!($case));
+                    runtime.block_on(limiter.hit(&name, quota, now)).expect("Redis answers")
+                });
             })+
         }
     };
@@ -24,6 +39,13 @@ on_every_limiter! {
     callers_do_not_share,
     a_clock_that_is_set_back_does_not_lock_a_caller_out,
     concurrent_requests_are_counted_exactly,
+    coming_near_a_limit_is_told_once_in_a_window,
+}
+
+/// A limiter on the Redis of the tests.
+fn on_redis() -> shared::Limiter {
+    let url = RedisUrl::read(&Redis::shared().url()).unwrap();
+    shared::Limiter::open(&url, Metrics::new().redis()).unwrap()
 }
 
 /// Counts a request of a caller at a time.
@@ -108,6 +130,15 @@ fn concurrent_requests_are_counted_exactly(hit: Hit<'_>) {
         running.into_iter().map(|thread| thread.join().unwrap()).sum()
     });
     assert_eq!(passed, 100);
+}
+
+fn coming_near_a_limit_is_told_once_in_a_window(hit: Hit<'_>) {
+    let quota = quota("10 per minute; 1000 per day");
+    let near = |after| (0..12).filter(|i| hit(1, &quota, START + after + i).near).collect::<Vec<_>>();
+    assert_eq!(near(0), [7], "the eighth of ten");
+    assert_eq!(near(60_000), [7]);
+    let one = self::quota("1 per minute");
+    assert!(hit(2, &one, START).near);
 }
 
 #[test]

@@ -1,6 +1,5 @@
 //! Throw-away Postgres servers with TLS.
 
-use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
@@ -10,6 +9,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 use tempfile::TempDir;
+
+use super::certificate;
 
 /// Runs a server until its standard input ends, which it does when this process dies, however that happens; then
 /// nothing of it is left. `$4` begins the command line of a user that is not root: Postgres refuses to run as root.
@@ -51,7 +52,7 @@ impl Postgres {
     /// Starts a server on a free port.
     pub(crate) fn start(tls: Tls) -> Self {
         let folder = tempfile::Builder::new().prefix("mlops-postgres-").tempdir().unwrap();
-        write_certificate(&folder);
+        certificate::write(folder.path());
         give_to_everybody(&folder);
         let port = free_port();
         let ssl = if tls == Tls::On { "on" } else { "off" };
@@ -71,9 +72,7 @@ impl Postgres {
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        let mut line = String::new();
-        BufReader::new(keeper.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
-        assert_eq!(line, "ready\n", "Postgres did not start; see {}", folder.path().display());
+        super::await_ready(&mut keeper, "Postgres", folder.path());
         Self { port, options, folder, keeper, databases: AtomicU32::new(0) }
     }
 
@@ -163,21 +162,6 @@ fn binaries() -> PathBuf {
 
 pub(crate) fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
-
-/// An authority, and a certificate for `localhost` that it signed.
-fn write_certificate(folder: &TempDir) {
-    use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
-    let mut root = CertificateParams::default();
-    root.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let root = CertifiedIssuer::self_signed(root, KeyPair::generate().unwrap()).unwrap();
-    let key = KeyPair::generate().unwrap();
-    let server = CertificateParams::new(["localhost".to_owned()]).unwrap().signed_by(&key, &root).unwrap();
-    for (name, content) in
-        [("root.crt", root.pem()), ("server.crt", server.pem()), ("server.key", key.serialize_pem())]
-    {
-        std::fs::write(folder.path().join(name), content).unwrap();
-    }
 }
 
 /// Lets the server's user write into the folder, and read the throw-away key in it.

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use axum::Router;
 use axum::http::Method;
 use chrono::{DateTime, TimeDelta, Utc};
-use mlops_service::app::App;
+use mlops_service::app::{App, limits};
 use mlops_service::clock::Clock;
 use mlops_service::http::routes::{Routes, table};
 use mlops_service::http::service;
@@ -58,7 +58,8 @@ impl TestApp {
         let (ingest, prepared) =
             Ingest::start(&config, store.clone(), metrics.clone(), clock.clone(), &lifecycle);
         prepared.await.unwrap().unwrap();
-        let app = App::new(config, store, ingest, metrics, clock, &lifecycle);
+        let limits = limits(&config, &metrics).unwrap();
+        let app = App::new(config, store, ingest, metrics, limits, clock, &lifecycle);
         let router = service(&app, build(&app));
         Self { app, router, lifecycle, now_micros }
     }

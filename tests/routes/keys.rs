@@ -336,3 +336,30 @@ async fn every_security_event_is_counted() {
     }
     assert!(count("rate_limited").await >= Some(1.0));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn in_shadow_mode_nothing_is_refused_and_everything_is_counted() {
+    let backend = Backend::sqlite();
+    let settings = [
+        ("MLOPS_API_KEY", KEY),
+        ("RATE_LIMIT_MODE", "shadow"),
+        ("RATE_LIMIT_TRACK", "5/hour"),
+        ("RATE_LIMIT_AUTH_FAILURES", "1/hour"),
+    ];
+    let app = TestApp::with(&backend, &settings).await;
+    for left in [4, 3, 2, 1, 0, 0, 0] {
+        let reply = track(&app, "acme", KEY).await;
+        assert_eq!(
+            (reply.status.as_u16(), reply.header("x-ratelimit-remaining")),
+            (200, left.to_string().as_str())
+        );
+    }
+    for _ in 0..3 {
+        assert_eq!(analytics(&app, "acme", "wrong").await.status, 403);
+    }
+    let count = async |name: &str, route: &str| app.metric(&format!("{name}{{route=\"{route}\"}}")).await;
+    assert_eq!(count("rate_limit_shadow_total", "/track").await, Some(2.0));
+    assert_eq!(count("rate_limit_shadow_total", "/analytics/{business_id}").await, Some(2.0));
+    assert_eq!(count("rate_limit_near_total", "/track").await, Some(1.0));
+    assert_eq!(app.metric("security_events_total{event=\"rate_limited\"}").await, Some(0.0));
+}

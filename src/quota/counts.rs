@@ -1,0 +1,63 @@
+//! The rules of the fixed window, whoever keeps the counts.
+
+use super::{Decision, MAX_WINDOWS, Quota, Window};
+
+/// How far the clocks of replicas that share counts may be apart, in milliseconds. A window that closes later than this
+/// after its whole length was opened by a clock that was wrong.
+pub(super) const MAX_CLOCK_SKEW_MS: i64 = 10_000;
+
+/// One caller's open windows, in the order of its quota's windows.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Counts(pub(super) [Count; MAX_WINDOWS]);
+
+/// The state of a window: when it closes, in milliseconds since 1970, and how many requests it has let pass.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Count {
+    pub(super) closes_ms: i64,
+    pub(super) passed: u32,
+}
+
+impl Counts {
+    /// Counts a request at `now_ms` in all windows, or in none. Says whether it passes.
+    pub(super) fn hit(&mut self, quota: &Quota, now_ms: i64) -> bool {
+        let mut counts = *self;
+        for (window, count) in quota.windows().iter().zip(&mut counts.0) {
+            count.reopen_if_closed(*window, now_ms);
+        }
+        let allowed =
+            quota.windows().iter().zip(&counts.0).all(|(window, count)| count.passed < window.limit);
+        let counted = quota.windows().len();
+        counts.0[..counted].iter_mut().for_each(|count| count.passed += u32::from(allowed));
+        *self = counts;
+        allowed
+    }
+
+    /// What is said of a request that these counts already include, if it passed.
+    pub(super) fn decision(&self, quota: &Quota, allowed: bool, now_ms: i64) -> Decision {
+        let counts = || quota.windows().iter().zip(&self.0);
+        let near = allowed && counts().any(|(window, count)| count.passed == window.near());
+        let decisions = counts().map(|(window, count)| count.decision(*window, allowed, now_ms));
+        let told = decisions.min_by_key(|decision| (decision.remaining, -decision.closes_ms));
+        Decision { near, ..told.expect("a quota has at least one window") }
+    }
+
+    /// When the last of the windows closes; from then on the caller is as good as unknown.
+    pub(super) fn idle_from(&self) -> i64 {
+        self.0.iter().map(|count| count.closes_ms).max().unwrap_or(0)
+    }
+}
+
+impl Count {
+    fn reopen_if_closed(&mut self, window: Window, now_ms: i64) {
+        if now_ms >= self.closes_ms || self.closes_ms - now_ms > window.millis() + MAX_CLOCK_SKEW_MS {
+            *self = Self { closes_ms: now_ms + window.millis(), passed: 0 };
+        }
+    }
+
+    fn decision(self, window: Window, allowed: bool, now_ms: i64) -> Decision {
+        let remaining = window.limit.saturating_sub(self.passed);
+        let refuses = !allowed && remaining == 0;
+        let retry_ms = if refuses { self.closes_ms - now_ms } else { 0 };
+        Decision { window, allowed, near: false, remaining, closes_ms: self.closes_ms, retry_ms }
+    }
+}

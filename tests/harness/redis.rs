@@ -1,0 +1,87 @@
+//! Throw-away Redis servers.
+
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+
+use tempfile::TempDir;
+
+use super::{certificate, free_port};
+
+/// Runs a server until its standard input ends, which it does when this process dies, however that happens; then
+/// nothing of it is left. `$2` is its configuration.
+const KEEPER: &str = r#"
+set -eu
+cd "$1"
+echo "$2" >redis.conf
+trap 'cd /; kill -9 "$(cat "$1/pid")" 2>/dev/null || true; rm -rf "$1"' EXIT
+redis-server redis.conf >redis.log & echo $! >pid
+for _ in $(seq 200); do
+    if grep -q "Ready to accept connections" redis.log; then echo ready; break; fi
+    sleep 0.05
+done
+cat >/dev/null
+"#;
+
+/// A server of its own, stopped and removed when dropped. It takes plain connections on one port and encrypted ones on
+/// another.
+pub(crate) struct Redis {
+    pub(crate) port: u16,
+    pub(crate) tls_port: u16,
+    folder: TempDir,
+    keeper: Child,
+}
+
+impl Redis {
+    /// The server that tests share, each with callers of its own.
+    pub(crate) fn shared() -> &'static Self {
+        static SHARED: OnceLock<Redis> = OnceLock::new();
+        SHARED.get_or_init(|| Self::start(free_port()))
+    }
+
+    /// Starts a server on this port.
+    pub(crate) fn start(port: u16) -> Self {
+        let folder = tempfile::Builder::new().prefix("mlops-redis-").tempdir().unwrap();
+        certificate::write(folder.path());
+        let tls_port = free_port();
+        let settings = format!(
+            "port {port}\ntls-port {tls_port}\nbind 127.0.0.1\nsave \"\"\nappendonly no\nenable-debug-command local\n\
+             tls-cert-file server.crt\ntls-key-file server.key\ntls-ca-cert-file root.crt\ntls-auth-clients no"
+        );
+        let mut keeper = Command::new("sh")
+            .args(["-c", KEEPER, "keeper"])
+            .arg(folder.path())
+            .arg(settings)
+            // A signal to the group of the tests, such as Ctrl-C, must not end it before it has cleaned up.
+            .process_group(0)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        super::await_ready(&mut keeper, "Redis", folder.path());
+        Self { port, tls_port, folder, keeper }
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    /// The encrypted address, and the authority that signed its certificate.
+    pub(crate) fn tls_url(&self, host: &str) -> String {
+        let root = self.folder.path().join("root.crt");
+        format!("rediss://{host}:{}?sslrootcert={}", self.tls_port, root.display())
+    }
+
+    /// Sends a signal to the server.
+    pub(crate) fn signal(&self, signal: &str) {
+        let pid = std::fs::read_to_string(self.folder.path().join("pid")).unwrap();
+        assert!(Command::new("kill").args([&format!("-{signal}"), pid.trim()]).status().unwrap().success());
+    }
+}
+
+impl Drop for Redis {
+    fn drop(&mut self) {
+        drop(self.keeper.stdin.take());
+        self.keeper.wait().unwrap();
+    }
+}
