@@ -3,18 +3,21 @@
 mod authenticator;
 mod client_ip;
 mod flood;
+mod key_set;
 mod keyring;
 mod keys;
 mod manage;
 mod principal;
+mod tokens;
 
-pub use authenticator::{Authenticator, Denied, Presented};
+pub use authenticator::{Authenticator, Denied, Presented, Unknown};
 pub use client_ip::{ClientIp, Proxies};
 pub use flood::{ByClient, Flood, FloodConfig};
 pub use keyring::{Held, KeyRing, Rejected};
 pub use keys::Keys;
 pub use manage::{DEFAULT_GRACE, KeyError, Wish};
 pub use principal::Principal;
+pub use tokens::{BadToken, Token, Tokens};
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
@@ -28,6 +31,8 @@ pub enum Caller {
     Configured(u64),
     /// The holder of this named key.
     Named(KeyId),
+    /// Whoever a token with this fingerprint was issued to.
+    Token(u64),
     /// Whoever calls from this IPv4 address, or from this /64 of IPv6: a single host has 2^64 addresses of its own.
     Network(IpAddr),
 }
@@ -37,6 +42,7 @@ impl fmt::Display for Caller {
         match self {
             Self::Configured(fingerprint) => write!(f, "configured:{fingerprint:016x}"),
             Self::Named(id) => write!(f, "key:{id}"),
+            Self::Token(fingerprint) => write!(f, "token:{fingerprint:016x}"),
             Self::Network(address) => write!(f, "ip:{address}"),
         }
     }

@@ -8,12 +8,12 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use axum::extract::FromRequestParts;
-use axum::http::request::Parts;
+use axum::http::request;
 use chrono::{DateTime, Utc};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use crate::access::{Authenticator, Caller, Flood, KeyRing, Keys, Proxies};
+use crate::access::{Authenticator, Caller, Flood, Proxies};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::ingest::Ingest;
@@ -92,21 +92,32 @@ pub struct Inner {
     pub stopping: CancellationToken,
 }
 
+/// What an [`App`] is made of.
+#[derive(Debug)]
+pub struct Parts {
+    /// The settings.
+    pub config: Config,
+    /// The events.
+    pub store: Store,
+    /// The way of events into the store.
+    pub ingest: Ingest,
+    /// What Prometheus scrapes.
+    pub metrics: Metrics,
+    /// The counts of the quotas.
+    pub limits: Limits<Counted>,
+    /// Recognises callers.
+    pub access: Authenticator,
+    /// The time.
+    pub clock: Clock,
+}
+
 impl App {
     /// Puts the parts together.
     #[must_use]
-    pub fn new(
-        config: Config,
-        store: Store,
-        ingest: Ingest,
-        metrics: Metrics,
-        limits: Limits<Counted>,
-        clock: Clock,
-        lifecycle: &Lifecycle,
-    ) -> Self {
-        let ring = KeyRing::new(store.clone(), clock.clone());
+    pub fn new(parts: Parts, lifecycle: &Lifecycle) -> Self {
+        let Parts { config, store, ingest, metrics, limits, access, clock } = parts;
         Self(Arc::new(Inner {
-            access: Authenticator::new(Keys::new(&config.mlops_api_key), ring),
+            access,
             security_log: SecurityLog::default(),
             proxies: Proxies::new(config.trusted_proxies.clone()),
             flood: config.flood_limit_per_second.get().map(|rate| Flood::new(rate.get())),
@@ -124,8 +135,19 @@ impl App {
         }))
     }
 
+    /// Starts the tasks that keep what handlers share fresh.
+    pub fn start_tasks(&self, lifecycle: &Lifecycle) {
+        let stopping = || lifecycle.stopping().clone();
+        lifecycle.spawn("sweep", self.clone().sweep());
+        lifecycle.spawn("quotas", self.limits.clone().tend(self.clock.clone(), stopping()));
+        lifecycle.spawn("keys", self.access.ring().clone().run(stopping()));
+        if let Some(tokens) = self.access.tokens() {
+            lifecycle.spawn("tokens", tokens.clone().run(stopping()));
+        }
+    }
+
     /// Forgets clients that have been quiet, again and again until the service stops.
-    pub async fn sweep(self) {
+    async fn sweep(self) {
         while self.stopping.run_until_cancelled(tokio::time::sleep(SWEEP_EVERY)).await.is_some() {
             self.flood.iter().for_each(Flood::sweep);
         }
@@ -143,7 +165,7 @@ impl Deref for App {
 impl FromRequestParts<App> for App {
     type Rejection = Infallible;
 
-    async fn from_request_parts(_: &mut Parts, app: &App) -> Result<Self, Infallible> {
+    async fn from_request_parts(_: &mut request::Parts, app: &App) -> Result<Self, Infallible> {
         Ok(app.clone())
     }
 }

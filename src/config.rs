@@ -4,10 +4,12 @@
 //! `.env.example` and `--help` show. Then write `.env.example` anew with `mlops-service env-example`.
 
 mod check;
+mod issuer;
 mod setting;
 mod source;
 mod tiers;
 
+pub use issuer::{Issuer, IssuerUrl, KeySource};
 pub use setting::{
     ApiKey, Bounded, Database, Environment, Limit, LogFormat, MAX_KEY_BYTES, Mode, Origin, PostgresUrl,
     RedisUrl, Setting, Tls,
@@ -79,6 +81,13 @@ settings! {
     /// The key that callers send as X-API-Key. Several, separated by commas, are all valid, so that one can be
     /// replaced without a gap. Without a key, authentication is off. Make one with: openssl rand -hex 32
     mlops_api_key: Vec<ApiKey> = "MLOPS_API_KEY", default "", example "your-generated-key-here";
+    /// Issuer of bearer tokens (OpenID Connect), exactly as it calls itself. Its tokens work wherever a key does.
+    oidc_issuer: Option<IssuerUrl> = "OIDC_ISSUER", default "", example "https://login.example.com/realms/main";
+    /// What tokens must be for: one of these, separated by commas, must be in their "aud".
+    oidc_audience: Vec<String> = "OIDC_AUDIENCE", default "", example "mlops-service";
+    /// Where the issuer's keys are (a JWK Set), if its metadata shall not be asked. Without OIDC_ISSUER, tokens may
+    /// name any issuer.
+    jwks_url: Option<IssuerUrl> = "JWKS_URL", default "", example "https://login.example.com/realms/main/certs";
     /// The database: postgresql://… or sqlite:PATH. Postgres connections are encrypted (sslmode=require) unless
     /// the URL says otherwise; with sslmode=verify-full&sslrootcert=PATH the server is authenticated too.
     database_url: Database = "DATABASE_URL", default "sqlite:data/mlops.db", example "postgresql://USER:PASSWORD@HOST:5432/DATABASE?sslmode=require";
@@ -137,10 +146,10 @@ settings! {
 }
 
 impl Config {
-    /// Whether callers of protected routes need a key.
+    /// Whether callers of protected routes need a key or a token.
     #[must_use]
     pub fn authenticates(&self) -> bool {
-        !self.mlops_api_key.is_empty()
+        !self.mlops_api_key.is_empty() || self.issuer().is_some()
     }
 
     /// Whether there is any limit on how often callers may call.

@@ -20,7 +20,7 @@ pub mod track;
 use std::time::Duration;
 
 use axum::Router;
-use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
+use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderName, HeaderValue, Method};
 use axum::middleware::from_fn_with_state;
 use tower::ServiceBuilder;
@@ -68,7 +68,13 @@ fn cors(config: &Config) -> CorsLayer {
     CorsLayer::new()
         .allow_origin(allowed)
         .allow_methods([Method::GET, Method::HEAD, Method::POST, Method::DELETE])
-        .allow_headers([CONTENT_TYPE, guard::X_API_KEY, idempotency_key, observe::X_REQUEST_ID])
+        .allow_headers([
+            AUTHORIZATION,
+            CONTENT_TYPE,
+            guard::X_API_KEY,
+            idempotency_key,
+            observe::X_REQUEST_ID,
+        ])
         .expose_headers(read.collect::<Vec<_>>())
         .max_age(PREFLIGHT_MAX_AGE)
 }

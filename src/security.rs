@@ -89,6 +89,8 @@ impl SecurityEvent {
 pub struct Incident {
     /// What happened.
     pub event: SecurityEvent,
+    /// What makes it one.
+    pub reason: &'static str,
     /// The key that was presented or changed.
     pub key: Option<KeyId>,
     /// The key with which another one was changed.
@@ -103,13 +105,14 @@ impl Incident {
     /// An incident with whatever key.
     #[must_use]
     pub const fn new(event: SecurityEvent, key: Option<KeyId>) -> Self {
-        Self { event, key, by: None, quiet: false, shadow: false }
+        Self { event, reason: event.reason(), key, by: None, quiet: false, shadow: false }
     }
 
     /// A quota that is used up and not enforced.
     #[must_use]
     pub const fn shadow() -> Self {
-        Self { shadow: true, ..Self::new(SecurityEvent::RateLimited, None) }
+        let reason = "a quota would be used up";
+        Self { reason, shadow: true, ..Self::new(SecurityEvent::RateLimited, None) }
     }
 
     /// Logs it without a request, as the command line does.
@@ -166,8 +169,7 @@ impl SecurityLog {
 }
 
 fn write<I: Display>(incident: Incident, at: Circumstances<'_, I>, unlogged: Option<u64>) {
-    let event = incident.event.name();
-    let reason = if incident.shadow { "a quota would be used up" } else { incident.event.reason() };
+    let (event, reason) = (incident.event.name(), incident.reason);
     let (key_id, by) = (incident.key.map(tracing::field::display), incident.by.map(tracing::field::display));
     let Circumstances { request_id, client_ip, route } = at;
     tracing::warn!(

@@ -8,4 +8,5 @@ mod keys;
 mod metrics;
 mod refresh;
 mod table;
+mod tokens;
 mod track;

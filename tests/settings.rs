@@ -38,6 +38,8 @@ fn every_problem_is_told_at_once_with_an_example_and_without_the_value() {
         ("SERVICE_HOST", "s3cret"),
         ("PROMETHEUS_PORT", "s3cret"),
         ("MLOPS_API_KEY", "s3cret with spaces"),
+        ("OIDC_ISSUER", "ftp://s3cret"),
+        ("JWKS_URL", "s3cret"),
         ("DATABASE_URL", "mysql://user:s3cret@host/db"),
         ("DATABASE_CONNECTIONS", "0"),
         ("TIME_ZONE", "s3cret/Mars"),
@@ -196,4 +198,24 @@ fn a_port_that_is_taken_is_told() {
     let output = command(&backend, &[("SERVICE_PORT", &port)]).output().unwrap();
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8(output.stderr).unwrap().contains("SERVICE_PORT"));
+}
+
+#[test]
+fn tokens_need_an_issuer_and_an_audience_and_in_production_a_safe_way() {
+    let issuer = ("OIDC_ISSUER", "http://login.example.com");
+    assert_eq!(problems([issuer]), ["OIDC_AUDIENCE"]);
+    let audience = ("OIDC_AUDIENCE", "mlops-service");
+    assert_eq!(problems([audience]), ["OIDC_AUDIENCE"]);
+    assert!(read([issuer, audience]).unwrap().authenticates());
+    let production = [("ENVIRONMENT", "production"), ("MLOPS_API_KEY", KEY), audience];
+    let with = |name, url| {
+        Config::read(
+            &production.into_iter().chain([(name, url)]).map(|(a, b)| (a.to_owned(), b.to_owned())).collect(),
+        )
+    };
+    for name in ["OIDC_ISSUER", "JWKS_URL"] {
+        assert!(with(name, "http://login.example.com").is_err());
+        assert!(with(name, "https://login.example.com").is_ok());
+        assert!(with(name, "http://127.0.0.1:8080").is_ok(), "nobody is on the way");
+    }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::keyring::Held;
+use super::tokens::Token;
 use super::{Caller, ClientIp};
 use crate::key::{KeyId, Scope, Scopes};
 
@@ -15,6 +16,8 @@ pub enum Principal {
     Configured(u64),
     /// The holder of a named key.
     Named(Arc<Held>),
+    /// The bearer of a token.
+    Token(Arc<Token>),
 }
 
 impl Principal {
@@ -26,6 +29,7 @@ impl Principal {
             Self::Anyone => scope != Scope::Admin,
             Self::Configured(_) => Scopes::all().contains(scope),
             Self::Named(held) => held.key.scopes.contains(scope),
+            Self::Token(token) => token.scopes.contains(scope),
         }
     }
 
@@ -39,6 +43,7 @@ impl Principal {
         match self {
             Self::Anyone | Self::Configured(_) => None,
             Self::Named(held) => held.key.business_id.as_deref(),
+            Self::Token(token) => token.business_id.as_deref(),
         }
     }
 
@@ -46,7 +51,7 @@ impl Principal {
     #[must_use]
     pub fn tier(&self) -> Option<&str> {
         match self {
-            Self::Anyone | Self::Configured(_) => None,
+            Self::Anyone | Self::Configured(_) | Self::Token(_) => None,
             Self::Named(held) => held.key.tier.as_deref(),
         }
     }
@@ -55,7 +60,7 @@ impl Principal {
     #[must_use]
     pub fn key_id(&self) -> Option<KeyId> {
         match self {
-            Self::Anyone | Self::Configured(_) => None,
+            Self::Anyone | Self::Configured(_) | Self::Token(_) => None,
             Self::Named(held) => Some(held.key.id),
         }
     }
@@ -67,6 +72,7 @@ impl Principal {
             Self::Anyone => Caller::at(ip),
             Self::Configured(fingerprint) => Caller::Configured(*fingerprint),
             Self::Named(held) => Caller::Named(held.key.id),
+            Self::Token(token) => Caller::Token(token.fingerprint),
         }
     }
 }

@@ -10,7 +10,8 @@ use axum_server::Handle;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::fail;
-use crate::app::{App, limits};
+use crate::access::Authenticator;
+use crate::app::{App, Parts, limits};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::http::{connection, metrics_service, routes, service};
@@ -75,16 +76,15 @@ async fn start(config: Config, lifecycle: &Lifecycle) -> Result<App, String> {
     let store = Store::open(&config).map_err(|error| format!("the database cannot be used: {error}"))?;
     let (metrics, clock) = (Metrics::new(), Clock::system());
     let limits = limits(&config, &metrics)?;
+    let access = Authenticator::new(&config, store.clone(), &clock)?;
     let (ingest, prepared) = Ingest::start(&config, store.clone(), metrics.clone(), clock.clone(), lifecycle);
     if let Ok(Ok(Err(error @ StoreError::Unusable(_)))) = timeout(STORE_PATIENCE, prepared).await {
         return Err(format!("the database cannot be used ({}): {error}", store.place()));
     }
-    let app = App::new(config, store, ingest, metrics, limits, clock, lifecycle);
+    let app = App::new(Parts { config, store, ingest, metrics, limits, access, clock }, lifecycle);
     // Keys that cannot be read yet are looked up one by one.
     drop(app.access.ring().read().await);
-    lifecycle.spawn("sweep", app.clone().sweep());
-    lifecycle.spawn("quotas", app.limits.clone().tend(app.clock.clone(), lifecycle.stopping().clone()));
-    lifecycle.spawn("keys", app.access.ring().clone().run(lifecycle.stopping().clone()));
+    app.start_tasks(lifecycle);
     Ok(app)
 }
 

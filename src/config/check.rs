@@ -2,7 +2,7 @@
 
 use tracing_subscriber::EnvFilter;
 
-use super::{ApiKey, Config, Database, Environment, Problems, Tls};
+use super::{ApiKey, Config, Database, Environment, Problems, Tls, issuer};
 
 /// The shortest API key that production accepts, in characters.
 const MIN_PRODUCTION_KEY_CHARS: usize = 32;
@@ -15,6 +15,7 @@ pub(super) fn together(config: &Config, problems: &mut Problems) {
     check_log_filter(config, &mut found);
     check_ports(config, &mut found);
     check_origins(config, &mut found);
+    issuer::check(config, &mut found);
     if config.environment == Environment::Production {
         check_production_keys(config, &mut found);
         check_production_tls(config, &mut found);
@@ -47,7 +48,7 @@ fn check_origins(config: &Config, problems: &mut Problems) {
 
 fn check_production_keys(config: &Config, problems: &mut Problems) {
     let example = "your-generated-key-here";
-    if !config.authenticates() {
+    if config.mlops_api_key.is_empty() {
         problems.add("MLOPS_API_KEY", format!("must be set in production; {MAKE_A_KEY}"), example);
     }
     let short = |key: &ApiKey| key.expose().len() < MIN_PRODUCTION_KEY_CHARS;

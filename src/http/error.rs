@@ -1,7 +1,7 @@
 //! Every error answer of the service: one enum, one status each, one JSON form.
 
 use axum::Json;
-use axum::http::header::{CONNECTION, RETRY_AFTER};
+use axum::http::header::{CONNECTION, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
@@ -21,6 +21,12 @@ pub enum ApiError {
     KeyInvalid,
     /// 403: the key was valid once.
     KeyExpired,
+    /// 401: the token is not valid, and this is why.
+    TokenInvalid(&'static str),
+    /// 401: the token was valid once.
+    TokenExpired,
+    /// 403: the token does not open this route.
+    TokenScopeLacking(Scope),
     /// 403: the key does not open this route.
     ScopeLacking(Scope),
     /// 403: the key is bound to another business.
@@ -83,10 +89,11 @@ impl ApiError {
     #[must_use]
     pub const fn status(&self) -> StatusCode {
         match self {
-            Self::KeyMissing => StatusCode::UNAUTHORIZED,
+            Self::KeyMissing | Self::TokenInvalid(_) | Self::TokenExpired => StatusCode::UNAUTHORIZED,
             Self::KeyInvalid
             | Self::KeyExpired
             | Self::ScopeLacking(_)
+            | Self::TokenScopeLacking(_)
             | Self::BusinessDenied
             | Self::AuthenticationOff => StatusCode::FORBIDDEN,
             Self::NotFound | Self::NothingThere(_) => StatusCode::NOT_FOUND,
@@ -118,6 +125,11 @@ impl ApiError {
             Self::KeyExpired => ("Forbidden", "API key has expired"),
             Self::ScopeLacking(scope) => {
                 return body("Forbidden", format!("API key lacks scope: {}", scope.name()));
+            }
+            Self::TokenInvalid(why) => return body("Unauthorized", format!("The token is not valid: {why}")),
+            Self::TokenExpired => ("Unauthorized", "The token has expired"),
+            Self::TokenScopeLacking(scope) => {
+                return body("Forbidden", format!("Token lacks scope: {}", scope.name()));
             }
             Self::BusinessDenied => ("Forbidden", "API key is not valid for this business"),
             Self::AuthenticationOff => {
@@ -160,15 +172,37 @@ impl ApiError {
     fn incident(&self) -> Option<Incident> {
         let event = match self {
             Self::KeyMissing => SecurityEvent::AuthMissing,
-            Self::KeyInvalid => SecurityEvent::AuthInvalid,
-            Self::KeyExpired => SecurityEvent::AuthExpired,
-            Self::ScopeLacking(_) => SecurityEvent::ScopeDenied,
+            Self::KeyInvalid | Self::TokenInvalid(_) => SecurityEvent::AuthInvalid,
+            Self::KeyExpired | Self::TokenExpired => SecurityEvent::AuthExpired,
+            Self::ScopeLacking(_) | Self::TokenScopeLacking(_) => SecurityEvent::ScopeDenied,
             Self::BusinessDenied => SecurityEvent::BusinessDenied,
             Self::QuotaExceeded(..) | Self::Throttled(..) => SecurityEvent::RateLimited,
             Self::Flooded(..) => SecurityEvent::FloodLimited,
             _ => return None,
         };
-        Some(Incident { quiet: matches!(self, Self::Throttled(..)), ..Incident::new(event, None) })
+        let incident = Incident::new(event, None);
+        let reason = match self {
+            Self::TokenInvalid(why) => *why,
+            Self::TokenExpired => "expired token",
+            Self::TokenScopeLacking(_) => "the token lacks the scope",
+            _ => incident.reason,
+        };
+        Some(Incident { reason, quiet: matches!(self, Self::Throttled(..)), ..incident })
+    }
+
+    /// What a token must be (RFC 6750, section 3).
+    fn challenge(&self) -> Option<HeaderValue> {
+        let challenge = match self {
+            Self::TokenInvalid(why) => format!("Bearer error=\"invalid_token\", error_description=\"{why}\""),
+            Self::TokenExpired => {
+                "Bearer error=\"invalid_token\", error_description=\"it has expired\"".to_owned()
+            }
+            Self::TokenScopeLacking(scope) => {
+                format!("Bearer error=\"insufficient_scope\", scope=\"{}\"", scope.name())
+            }
+            _ => return None,
+        };
+        HeaderValue::from_str(&challenge).ok()
     }
 
     /// Seconds after which it makes sense to try again.
@@ -215,6 +249,9 @@ impl IntoResponse for ApiError {
         }
         if let Some(incident) = self.incident() {
             response.extensions_mut().insert(incident);
+        }
+        if let Some(challenge) = self.challenge() {
+            response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
         }
         if self == Self::TooSlow {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));

@@ -4,7 +4,8 @@ use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderName};
+use axum::http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
@@ -12,7 +13,7 @@ use futures_util::FutureExt;
 use super::error::ApiError;
 use super::observe::method_label;
 use super::routes::{Access, QuotaOf, Row};
-use crate::access::{Caller, ClientIp, Denied, Presented, Principal};
+use crate::access::{Caller, ClientIp, Denied, Presented, Principal, Unknown};
 use crate::app::{App, Counted};
 use crate::config::Mode;
 use crate::key::KeyId;
@@ -75,6 +76,9 @@ pub async fn check(State(policy): State<Policy>, mut request: Request, next: Nex
         Err(error) => Err(error),
     };
     let mut response = answer.unwrap_or_else(IntoResponse::into_response);
+    if response.status() == StatusCode::UNAUTHORIZED && policy.app.access.tokens().is_some() {
+        response.headers_mut().entry(WWW_AUTHENTICATE).or_insert(HeaderValue::from_static("Bearer"));
+    }
     if admission.shadowed && response.extensions().get::<Incident>().is_none() {
         response.extensions_mut().insert(Incident::shadow());
     }
@@ -90,7 +94,8 @@ pub async fn check(State(policy): State<Policy>, mut request: Request, next: Nex
 }
 
 fn presented(headers: &HeaderMap) -> Presented<'_> {
-    Presented { api_key: headers.get(X_API_KEY).map(AsRef::as_ref) }
+    let value = |name: HeaderName| headers.get(name).map(AsRef::as_ref);
+    Presented { api_key: value(X_API_KEY), authorization: value(AUTHORIZATION) }
 }
 
 impl Policy {
@@ -139,8 +144,15 @@ impl Policy {
         Admission { verdict, decision, key, shadowed }
     }
 
-    /// Counts a failed attempt of `ip`. Unless there were too many, a key that memory does not know is looked up.
-    async fn appeal(&self, denied: Denied, ip: ClientIp) -> Result<Principal, Refused> {
+    /// Counts a failed attempt of `ip`. Unless there were too many, a key that memory does not know is looked up. An
+    /// issuer's keys are fetched once a minute at most, so nobody needs to be kept from that.
+    async fn appeal(&self, mut denied: Denied, ip: ClientIp) -> Result<Principal, Refused> {
+        if let Denied::Unknown(token @ Unknown::Token(_)) = denied {
+            match self.app.access.look_up(token).await {
+                Ok(principal) => return Ok(principal),
+                Err(why) => denied = why,
+            }
+        }
         if let Some(quota) = self.app.config.rate_limit_auth_failures.get() {
             let failures = self.hit(FAILURES, Caller::at(ip), quota).await;
             if !failures.allowed && !self.is_shadow() {
@@ -149,7 +161,7 @@ impl Policy {
             }
         }
         let denied = match denied {
-            Denied::Unknown(key) => match self.app.access.look_up(&key).await {
+            Denied::Unknown(key) => match self.app.access.look_up(key).await {
                 Ok(principal) => return Ok(principal),
                 Err(denied) => denied,
             },
@@ -162,6 +174,9 @@ impl Policy {
         match (self.access, &principal) {
             (Access::Scope(scope), Principal::Anyone) if !principal.has(scope) => {
                 Err(ApiError::AuthenticationOff)
+            }
+            (Access::Scope(scope), Principal::Token(_)) if !principal.has(scope) => {
+                Err(ApiError::TokenScopeLacking(scope))
             }
             (Access::Scope(scope), _) if !principal.has(scope) => Err(ApiError::ScopeLacking(scope)),
             _ => Ok(principal),
@@ -231,7 +246,9 @@ impl From<Denied> for Refused {
             Denied::Invalid(key) => (ApiError::KeyInvalid, key),
             Denied::Unknown(_) => (ApiError::KeyInvalid, None),
             Denied::Expired(key) => (ApiError::KeyExpired, Some(key)),
-            Denied::Unavailable => (ApiError::StoreUnavailable, None),
+            Denied::BadToken(why) => (ApiError::TokenInvalid(why), None),
+            Denied::ExpiredToken => (ApiError::TokenExpired, None),
+            Denied::Unavailable(why) => (ApiError::NotReady(why), None),
         };
         Self { error, decision: None, key }
     }

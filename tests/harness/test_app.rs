@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use axum::Router;
 use axum::http::Method;
 use chrono::{DateTime, TimeDelta, Utc};
-use mlops_service::app::{App, limits};
+use mlops_service::access::Authenticator;
+use mlops_service::app::{App, Parts, limits};
 use mlops_service::clock::Clock;
 use mlops_service::http::routes::{Routes, table};
 use mlops_service::http::service;
@@ -59,7 +60,8 @@ impl TestApp {
             Ingest::start(&config, store.clone(), metrics.clone(), clock.clone(), &lifecycle);
         prepared.await.unwrap().unwrap();
         let limits = limits(&config, &metrics).unwrap();
-        let app = App::new(config, store, ingest, metrics, limits, clock, &lifecycle);
+        let access = Authenticator::new(&config, store.clone(), &clock).unwrap();
+        let app = App::new(Parts { config, store, ingest, metrics, limits, access, clock }, &lifecycle);
         let router = service(&app, build(&app));
         Self { app, router, lifecycle, now_micros }
     }

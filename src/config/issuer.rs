@@ -1,0 +1,99 @@
+//! Who issues bearer tokens.
+
+use std::net::IpAddr;
+
+use url::{Host, Url};
+
+use super::{Config, Environment, Problems, Setting};
+
+/// The address of an issuer, or of its keys.
+#[derive(Debug, Clone)]
+pub struct IssuerUrl {
+    /// The address.
+    pub url: Url,
+    /// The same, to the letter, as it must stand in tokens.
+    pub text: String,
+}
+
+impl IssuerUrl {
+    /// Whether nobody on the way can change what it answers.
+    fn is_safe(&self) -> bool {
+        let is_this_machine = match self.url.host() {
+            Some(Host::Domain(name)) => name == "localhost",
+            Some(Host::Ipv4(ip)) => IpAddr::V4(ip).is_loopback(),
+            Some(Host::Ipv6(ip)) => IpAddr::V6(ip).is_loopback(),
+            None => false,
+        };
+        self.url.scheme() == "https" || is_this_machine
+    }
+}
+
+impl Setting for IssuerUrl {
+    fn read(text: &str) -> Result<Self, String> {
+        let url = Url::parse(text)
+            .ok()
+            .filter(|url| matches!(url.scheme(), "https" | "http") && url.fragment().is_none());
+        let url = url.ok_or("must be a URL that begins with https://")?;
+        Ok(Self { url, text: text.to_owned() })
+    }
+}
+
+/// Where the keys of an issuer are.
+#[derive(Debug, Clone)]
+pub enum KeySource {
+    /// At this address.
+    KeySet(IssuerUrl),
+    /// Where the issuer's metadata says.
+    Issuer(IssuerUrl),
+}
+
+/// Whose tokens are accepted.
+#[derive(Debug, Clone)]
+pub struct Issuer {
+    /// What the tokens' `iss` must be; anything when `None`.
+    pub name: Option<String>,
+    /// One of these must be the tokens' `aud`.
+    pub audience: Vec<String>,
+    /// Where its keys are.
+    pub keys: KeySource,
+}
+
+impl Config {
+    /// Whose tokens are accepted; `None` when tokens are not.
+    #[must_use]
+    pub fn issuer(&self) -> Option<Issuer> {
+        let keys = match (&self.jwks_url, &self.oidc_issuer) {
+            (Some(keys), _) => KeySource::KeySet(keys.clone()),
+            (None, Some(issuer)) => KeySource::Issuer(issuer.clone()),
+            (None, None) => return None,
+        };
+        let name = self.oidc_issuer.as_ref().map(|issuer| issuer.text.clone());
+        Some(Issuer { name, audience: self.oidc_audience.clone(), keys })
+    }
+}
+
+/// Notes what is wrong with the settings of tokens together.
+pub(super) fn check(config: &Config, problems: &mut Problems) {
+    let issues = config.oidc_issuer.is_some() || config.jwks_url.is_some();
+    if issues && config.oidc_audience.is_empty() {
+        problems.add(
+            "OIDC_AUDIENCE",
+            "must be set with OIDC_ISSUER or JWKS_URL: tokens for others are not for us",
+            "mlops-service",
+        );
+    }
+    if !issues && !config.oidc_audience.is_empty() {
+        problems.add("OIDC_AUDIENCE", "needs OIDC_ISSUER or JWKS_URL", "");
+    }
+    let addresses = [("OIDC_ISSUER", &config.oidc_issuer), ("JWKS_URL", &config.jwks_url)];
+    for (name, address) in addresses {
+        let unsafe_address = address.as_ref().is_some_and(|address| !address.is_safe());
+        if unsafe_address && config.environment == Environment::Production {
+            problems.add(
+                name,
+                "must begin with https:// in production",
+                "https://login.example.com/realms/main",
+            );
+        }
+    }
+}
