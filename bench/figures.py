@@ -46,6 +46,7 @@ class Bench:
     def measurements(self):
         """All of them, those that are compared with each other side by side."""
         writes = [self.track_one, self.track, self.pgbench, self.track_when_empty, self.pgbench_when_empty]
+        writes += [self.track_counted, self.track_shared]
         return [*writes, self.health, self.bare_health, self.metrics, self.history, self.memory]
 
     def prepare(self):
@@ -92,11 +93,21 @@ class Bench:
         """The same in the first seconds of a new installation, before Postgres knows how its tables grow."""
         return prefixed("empty track", self.track_into("track_empty", BUSINESSES))
 
-    def track_into(self, database, businesses):
+    def track_counted(self):
+        """With a quota, counted in memory."""
+        return prefixed("counted track", self.track_into("track_used", BUSINESSES, **service.COUNTED))
+
+    def track_shared(self):
+        """With a quota, counted in Redis."""
+        with service.redis(self.folder / "redis") as redis:
+            settings = service.COUNTED | {"REDIS_URL": f"redis://127.0.0.1:{redis.port}"}
+            return prefixed("shared track", self.track_into("track_used", BUSINESSES, **settings))
+
+    def track_into(self, database, businesses, **settings):
         """With a key. What was answered must be in the table, and at most what was on its way more."""
         key, database = secrets.token_hex(32), self.fresh(database)
         before, commits = self.postgres.count("ai_metrics", database), self.postgres.commits(database)
-        with self.service(database, MLOPS_API_KEY=key) as server:
+        with self.service(database, MLOPS_API_KEY=key, **settings) as server:
             seen = load.wrk(server.port, "/track", self.plan.write_seconds, "track.lua", key, str(businesses))
         rows = self.postgres.count("ai_metrics", database) - before
         commits = self.postgres.commits(database) - commits

@@ -16,6 +16,7 @@ PACKAGES = {
     "build-essential": "/usr/bin/cc",
     "openssl": "/usr/bin/openssl",
     "postgresql": "/usr/lib/postgresql/*/bin/pgbench",
+    "redis-server": "/usr/bin/redis-server",
     "wrk": "/usr/bin/wrk",
 }
 

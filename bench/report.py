@@ -54,6 +54,7 @@ def rows(samples, plan, small):
         *track(samples, "one track", "pgbench rate", "`POST /track`, durable, one business"),
         *track(samples, "track", "pgbench rate", "`POST /track`, durable, 20 businesses"),
         *track(samples, "empty track", "empty pgbench rate", "`POST /track`, durable, new and empty table"),
+        *shared(samples),
         at_least(samples, "`GET /health`", "health rate", "bare rate", "bare axum", 0.6),
         *metrics(samples),
         at_most_twice(samples, f"`GET /analytics/{{id}}` over {plan.events:,} events", "analytics", small),
@@ -73,6 +74,11 @@ def track(samples, name, peer, figure):
         Row("– events per commit", samples.text(f"{name} batch", "events", digits=1)),
         Row("– what was answered is stored", kept, target="all, nothing refused", met=lost == 0 and faults == 0),
     ]
+
+
+def shared(samples):
+    figure, peer = "`POST /track`, its quota counted in Redis", "counted track rate"
+    return [at_least(samples, figure, "shared track rate", peer, "counted in memory", 0.5)]
 
 
 def metrics(samples):

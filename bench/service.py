@@ -2,6 +2,7 @@
 
 import http.client
 import signal
+import socket
 import subprocess
 import time
 
@@ -21,6 +22,10 @@ UNLIMITED = {
     "FLOOD_LIMIT_PER_SECOND": "off",
     "RUST_LOG": "warn",
 }
+
+
+# A quota that is counted, and that no load uses up.
+COUNTED = {"RATE_LIMIT_TRACK": "4000000000/day"}
 
 
 class Server:
@@ -55,11 +60,14 @@ class Server:
         deadline = time.monotonic() + START_LIMIT
         while time.monotonic() < deadline and self.process.poll() is None:
             try:
-                if Client(self.port).get(self.probe)[0] == 200:
+                if self.answers():
                     return
             except OSError:
                 time.sleep(0.001)
         raise RuntimeError(f"{self.command[0]} does not start:\n" + (self.folder / "log").read_text()[-2000:])
+
+    def answers(self):
+        return Client(self.port).get(self.probe)[0] == 200
 
     def stop(self):
         if self.process.poll() is None:
@@ -94,6 +102,21 @@ def bare_axum(binary, folder):
     """The peer of `GET /health`."""
     port = machine.free_port()
     return Server([binary, str(port)], port, folder, "/health", {})
+
+
+class Redis(Server):
+    """Speaks no HTTP: it is up when it accepts a connection."""
+
+    def answers(self):
+        socket.create_connection(("127.0.0.1", self.port)).close()
+        return True
+
+
+def redis(folder):
+    """A Redis that keeps nothing on disk."""
+    port = machine.free_port()
+    command = ["redis-server", "--bind", "127.0.0.1", "--port", str(port), "--save", "", "--appendonly", "no"]
+    return Redis(command, port, folder, None, {})
 
 
 class Client:

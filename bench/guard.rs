@@ -1,0 +1,67 @@
+//! What the guard costs a request: who calls, what that allows, and whether the quota has room, counted in memory.
+//!
+//! `cargo bench --bench guard`
+
+use std::hint::black_box;
+use std::net::Ipv4Addr;
+
+use criterion::{Criterion, criterion_group, criterion_main};
+use mlops_service::access::{Authenticator, ClientIp, Presented, Wish};
+use mlops_service::app::{App, Parts, limits};
+use mlops_service::clock::Clock;
+use mlops_service::config::{Config, Source};
+use mlops_service::http::guard::Policy;
+use mlops_service::http::routes::table;
+use mlops_service::ingest::Ingest;
+use mlops_service::lifecycle::Lifecycle;
+use mlops_service::metrics::Metrics;
+use mlops_service::store::Store;
+
+const KEY: &str = "9a7f2c8e5d1b3f6a4e8c9d2f1a7b5c3e";
+
+/// A service on a throw-away SQLite file whose quota on `/track` is never used up.
+async fn app(folder: &std::path::Path, lifecycle: &Lifecycle) -> App {
+    let database = format!("sqlite:{}", folder.join("bench.db").display());
+    let settings =
+        [("MLOPS_API_KEY", KEY), ("DATABASE_URL", &database), ("RATE_LIMIT_TRACK", "4000000000/day")];
+    let config = Config::read(&Source::from(settings)).expect("the settings are valid");
+    let (metrics, clock) = (Metrics::new(), Clock::system());
+    let limits = limits(&config, &metrics).expect("there is no Redis");
+    let store = Store::open(&config).expect("the folder can be written");
+    let access = Authenticator::new(&config, store.clone(), &clock).expect("there is no issuer");
+    let (ingest, prepared) = Ingest::start(&config, store.clone(), metrics.clone(), clock.clone(), lifecycle);
+    prepared.await.expect("the task runs").expect("the tables can be made");
+    App::new(Parts { config, store, ingest, metrics, limits, access, clock }, lifecycle)
+}
+
+fn guard(criterion: &mut Criterion) {
+    let runtime = tokio::runtime::Runtime::new().expect("the system has threads to give");
+    let (folder, lifecycle) = (tempfile::tempdir().expect("there is room"), Lifecycle::default());
+    let app = runtime.block_on(app(folder.path(), &lifecycle));
+    let wish = Wish {
+        name: "bench".to_owned(),
+        scopes: vec!["track".to_owned()],
+        business_id: Some("acme".to_owned()),
+        tier: None,
+        expires: None,
+    };
+    let created = runtime.block_on(app.access.ring().create(wish, &app.config.tiers));
+    let named = created.expect("the store takes it").1.expose();
+    let rows = table(&app);
+    let track = rows.rows().iter().find(|row| row.path == "/track").expect("it is there");
+    let policy = Policy::new(&app, track);
+    let ip = ClientIp(Ipv4Addr::LOCALHOST.into());
+    for (name, key) in [("key of MLOPS_API_KEY", KEY), ("named key", named.as_str())] {
+        let presented = Presented { api_key: Some(key.as_bytes()), authorization: None };
+        criterion.bench_function(name, |bencher| {
+            bencher.to_async(&runtime).iter(|| async {
+                let admission = policy.admit(black_box(presented), ip).await;
+                assert!(admission.verdict.is_ok());
+            });
+        });
+    }
+    lifecycle.begin_stop();
+}
+
+criterion_group!(benches, guard);
+criterion_main!(benches);
