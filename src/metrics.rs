@@ -134,7 +134,6 @@ impl Metrics {
         );
         let metrics =
             RedisMetrics { up: up.expect("names are valid"), fallbacks: fallbacks.expect("names are valid") };
-        metrics.up.set(1);
         let own: [Box<dyn prometheus::core::Collector>; 2] =
             [Box::new(metrics.up.clone()), Box::new(metrics.fallbacks.clone())];
         for collector in own {

@@ -172,8 +172,13 @@ fn write<I: Display>(incident: Incident, at: Circumstances<'_, I>, unlogged: Opt
     let (event, reason) = (incident.event.name(), incident.reason);
     let (key_id, by) = (incident.key.map(tracing::field::display), incident.by.map(tracing::field::display));
     let Circumstances { request_id, client_ip, route } = at;
+    let (request_id, client_ip) = (said(&request_id), said(&client_ip));
     tracing::warn!(
-        target: "security", event, request_id, %client_ip, route, key_id, by, unlogged, reason,
+        target: "security", event, request_id, client_ip, route, key_id, by, unlogged, reason,
         "{event}: {reason}"
     );
+}
+
+fn said<T: Display>(what: &T) -> Option<String> {
+    Some(what.to_string()).filter(|text| !text.is_empty())
 }

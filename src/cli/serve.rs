@@ -82,6 +82,7 @@ async fn start(config: Config, lifecycle: &Lifecycle) -> Result<App, String> {
         return Err(format!("the database cannot be used ({}): {error}", store.place()));
     }
     let app = App::new(Parts { config, store, ingest, metrics, limits, access, clock }, lifecycle);
+    app.limits.connect().await;
     // Keys that cannot be read yet are looked up one by one.
     drop(app.access.ring().read().await);
     app.start_tasks(lifecycle);

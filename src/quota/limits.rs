@@ -47,6 +47,13 @@ impl<K: Hash + Eq + Copy + Display> Limits<K> {
         self.0.shared.as_ref().map(shared::Limiter::is_up)
     }
 
+    /// Looks for Redis, where there is to be one, for a second at most.
+    pub async fn connect(&self) {
+        if let Some(shared) = &self.0.shared {
+            shared.connect().await;
+        }
+    }
+
     /// Looks after Redis, and forgets callers that have been quiet, until the service stops.
     pub async fn tend(self, clock: Clock, stopping: CancellationToken) {
         let sweep = async {

@@ -1,15 +1,14 @@
 //! The fixed windows that replicas share, kept in Redis (6 or newer) or Valkey.
 //!
 //! A request costs one call of a script, which counts it in all windows of its quota at once. Once Redis fails or is slow,
-//! nobody asks it any more until [`Limiter::watch`] has found it well again.
+//! its connection is given up, and nobody asks it any more until [`Limiter::watch`] has found it well again.
 
 use std::fs;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use redis::aio::{ConnectionManager, ConnectionManagerConfig};
-use redis::{Client, RedisResult, Script, TlsCertificates};
+use redis::aio::MultiplexedConnection;
+use redis::{AsyncConnectionConfig, Client, RedisResult, Script, TlsCertificates};
 use secrecy::ExposeSecret;
 use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
@@ -37,9 +36,11 @@ const PREFIX: &str = "mlops:quota:";
 
 /// Counts the requests of callers, each known by a name.
 pub struct Limiter {
-    connection: ConnectionManager,
+    client: Client,
     script: Script,
-    away: AtomicBool,
+    /// `None` while Redis is away. The manager of connections that comes with the crate is not used: it tries no more
+    /// once it was refused, for a wrong password, say, that is mended later.
+    connection: RwLock<Option<MultiplexedConnection>>,
     metrics: RedisMetrics,
     /// Why Redis was last given up, until that is logged.
     reason: Mutex<Option<String>>,
@@ -47,14 +48,13 @@ pub struct Limiter {
 }
 
 impl Limiter {
-    /// A limiter on the Redis at `url`, which need not be there. Must be called within a runtime. An error is one that a
-    /// person must mend.
+    /// A limiter on the Redis at `url`, which need not be there, and is away until [`Limiter::connect`] has found it. An
+    /// error is one that a person must mend.
     pub fn open(url: &RedisUrl, metrics: RedisMetrics) -> Result<Self, String> {
-        let connection = connect(url).map_err(|error| format!("REDIS_URL cannot be used: {error}"))?;
         Ok(Self {
-            connection,
+            client: client(url).map_err(|error| format!("REDIS_URL cannot be used: {error}"))?,
             script: Script::new(include_str!("window.lua")),
-            away: AtomicBool::new(false),
+            connection: RwLock::default(),
             metrics,
             reason: Mutex::default(),
             lost: Notify::new(),
@@ -64,14 +64,23 @@ impl Limiter {
     /// Whether Redis answers.
     #[must_use]
     pub fn is_up(&self) -> bool {
-        !self.away.load(Ordering::Relaxed)
+        self.connection().is_some()
+    }
+
+    fn connection(&self) -> Option<MultiplexedConnection> {
+        self.connection.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set(&self, connection: Option<MultiplexedConnection>) {
+        self.metrics.up.set(connection.is_some().into());
+        *self.connection.write().unwrap_or_else(PoisonError::into_inner) = connection;
     }
 
     /// Counts one request of `caller` at `now_ms`, and says whether it passes; `None` when Redis does not.
     pub async fn hit(&self, caller: &str, quota: &Quota, now_ms: i64) -> Option<Decision> {
-        let decision = match self.is_up() {
-            true => self.call(caller, quota, now_ms).await,
-            false => None,
+        let decision = match self.connection() {
+            Some(connection) => self.call(connection, caller, quota, now_ms).await,
+            None => None,
         };
         if decision.is_none() {
             self.metrics.fallbacks.inc();
@@ -79,72 +88,92 @@ impl Limiter {
         decision
     }
 
-    async fn call(&self, caller: &str, quota: &Quota, now_ms: i64) -> Option<Decision> {
+    async fn call(
+        &self,
+        mut connection: MultiplexedConnection,
+        caller: &str,
+        quota: &Quota,
+        now_ms: i64,
+    ) -> Option<Decision> {
         let mut call = self.script.prepare_invoke();
         call.key(format!("{PREFIX}{caller}")).arg(now_ms).arg(MAX_CLOCK_SKEW_MS);
         for window in quota.windows() {
             call.arg(window.limit).arg(window.millis());
         }
-        let answer: Vec<i64> = self.within_limit(call.invoke_async(&mut self.connection.clone())).await?;
+        let answer: Vec<i64> = match within(SLOW, call.invoke_async(&mut connection)).await {
+            Ok(answer) => answer,
+            Err(why) => {
+                self.give_up(why);
+                self.lost.notify_one();
+                return None;
+            }
+        };
         let (allowed, counts) = read(&answer)?;
         Some(counts.decision(quota, allowed, now_ms))
     }
 
-    /// Finds out whether Redis is back, again and again while it is away, until the service stops.
+    /// Looks whether Redis is there and well.
+    pub async fn connect(&self) {
+        let config = AsyncConnectionConfig::new().set_response_timeout(Some(SLOW));
+        let found = async {
+            let opened = self.client.get_multiplexed_async_connection_with_config(&config);
+            let mut connection = within(CONNECT_LIMIT, opened).await?;
+            within(SLOW, redis::cmd("PING").query_async::<()>(&mut connection)).await?;
+            Ok(connection)
+        };
+        match found.await {
+            Ok(connection) => self.set(Some(connection)),
+            Err(why) => self.give_up(why),
+        }
+    }
+
+    fn give_up(&self, why: String) {
+        *self.reason.lock().unwrap_or_else(PoisonError::into_inner) = Some(why);
+        self.set(None);
+    }
+
+    /// Looks for Redis, again and again while it is away, until the service stops.
     pub async fn watch(&self, stopping: &CancellationToken) {
         let mut logged: Option<Instant> = None;
         while stopping.run_until_cancelled(self.wait()).await.is_some() {
-            let up = self.is_well().await;
+            self.connect().await;
             let reason = self.reason.lock().unwrap_or_else(PoisonError::into_inner).take();
             if let Some(reason) = reason.filter(|_| logged.is_none_or(|at| at.elapsed() >= LOG_EVERY)) {
                 logged = Some(Instant::now());
                 tracing::error!("Redis cannot be used, each replica counts quotas for itself: {reason}");
             }
-            if up && self.away.swap(false, Ordering::Relaxed) {
-                self.metrics.up.set(1);
-                tracing::info!("Redis is back, replicas share quotas again");
+            if self.is_up() {
+                tracing::info!("Redis is there, replicas share quotas");
             }
         }
     }
 
+    /// Waits until it is time to look for Redis: at once when it is lost, later when it was not found.
     async fn wait(&self) {
         match self.is_up() {
             true => self.lost.notified().await,
             false => sleep(ASK_EVERY).await,
         }
     }
+}
 
-    async fn is_well(&self) -> bool {
-        let mut connection = self.connection.clone();
-        self.within_limit(redis::cmd("PING").query_async::<()>(&mut connection)).await.is_some()
-    }
-
-    async fn within_limit<T>(&self, call: impl Future<Output = RedisResult<T>>) -> Option<T> {
-        let why = match timeout(SLOW, call).await {
-            Ok(Ok(answer)) => return Some(answer),
-            Ok(Err(error)) => error.to_string(),
-            Err(_) => format!("it takes longer than {} ms", SLOW.as_millis()),
-        };
-        *self.reason.lock().unwrap_or_else(PoisonError::into_inner) = Some(why);
-        self.away.store(true, Ordering::Relaxed);
-        self.metrics.up.set(0);
-        self.lost.notify_one();
-        None
+/// What `call` gives in time, or why it gives nothing.
+async fn within<T>(limit: Duration, call: impl Future<Output = RedisResult<T>>) -> Result<T, String> {
+    match timeout(limit, call).await {
+        Ok(answer) => answer.map_err(|error| error.to_string()),
+        Err(_) => Err(format!("it takes longer than {} ms", limit.as_millis())),
     }
 }
 
-fn connect(url: &RedisUrl) -> RedisResult<ConnectionManager> {
+fn client(url: &RedisUrl) -> RedisResult<Client> {
     let address = url.url.expose_secret();
-    let client = match &url.root_certificate {
-        None => Client::open(address)?,
+    match &url.root_certificate {
+        None => Client::open(address),
         Some(path) => {
             let tls = TlsCertificates { client_tls: None, root_cert: Some(fs::read(path)?) };
-            Client::build_with_tls(address, tls)?
+            Client::build_with_tls(address, tls)
         }
-    };
-    let config = ConnectionManagerConfig::new().set_connection_timeout(Some(CONNECT_LIMIT));
-    let config = config.set_response_timeout(Some(SLOW)).set_number_of_retries(1);
-    ConnectionManager::new_lazy_with_config(client, config)
+    }
 }
 
 /// Reads what the script gives.

@@ -21,7 +21,7 @@ macro_rules! on_every_limiter {
             $(#[test]
             fn $case() {
                 let runtime = tokio::runtime::Runtime::new().unwrap();
-                let limiter = runtime.block_on(async { super::on_redis() });
+                let limiter = runtime.block_on(super::on_redis());
                 super::$case(&|caller, quota, now| {
                     let name = format!("{}:{caller}", stringify!($case));
                     runtime.block_on(limiter.hit(&name, quota, now)).expect("Redis answers")
@@ -43,9 +43,11 @@ on_every_limiter! {
 }
 
 /// A limiter on the Redis of the tests.
-fn on_redis() -> shared::Limiter {
+async fn on_redis() -> shared::Limiter {
     let url = RedisUrl::read(&Redis::shared().url()).unwrap();
-    shared::Limiter::open(&url, Metrics::new().redis()).unwrap()
+    let limiter = shared::Limiter::open(&url, Metrics::new().redis()).unwrap();
+    limiter.connect().await;
+    limiter
 }
 
 /// Counts a request of a caller at a time.

@@ -120,3 +120,24 @@ async fn an_encrypted_redis_is_used_only_with_a_certificate_for_its_name() {
         eventually("it is logged", async || service.log().contains("Redis cannot be used")).await;
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redis_that_refuses_the_password_is_used_once_it_takes_it() {
+    let redis = Redis::start(free_port());
+    let backend = Backend::sqlite();
+    let url = format!("redis://mlops:hunter2@127.0.0.1:{}", redis.port);
+    let service = Service::start(&backend, &with_health(&url, "10/hour"));
+    assert_eq!(track(&service).await.0, 200);
+    assert!(told(&service, false).await);
+    eventually("it is logged", async || service.log().contains("Redis cannot be used")).await;
+    // What docs/access.md gives the service's user.
+    let page = std::fs::read_to_string("docs/access.md").unwrap();
+    let line = page.lines().find_map(|line| line.trim().strip_prefix("ACL SETUSER ")).unwrap();
+    let user = line.replace(">PASSWORD", ">hunter2");
+    let mut command = std::process::Command::new("redis-cli");
+    command.args(["-p", &redis.port.to_string(), "ACL", "SETUSER"]).args(user.split(' '));
+    assert_eq!(command.output().unwrap().stdout, b"OK\n");
+    eventually("Redis is used", async || told(&service, true).await).await;
+    assert_eq!(track(&service).await, (200, "9".to_owned()));
+    assert!(!service.log().contains("hunter2"));
+}
