@@ -10,13 +10,13 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::sync::Mutex;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::config::KeySource;
 
-/// How long the issuer may take to answer.
+/// How long the issuer may take for all that it is asked.
 const FETCH_LIMIT: Duration = Duration::from_secs(2);
 
 /// The largest answer that is read, in bytes.
@@ -25,7 +25,7 @@ const MAX_BYTES: usize = 1024 * 1024;
 /// How often the keys are fetched, so that one the issuer withdrew is forgotten.
 const FETCH_EVERY: Duration = Duration::from_mins(10);
 
-/// Times between two fetches that unknown keys cause.
+/// The least time between two fetches that unknown keys cause.
 const MIN_PAUSE: TimeDelta = TimeDelta::minutes(1);
 
 /// A public key, for the one algorithm that it is for.
@@ -61,7 +61,6 @@ struct RawSet {
 impl KeySet {
     pub(super) fn new(source: KeySource, clock: Clock) -> Result<Self, reqwest::Error> {
         let client = reqwest::Client::builder()
-            .timeout(FETCH_LIMIT)
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
             .user_agent(concat!("mlops-service/", env!("CARGO_PKG_VERSION")))
@@ -69,7 +68,7 @@ impl KeySet {
         Ok(Self { source, client, clock, keys: RwLock::default(), last_fetch: Mutex::default() })
     }
 
-    /// The keys that may have signed a token which names `id`, or no key. `None` when no keys were ever fetched.
+    /// All keys; `None` when none were ever fetched.
     pub(super) fn all(&self) -> Option<Arc<Vec<VerifyingKey>>> {
         self.keys.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -98,7 +97,8 @@ impl KeySet {
     }
 
     async fn fetch_and_keep(&self) {
-        match self.fetch().await {
+        let fetched = timeout(FETCH_LIMIT, self.fetch()).await;
+        match fetched.unwrap_or_else(|_| Err("the issuer does not answer in time".to_owned())) {
             Ok(keys) => *self.keys.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(keys)),
             Err(why) => tracing::error!("the keys of the token issuer cannot be fetched: {why}"),
         }

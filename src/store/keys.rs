@@ -1,10 +1,15 @@
 //! Named API keys.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use sqlx::FromRow;
 
 use super::{READ_LIMIT, Store, StoreError};
 use crate::key::{KeyId, NamedKey, NoKeyId, Previous, Scopes, SecretHash};
+
+/// How long one key is looked for: whoever waits for it has a request to make then.
+const LOOK_UP_LIMIT: Duration = Duration::from_secs(1);
 
 /// The columns of [`RawKey`].
 macro_rules! key_columns {
@@ -70,7 +75,7 @@ impl Store {
     /// The key `id`.
     pub async fn key(&self, id: KeyId) -> Result<Option<NamedKey>, StoreError> {
         const SQL: &str = concat!("select ", key_columns!(), " from api_keys where id = $1");
-        let row = on!(&self.read, READ_LIMIT, |conn| {
+        let row = on!(&self.read, LOOK_UP_LIMIT, |conn| {
             sqlx::query_as::<_, RawKey>(SQL).bind(id.to_string()).fetch_optional(conn).await
         })?;
         row.map(NamedKey::try_from).transpose()
