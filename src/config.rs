@@ -11,8 +11,8 @@ mod tiers;
 
 pub use issuer::{Issuer, IssuerUrl, KeySource};
 pub use setting::{
-    ApiKey, Bounded, Database, Environment, Limit, LogFormat, MAX_KEY_BYTES, Mode, Origin, PostgresUrl,
-    RedisUrl, Setting, Tls,
+    ApiKey, Bounded, Database, Environment, Folder, Limit, LogFormat, MAX_KEY_BYTES, Mode, Origin,
+    PostgresUrl, RedisUrl, Setting, Tls, Wait,
 };
 pub use source::{Problem, Problems, Source};
 pub use tiers::Tiers;
@@ -93,6 +93,12 @@ settings! {
     database_url: Database = "DATABASE_URL", default "sqlite:data/mlops.db", example "postgresql://USER:PASSWORD@HOST:5432/DATABASE?sslmode=require";
     /// Connections to Postgres for reading, beside one for writing.
     database_connections: Bounded<1, 100> = "DATABASE_CONNECTIONS", default "4", example "4";
+    /// How long an event may wait for Postgres before it goes into the spool, or is refused where there is none; 0.1s to 2.5s.
+    store_timeout: Wait = "STORE_TIMEOUT", default "2s", example "2s";
+    /// Folder for the spool: events that Postgres cannot take are kept there, on disk, until it can. off: they are refused.
+    spool_dir: Limit<Folder> = "SPOOL_DIR", default "data/spool", example "/var/lib/mlops-service/spool";
+    /// The most that the spool may hold, in MiB; when it is full, events are refused.
+    spool_max_mb: Bounded<1, 65_536> = "SPOOL_MAX_MB", default "512", example "512";
     /// Time zone of the days in analytics, by its IANA name. Days that are already added up keep theirs.
     time_zone: Tz = "TIME_ZONE", default "UTC", example "Europe/Berlin";
     /// Proxies whose X-Forwarded-For is believed: addresses or CIDRs, separated by commas.

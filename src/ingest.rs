@@ -3,25 +3,32 @@
 //! One task owns the queue and the connection it writes through. It takes everything that is waiting, writes it in
 //! one transaction, adds it to the totals in memory and answers every waiting request: group commit, without any
 //! artificial delay. The totals are read anew by the same task, between two batches, so that cannot race a commit.
+//!
+//! What the store cannot take in time goes into the spool, and from there to the store when it is back.
 
 mod batch;
+mod replay;
+mod settle;
+mod upkeep;
+mod waiting;
 mod worker;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use chrono::{DateTime, Utc};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, Database};
 use crate::event::Event;
 use crate::lifecycle::Lifecycle;
-use crate::metrics::Metrics;
-use crate::store::{Store, StoreError};
+use crate::metrics::{Metrics, SpoolReading};
+use crate::store::{Spool, Store, StoreError};
 
 /// How long a request waits for the ingest task, which itself gives up sooner.
-const ANSWER_LIMIT: Duration = Duration::from_millis(2_800);
+const ANSWER_LIMIT: Duration = Duration::from_millis(2_900);
 
 /// Readings anew that may wait at the same time.
 const MAX_REFRESHES: usize = 16;
@@ -29,8 +36,10 @@ const MAX_REFRESHES: usize = 16;
 /// An event is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Tracked {
-    /// Whether its id was stored before, so that nothing was counted.
+    /// Whether its id was kept before, so that nothing was counted.
     pub duplicate: bool,
+    /// Whether it is in the store, rather than in the spool on its way there.
+    pub stored: bool,
 }
 
 /// An event is not kept, and counted nowhere.
@@ -39,7 +48,7 @@ pub enum IngestError {
     /// More events wait already than the queue holds.
     #[error("too many events are waiting")]
     QueueFull,
-    /// The store cannot take it now.
+    /// Neither the store nor the spool can take it now.
     #[error("the store cannot be written")]
     Unavailable,
     /// The database knows no such business.
@@ -50,6 +59,9 @@ pub enum IngestError {
     Refused,
 }
 
+/// What becomes of an event.
+type Answer = Result<Tracked, IngestError>;
+
 /// The handle of the ingest task.
 #[derive(Debug, Clone)]
 pub struct Ingest {
@@ -57,23 +69,24 @@ pub struct Ingest {
     /// As many permits as events may wait.
     places: Arc<Semaphore>,
     ready: Arc<AtomicBool>,
+    spool: Option<Arc<Spool>>,
 }
 
 /// What the ingest task is asked to do.
 #[derive(Debug)]
 enum Job {
-    Track(Box<Ticket>),
+    Track(Ticket),
     Refresh(oneshot::Sender<bool>),
 }
 
-/// An event that waits to be written.
+/// Events of one request, which wait to be written together.
 #[derive(Debug)]
 struct Ticket {
-    event: Event,
+    events: Vec<Event>,
     queued: Instant,
-    /// Given back when the event's batch begins.
-    place: OwnedSemaphorePermit,
-    answer: oneshot::Sender<Result<Tracked, IngestError>>,
+    /// Given back when the events are taken.
+    places: OwnedSemaphorePermit,
+    answer: oneshot::Sender<Vec<Answer>>,
 }
 
 impl Ingest {
@@ -91,21 +104,41 @@ impl Ingest {
         let (queue, jobs) = mpsc::channel(places + MAX_REFRESHES);
         let ready = Arc::new(AtomicBool::new(false));
         let (first, prepared) = oneshot::channel();
-        let worker = worker::Worker::new(config, store, metrics, clock, ready.clone(), first);
+        let settling = Arc::new(Notify::new());
+        lifecycle.spawn("rollups", settle::run(store.clone(), settling.clone(), lifecycle.ending().clone()));
+        let spool = spool(config).map(Arc::new);
+        if let Some(spool) = spool.clone() {
+            let clock = clock.clone();
+            metrics.show_spool(move || reading(&spool, clock.now()));
+        }
+        let upkeep = upkeep::Upkeep::new(config, store, metrics, clock, spool.clone(), settling);
+        let worker = worker::Worker::new(config, upkeep, ready.clone(), first);
         lifecycle.spawn("ingest", worker.run(jobs, lifecycle.ending().clone()));
-        (Self { queue, places: Arc::new(Semaphore::new(places)), ready }, prepared)
+        (Self { queue, places: Arc::new(Semaphore::new(places)), ready, spool }, prepared)
     }
 
-    /// Keeps `event`: `Ok` only once it is committed.
+    /// Keeps `event`: `Ok` only once it is committed, to the store or to the spool.
     pub async fn track(&self, event: Event) -> Result<Tracked, IngestError> {
-        let Ok(place) = self.places.clone().try_acquire_owned() else { return Err(IngestError::QueueFull) };
+        let answers = self.track_all(vec![event]).await?;
+        answers.into_iter().next().unwrap_or(Err(IngestError::Unavailable))
+    }
+
+    /// Keeps `events` together, and tells of each what became of it.
+    pub async fn track_all(
+        &self,
+        events: Vec<Event>,
+    ) -> Result<Vec<Result<Tracked, IngestError>>, IngestError> {
+        let places = u32::try_from(events.len()).unwrap_or(u32::MAX);
+        let Ok(places) = self.places.clone().try_acquire_many_owned(places) else {
+            return Err(IngestError::QueueFull);
+        };
         let (answer, answered) = oneshot::channel();
-        let ticket = Ticket { event, queued: Instant::now(), place, answer };
-        if self.queue.try_send(Job::Track(Box::new(ticket))).is_err() {
+        let ticket = Ticket { events, queued: Instant::now(), places, answer };
+        if self.queue.try_send(Job::Track(ticket)).is_err() {
             return Err(IngestError::Unavailable);
         }
         match tokio::time::timeout(ANSWER_LIMIT, answered).await {
-            Ok(Ok(answer)) => answer,
+            Ok(Ok(answers)) => Ok(answers),
             _ => Err(IngestError::Unavailable),
         }
     }
@@ -119,9 +152,37 @@ impl Ingest {
         matches!(tokio::time::timeout(ANSWER_LIMIT, answered).await, Ok(Ok(true)))
     }
 
-    /// Whether events can be written, as far as the task knows.
+    /// Whether events can be written to the store, as far as the task knows.
     #[must_use]
     pub fn is_ready(&self) -> bool {
         self.ready.load(Ordering::Relaxed)
+    }
+
+    /// Whether events can be put into the spool.
+    #[must_use]
+    pub fn can_spool(&self) -> bool {
+        self.spool.as_ref().is_some_and(|spool| spool.works())
+    }
+
+    /// A look at the spool at the time `now`, where there is one.
+    #[must_use]
+    pub fn spool(&self, now: DateTime<Utc>) -> Option<SpoolReading> {
+        self.spool.as_ref().map(|spool| reading(spool, now))
+    }
+}
+
+/// The spool that the settings ask for: SQLite is as local as it would be.
+fn spool(config: &Config) -> Option<Spool> {
+    let folder = config.spool_dir.get().filter(|_| matches!(config.database_url, Database::Postgres(_)))?;
+    Some(Spool::new(&folder.0, config.spool_max_mb.get()))
+}
+
+fn reading(spool: &Spool, now: DateTime<Utc>) -> SpoolReading {
+    let state = spool.state();
+    SpoolReading {
+        events: state.depth(),
+        refused: state.refused(),
+        oldest_seconds: state.oldest().map(|oldest| (now - oldest).as_seconds_f64().max(0.0)),
+        replayed: state.replayed(),
     }
 }

@@ -2,10 +2,12 @@
 
 mod family;
 mod process;
+mod spool;
 mod totals;
 
 pub use process::{Process, Usage};
-pub use totals::Totals;
+pub use spool::SpoolReading;
+pub use totals::{Label, Totals};
 
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -142,6 +144,12 @@ impl Metrics {
         metrics
     }
 
+    /// Adds the metrics of the spool, which are there only when there is one; to be called once.
+    pub fn show_spool(&self, read: impl Fn() -> SpoolReading + Send + Sync + 'static) {
+        let collector = Box::new(spool::SpoolCollector::new(read));
+        self.registry.register(collector).expect("every name is registered once");
+    }
+
     /// What the process uses of the machine.
     #[must_use]
     pub fn process(&self) -> &Process {
@@ -151,6 +159,11 @@ impl Metrics {
     /// Puts totals that were read from the store in the place of those shown so far.
     pub fn replace_totals(&self, totals: Totals) {
         *self.totals.write().unwrap_or_else(PoisonError::into_inner) = Some(totals);
+    }
+
+    /// What `read` finds in the totals, if they were read already.
+    pub fn with_totals<T>(&self, read: impl FnOnce(&Totals) -> T) -> Option<T> {
+        self.totals.read().unwrap_or_else(PoisonError::into_inner).as_ref().map(read)
     }
 
     /// Changes the totals, if they were read already. A scrape sees all of the change or nothing of it.

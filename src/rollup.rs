@@ -43,6 +43,12 @@ impl Key {
             response_type: event.response_type.clone(),
         }
     }
+
+    /// Its parts, in their order.
+    #[must_use]
+    pub fn parts(&self) -> [&str; 4] {
+        [&self.business_id, &self.model_name, &self.intent_detected, &self.response_type]
+    }
 }
 
 /// The sums over the events of one [`Key`].
@@ -126,6 +132,28 @@ impl Sums {
         self.handoffs += other.handoffs;
         self.last_success = newest(self.last_success, other.last_success);
     }
+
+    /// Takes sums away that were added before; the newest success rate stays.
+    pub fn subtract(&mut self, other: &Self) {
+        self.add(&other.negated());
+    }
+
+    fn negated(&self) -> Self {
+        Self {
+            events: -self.events,
+            response_time_ms: -self.response_time_ms,
+            within: self.within.map(|events| -events),
+            success_e4: -self.success_e4,
+            tokens: -self.tokens,
+            prompt_tokens: -self.prompt_tokens,
+            completion_tokens: -self.completion_tokens,
+            cost_micros: -self.cost_micros,
+            appointments_requested: -self.appointments_requested,
+            appointments_booked: -self.appointments_booked,
+            handoffs: -self.handoffs,
+            last_success: None,
+        }
+    }
 }
 
 /// The later of two; the second where they are equally late.
@@ -159,6 +187,12 @@ pub fn day_of(at: DateTime<Utc>, zone: Tz) -> NaiveDate {
     at.with_timezone(&zone).date_naive()
 }
 
+/// The parts of the key that `event` is added up under, in the order of [`Key`].
+#[must_use]
+pub fn key_of(event: &Event) -> [&str; 4] {
+    [&event.business_id, &event.model_name, &event.intent_detected, &event.response_type]
+}
+
 /// The rollup of a set of events, as the three rollup tables take it.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Rollup {
@@ -171,14 +205,35 @@ pub struct Rollup {
 impl Rollup {
     /// Adds up `events` by their days in `zone`.
     pub fn of<'a>(events: impl IntoIterator<Item = &'a Event>, zone: Tz) -> Self {
+        let mut sorted: Vec<_> =
+            events.into_iter().map(|event| (day_of(event.at, zone), key_of(event), event)).collect();
+        sorted.sort_by(|a, b| (a.0, a.1).cmp(&(b.0, b.1)));
         let mut rollup = Self::default();
-        for event in events {
-            let day = day_of(event.at, zone);
-            rollup.daily.entry((day, Key::of(event))).or_default().add(&Sums::of(event));
-            let bucket = latency_bucket(event.response_time_ms);
-            *rollup.latency.entry((day, event.business_id.clone(), bucket)).or_default() += 1;
+        for group in sorted.chunk_by(|a, b| (a.0, a.1) == (b.0, b.1)) {
+            rollup.add_group(group[0].0, group.iter().map(|(.., event)| *event));
         }
         rollup
+    }
+
+    /// Adds events of one day and key.
+    fn add_group<'a>(&mut self, day: NaiveDate, events: impl Iterator<Item = &'a Event> + Clone) {
+        let Some(first) = events.clone().next() else { return };
+        let sums = self.daily.entry((day, Key::of(first))).or_default();
+        for event in events {
+            sums.add(&Sums::of(event));
+            let bucket = latency_bucket(event.response_time_ms);
+            *self.latency.entry((day, event.business_id.clone(), bucket)).or_default() += 1;
+        }
+    }
+
+    /// Adds `other` to this rollup.
+    pub fn add(&mut self, other: Self) {
+        for (key, sums) in other.daily {
+            self.daily.entry(key).or_default().add(&sums);
+        }
+        for (key, events) in other.latency {
+            *self.latency.entry(key).or_default() += events;
+        }
     }
 
     /// Rows of `ai_totals`: the sums whatever the day.

@@ -32,13 +32,16 @@ mod dialect;
 mod error;
 mod foreign;
 mod keys;
+mod labels;
 mod lease;
+mod pending;
 mod rollups;
+mod spool;
 
 pub use analytics::Summary;
-pub use batch::{CLAIM_MINUTES, Written};
+pub use batch::{CLAIM_MINUTES, Outcome, Written};
 pub use error::StoreError;
-pub use rollups::TotalsRow;
+pub use spool::{Spool, Spooled, Standing};
 
 use std::time::Duration;
 

@@ -2,4 +2,5 @@
 
 mod limiter;
 mod migrations;
+mod spool;
 mod store;

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::time::Duration;
 
 use chrono_tz::Tz;
 use ipnet::IpNet;
@@ -126,6 +127,30 @@ impl<T: Setting> Setting for Limit<T> {
             return Ok(Self::Off);
         }
         T::read(text).map(Self::At).map_err(|must_be| format!("{must_be}, or \"off\""))
+    }
+}
+
+/// A folder, which need not exist.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Folder(pub PathBuf);
+
+impl Setting for Folder {
+    fn read(text: &str) -> Result<Self, String> {
+        Ok(Self(text.into()))
+    }
+}
+
+/// How long to wait for a neighbour: 0.1 to 2.5 seconds, because a caller waits for 5.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Wait(pub Duration);
+
+impl Setting for Wait {
+    fn read(text: &str) -> Result<Self, String> {
+        let seconds = text.strip_suffix('s').and_then(|text| text.trim().parse::<f64>().ok());
+        let bounded = seconds.filter(|seconds| (0.1..=2.5).contains(seconds));
+        bounded
+            .map(|seconds| Self(Duration::from_secs_f64(seconds)))
+            .ok_or_else(|| "must be 0.1s to 2.5s".to_owned())
     }
 }
 

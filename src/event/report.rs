@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 
 use chrono::{DateTime, Utc};
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::scalar::Scalar;
@@ -109,6 +110,34 @@ impl<'a> Report<'a> {
             human_handoff_requested,
             user_message_length,
             ai_response_length,
+        })
+    }
+}
+
+impl Event {
+    /// The report that makes this event again.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "no cost reaches 2^53 millionths")]
+    pub fn report(&self) -> Value {
+        json!({
+            "business_id": self.business_id,
+            "response_time_ms": self.response_time_ms,
+            "tokens_used": self.tokens_used,
+            "conversation_id": self.conversation_id,
+            "session_id": self.session_id,
+            "success_rate": self.success_rate,
+            "prompt_tokens": self.prompt_tokens,
+            "completion_tokens": self.completion_tokens,
+            "api_cost_usd": self.cost_micros as f64 / 1e6,
+            "model_name": self.model_name,
+            "intent_detected": self.intent_detected,
+            "response_type": self.response_type,
+            "appointment_requested": self.appointment_requested,
+            "appointment_booked": self.appointment_booked,
+            "human_handoff_requested": self.human_handoff_requested,
+            "user_message_length": self.user_message_length,
+            "ai_response_length": self.ai_response_length,
+            "event_id": self.id.to_string(),
         })
     }
 }

@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use crate::app::App;
 use crate::clock::timestamp;
+use crate::metrics::SpoolReading;
 
 /// The name under which the labs know the service.
 const SERVICE: &str = "mlops-service-prometheus";
@@ -52,7 +53,25 @@ pub struct Detailed {
     system: Usage,
     requests: Requests,
     health_checks: Checks,
+    /// There only when there is a spool.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    spool: Option<Spooled>,
     endpoints: Endpoints,
+}
+
+#[derive(Debug, Serialize)]
+struct Spooled {
+    depth: u64,
+    oldest_seconds: Option<f64>,
+    replayed: u64,
+    refused: u64,
+}
+
+impl From<SpoolReading> for Spooled {
+    fn from(reading: SpoolReading) -> Self {
+        let SpoolReading { events, refused, oldest_seconds, replayed } = reading;
+        Self { depth: events, oldest_seconds: oldest_seconds.map(to_hundredths), replayed, refused }
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -117,6 +136,7 @@ pub async fn detailed(app: App) -> Json<Detailed> {
             prometheus_enabled: true,
             metrics_tracking: "active",
         },
+        spool: app.ingest.spool(app.clock.now()).map(Spooled::from),
         endpoints: Endpoints {
             metrics: "/metrics",
             health: "/health",

@@ -11,12 +11,13 @@ pub async fn live() -> Json<Value> {
     Json(json!({"status": "live"}))
 }
 
-/// `GET /health/ready`: events can be taken.
+/// `GET /health/ready`: events can be taken, by the database or by the spool.
 pub async fn ready(app: App) -> Result<Json<Value>, ApiError> {
     if app.stopping.is_cancelled() {
         return Err(ApiError::NotReady("The service is stopping"));
     }
-    if !app.ingest.is_ready() || app.store.ping().await.is_err() {
+    let stores = app.ingest.is_ready() && app.store.ping().await.is_ok();
+    if !stores && !app.ingest.can_spool() {
         return Err(ApiError::NotReady("The database cannot take events"));
     }
     Ok(Json(json!({"status": "ready"})))

@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::extract::{FromRequest, Request};
-use axum::http::{HeaderMap, HeaderName};
+use axum::http::{HeaderMap, HeaderName, StatusCode};
 use serde::Serialize;
 
 use super::error::ApiError;
@@ -27,19 +27,24 @@ pub struct Answer {
     timestamp: String,
 }
 
-/// `POST /track`: keeps one event; answers once it is committed.
-pub async fn track(app: App, request: Request) -> Result<Json<Answer>, ApiError> {
+/// `POST /track`: keeps one event; answers once it is committed, 200 to the store or 202 to the spool.
+pub async fn track(app: App, request: Request) -> Result<(StatusCode, Json<Answer>), ApiError> {
     let attempt = app.tracked.begin(app.clock.now());
     let tracked = keep(&app, request).await?;
     attempt.succeed();
-    Ok(Json(Answer {
-        status: "success",
-        message: "Metrics tracked successfully",
+    let (code, status, message) = match tracked.stored {
+        true => (StatusCode::OK, "success", "Metrics tracked successfully"),
+        false => (StatusCode::ACCEPTED, "accepted", "Metrics accepted; database unavailable"),
+    };
+    let answer = Answer {
+        status,
+        message,
         prometheus_updated: true,
-        database_stored: true,
+        database_stored: tracked.stored,
         duplicate: tracked.duplicate,
         timestamp: timestamp(app.clock.now()),
-    }))
+    };
+    Ok((code, Json(answer)))
 }
 
 async fn keep(app: &App, request: Request) -> Result<Tracked, ApiError> {

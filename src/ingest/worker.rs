@@ -2,35 +2,31 @@
 
 use std::collections::VecDeque;
 use std::future::ready;
+use std::mem;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 use tokio_util::sync::CancellationToken;
 
-use super::batch::{Batch, MAX_BATCH, Written};
-use super::{IngestError, Job, Ticket};
-use crate::clock::Clock;
+use super::batch::Attempt;
+use super::upkeep::Upkeep;
+use super::waiting::{Fate, Group, MAX_TOGETHER};
+use super::{IngestError, Job, Ticket, Tracked, replay};
 use crate::config::Config;
-use crate::metrics::{Metrics, Totals};
-use crate::rollup::{Key, Sums};
-use crate::store::{Store, StoreError};
-
-/// How long foreign rows are counted before the service says that it is ready.
-const FIRST_COUNT_LIMIT: Duration = Duration::from_secs(5);
+use crate::event::Event;
+use crate::store::{Standing, StoreError};
 
 /// The pause between attempts to reach a store that is away.
 const RETRY_PAUSE: Duration = Duration::from_millis(500);
 
 /// The state of the ingest task.
 pub(super) struct Worker {
-    store: Store,
-    metrics: Metrics,
-    clock: Clock,
-    max_businesses: usize,
+    upkeep: Upkeep,
+    store_timeout: Duration,
     refresh_every: Duration,
     ready: Arc<AtomicBool>,
     first: Option<oneshot::Sender<Result<(), StoreError>>>,
@@ -50,17 +46,13 @@ struct Gone(StoreError);
 impl Worker {
     pub(super) fn new(
         config: &Config,
-        store: Store,
-        metrics: Metrics,
-        clock: Clock,
+        upkeep: Upkeep,
         ready: Arc<AtomicBool>,
         first: oneshot::Sender<Result<(), StoreError>>,
     ) -> Self {
         Self {
-            store,
-            metrics,
-            clock,
-            max_businesses: config.metrics_max_businesses.get() as usize,
+            upkeep,
+            store_timeout: config.store_timeout.0,
             refresh_every: Duration::from_secs(config.metrics_refresh_seconds.get().into()),
             ready,
             first: Some(first),
@@ -74,54 +66,57 @@ impl Worker {
 
     /// Serves `jobs` until `stop`, then what is left of them.
     pub(super) async fn run(mut self, mut jobs: mpsc::Receiver<Job>, stop: CancellationToken) {
+        self.upkeep.open_spool().await;
         while self.wait_for_store(&mut jobs, &stop).await {
             self.ready.store(true, Ordering::Relaxed);
             let Err(Gone(error)) = self.serve(&mut jobs, &stop).await else { break };
             self.ready.store(false, Ordering::Relaxed);
             self.refreshing.clear();
             self.trouble = error.to_string();
-            tracing::error!("the store went away: {error}; events are refused until it is back");
-            if refuse_for(RETRY_PAUSE, &mut jobs, &stop).await.is_none() {
-                break;
-            }
+            tracing::error!("the store went away: {error}; {} until it is back", self.without_store());
         }
         self.ready.store(false, Ordering::Relaxed);
-        self.store.close().await;
+        if let Some(spool) = &self.upkeep.spool {
+            spool.close().await;
+        }
+        self.upkeep.store.close().await;
     }
 
-    /// Refuses jobs until the store is there; says whether it is, rather than that the process stops.
+    const fn without_store(&self) -> &'static str {
+        match self.upkeep.spool {
+            Some(_) => "events go into the spool",
+            None => "events are refused",
+        }
+    }
+
+    /// Does without the store until it is there; says whether it is, rather than that the process stops.
     async fn wait_for_store(&mut self, jobs: &mut mpsc::Receiver<Job>, stop: &CancellationToken) -> bool {
+        if !self.trouble.is_empty()
+            && put_by_until(&self.upkeep, jobs, stop, sleep(RETRY_PAUSE)).await.is_none()
+        {
+            return false;
+        }
         loop {
-            let prepared = {
-                let mut prepare = pin!(self.prepare());
-                loop {
-                    tokio::select! {
-                        biased;
-                        () = stop.cancelled() => break None,
-                        prepared = &mut prepare => break Some(prepared),
-                        Some(job) = jobs.recv() => job.refuse(),
-                    }
-                }
+            let prepare = async {
+                let counting = if self.migrated { None } else { Some(self.upkeep.migrate().await?) };
+                self.upkeep.prepare().await.map(|()| counting)
             };
-            match prepared {
-                None => break,
-                Some(Ok(())) => {
-                    tracing::info!("the store is ready: {}", self.store.place());
+            match put_by_until(&self.upkeep, jobs, stop, prepare).await {
+                None => return false,
+                Some(Ok(counting)) => {
+                    self.migrated = true;
+                    self.counting = counting.unwrap_or(self.counting);
+                    tracing::info!("the store is ready: {}", self.upkeep.store.place());
                     self.trouble.clear();
                     self.tell_first(Ok(()));
                     return true;
                 }
                 Some(Err(error)) => self.tell_unavailable(error),
             }
-            if refuse_for(RETRY_PAUSE, jobs, stop).await.is_none() {
-                break;
+            if put_by_until(&self.upkeep, jobs, stop, sleep(RETRY_PAUSE)).await.is_none() {
+                return false;
             }
         }
-        jobs.close();
-        while let Some(job) = jobs.recv().await {
-            job.refuse();
-        }
-        false
     }
 
     /// Tells what keeps the store away: first whoever waits for the start, then the log, whenever it changes.
@@ -129,7 +124,7 @@ impl Worker {
         let trouble = error.to_string();
         let is_fatal = self.first.is_some() && matches!(error, StoreError::Unusable(_));
         if trouble != self.trouble && !is_fatal {
-            tracing::error!("the store is not available: {trouble}; trying again");
+            tracing::error!("the store is not available: {trouble}; trying again, {}", self.without_store());
         }
         self.trouble = trouble;
         self.tell_first(Err(error));
@@ -142,35 +137,21 @@ impl Worker {
         }
     }
 
-    /// Brings the tables up to date, counts rows that are there already, and reads the totals.
-    async fn prepare(&mut self) -> Result<(), StoreError> {
-        if !self.migrated {
-            self.store.migrate().await?;
-            self.migrated = true;
-            let begun = Instant::now();
-            while self.counting && begun.elapsed() < FIRST_COUNT_LIMIT {
-                self.count_foreign_rows().await?;
-            }
-        }
-        self.read_totals().await
-    }
-
     /// Serves jobs until the process stops and none is left, or until the store goes away.
     async fn serve(&mut self, jobs: &mut mpsc::Receiver<Job>, stop: &CancellationToken) -> Result<(), Gone> {
         let mut tick = interval(self.refresh_every);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         tick.reset();
         let mut waiting = VecDeque::new();
-        let mut taken = Vec::with_capacity(MAX_BATCH);
+        let mut taken = Vec::with_capacity(MAX_TOGETHER);
         let (mut open, mut stopping) = (true, false);
         loop {
-            if self.upkeep_due {
-                self.keep_up().await.map_err(Gone)?;
+            let step = self.step(&mut waiting).await;
+            if let Err(gone) = step {
+                put_by(&self.upkeep, Group::take(&mut waiting), Standing::Unsent).await;
+                return Err(gone);
             }
-            if !waiting.is_empty() {
-                let batch = Batch::of(&mut waiting, &self.store);
-                self.land(batch.write(&self.store).await)?;
-            } else if !open {
+            if waiting.is_empty() && !open {
                 return Ok(());
             }
             tokio::select! {
@@ -180,20 +161,47 @@ impl Worker {
                     jobs.close();
                 }
                 _ = tick.tick() => self.upkeep_due = true,
-                jobs_taken = jobs.recv_many(&mut taken, MAX_BATCH), if open => {
+                jobs_taken = jobs.recv_many(&mut taken, MAX_TOGETHER), if open => {
                     open = jobs_taken > 0;
                     waiting.extend(taken.drain(..).filter_map(|job| self.note(job)));
                 }
-                () = ready(()), if !waiting.is_empty() || !open => {}
+                () = ready(()), if !waiting.is_empty() || !open || (self.is_replaying() && !stopping) => {}
                 () = ready(()), if self.counting => self.upkeep_due = true,
             }
         }
     }
 
-    /// Gives the event of a job that brings one, and notes what else is asked for.
+    /// Does what is due: upkeep, one batch of what waits, a part of what is in the spool.
+    async fn step(&mut self, waiting: &mut VecDeque<Ticket>) -> Result<(), Gone> {
+        if self.upkeep_due {
+            self.keep_up().await.map_err(Gone)?;
+        }
+        // What waited for half of its time would come too late if the store took as long as it may.
+        let late = Group::take_late(waiting, self.store_timeout / 2);
+        if !late.is_empty() {
+            put_by(&self.upkeep, late, Standing::Unsent).await;
+        }
+        let group = Group::take(waiting);
+        if !group.is_empty() {
+            self.write(group).await?;
+        }
+        match &self.upkeep.spool {
+            Some(spool) if self.is_replaying() => {
+                replay::step(&self.upkeep.store, spool, Standing::Unsent).await.map(drop).map_err(Gone)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether events of the spool are on their way to the store.
+    fn is_replaying(&self) -> bool {
+        self.upkeep.spool.as_ref().is_some_and(|spool| spool.has_pending())
+    }
+
+    /// Gives the events of a job that brings some, and notes what else is asked for.
     fn note(&mut self, job: Job) -> Option<Ticket> {
         match job {
-            Job::Track(ticket) => Some(*ticket),
+            Job::Track(ticket) => Some(ticket),
             Job::Refresh(answer) => {
                 self.counting = true;
                 self.upkeep_due = true;
@@ -203,85 +211,106 @@ impl Worker {
         }
     }
 
-    /// Adds a batch that was written to the totals, and answers its requests.
-    fn land(&mut self, mut written: Written) -> Result<(), Gone> {
-        self.metrics.update_totals(|totals| {
-            for event in written.counted() {
-                totals.add(&Key::of(event), &Sums::of(event));
-            }
-        });
-        self.upkeep_due |= written.unsure || self.counting;
-        let gone = written.gone.take();
-        written.answer();
-        gone.map_or(Ok(()), |error| Err(Gone(error)))
+    /// Writes events, and answers who waits for them.
+    async fn write(&mut self, mut group: Group) -> Result<(), Gone> {
+        self.upkeep.find_spooled(&mut group).await;
+        let limit = self.store_timeout.saturating_sub(group.oldest().elapsed());
+        let Group { events, fates, .. } = &mut group;
+        let attempt = Attempt::run(&self.upkeep.store, events, fates, false, limit).await;
+        let shown = self.upkeep.count_stored(&attempt.rollups).await;
+        self.upkeep_due |= attempt.broke || self.counting || shown.is_err();
+        match group.unkept().is_empty() {
+            true => group.answer(IngestError::Unavailable),
+            false => put_by(&self.upkeep, group, Standing::Unsure).await,
+        }
+        attempt.gone.map_or(Ok(()), |error| Err(Gone(error)))
     }
 
     /// Counts foreign rows or reads the totals.
     async fn keep_up(&mut self) -> Result<(), StoreError> {
         self.upkeep_due = false;
-        if self.counting { self.refresh().await } else { self.read_totals().await }
-    }
-
-    /// Counts some foreign rows. When none is left, reads the totals and tells everybody who waits for that.
-    async fn refresh(&mut self) -> Result<(), StoreError> {
-        self.count_foreign_rows().await?;
+        if !self.counting {
+            return self.read_totals().await;
+        }
+        self.counting = match self.upkeep.count_foreign_rows().await {
+            // Odd rows of another program are no reason to refuse events.
+            Err(error) if error.is_refusal() || matches!(error, StoreError::Unreadable(_)) => {
+                tracing::error!("rows that another program inserted cannot be counted: {error}");
+                self.refreshing.clear();
+                false
+            }
+            counted => counted?,
+        };
         if !self.counting {
             self.read_totals().await?;
-            for answer in self.refreshing.drain(..) {
+            for answer in mem::take(&mut self.refreshing) {
                 let _ = answer.send(true);
             }
         }
         Ok(())
     }
 
-    async fn count_foreign_rows(&mut self) -> Result<(), StoreError> {
-        match self.store.count_foreign_rows(self.clock.now()).await {
-            Ok(more) => self.counting = more,
-            // Another replica counts them at this moment; the next attempt sees what it left.
-            Err(StoreError::Conflict(_)) => {}
-            // Odd rows of another program are no reason to refuse events.
-            Err(error) if error.is_refusal() || matches!(error, StoreError::Unreadable(_)) => {
-                tracing::error!("rows that another program inserted cannot be counted: {error}");
-                self.counting = false;
-                self.refreshing.clear();
-            }
-            Err(error) => return Err(error),
-        }
-        Ok(())
-    }
-
+    /// Reads the totals. A store that is too busy for it keeps what it has: the next reading comes.
     async fn read_totals(&mut self) -> Result<(), StoreError> {
-        let mut totals = Totals::new(self.max_businesses);
-        for row in self.store.totals().await? {
-            totals.add(&row.key, &row.sums);
+        match self.upkeep.read_totals().await {
+            Err(error @ StoreError::TimedOut) => {
+                tracing::warn!("the totals cannot be read, those of before are shown: {error}");
+                self.refreshing.clear();
+                Ok(())
+            }
+            read => read,
         }
-        self.metrics.replace_totals(totals);
-        Ok(())
     }
 }
 
-/// Refuses jobs for a while; `None` when the process stops.
-async fn refuse_for(pause: Duration, jobs: &mut mpsc::Receiver<Job>, stop: &CancellationToken) -> Option<()> {
-    let mut pause = pin!(sleep(pause));
+/// Does without the store while `done` is waited for; `None` when the process stops, and then nothing waits any more.
+async fn put_by_until<T>(
+    upkeep: &Upkeep,
+    jobs: &mut mpsc::Receiver<Job>,
+    stop: &CancellationToken,
+    done: impl Future<Output = T>,
+) -> Option<T> {
+    let (mut done, mut taken, mut open) = (pin!(done), Vec::new(), true);
     loop {
         tokio::select! {
             biased;
-            () = stop.cancelled() => return None,
-            () = &mut pause => return Some(()),
-            Some(job) = jobs.recv() => job.refuse(),
+            () = stop.cancelled() => break,
+            done = &mut done => return Some(done),
+            jobs_taken = jobs.recv_many(&mut taken, MAX_TOGETHER), if open => {
+                open = jobs_taken > 0;
+                put_jobs_by(upkeep, taken.drain(..)).await;
+            }
         }
+    }
+    jobs.close();
+    while jobs.recv_many(&mut taken, MAX_TOGETHER).await > 0 {
+        put_jobs_by(upkeep, taken.drain(..)).await;
+    }
+    None
+}
+
+/// Puts the events of jobs by, and refuses what needs the store.
+async fn put_jobs_by(upkeep: &Upkeep, jobs: impl Iterator<Item = Job>) {
+    let mut waiting = VecDeque::new();
+    for job in jobs {
+        match job {
+            Job::Track(ticket) => waiting.push_back(ticket),
+            Job::Refresh(answer) => drop(answer.send(false)),
+        }
+    }
+    while !waiting.is_empty() {
+        put_by(upkeep, Group::take(&mut waiting), Standing::Unsent).await;
     }
 }
 
-impl Job {
-    fn refuse(self) {
-        match self {
-            Self::Track(ticket) => {
-                let _ = ticket.answer.send(Err(IngestError::Unavailable));
-            }
-            Self::Refresh(answer) => {
-                let _ = answer.send(false);
-            }
+/// Puts those of a group's events into the spool that nobody has, and answers who waits for them.
+async fn put_by(upkeep: &Upkeep, mut group: Group, standing: Standing) {
+    let unkept = group.unkept();
+    let events: Vec<&Event> = unkept.iter().map(|place| &group.events[*place]).collect();
+    if let Some(added) = upkeep.put_by(&events, standing).await {
+        for (place, added) in unkept.into_iter().zip(added) {
+            group.fates[place] = Fate::Kept(Tracked { duplicate: !added, stored: false });
         }
     }
+    group.answer(IngestError::Unavailable);
 }

@@ -16,13 +16,39 @@ const OTHER: &str = "other";
 /// Distinct models, intents and response types that have label values of their own.
 const MAX_KINDS: usize = 100;
 
+/// A label whose values come from callers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Label {
+    /// See [`Key::business_id`].
+    Business,
+    /// See [`Key::model_name`].
+    Model,
+    /// See [`Key::intent_detected`].
+    Intent,
+    /// See [`Key::response_type`].
+    ResponseType,
+}
+
+impl Label {
+    /// Every such label, in the order of a key's parts.
+    pub const ALL: [Self; 4] = [Self::Business, Self::Model, Self::Intent, Self::ResponseType];
+
+    /// Its name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Business => "business_id",
+            Self::Model => "model_name",
+            Self::Intent => "intent",
+            Self::ResponseType => "response_type",
+        }
+    }
+}
+
 /// Sums over all events, by the labels of the families.
 #[derive(Debug, Clone)]
 pub struct Totals {
-    businesses: LabelValues,
-    models: LabelValues,
-    intents: LabelValues,
-    response_types: LabelValues,
+    labels: [LabelValues; 4],
     all: Sums,
     by_answer: BTreeMap<[String; 3], i64>,
     by_model: BTreeMap<[String; 2], Spent>,
@@ -48,11 +74,9 @@ impl Totals {
     /// No events yet. At most `max_businesses` businesses get label values of their own.
     #[must_use]
     pub fn new(max_businesses: usize) -> Self {
+        let max = |label| if label == Label::Business { max_businesses } else { MAX_KINDS };
         Self {
-            businesses: LabelValues::new(max_businesses),
-            models: LabelValues::new(MAX_KINDS),
-            intents: LabelValues::new(MAX_KINDS),
-            response_types: LabelValues::new(MAX_KINDS),
+            labels: Label::ALL.map(|label| LabelValues::new(max(label))),
             all: Sums::default(),
             by_answer: BTreeMap::new(),
             by_model: BTreeMap::new(),
@@ -60,12 +84,31 @@ impl Totals {
         }
     }
 
-    /// Adds the sums of one key. Label values are given out in the order in which keys are added.
+    /// How many values `label` may have.
+    #[must_use]
+    pub fn max_values(&self, label: Label) -> usize {
+        self.labels[label as usize].max
+    }
+
+    /// Shows these values of `label` as they are, as far as it has room; the first ones before the others.
+    pub fn show(&mut self, label: Label, values: impl IntoIterator<Item = String>) {
+        values.into_iter().for_each(|value| self.labels[label as usize].show(value));
+    }
+
+    /// The values among `keys` that `label` does not show although it has room.
+    #[must_use]
+    pub fn new_values<'k>(&self, label: Label, keys: impl Iterator<Item = &'k Key>) -> Vec<String> {
+        let values = &self.labels[label as usize];
+        let parts = keys.map(|key| key.parts()[label as usize]);
+        let new: BTreeSet<&str> = parts.filter(|value| !values.is_full() && !values.shows(value)).collect();
+        new.into_iter().map(ToOwned::to_owned).collect()
+    }
+
+    /// Adds the sums of one key. Values that are not shown as they are count as `other`.
     pub fn add(&mut self, key: &Key, sums: &Sums) {
-        let business = self.businesses.label(&key.business_id);
-        let model = self.models.label(&key.model_name);
-        let intent = self.intents.label(&key.intent_detected);
-        let response_type = self.response_types.label(&key.response_type);
+        let parts = key.parts();
+        let [business, model, intent, response_type] =
+            std::array::from_fn(|label| self.labels[label].label(parts[label], sums.events));
         self.all.add(sums);
         *self.by_answer.entry([business.clone(), response_type, intent]).or_default() += sums.events;
         let spent = self.by_model.entry([business.clone(), model]).or_default();
@@ -80,28 +123,47 @@ impl Totals {
         }
         business.last_success = newest(business.last_success, sums.last_success);
     }
+
+    /// The labels of which some values count as `other`.
+    pub fn folding(&self) -> impl Iterator<Item = Label> {
+        Label::ALL.into_iter().filter(|label| self.labels[*label as usize].folded > 0)
+    }
 }
 
-/// The values of one label, up to a maximum; the first ones to come keep theirs.
+/// The values of one label that are shown as they are, up to a maximum.
 #[derive(Debug, Clone)]
 struct LabelValues {
     max: usize,
     values: BTreeSet<String>,
+    /// Events whose value counts as `other`.
+    folded: i64,
 }
 
 impl LabelValues {
     const fn new(max: usize) -> Self {
-        Self { max, values: BTreeSet::new() }
+        Self { max, values: BTreeSet::new(), folded: 0 }
     }
 
-    fn label(&mut self, value: &str) -> String {
-        if !self.values.contains(value) {
-            if self.values.len() >= self.max {
-                return OTHER.to_owned();
-            }
-            self.values.insert(value.to_owned());
+    fn is_full(&self) -> bool {
+        self.values.len() >= self.max
+    }
+
+    fn shows(&self, value: &str) -> bool {
+        self.values.contains(value)
+    }
+
+    fn show(&mut self, value: String) {
+        if !self.is_full() {
+            self.values.insert(value);
         }
-        value.to_owned()
+    }
+
+    fn label(&mut self, value: &str, events: i64) -> String {
+        if self.shows(value) {
+            return value.to_owned();
+        }
+        self.folded += events;
+        OTHER.to_owned()
     }
 }
 
@@ -153,6 +215,12 @@ const HANDOFFS: Spec = Spec {
     labels: &["business_id", "reason"],
     kind: MetricType::COUNTER,
 };
+const FOLDED: Spec = Spec {
+    name: "metrics_folded_events_total",
+    help: "AI interactions of which a label shows \"other\" because it has as many values as it may have, by label.",
+    labels: &["label"],
+    kind: MetricType::COUNTER,
+};
 const SYSTEM_INFO: Spec = Spec {
     name: "ai_system_info_info",
     help: "Always 1; its labels tell what is running.",
@@ -168,8 +236,18 @@ pub(super) struct TotalsCollector {
 
 impl TotalsCollector {
     pub(super) fn new(totals: SharedTotals) -> Self {
-        let specs =
-            [RESPONSE_TIME, REQUESTS, SUCCESS_RATE, TOKENS, COST, REQUESTED, BOOKED, HANDOFFS, SYSTEM_INFO];
+        let specs = [
+            RESPONSE_TIME,
+            REQUESTS,
+            SUCCESS_RATE,
+            TOKENS,
+            COST,
+            REQUESTED,
+            BOOKED,
+            HANDOFFS,
+            FOLDED,
+            SYSTEM_INFO,
+        ];
         Self { totals, descs: specs.iter().map(Spec::desc).collect() }
     }
 }
@@ -191,7 +269,7 @@ impl Collector for TotalsCollector {
 
 #[expect(clippy::cast_precision_loss, reason = "Prometheus' numbers are doubles; sums stay far below 2^53")]
 impl Totals {
-    fn families(&self) -> [MetricFamily; 8] {
+    fn families(&self) -> [MetricFamily; 9] {
         [
             self.response_times(),
             family(REQUESTS, &self.by_answer, |of, ([business, response_type, intent], events)| {
@@ -216,6 +294,9 @@ impl Totals {
             family(HANDOFFS, &self.by_business, |of, (id, business)| {
                 of.with(&[id, "complex_query"], business.handoffs_of_complex_query as f64)
                     .with(&[id, ERROR_RESPONSE], business.handoffs_after_error as f64)
+            }),
+            family(FOLDED, Label::ALL, |of, label| {
+                of.with(&[label.name()], self.labels[label as usize].folded as f64)
             }),
         ]
     }
@@ -242,9 +323,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_values_of_a_label_keep_theirs_and_the_rest_is_other() {
+    fn the_first_values_of_a_label_are_shown_and_the_rest_is_other() {
         let mut values = LabelValues::new(2);
-        let labels = ["a", "b", "c", "a", "d", "b"].map(|value| values.label(value));
+        ["a", "b", "c", "a"].iter().for_each(|value| values.show((*value).to_owned()));
+        let labels = ["a", "b", "c", "a", "d", "b"].map(|value| values.label(value, 10));
         assert_eq!(labels, ["a", "b", OTHER, "a", OTHER, "b"]);
+        assert_eq!(values.folded, 20);
     }
 }

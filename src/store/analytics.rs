@@ -40,7 +40,7 @@ impl Store {
                    coalesce(cast(sum(appointments_requested) as bigint), 0) as appointments_requested,
                    coalesce(cast(sum(appointments_booked) as bigint), 0) as appointments_booked,
                    coalesce(cast(sum(handoffs) as bigint), 0) as handoffs
-            from ai_rollup_daily where business_id = $1 and day >= $2";
+            from ai_rollup_daily_now where business_id = $1 and day >= $2";
         let since = day_of(now, self.zone) - TimeDelta::days(i64::from(days) - 1);
         on!(&self.read, READ_LIMIT, |conn| {
             sqlx::query_as(SQL).bind(business_id).bind(since).fetch_one(conn).await

@@ -1,19 +1,25 @@
-//! Writes a batch of events with their rollups, each event once.
+//! Writes a batch of events with their rollup, each event once.
 
 mod postgres;
+mod reconcile;
 mod sqlite;
+
+use std::time::Duration;
 
 use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
 
-use super::{Db, Store, StoreError, WRITE_LIMIT};
+use uuid::Uuid;
+
+use super::{Db, READ_LIMIT, Store, StoreError, WRITE_LIMIT};
 use crate::event::Event;
+use crate::rollup::Rollup;
 
 /// How old, in minutes, a row that another program inserted may be for `/track` to claim it.
 pub const CLAIM_MINUTES: i64 = 10;
 
 /// What became of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Written {
+pub enum Outcome {
     /// It is stored, and counted in the rollups by this batch.
     Counted,
     /// It is stored as a row that was there and counted before it was reported.
@@ -22,30 +28,54 @@ pub enum Written {
     Duplicate,
 }
 
-impl Store {
-    /// How many of `events`, from the first on, [`Store::write`] takes together.
-    pub fn fits<'e>(&self, events: impl Iterator<Item = &'e Event>) -> usize {
-        match &self.write {
-            Db::Postgres(_) => postgres::fits(events, self.zone),
-            Db::Sqlite(_) => events.count(),
-        }
-    }
+/// A batch that is stored.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Written {
+    /// What became of each event, in the order of the batch.
+    pub outcomes: Vec<Outcome>,
+    /// What the counted ones add up to.
+    pub rollup: Rollup,
+}
 
-    /// Writes events that fit together and whose ids differ, all or none; gives what became of each, in order.
-    pub async fn write(&self, events: &[Event]) -> Result<Vec<Written>, StoreError> {
+impl Store {
+    /// Writes events whose ids differ, all or none, within `limit`. `again` says that some of them may be stored already
+    /// under ids that the service made, because an earlier attempt came to no known end.
+    pub async fn write(&self, events: &[Event], again: bool, limit: Duration) -> Result<Written, StoreError> {
         match &self.write {
             Db::Postgres(db) => {
-                on!(@run db, WRITE_LIMIT, conn, postgres::write(conn, events, self.zone).await)
+                on!(@run db, limit, conn, postgres::write(conn, events, again, self.zone).await)
             }
             Db::Sqlite(db) => {
-                on!(@run db, WRITE_LIMIT, conn, sqlite::write(conn, events, self.zone).await)
+                on!(@run db, limit, conn, sqlite::write(conn, events, self.zone).await)
             }
         }
     }
 }
 
-/// The time from which on a foreign row may be claimed by a batch that begins with `first`.
+/// The batch as it is once `outcomes` are known.
+fn written(events: &[Event], outcomes: Vec<Outcome>, zone: chrono_tz::Tz) -> Written {
+    let counted = events.iter().zip(&outcomes).filter(|(_, outcome)| **outcome == Outcome::Counted);
+    let rollup = Rollup::of(counted.map(|(event, _)| event), zone);
+    Written { outcomes, rollup }
+}
+
+/// The time from which on a foreign row may be claimed by one of `events`.
 fn claimable_from(events: &[Event]) -> NaiveDateTime {
     let first = events.iter().map(|event| event.at).min().unwrap_or(DateTime::<Utc>::MAX_UTC);
     (first - TimeDelta::minutes(CLAIM_MINUTES)).naive_utc()
+}
+
+impl Store {
+    /// Which of these ids are stored.
+    pub async fn stored(&self, ids: &[Uuid]) -> Result<Vec<Uuid>, StoreError> {
+        const SQL: &str = "select event_id from ai_metrics where event_id = any($1)";
+        let Db::Postgres(db) = &self.read else { return Ok(Vec::new()) };
+        on!(@run db, READ_LIMIT, conn, sqlx::query_scalar(SQL).bind(ids).fetch_all(conn).await)
+    }
+
+    /// Makes sure that the database takes what is written: an update that changes nothing must be committed.
+    pub async fn probe(&self) -> Result<(), StoreError> {
+        const SQL: &str = "update ai_totals set events = events where seq = (select min(seq) from ai_totals)";
+        on!(&self.write, WRITE_LIMIT, |conn| sqlx::query(SQL).execute(conn).await.map(drop))
+    }
 }

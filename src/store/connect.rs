@@ -23,7 +23,8 @@ impl Store {
                          not checked; use sslmode=verify-full with sslrootcert"
                     );
                 }
-                let pools = dialect::postgres(postgres, config.database_connections.get())?;
+                let pools =
+                    dialect::postgres(postgres, config.database_connections.get(), config.store_timeout.0)?;
                 (pools, format!("Postgres at {}", postgres.place))
             }
         };
@@ -50,7 +51,7 @@ impl Store {
 
 /// Creates the file at `path` and its folder, where they are not there, for their owner alone. SQLite gives its other
 /// files the same mode.
-fn create_file(path: &Path) -> Result<(), StoreError> {
+pub(super) fn create_file(path: &Path) -> Result<(), StoreError> {
     let create = || {
         if let Some(folder) =
             path.parent().filter(|folder| !folder.as_os_str().is_empty() && !folder.exists())

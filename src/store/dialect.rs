@@ -6,7 +6,7 @@ use std::time::Duration;
 use secrecy::ExposeSecret;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgSslMode};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{ConnectOptions, Connection, Executor, SqlStr, Transaction};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, SqlStr, Transaction};
 
 use super::lease::Connections;
 use super::{Db, StoreError};
@@ -22,9 +22,8 @@ const POSTGRES_SESSION: &str =
 
 /// The batch statement is planned once for all its parameters, perhaps while the tables are still empty; so it must look
 /// rows up by their indexes, which is right for tables of any size. It is too short for compilation to pay.
-/// And the server gives up on it before the service does, which could otherwise refuse an event that is stored later.
 const POSTGRES_WRITER: &str =
-    "set statement_timeout = '1500ms'; set plan_cache_mode = force_generic_plan; set jit = off; set enable_seqscan = off;
+    "set plan_cache_mode = force_generic_plan; set jit = off; set enable_seqscan = off;
     set enable_hashjoin = off; set enable_mergejoin = off";
 
 /// The pools of a store, which connect when they are first used.
@@ -34,8 +33,13 @@ pub(super) struct Pools {
     pub(super) admin: Db,
 }
 
-/// A server's pools. What people change goes through the readers' connections.
-pub(super) fn postgres(database: &PostgresUrl, readers: u32) -> Result<Pools, StoreError> {
+/// A server's pools. What people change goes through the readers' connections. `patience` is how long a batch is waited
+/// for: the server gives up on it sooner, so that it is hardly ever stored after it was given up on here.
+pub(super) fn postgres(
+    database: &PostgresUrl,
+    readers: u32,
+    patience: Duration,
+) -> Result<Pools, StoreError> {
     let mode = match database.tls {
         Tls::Optional(mode) => mode.parse()?,
         Tls::Require => PgSslMode::Require,
@@ -48,9 +52,12 @@ pub(super) fn postgres(database: &PostgresUrl, readers: u32) -> Result<Pools, St
     let read = pool()
         .max_connections(readers)
         .after_connect(|conn, _| Box::pin(async move { conn.execute(POSTGRES_SESSION).await.map(drop) }));
-    let write = pool().max_connections(1).test_before_acquire(false).after_connect(|conn, _| {
+    let limit = format!("set statement_timeout = {}", patience.mul_f64(0.8).as_millis());
+    let write = pool().max_connections(1).test_before_acquire(false).after_connect(move |conn, _| {
+        let limit = AssertSqlSafe(limit.clone());
         Box::pin(async move {
             conn.execute(POSTGRES_SESSION).await?;
+            conn.execute(limit).await?;
             conn.execute(POSTGRES_WRITER).await.map(drop)
         })
     });
@@ -88,6 +95,10 @@ pub(super) trait Dialect: sqlx::Database {
     const BEGIN: &'static str;
     /// Lifts the time limit of a session, for migrations.
     const UNLIMITED: &'static str;
+    /// Lengthens the time limit of a transaction that reads much.
+    const PATIENT: &'static str;
+    /// Waits until no other transaction gives places to label values. SQLite has one writer at a time.
+    const LOCK_LABELS: &'static str;
     /// What a foreign row holds, in the types of an event. Nobody checked such a row: it may hold NaN or infinity, on
     /// SQLite a value of any type.
     const FOREIGN_VALUES: &'static str;
@@ -99,6 +110,8 @@ pub(super) trait Dialect: sqlx::Database {
 impl Dialect for sqlx::Postgres {
     const BEGIN: &'static str = "begin";
     const UNLIMITED: &'static str = "set statement_timeout = 0";
+    const PATIENT: &'static str = "set local statement_timeout = '10s'";
+    const LOCK_LABELS: &'static str = "select pg_advisory_xact_lock(hashtext('ai_metric_labels'))";
     const FOREIGN_VALUES: &'static str = "business_id, model_name, intent_detected, response_type, response_time_ms,
         tokens_used, prompt_tokens, completion_tokens,
         case when success_rate = 'NaN' then 0 else cast(success_rate as double precision) end as success_rate,
@@ -115,6 +128,8 @@ impl Dialect for sqlx::Postgres {
 impl Dialect for sqlx::Sqlite {
     const BEGIN: &'static str = "begin immediate";
     const UNLIMITED: &'static str = "select 1";
+    const PATIENT: &'static str = "select 1";
+    const LOCK_LABELS: &'static str = "select 1";
     const FOREIGN_VALUES: &'static str = "cast(business_id as text) as business_id, cast(model_name as text) as model_name,
         cast(intent_detected as text) as intent_detected, cast(response_type as text) as response_type,
         min(max(cast(response_time_ms as integer), 0), 2147483647) as response_time_ms,
@@ -141,12 +156,26 @@ where
     conn.begin_with(SqlStr::from_static(<C::Database as Dialect>::BEGIN)).await
 }
 
-/// Lifts the time limit of a session that migrates.
-pub(super) async fn unlimit<'c, C>(conn: &'c mut C) -> Result<(), sqlx::Error>
-where
-    C: Connection,
-    C::Database: Dialect,
-    &'c mut C: Executor<'c, Database = C::Database>,
-{
-    conn.execute(<C::Database as Dialect>::UNLIMITED).await.map(drop)
+/// A function that runs a statement of the dialect.
+macro_rules! run {
+    ($(#[doc = $doc:literal] $name:ident: $sql:ident;)+) => {
+        $(#[doc = $doc]
+        pub(super) async fn $name<'c, C>(conn: &'c mut C) -> Result<(), sqlx::Error>
+        where
+            C: Connection,
+            C::Database: Dialect,
+            &'c mut C: Executor<'c, Database = C::Database>,
+        {
+            conn.execute(<C::Database as Dialect>::$sql).await.map(drop)
+        })+
+    };
+}
+
+run! {
+    /// Lifts the time limit of a session that migrates.
+    unlimit: UNLIMITED;
+    /// Lengthens the time limit of a transaction that reads much.
+    be_patient: PATIENT;
+    /// Waits until no other transaction gives places to label values.
+    lock_labels: LOCK_LABELS;
 }

@@ -79,7 +79,8 @@ impl From<sqlx::Error> for StoreError {
 impl From<sqlx::migrate::MigrateError> for StoreError {
     fn from(error: sqlx::migrate::MigrateError) -> Self {
         match error {
-            sqlx::migrate::MigrateError::Execute(error) => error.into(),
+            sqlx::migrate::MigrateError::Execute(error)
+            | sqlx::migrate::MigrateError::ExecuteMigration(error, _) => error.into(),
             sqlx::migrate::MigrateError::VersionMissing(version) => Self::Unusable(format!(
                 "a newer version of the service has migrated this database (migration {version}); run that one"
             )),

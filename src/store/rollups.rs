@@ -4,9 +4,12 @@ mod add;
 
 pub(super) use add::AddRollup;
 
-use sqlx::FromRow;
+use std::time::Duration;
 
-use super::{READ_LIMIT, Store, StoreError};
+use futures_util::TryStreamExt;
+use sqlx::{Connection, FromRow};
+
+use super::{Store, StoreError, dialect};
 use crate::rollup::{Key, LastSuccess, Sums};
 
 /// The columns of [`Sums`], in the order in which they are bound.
@@ -67,14 +70,44 @@ macro_rules! add_to_latency {
 }
 pub(super) use add_to_latency;
 
-/// One row of `ai_totals`.
-#[derive(Debug, Clone, PartialEq)]
-pub struct TotalsRow {
-    /// What the sums are kept apart by.
-    pub key: Key,
-    /// The sums over all time.
-    pub sums: Sums,
+/// Binds keys, in the order of the columns; `$column` makes a parameter of what is read from a key.
+macro_rules! bind_keys {
+    ($query:expr, $column:ident) => {
+        $query
+            .bind($column!(|key| key.business_id.as_str()))
+            .bind($column!(|key| key.model_name.as_str()))
+            .bind($column!(|key| key.intent_detected.as_str()))
+            .bind($column!(|key| key.response_type.as_str()))
+    };
 }
+pub(super) use bind_keys;
+
+/// Binds sums, in the order of the columns; `$count` makes a parameter of a number of events, `$sum` of any other.
+macro_rules! bind_sums {
+    ($query:expr, $count:ident, $sum:ident) => {
+        $query
+            .bind($count!(|sums| sums.events))
+            .bind($sum!(|sums| sums.response_time_ms))
+            .bind($count!(|sums| sums.within[0]))
+            .bind($count!(|sums| sums.within[1]))
+            .bind($count!(|sums| sums.within[2]))
+            .bind($count!(|sums| sums.within[3]))
+            .bind($count!(|sums| sums.within[4]))
+            .bind($count!(|sums| sums.within[5]))
+            .bind($sum!(|sums| sums.success_e4))
+            .bind($sum!(|sums| sums.tokens))
+            .bind($sum!(|sums| sums.prompt_tokens))
+            .bind($sum!(|sums| sums.completion_tokens))
+            .bind($sum!(|sums| sums.cost_micros))
+            .bind($count!(|sums| sums.appointments_requested))
+            .bind($count!(|sums| sums.appointments_booked))
+            .bind($count!(|sums| sums.handoffs))
+    };
+}
+pub(super) use bind_sums;
+
+/// How long the totals may take to read, which are as many rows as there are keys.
+const TOTALS_LIMIT: Duration = Duration::from_secs(10);
 
 /// A row of `ai_totals` as the database gives it.
 #[derive(FromRow)]
@@ -103,49 +136,54 @@ struct RawTotals {
     last_success_rate: Option<f64>,
 }
 
-impl From<RawTotals> for TotalsRow {
+impl From<RawTotals> for (Key, Sums) {
     fn from(row: RawTotals) -> Self {
         let last_success = row.last_success_at.zip(row.last_success_rate);
         let (business_id, model_name) = (row.business_id, row.model_name);
         let (intent_detected, response_type) = (row.intent_detected, row.response_type);
-        Self {
-            key: Key { business_id, model_name, intent_detected, response_type },
-            sums: Sums {
-                events: row.events,
-                response_time_ms: row.response_time_ms,
-                within: [
-                    row.within_100ms,
-                    row.within_500ms,
-                    row.within_1s,
-                    row.within_2s,
-                    row.within_5s,
-                    row.within_10s,
-                ],
-                success_e4: row.success_e4,
-                tokens: row.tokens,
-                prompt_tokens: row.prompt_tokens,
-                completion_tokens: row.completion_tokens,
-                cost_micros: row.cost_micros,
-                appointments_requested: row.appointments_requested,
-                appointments_booked: row.appointments_booked,
-                handoffs: row.handoffs,
-                last_success: last_success.map(|(at_micros, rate)| LastSuccess { at_micros, rate }),
-            },
-        }
+        let key = Key { business_id, model_name, intent_detected, response_type };
+        let sums = Sums {
+            events: row.events,
+            response_time_ms: row.response_time_ms,
+            within: [
+                row.within_100ms,
+                row.within_500ms,
+                row.within_1s,
+                row.within_2s,
+                row.within_5s,
+                row.within_10s,
+            ],
+            success_e4: row.success_e4,
+            tokens: row.tokens,
+            prompt_tokens: row.prompt_tokens,
+            completion_tokens: row.completion_tokens,
+            cost_micros: row.cost_micros,
+            appointments_requested: row.appointments_requested,
+            appointments_booked: row.appointments_booked,
+            handoffs: row.handoffs,
+            last_success: last_success.map(|(at_micros, rate)| LastSuccess { at_micros, rate }),
+        };
+        (key, sums)
     }
 }
 
 impl Store {
-    /// All totals, in the order in which their keys were first seen.
-    pub async fn totals(&self) -> Result<Vec<TotalsRow>, StoreError> {
+    /// Gives all totals to `each`. A key may come more than once.
+    pub async fn totals(&self, mut each: impl FnMut(&Key, &Sums)) -> Result<(), StoreError> {
         const SQL: &str = concat!(
             "select business_id, model_name, intent_detected, response_type, ",
             sum_columns!(),
-            ", last_success_at, last_success_rate from ai_totals order by seq"
+            ", last_success_at, last_success_rate from ai_totals_now"
         );
-        let rows = on!(&self.read, READ_LIMIT, |conn| {
-            sqlx::query_as::<_, RawTotals>(SQL).fetch_all(conn).await
-        })?;
-        Ok(rows.into_iter().map(TotalsRow::from).collect())
+        on!(&self.read, TOTALS_LIMIT, |conn| {
+            let mut tx = conn.begin().await?;
+            dialect::be_patient(&mut *tx).await?;
+            let mut rows = sqlx::query_as::<_, RawTotals>(SQL).fetch(&mut *tx);
+            while let Some(row) = rows.try_next().await? {
+                let (key, sums) = row.into();
+                each(&key, &sums);
+            }
+            Ok(())
+        })
     }
 }

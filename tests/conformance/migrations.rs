@@ -75,5 +75,5 @@ async fn replicas_that_start_together_take_turns() {
     {
         counted.unwrap();
     }
-    assert_eq!(backend.number("select sum(events) from ai_totals").await, 4);
+    assert_eq!(backend.number("select sum(events) from ai_totals_now").await, 4);
 }

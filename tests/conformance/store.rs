@@ -1,9 +1,12 @@
 //! The store, on both databases.
 
+use std::collections::BTreeMap;
+use std::time::Duration;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use mlops_service::event::{Event, Report};
-use mlops_service::rollup::Rollup;
-use mlops_service::store::{Store, Written};
+use mlops_service::rollup::{Key, Rollup, Sums};
+use mlops_service::store::{Outcome, Store};
 use serde_json::json;
 
 use crate::harness::{Backend, event, insert_as_the_app, on_every_backend, real_now};
@@ -28,23 +31,38 @@ fn made(changes: serde_json::Value, at: DateTime<Utc>) -> Event {
     Report::parse(event(changes).to_string().as_bytes()).unwrap().into_event(None, at).unwrap()
 }
 
+/// Longer than a write takes.
+const LIMIT: Duration = Duration::from_secs(10);
+
 /// Writes events as the ingest task does.
-async fn keep(store: &Store, mut events: &[Event]) -> Vec<Written> {
-    let mut written = Vec::new();
-    while !events.is_empty() {
-        let (together, others) = events.split_at(store.fits(events.iter()));
-        written.extend(store.write(together).await.unwrap());
-        events = others;
-    }
-    written
+async fn keep(store: &Store, events: &[Event]) -> Vec<Outcome> {
+    store.write(events, false, LIMIT).await.unwrap().outcomes
+}
+
+/// Writes events that may be stored already.
+async fn keep_again(store: &Store, events: &[Event]) -> Vec<Outcome> {
+    store.write(events, true, LIMIT).await.unwrap().outcomes
+}
+
+async fn totals(store: &Store) -> BTreeMap<Key, Sums> {
+    let mut totals: BTreeMap<Key, Sums> = BTreeMap::new();
+    store.totals(|key, sums| totals.entry(key.clone()).or_default().add(sums)).await.unwrap();
+    totals
+}
+
+/// The sums of the only key there is.
+async fn only_sums(store: &Store) -> Sums {
+    let mut totals = totals(store).await.into_values();
+    totals.next().filter(|_| totals.next().is_none()).expect("one key")
 }
 
 async fn assert_totals(store: &Store, events: &[Event]) {
     let expected = Rollup::of(events, chrono_tz::UTC);
-    let mut found = store.totals().await.unwrap();
-    found.sort_by(|a, b| a.key.cmp(&b.key));
-    let found: Vec<_> = found.iter().map(|row| (&row.key, row.sums.clone())).collect();
-    assert_eq!(found, expected.totals().into_iter().collect::<Vec<_>>());
+    let found = totals(store).await;
+    assert_eq!(
+        found.iter().map(|(key, sums)| (key, sums.clone())).collect::<BTreeMap<_, _>>(),
+        expected.totals()
+    );
 }
 
 /// Events of several businesses, models and kinds, some with the least and some with the most that a field may be.
@@ -81,24 +99,43 @@ fn varied(at: DateTime<Utc>) -> Vec<Event> {
 async fn a_batch_adds_up_to_its_rollup(backend: Backend) {
     let store = backend.store(&[]).await;
     let events = varied(real_now());
-    let written = keep(&store, &events).await;
-    assert_eq!(written, vec![Written::Counted; events.len()]);
-    assert_totals(&store, &events).await;
     let expected = Rollup::of(&events, chrono_tz::UTC);
-    for (sql, rows) in [
-        ("select count(*) from ai_rollup_daily", expected.daily.len()),
-        ("select count(*) from ai_latency_daily", expected.latency.len()),
-        ("select sum(events) from ai_latency_daily", events.len()),
-        ("select sum(events) from ai_rollup_daily", events.len()),
-        ("select count(*) from ai_metrics where event_id is not null", events.len()),
-    ] {
-        assert_eq!(backend.number(sql).await, i64::try_from(rows).unwrap(), "{sql}");
+    let written = store.write(&events, false, LIMIT).await.unwrap();
+    assert_eq!(written.outcomes, vec![Outcome::Counted; events.len()]);
+    assert_eq!(written.rollup, expected);
+    for _ in 0..2 {
+        assert_totals(&store, &events).await;
+        assert_counts(
+            &backend,
+            &[
+                ("select sum(events) from ai_rollup_daily_now", events.len()),
+                ("select sum(events) from ai_latency_daily_now", events.len()),
+                ("select count(*) from ai_metrics where event_id is not null", events.len()),
+            ],
+        )
+        .await;
+        while store.settle_rollups().await.unwrap() {}
     }
+    assert_counts(
+        &backend,
+        &[
+            ("select count(*) from ai_rollup_daily", expected.daily.len()),
+            ("select count(*) from ai_totals", expected.totals().len()),
+            ("select count(*) from ai_latency_daily", expected.latency.len()),
+        ],
+    )
+    .await;
     for ((day, business, bucket), events) in expected.latency {
         let found = format!(
-            "select events from ai_latency_daily where day = '{day}' and business_id = '{business}' and bucket = {bucket}"
+            "select events from ai_latency_daily_now where day = '{day}' and business_id = '{business}' and bucket = {bucket}"
         );
         assert_eq!(backend.number(&found).await, events, "{found}");
+    }
+}
+
+async fn assert_counts(backend: &Backend, counts: &[(&str, usize)]) {
+    for (sql, count) in counts {
+        assert_eq!(backend.number(sql).await, i64::try_from(*count).unwrap(), "{sql}");
     }
 }
 
@@ -106,9 +143,9 @@ async fn a_repeated_id_is_stored_once(backend: Backend) {
     let store = backend.store(&[]).await;
     let now = real_now();
     let named = |id: u32| made(json!({"event_id": format!("8e03978e-40d5-43dd-bc93-{id:012x}")}), now);
-    assert_eq!(store.write(&[named(1), named(2)]).await.unwrap(), [Written::Counted; 2]);
-    let again = store.write(&[named(2), named(3), named(1)]).await.unwrap();
-    assert_eq!(again, [Written::Duplicate, Written::Counted, Written::Duplicate]);
+    assert_eq!(keep(&store, &[named(1), named(2)]).await, [Outcome::Counted; 2]);
+    let again = keep(&store, &[named(2), named(3), named(1)]).await;
+    assert_eq!(again, [Outcome::Duplicate, Outcome::Counted, Outcome::Duplicate]);
     assert_eq!(backend.rows().await, 3);
     assert_totals(&store, &[named(1), named(2), named(3)]).await;
 }
@@ -117,11 +154,11 @@ async fn the_row_of_the_app_becomes_the_event(backend: Backend) {
     let store = backend.store(&[]).await;
     insert_as_the_app(&backend, "s-1", 0).await;
     let reported = made(json!({}), real_now());
-    assert_eq!(store.write(std::slice::from_ref(&reported)).await.unwrap(), [Written::Counted]);
+    assert_eq!(keep(&store, std::slice::from_ref(&reported)).await, [Outcome::Counted]);
     assert!(!store.count_foreign_rows(real_now()).await.unwrap());
     assert_eq!(backend.rows().await, 1);
     assert_totals(&store, std::slice::from_ref(&reported)).await;
-    assert_eq!(store.write(&[reported]).await.unwrap(), [Written::Duplicate], "the row has the event's id");
+    assert_eq!(keep_again(&store, &[reported]).await, [Outcome::Duplicate], "the row has the event's id");
 }
 
 async fn a_counted_row_of_the_app_becomes_the_event_without_being_counted_again(backend: Backend) {
@@ -129,12 +166,12 @@ async fn a_counted_row_of_the_app_becomes_the_event_without_being_counted_again(
     insert_as_the_app(&backend, "s-1", 0).await;
     store.count_foreign_rows(real_now()).await.unwrap();
     let reported = made(json!({}), real_now());
-    assert_eq!(store.write(std::slice::from_ref(&reported)).await.unwrap(), [Written::Claimed]);
+    assert_eq!(keep(&store, std::slice::from_ref(&reported)).await, [Outcome::Claimed]);
     assert_eq!(backend.rows().await, 1);
-    assert_eq!(backend.number("select sum(events) from ai_totals").await, 1);
-    assert_eq!(store.write(&[reported]).await.unwrap(), [Written::Duplicate]);
+    assert_eq!(backend.number("select sum(events) from ai_totals_now").await, 1);
+    assert_eq!(keep_again(&store, &[reported]).await, [Outcome::Duplicate]);
     store.count_foreign_rows(real_now()).await.unwrap();
-    assert_eq!(backend.number("select sum(events) from ai_totals").await, 1);
+    assert_eq!(backend.number("select sum(events) from ai_totals_now").await, 1);
 }
 
 async fn one_row_of_the_app_is_claimed_once(backend: Backend) {
@@ -143,7 +180,7 @@ async fn one_row_of_the_app_is_claimed_once(backend: Backend) {
     insert_as_the_app(&backend, "s-1", 1).await;
     let now = real_now();
     let equal = [made(json!({}), now), made(json!({}), now), made(json!({}), now)];
-    assert_eq!(store.write(&equal).await.unwrap(), [Written::Counted; 3]);
+    assert_eq!(keep(&store, &equal).await, [Outcome::Counted; 3]);
     assert_eq!(backend.rows().await, 3, "two were there, one was inserted");
     assert_totals(&store, &equal).await;
 }
@@ -152,12 +189,12 @@ async fn an_old_row_of_the_app_is_not_claimed(backend: Backend) {
     let store = backend.store(&[]).await;
     insert_as_the_app(&backend, "s-1", 11).await;
     insert_as_the_app(&backend, "s-2", 11).await;
-    store.write(&[made(json!({}), real_now())]).await.unwrap();
+    keep(&store, &[made(json!({}), real_now())]).await;
     store.count_foreign_rows(real_now()).await.unwrap();
-    let late = store.write(&[made(json!({"session_id": "s-2"}), real_now())]).await.unwrap();
-    assert_eq!(late, [Written::Counted]);
+    let late = keep(&store, &[made(json!({"session_id": "s-2"}), real_now())]).await;
+    assert_eq!(late, [Outcome::Counted]);
     assert_eq!(backend.rows().await, 4);
-    assert_eq!(backend.number("select sum(events) from ai_totals").await, 4);
+    assert_eq!(backend.number("select sum(events) from ai_totals_now").await, 4);
 }
 
 async fn a_row_that_differs_is_not_claimed(backend: Backend) {
@@ -170,7 +207,7 @@ async fn a_row_that_differs_is_not_claimed(backend: Backend) {
         made(json!({"response_time_ms": 151}), now),
         made(json!({"tokens_used": 76}), now),
     ];
-    store.write(&others).await.unwrap();
+    keep(&store, &others).await;
     assert_eq!(backend.rows().await, 5);
 }
 
@@ -187,12 +224,12 @@ async fn foreign_rows_are_counted_once_and_never_below_zero(backend: Backend) {
         .await;
     for _ in 0..2 {
         assert!(!store.count_foreign_rows(real_now()).await.unwrap());
-        let [row] = &store.totals().await.unwrap()[..] else { panic!("one key") };
-        assert_eq!((row.sums.events, row.sums.response_time_ms, row.sums.tokens), (2, 2_500, 10));
-        assert_eq!((row.sums.cost_micros, row.sums.success_e4), (100_000, 2_500));
-        assert_eq!(row.sums.appointments_requested, 1);
+        let sums = only_sums(&store).await;
+        assert_eq!((sums.events, sums.response_time_ms, sums.tokens), (2, 2_500, 10));
+        assert_eq!((sums.cost_micros, sums.success_e4), (100_000, 2_500));
+        assert_eq!(sums.appointments_requested, 1);
     }
-    assert_eq!(backend.number("select events from ai_rollup_daily where day = '2024-02-29'").await, 1);
+    assert_eq!(backend.number("select events from ai_rollup_daily_now where day = '2024-02-29'").await, 1);
 }
 
 async fn odd_foreign_rows_are_counted_too(backend: Backend) {
@@ -212,8 +249,8 @@ async fn odd_foreign_rows_are_counted_too(backend: Backend) {
         backend.execute(&insert).await;
     }
     assert!(!store.count_foreign_rows(real_now()).await.unwrap());
-    let [row] = &store.totals().await.unwrap()[..] else { panic!("one key") };
-    assert_eq!((row.sums.events, row.sums.tokens), (3, 3));
+    let sums = only_sums(&store).await;
+    assert_eq!((sums.events, sums.tokens), (3, 3));
     assert_eq!(backend.number("select count(*) from ai_metrics where event_id is null").await, 0);
 }
 
@@ -232,8 +269,8 @@ async fn many_foreign_rows_are_counted_in_steps(backend: Backend) {
         steps += 1;
     }
     assert_eq!(steps, 3);
-    let [row] = &store.totals().await.unwrap()[..] else { panic!("one key") };
-    assert_eq!((row.sums.events, row.sums.response_time_ms), (4_500, 4_500 * 4_501 / 2));
+    let sums = only_sums(&store).await;
+    assert_eq!((sums.events, sums.response_time_ms), (4_500, 4_500 * 4_501 / 2));
 }
 
 async fn a_summary_covers_whole_days_of_the_time_zone(backend: Backend) {
@@ -242,7 +279,7 @@ async fn a_summary_covers_whole_days_of_the_time_zone(backend: Backend) {
     let hours = |hours: i64| made(json!({"session_id": format!("{hours}")}), now - TimeDelta::hours(hours));
     // In New York it is the evening of the 9th: this is the 9th, the 8th, and the 8th of February.
     let events = [hours(1), hours(30), hours(29 * 24)];
-    assert_eq!(keep(&store, &events).await, [Written::Counted; 3]);
+    assert_eq!(keep(&store, &events).await, [Outcome::Counted; 3]);
     for (days, events) in [(1, 1), (2, 2), (29, 2), (30, 3), (366, 3)] {
         assert_eq!(store.summary("acme", days, now).await.unwrap().events, events, "{days} days");
     }
@@ -254,16 +291,16 @@ async fn the_newest_success_rate_is_kept(backend: Backend) {
     let now = real_now();
     let rated =
         |rate: Option<f64>, seconds| made(json!({"success_rate": rate}), now + TimeDelta::seconds(seconds));
-    store.write(&[rated(Some(0.123_456), 2), rated(Some(0.9), 1), rated(None, 3)]).await.unwrap();
-    store.write(&[rated(Some(0.8), 0), rated(None, 9)]).await.unwrap();
-    let [row] = &store.totals().await.unwrap()[..] else { panic!("one key") };
-    assert_eq!(row.sums.last_success.map(|last| last.rate), Some(0.123_456));
+    keep(&store, &[rated(Some(0.123_456), 2), rated(Some(0.9), 1), rated(None, 3)]).await;
+    keep(&store, &[rated(Some(0.8), 0), rated(None, 9)]).await;
+    let sums = only_sums(&store).await;
+    assert_eq!(sums.last_success.map(|last| last.rate), Some(0.123_456));
 }
 
 async fn numbers_come_back_exactly(backend: Backend) {
     let store = backend.store(&[]).await;
     let rate = made(json!({"api_cost_usd": 9_999.999_999, "success_rate": 0.1234}), real_now());
-    store.write(&[rate]).await.unwrap();
+    keep(&store, &[rate]).await;
     let exact = "select count(*) from ai_metrics where api_cost_usd = 9999.999999 and success_rate = 0.1234
                  and prompt_tokens = 50 and completion_tokens = 25 and user_message_length = 42
                  and ai_response_length = 120 and conversation_id = 'c-1' and appointment_requested

@@ -31,7 +31,7 @@ async fn one_event_of_an_unknown_business_does_not_sink_the_others() {
         }
     }
     assert_eq!(backend.rows().await, 90);
-    assert_eq!(backend.number("select sum(events) from ai_totals").await, 90);
+    assert_eq!(backend.number("select sum(events) from ai_totals_now").await, 90);
     assert_eq!(app.metric("ai_response_time_seconds_count").await, Some(90.0));
 }
 

@@ -113,7 +113,7 @@ impl Book {
         assert_eq!(stored.len(), distinct.len(), "stored twice");
         let missing = acknowledged.difference(&distinct).count();
         assert_eq!(missing, 0, "of {} acknowledged events are missing", acknowledged.len());
-        for table in ["ai_totals", "ai_rollup_daily", "ai_latency_daily"] {
+        for table in ["ai_totals_now", "ai_rollup_daily_now", "ai_latency_daily_now"] {
             let counted = backend.number(&format!("select sum(events) from {table}")).await;
             assert_eq!(counted, i64::try_from(stored.len()).unwrap(), "{table}");
         }

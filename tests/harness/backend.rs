@@ -60,8 +60,14 @@ impl Backend {
 
     /// The settings of a service on this database.
     pub(crate) fn config(&self, settings: &[(&str, &str)]) -> Config {
-        let own =
-            [("DATABASE_URL", self.url.as_str()), ("SERVICE_PORT", "0"), ("FLOOD_LIMIT_PER_SECOND", "off")];
+        // Each replica has a spool of its own.
+        let spool = self.folder.path().join(format!("spool-{}", uuid::Uuid::new_v4()));
+        let own = [
+            ("DATABASE_URL", self.url.as_str()),
+            ("SPOOL_DIR", spool.to_str().unwrap()),
+            ("SERVICE_PORT", "0"),
+            ("FLOOD_LIMIT_PER_SECOND", "off"),
+        ];
         let all = own.iter().chain(settings).map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         Config::read(&all.collect::<Source>()).unwrap()
     }

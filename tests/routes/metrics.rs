@@ -12,6 +12,8 @@ on_every_backend! {
     each_replica_shows_what_the_others_wrote,
     handoffs_are_told_by_their_reason,
     past_the_maximum_businesses_are_one_other,
+    a_full_label_is_the_same_on_every_replica_and_after_a_restart,
+    no_counter_goes_down_when_a_label_fills_up,
 }
 
 fn own(text: &str) -> Vec<&str> {
@@ -92,6 +94,49 @@ async fn past_the_maximum_businesses_are_one_other(backend: Backend) {
     let again = TestApp::with(&backend, &settings).await;
     assert_eq!(counts(&again).await, expected, "a restart gives the same businesses their labels");
     assert_eq!(app.get("/analytics/bolt").send().await.status, 200);
+}
+
+async fn a_full_label_is_the_same_on_every_replica_and_after_a_restart(backend: Backend) {
+    let settings = [("METRICS_MAX_BUSINESSES", "20"), ("RATE_LIMIT_TRACK", "off")];
+    let apps = [TestApp::with(&backend, &settings).await, TestApp::with(&backend, &settings).await];
+    let names: Vec<String> = (0..60).rev().map(|number| format!("business-{number}")).collect();
+    let tracked = names.iter().enumerate().map(|(number, name)| {
+        let app = &apps[number % 2];
+        async move { app.track(&event(json!({"business_id": name}))).await.ok() }
+    });
+    futures_util::future::join_all(tracked).await;
+    let shown = async |app: &TestApp| {
+        let reply = app.get("/metrics").send().await;
+        let requests = reply.text().lines().filter(|line| line.starts_with("ai_requests_total"));
+        requests.map(ToOwned::to_owned).collect::<Vec<_>>()
+    };
+    for app in &apps {
+        assert_eq!(app.post("/refresh-metrics").send().await.ok()["status"], "success");
+    }
+    let before = [shown(&apps[0]).await, shown(&apps[1]).await];
+    assert_eq!(before[0], before[1]);
+    assert_eq!(before[0].len(), 21, "20 businesses and the others");
+    let folded = r#"metrics_folded_events_total{label="business_id"}"#;
+    assert_eq!(apps[0].metric(folded).await, Some(40.0));
+    assert_eq!(shown(&TestApp::with(&backend, &settings).await).await, before[0]);
+}
+
+async fn no_counter_goes_down_when_a_label_fills_up(backend: Backend) {
+    let settings = [("METRICS_MAX_BUSINESSES", "20"), ("RATE_LIMIT_TRACK", "off")];
+    let app = TestApp::with(&backend, &settings).await;
+    let tracked = (0..60).rev().map(|number| {
+        let app = &app;
+        async move { app.track(&event(json!({"business_id": format!("business-{number}")}))).await.ok() }
+    });
+    futures_util::future::join_all(tracked).await;
+    let counters = async || {
+        let reply = app.get("/metrics").send().await;
+        let lines = reply.text().lines().filter(|line| line.starts_with("ai_requests_total"));
+        lines.map(ToOwned::to_owned).collect::<Vec<_>>()
+    };
+    let before = counters().await;
+    app.post("/refresh-metrics").send().await.ok();
+    assert_eq!(counters().await, before);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -289,7 +289,11 @@ async fn what_reached_the_handler_is_counted(backend: Backend) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_queue_is_refused_at_once() {
     let backend = Backend::postgres().await;
-    let app = TestApp::with(&backend, &[("RATE_LIMIT_TRACK", "off"), ("INGEST_QUEUE_SIZE", "1")]).await;
+    let app = TestApp::with(
+        &backend,
+        &[("RATE_LIMIT_TRACK", "off"), ("INGEST_QUEUE_SIZE", "1"), ("SPOOL_DIR", "off")],
+    )
+    .await;
     backend.execute("create table held (id int); insert into held values (1)").await;
     let mut holder = <sqlx::PgConnection as sqlx::Connection>::connect(&backend.url).await.unwrap();
     sqlx::Executor::execute(&mut holder, "begin; lock table ai_metrics in exclusive mode").await.unwrap();

@@ -5,9 +5,8 @@ use chrono_tz::Tz;
 use sqlx::SqliteConnection;
 use uuid::Uuid;
 
-use super::{Written, claimable_from};
+use super::{Outcome, Written, claimable_from, written};
 use crate::event::Event;
-use crate::rollup::Rollup;
 use crate::store::dialect;
 use crate::store::rollups::AddRollup;
 
@@ -33,17 +32,16 @@ pub(super) async fn write(
     conn: &mut SqliteConnection,
     events: &[Event],
     zone: Tz,
-) -> Result<Vec<Written>, sqlx::Error> {
+) -> Result<Written, sqlx::Error> {
     let mut tx = dialect::begin(conn).await?;
     let claimable: bool = sqlx::query_scalar(ANY_CLAIMABLE).fetch_one(&mut *tx).await?;
     let claimable_from = claimable.then(|| claimable_from(events));
-    let mut written = Vec::with_capacity(events.len());
+    let mut outcomes = Vec::with_capacity(events.len());
     for event in events {
-        written.push(write_one(&mut tx, event, claimable_from).await?);
+        outcomes.push(write_one(&mut tx, event, claimable_from).await?);
     }
-    let counted = events.iter().zip(&written).filter(|(_, written)| **written == Written::Counted);
-    let rollup = Rollup::of(counted.map(|(event, _)| event), zone);
-    tx.add_rollup(&rollup).await?;
+    let written = written(events, outcomes, zone);
+    tx.add_rollup(&written.rollup).await?;
     tx.commit().await?;
     Ok(written)
 }
@@ -52,13 +50,13 @@ async fn write_one(
     conn: &mut SqliteConnection,
     event: &Event,
     claimable_from: Option<NaiveDateTime>,
-) -> Result<Written, sqlx::Error> {
+) -> Result<Outcome, sqlx::Error> {
     if let Some(from) = claimable_from
         && let Some(claimed) = claim(conn, event, from).await?
     {
         return Ok(claimed);
     }
-    Ok(if insert(conn, event).await? { Written::Counted } else { Written::Duplicate })
+    Ok(if insert(conn, event).await? { Outcome::Counted } else { Outcome::Duplicate })
 }
 
 /// Gives the event's id to a foreign row that is this event, if there is one.
@@ -66,13 +64,13 @@ async fn claim(
     conn: &mut SqliteConnection,
     event: &Event,
     from: NaiveDateTime,
-) -> Result<Option<Written>, sqlx::Error> {
+) -> Result<Option<Outcome>, sqlx::Error> {
     let known: bool = sqlx::query_scalar("select exists (select 1 from ai_metrics where event_id = $1)")
         .bind(event.id)
         .fetch_one(&mut *conn)
         .await?;
     if known {
-        return Ok(Some(Written::Duplicate));
+        return Ok(Some(Outcome::Duplicate));
     }
     let row: Option<(i64, Option<Uuid>)> = sqlx::query_as(CLAIMABLE)
         .bind(&event.business_id)
@@ -85,7 +83,7 @@ async fn claim(
     let Some((id, counted)) = row else { return Ok(None) };
     let claim = sqlx::query("update ai_metrics set event_id = $1 where id = $2").bind(event.id).bind(id);
     claim.execute(conn).await?;
-    Ok(Some(if counted.is_some() { Written::Claimed } else { Written::Counted }))
+    Ok(Some(if counted.is_some() { Outcome::Claimed } else { Outcome::Counted }))
 }
 
 /// Inserts the event; says whether its id is new.

@@ -1,0 +1,205 @@
+//! What the ingest task does beside writing events: it brings the tables up to date, counts rows of other programs, and
+//! keeps the totals in memory those of store and spool.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use tokio::sync::Notify;
+use uuid::Uuid;
+
+use super::waiting::{Fate, Group};
+use super::{Tracked, replay};
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::event::Event;
+use crate::metrics::{Label, Metrics, Totals};
+use crate::rollup::{Key, Rollup, Sums};
+use crate::store::{Spool, Standing, Store, StoreError};
+
+/// How long foreign rows are counted before the service says that it is ready.
+const FIRST_COUNT_LIMIT: Duration = Duration::from_secs(5);
+
+/// The store, the spool, and the totals of both.
+pub(super) struct Upkeep {
+    pub(super) store: Store,
+    pub(super) spool: Option<Arc<Spool>>,
+    metrics: Metrics,
+    clock: Clock,
+    max_businesses: usize,
+    /// Told when rollups may be pending.
+    settling: Arc<Notify>,
+    /// Whether it was told of a label that it is full.
+    folding: [AtomicBool; Label::ALL.len()],
+}
+
+impl Upkeep {
+    pub(super) fn new(
+        config: &Config,
+        store: Store,
+        metrics: Metrics,
+        clock: Clock,
+        spool: Option<Arc<Spool>>,
+        settling: Arc<Notify>,
+    ) -> Self {
+        let max_businesses = config.metrics_max_businesses.get() as usize;
+        Self { store, spool, metrics, clock, max_businesses, settling, folding: Default::default() }
+    }
+
+    /// Brings the tables up to date and counts rows that are there already; says whether some are left.
+    pub(super) async fn migrate(&self) -> Result<bool, StoreError> {
+        self.store.migrate().await?;
+        let (begun, mut more) = (Instant::now(), true);
+        while more && begun.elapsed() < FIRST_COUNT_LIMIT {
+            more = self.count_foreign_rows().await?;
+        }
+        Ok(more)
+    }
+
+    /// Opens the spool. One that cannot be opened keeps nothing from going on without it, and is tried again later.
+    pub(super) async fn open_spool(&self) {
+        if let Some(spool) = &self.spool
+            && let Err(error) = spool.open().await
+        {
+            tracing::error!("the spool cannot be used: {error}");
+        }
+    }
+
+    /// Makes sure that the store takes events, finds out which of those in the spool it has, and reads the totals.
+    pub(super) async fn prepare(&self) -> Result<(), StoreError> {
+        self.store.probe().await?;
+        if let Some(spool) = &self.spool {
+            replay::look_up(&self.store, spool).await?;
+        }
+        self.read_totals().await
+    }
+
+    /// Counts some foreign rows; says whether more may be left.
+    pub(super) async fn count_foreign_rows(&self) -> Result<bool, StoreError> {
+        match self.store.count_foreign_rows(self.clock.now()).await {
+            // Another replica counts them at this moment; the next attempt sees what it left.
+            Err(StoreError::Conflict(_)) => Ok(true),
+            counted => counted,
+        }
+    }
+
+    /// Reads the totals of the store, and adds those of the spool.
+    pub(super) async fn read_totals(&self) -> Result<(), StoreError> {
+        self.open_spool().await;
+        if let Some(spool) = &self.spool {
+            replay::resolve(&self.store, spool).await?;
+        }
+        let mut sums: BTreeMap<Key, Sums> = BTreeMap::new();
+        self.store.totals(|key, more| add(&mut sums, key, more)).await?;
+        let mut totals = Totals::new(self.max_businesses);
+        for label in Label::ALL {
+            self.show_values(&mut totals, label, sums.keys()).await?;
+        }
+        sums.iter().for_each(|(key, sums)| totals.add(key, sums));
+        if let Some(spool) = &self.spool {
+            add_spooled(&mut totals, spool.state().totals().iter());
+        }
+        self.metrics.replace_totals(totals);
+        self.tell_folding();
+        // Another replica may have left some pending.
+        self.settling.notify_one();
+        Ok(())
+    }
+
+    /// Has `totals` show the values of `label` that have places, after new ones among `keys` were given some.
+    async fn show_values<'k>(
+        &self,
+        totals: &mut Totals,
+        label: Label,
+        keys: impl Iterator<Item = &'k Key>,
+    ) -> Result<(), StoreError> {
+        let max = totals.max_values(label);
+        totals.show(label, self.store.label_values(label.name(), max).await?);
+        let new = totals.new_values(label, keys);
+        if !new.is_empty() {
+            self.store.add_label_values(label.name(), &new, max).await?;
+            totals.show(label, self.store.label_values(label.name(), max).await?);
+        }
+        Ok(())
+    }
+
+    /// Adds what the store has counted to the totals. An error is one of giving places to new label values; the totals
+    /// are to be read anew then.
+    pub(super) async fn count_stored(&self, rollups: &[Rollup]) -> Result<(), StoreError> {
+        self.settling.notify_one();
+        let keys = || rollups.iter().flat_map(|rollup| rollup.daily.keys().map(|(_, key)| key));
+        for label in Label::ALL {
+            let new = self
+                .metrics
+                .with_totals(|totals| (totals.new_values(label, keys()), totals.max_values(label)));
+            let Some((new, max)) = new.filter(|(new, _)| !new.is_empty()) else { continue };
+            self.store.add_label_values(label.name(), &new, max).await?;
+            let shown = self.store.label_values(label.name(), max).await?;
+            self.metrics.update_totals(|totals| totals.show(label, shown));
+        }
+        self.metrics.update_totals(|totals| {
+            for (key, sums) in rollups.iter().flat_map(Rollup::totals) {
+                totals.add(key, &sums);
+            }
+        });
+        self.tell_folding();
+        Ok(())
+    }
+
+    /// Says once of each label that it is full.
+    fn tell_folding(&self) {
+        let folding: Vec<Label> =
+            self.metrics.with_totals(|totals| totals.folding().collect()).unwrap_or_default();
+        for label in folding {
+            if !self.folding[label as usize].swap(true, Ordering::Relaxed) {
+                let name = label.name();
+                tracing::warn!(
+                    label = name,
+                    "the label {name} has as many values as it may have; others count as \"other\""
+                );
+            }
+        }
+    }
+
+    /// Puts events into the spool and adds them to the totals; says of each whether it is new there. `None` if there is
+    /// no spool, or it cannot take them.
+    pub(super) async fn put_by(&self, events: &[&Event], standing: Standing) -> Option<Vec<bool>> {
+        let added = self.spool.as_ref()?.add(events, standing).await;
+        let added = added.inspect_err(|error| tracing::error!("the spool takes no events: {error}")).ok()?;
+        let new = events.iter().zip(&added).filter(|(_, added)| **added);
+        let sums: Vec<(Key, Sums)> = new.map(|(event, _)| (Key::of(event), Sums::of(event))).collect();
+        self.metrics.update_totals(|totals| add_spooled(totals, sums.iter().map(|(key, sums)| (key, sums))));
+        Some(added)
+    }
+
+    /// Finds out which events of a group are in the spool: callers repeat those they named.
+    pub(super) async fn find_spooled(&self, group: &mut Group) {
+        let Some(spool) = self.spool.as_ref().filter(|spool| spool.state().depth() > 0) else { return };
+        let named: Vec<Uuid> =
+            group.events.iter().filter(|event| event.named).map(|event| event.id).collect();
+        let known = spool.known(&named).await.unwrap_or_default();
+        for (event, fate) in group.events.iter().zip(&mut group.fates) {
+            if known.contains(&event.id) {
+                *fate = Fate::Kept(Tracked { duplicate: true, stored: false });
+            }
+        }
+    }
+}
+
+fn add(to: &mut BTreeMap<Key, Sums>, key: &Key, more: &Sums) {
+    match to.get_mut(key) {
+        Some(sums) => sums.add(more),
+        None => drop(to.insert(key.clone(), more.clone())),
+    }
+}
+
+/// Adds what is in the spool. New label values get their places when the store is back; until then they are shown as far
+/// as there is room.
+fn add_spooled<'k>(totals: &mut Totals, spooled: impl Iterator<Item = (&'k Key, &'k Sums)> + Clone) {
+    for label in Label::ALL {
+        let new = totals.new_values(label, spooled.clone().map(|(key, _)| key));
+        totals.show(label, new);
+    }
+    spooled.for_each(|(key, sums)| totals.add(key, sums));
+}

@@ -1,0 +1,83 @@
+//! The batch on Postgres where some of its events may be stored already: under their ids, or as rows that the receptionist
+//! app inserted. Rare for most, and of several statements, so that the usual batch has less to do.
+
+use std::collections::HashMap;
+
+use chrono_tz::Tz;
+use sqlx::{Connection, FromRow, PgConnection};
+use uuid::Uuid;
+
+use super::postgres::{bind_events, event_rows, insert_events};
+use super::{Outcome, Written, claimable_from, written};
+use crate::event::Event;
+use crate::rollup::Rollup;
+use crate::store::pending::Columns;
+use crate::store::rollups::AddRollup;
+
+/// `waiting` are foreign rows that may be one of these events: each is looked up by the index of such rows, and its lock
+/// makes it be looked at again as it is after another replica claimed or counted it. `novel` are the events for which
+/// there is such a row and which are not stored yet, `paired` gives each row to one of them. What is not paired is
+/// inserted, unless it is stored.
+const RECONCILE: &str = concat!(
+    "with input as (
+        select *, row_number() over () as n from ",
+    event_rows!(),
+    "), waiting as (
+        select i.*, m.id, m.event_id
+        from (select distinct business_id, session_id, response_time_ms, tokens_used from input) i
+        cross join lateral (
+            select m.id, m.event_id from ai_metrics m
+            where (m.event_id is null or m.event_id between '00000000-0000-8000-8000-000000000000'
+                                                        and '00000000-0000-8000-8000-ffffffffffff')
+              and m.created_at > $21 and m.business_id = i.business_id and m.session_id = i.session_id
+              and m.response_time_ms = i.response_time_ms and m.tokens_used = i.tokens_used
+            for update) m
+    ), novel as (
+        select * from input i
+        where exists (select from waiting w where w.business_id = i.business_id and w.session_id = i.session_id
+                      and w.response_time_ms = i.response_time_ms and w.tokens_used = i.tokens_used)
+          and not exists (select from ai_metrics m where m.event_id = i.event_id)
+    ), paired as (
+        select n.event_id, w.id, w.event_id is not null as counted
+        from (select *, row_number() over (partition by business_id, session_id, response_time_ms, tokens_used
+                                           order by n) as turn from novel) n
+        join (select *, row_number() over (partition by business_id, session_id, response_time_ms, tokens_used
+                                           order by id) as turn from waiting) w
+        using (business_id, session_id, response_time_ms, tokens_used, turn)
+    ), claimed as (
+        update ai_metrics m set event_id = p.event_id from paired p where m.id = p.id
+        returning m.event_id, p.counted
+    ), inserted as (",
+    insert_events!(),
+    " from input where event_id not in (select event_id from paired)
+        on conflict (event_id) do nothing
+        returning event_id
+    ) select event_id, false as counted from inserted union all select event_id, counted from claimed"
+);
+
+/// Writes the events, each as what it is; see [`crate::store::Store::write`].
+pub(super) async fn write(
+    conn: &mut PgConnection,
+    events: &[Event],
+    zone: Tz,
+) -> Result<Written, sqlx::Error> {
+    let mut tx = conn.begin().await?;
+    let all = Rollup::of(events, zone);
+    let query =
+        bind_events(sqlx::query(RECONCILE), &Columns::of(&all), events, zone).bind(claimable_from(events));
+    let kept = query.try_map(|row| <(Uuid, bool)>::from_row(&row)).fetch_all(&mut *tx).await?;
+    let kept: HashMap<Uuid, bool> = kept.into_iter().collect();
+    let outcomes = events.iter().map(|event| outcome(kept.get(&event.id))).collect();
+    let written = written(events, outcomes, zone);
+    tx.add_rollup(&written.rollup).await?;
+    tx.commit().await?;
+    Ok(written)
+}
+
+const fn outcome(counted_before: Option<&bool>) -> Outcome {
+    match counted_before {
+        Some(false) => Outcome::Counted,
+        Some(true) => Outcome::Claimed,
+        None => Outcome::Duplicate,
+    }
+}

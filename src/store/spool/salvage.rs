@@ -1,0 +1,46 @@
+//! Saves from a damaged spool what is whole in it.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Read};
+use std::ops::RangeInclusive;
+use std::path::Path;
+
+use super::PAGE_BYTES;
+use super::frame;
+use crate::event::Event;
+
+/// What a damaged file held.
+#[derive(Debug, Default)]
+pub(super) struct Salvaged {
+    /// The whole events, by their numbers.
+    pub(super) events: BTreeMap<i64, Event>,
+    /// Frames of which something is left, but not all.
+    pub(super) broken: usize,
+}
+
+impl Salvaged {
+    /// Reads the file page by page, whatever state it is in.
+    pub(super) fn read(path: &Path) -> io::Result<Self> {
+        let (mut file, mut salvaged) = (File::open(path)?, Self::default());
+        let mut page = Vec::with_capacity(PAGE_BYTES as usize);
+        while (&mut file).take(PAGE_BYTES.into()).read_to_end(&mut page)? > 0 {
+            let (found, broken) = frame::find(&page);
+            salvaged.events.extend(found);
+            salvaged.broken += broken;
+            page.clear();
+        }
+        Ok(salvaged)
+    }
+
+    /// The numbers between the first and the last event that are not there: lost, or stored and removed before.
+    pub(super) fn missing(&self) -> Vec<RangeInclusive<i64>> {
+        let numbers = self.events.keys();
+        numbers
+            .clone()
+            .zip(numbers.skip(1))
+            .filter(|(a, b)| *a + 1 < **b)
+            .map(|(a, b)| a + 1..=b - 1)
+            .collect()
+    }
+}
