@@ -1,6 +1,6 @@
 -- Named API keys. Of a secret only its SHA-256 is kept.
 
-create table api_keys (
+create table mlops_api_keys (
     id text primary key,
     name text not null,
     secret_hash bytea not null,

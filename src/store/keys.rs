@@ -19,7 +19,7 @@ macro_rules! key_columns {
     };
 }
 
-/// A row of `api_keys` as the database gives it.
+/// A row of `mlops_api_keys` as the database gives it.
 #[derive(FromRow)]
 struct RawKey {
     id: String,
@@ -43,7 +43,7 @@ impl TryFrom<RawKey> for NamedKey {
         let previous_hash = row.previous_hash.map(hash).transpose()?;
         let previous = previous_hash.zip(row.previous_until);
         Ok(Self {
-            id: row.id.parse().map_err(|_: NoKeyId| StoreError::Unreadable("api_keys.id".into()))?,
+            id: row.id.parse().map_err(|_: NoKeyId| StoreError::Unreadable("mlops_api_keys.id".into()))?,
             name: row.name,
             scopes: Scopes::among(row.scopes.split(' ')),
             business_id: row.business_id,
@@ -60,13 +60,13 @@ impl TryFrom<RawKey> for NamedKey {
 
 fn hash(bytes: Vec<u8>) -> Result<SecretHash, StoreError> {
     let bytes = bytes.try_into();
-    bytes.map(SecretHash).map_err(|_: Vec<u8>| StoreError::Unreadable("api_keys.secret_hash".into()))
+    bytes.map(SecretHash).map_err(|_: Vec<u8>| StoreError::Unreadable("mlops_api_keys.secret_hash".into()))
 }
 
 impl Store {
     /// Every key, revoked ones too, in the order in which they were made.
     pub async fn keys(&self) -> Result<Vec<NamedKey>, StoreError> {
-        const SQL: &str = concat!("select ", key_columns!(), " from api_keys order by created_at, id");
+        const SQL: &str = concat!("select ", key_columns!(), " from mlops_api_keys order by created_at, id");
         let rows =
             on!(&self.read, READ_LIMIT, |conn| sqlx::query_as::<_, RawKey>(SQL).fetch_all(conn).await)?;
         rows.into_iter().map(NamedKey::try_from).collect()
@@ -74,7 +74,7 @@ impl Store {
 
     /// The key `id`.
     pub async fn key(&self, id: KeyId) -> Result<Option<NamedKey>, StoreError> {
-        const SQL: &str = concat!("select ", key_columns!(), " from api_keys where id = $1");
+        const SQL: &str = concat!("select ", key_columns!(), " from mlops_api_keys where id = $1");
         let row = on!(&self.read, LOOK_UP_LIMIT, |conn| {
             sqlx::query_as::<_, RawKey>(SQL).bind(id.to_string()).fetch_optional(conn).await
         })?;
@@ -84,7 +84,7 @@ impl Store {
     /// Keeps a new key.
     pub async fn add_key(&self, key: &NamedKey) -> Result<(), StoreError> {
         const SQL: &str =
-            "insert into api_keys (id, name, secret_hash, scopes, business_id, tier, created_at, expires_at)
+            "insert into mlops_api_keys (id, name, secret_hash, scopes, business_id, tier, created_at, expires_at)
             values ($1, $2, $3, $4, $5, $6, $7, $8)";
         on!(&self.admin, READ_LIMIT, |conn| {
             let query = sqlx::query(SQL).bind(key.id.to_string()).bind(&key.name);
@@ -104,7 +104,7 @@ impl Store {
         grace_ends: DateTime<Utc>,
     ) -> Result<Option<NamedKey>, StoreError> {
         const SQL: &str = concat!(
-            "update api_keys set previous_hash = secret_hash, previous_until = $3, secret_hash = $2
+            "update mlops_api_keys set previous_hash = secret_hash, previous_until = $3, secret_hash = $2
              where id = $1 and revoked_at is null returning ",
             key_columns!()
         );
@@ -118,7 +118,7 @@ impl Store {
     /// Revokes the key `id` for good. `None` if there is no such key, or it was revoked before.
     pub async fn revoke_key(&self, id: KeyId, at: DateTime<Utc>) -> Result<Option<NamedKey>, StoreError> {
         const SQL: &str = concat!(
-            "update api_keys set revoked_at = $2 where id = $1 and revoked_at is null returning ",
+            "update mlops_api_keys set revoked_at = $2 where id = $1 and revoked_at is null returning ",
             key_columns!()
         );
         let row = on!(&self.admin, READ_LIMIT, |conn| {
@@ -129,7 +129,7 @@ impl Store {
 
     /// Notes that the key `id` was used at `at`, unless a later use was noted.
     pub async fn note_key_use(&self, id: KeyId, at: DateTime<Utc>) -> Result<(), StoreError> {
-        const SQL: &str = "update api_keys set last_used_at = $2
+        const SQL: &str = "update mlops_api_keys set last_used_at = $2
             where id = $1 and (last_used_at is null or last_used_at < $2)";
         on!(&self.admin, READ_LIMIT, |conn| {
             sqlx::query(SQL).bind(id.to_string()).bind(at).execute(conn).await.map(drop)

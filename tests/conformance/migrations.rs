@@ -62,6 +62,16 @@ async fn rows_of_the_labs_are_kept_and_counted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn keys_of_the_app_are_left_alone() {
+    let backend = lab_database().await;
+    backend.execute("create table api_keys (id serial primary key, customer text)").await;
+    backend.execute("insert into api_keys (customer) values ('acme')").await;
+    let store = backend.store(&[]).await;
+    assert!(store.keys().await.unwrap().is_empty());
+    assert_eq!(backend.number("select count(*) from api_keys").await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn replicas_that_start_together_take_turns() {
     let backend = lab_database().await;
     let stores: Vec<Store> = (0..4).map(|_| Store::open(&backend.config(&[])).unwrap()).collect();

@@ -190,7 +190,7 @@ async fn the_store_keeps_no_secret(backend: Backend) {
     let (id, key) = create(&app, json!({"name": "web", "scopes": ["analytics"]})).await;
     let secret = &key[23..];
     let found = format!(
-        "select count(*) from api_keys where id = '{id}' and length(secret_hash) = 32
+        "select count(*) from mlops_api_keys where id = '{id}' and length(secret_hash) = 32
          and name || scopes || coalesce(tier, '') || coalesce(business_id, '') not like '%{secret}%'"
     );
     assert_eq!(backend.number(&found).await, 1);
