@@ -9,6 +9,7 @@ mod keys;
 mod manage;
 mod principal;
 mod tokens;
+mod trouble;
 
 pub use authenticator::{Authenticator, Denied, Presented, Unknown};
 pub use client_ip::{ClientIp, Proxies};

@@ -5,14 +5,17 @@
 //! meanwhile come from holders of keys.
 
 use std::collections::HashMap;
+use std::mem;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use tokio::sync::Semaphore;
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
+use super::trouble::Trouble;
 use crate::clock::Clock;
 use crate::key::{KeyId, NamedKey, PlainKey, Status};
 use crate::store::{Store, StoreError};
@@ -20,8 +23,14 @@ use crate::store::{Store, StoreError};
 /// How often the copy is read anew.
 const READ_EVERY: Duration = Duration::from_secs(3);
 
+/// How often the uses of keys are noted.
+const NOTE_EVERY: Duration = Duration::from_secs(3);
+
 /// How far the stored time of a key's last use may be behind, in seconds.
 const USE_STEP: i64 = 60;
+
+/// Uses that are noted in one transaction.
+const USES_TOGETHER: usize = 200;
 
 /// Keys that may be looked up in the store at the same time: strangers with made-up ids must not take its connections.
 const LOOK_UPS: usize = 2;
@@ -34,14 +43,19 @@ pub struct KeyRing(Arc<Inner>);
 struct Inner {
     store: Store,
     clock: Clock,
-    /// `None` until the store was read for the first time.
-    copy: RwLock<Option<Arc<Copied>>>,
+    copy: RwLock<Copied>,
     /// Stands in for a key that does not exist, so that refusing it is the same work.
     nobody: Arc<Held>,
     look_ups: Semaphore,
 }
 
-type Copied = HashMap<KeyId, Arc<Held>>;
+/// The copy; empty until the store was read for the first time.
+#[derive(Debug, Default)]
+struct Copied {
+    keys: HashMap<KeyId, Arc<Held>>,
+    /// How many keys came in one by one. Whatever was read from the store before one of them did may be older than it.
+    changes: u64,
+}
 
 /// A key in the copy.
 #[derive(Debug)]
@@ -50,14 +64,16 @@ pub struct Held {
     pub key: NamedKey,
     /// When this replica last saw it used, in seconds since 1970; 0 for never.
     used: AtomicI64,
+    /// Which of the [`Copied::changes`] brought it; 0 when it came with all others.
+    change: u64,
 }
 
 /// What is wrong with a key that has the form of a named one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rejected {
-    /// There is no such id: in the copy, or in the store when that was asked.
+    /// No key has this id and this secret: in the copy, or no such id in the store when that was asked.
     Unknown,
-    /// The secret is wrong, or the key was revoked.
+    /// There is such an id, but the secret is wrong, or the key was revoked.
     Invalid,
     /// The secret is right, but the time is over.
     Expired,
@@ -69,64 +85,106 @@ impl KeyRing {
     /// The keys in `store`, none of which is known yet.
     #[must_use]
     pub fn new(store: Store, clock: Clock) -> Self {
-        let nobody = Held::renewed(None, NamedKey::nobodys());
+        let nobody = Arc::new(Held::new(NamedKey::nobodys()));
         let (copy, look_ups) = (RwLock::default(), Semaphore::new(LOOK_UPS));
         Self(Arc::new(Inner { store, clock, copy, nobody, look_ups }))
     }
 
-    /// Checks a key against the copy. The work is the same for an id that does not exist.
+    /// Checks a key against the copy. Whether the id or the secret does not fit is the same answer and the same work.
     pub fn check(&self, presented: &PlainKey) -> Result<Arc<Held>, Rejected> {
-        let copy = self.copy();
-        let found = copy.as_ref().and_then(|copied| copied.get(&presented.id));
-        let checked = found.unwrap_or(&self.0.nobody).clone().admit(presented, self.0.clock.now());
-        if found.is_some() { checked } else { Err(Rejected::Unknown) }
+        let found = self.copy().keys.get(&presented.id).cloned();
+        found.unwrap_or_else(|| self.0.nobody.clone()).admit(presented, self.now())
     }
 
-    /// Looks up in the store a key that the copy does not have: it may have been made a moment ago.
+    /// Looks up in the store a key that does not fit the copy: it may have been made, or given this secret, a moment ago.
     pub async fn look_up(&self, presented: &PlainKey) -> Result<Arc<Held>, Rejected> {
         let Ok(_permit) = self.0.look_ups.try_acquire() else { return Err(Rejected::Unavailable) };
-        let found = self.0.store.key(presented.id).await;
-        let key = found.map_err(|error| {
-            tracing::error!("an API key cannot be looked up: {error}");
-            Rejected::Unavailable
-        })?;
-        let key = key.ok_or(Rejected::Unknown)?;
-        self.replace(key).admit(presented, self.0.clock.now())
+        let begun = self.copy().changes;
+        let found = match self.0.store.key(presented.id).await {
+            Ok(found) => found,
+            // Whoever reads all keys tells of it, and of a store that is away.
+            Err(StoreError::Unreadable(_)) => None,
+            Err(error) => {
+                tracing::debug!("an API key cannot be looked up: {error}");
+                return Err(Rejected::Unavailable);
+            }
+        };
+        let is_known = found.is_some();
+        let fresh = Arc::new(Held::new(found.unwrap_or_else(NamedKey::nobodys)));
+        match fresh.admit(presented, self.now()) {
+            Ok(held) => {
+                let held = self.copy_mut().put(held.key.clone(), begun);
+                held.admit(presented, self.now())
+            }
+            Err(Rejected::Unknown) if is_known => Err(Rejected::Invalid),
+            Err(why) => Err(why),
+        }
     }
 
-    /// Reads all keys from the store.
-    pub async fn read(&self) -> Result<(), StoreError> {
-        let keys = self.0.store.keys().await?;
-        let known = self.copy();
-        let known = |id: &KeyId| known.as_ref().and_then(|copied| copied.get(id));
-        let fresh = keys.into_iter().map(|key| (key.id, Held::renewed(known(&key.id), key))).collect();
-        self.set(fresh);
-        Ok(())
+    /// Reads all keys from the store, and gives what is wrong with the rows that cannot be read. Their keys are unknown.
+    pub async fn read(&self) -> Result<Vec<StoreError>, StoreError> {
+        let begun = self.copy().changes;
+        let (keys, unreadable) = self.list().await?;
+        self.copy_mut().renew(keys, begun);
+        Ok(unreadable)
+    }
+
+    /// Every key of the store, revoked ones too, and what is wrong with the rows that cannot be read.
+    pub async fn list(&self) -> Result<(Vec<NamedKey>, Vec<StoreError>), StoreError> {
+        let (mut keys, mut unreadable) = (Vec::new(), Vec::new());
+        for row in self.0.store.keys().await? {
+            match row {
+                Ok(key) => keys.push(key),
+                Err(error) => unreadable.push(error),
+            }
+        }
+        Ok((keys, unreadable))
     }
 
     /// Reads all keys again and again, and notes when they were used, until the service stops.
     pub async fn run(self, stopping: CancellationToken) {
-        loop {
-            let read = self.read().await;
-            let noted = self.note_uses().await;
-            if let Err(error) = read.and(noted) {
-                tracing::debug!("API keys cannot be read: {error}");
-            }
-            if stopping.run_until_cancelled(tokio::time::sleep(READ_EVERY)).await.is_none() {
-                break;
-            }
-        }
+        let work = Box::pin(async { tokio::join!(self.keep_fresh(), self.keep_noted()) });
+        stopping.run_until_cancelled(work).await;
         drop(self.note_uses().await);
     }
 
+    async fn keep_fresh(&self) {
+        let mut trouble = Trouble::none("API keys can be read again");
+        loop {
+            trouble.tell(match self.read().await {
+                Ok(unreadable) => unreadable.first().map(|error| {
+                    format!("{} API keys cannot be read and are refused: {error}", unreadable.len())
+                }),
+                Err(error) => {
+                    Some(format!("API keys cannot be read, those that were read last stay in use: {error}"))
+                }
+            });
+            sleep(READ_EVERY).await;
+        }
+    }
+
+    async fn keep_noted(&self) {
+        let mut trouble = Trouble::none("the last use of API keys can be noted again");
+        loop {
+            let noted = self.note_uses().await;
+            trouble
+                .tell(noted.err().map(|error| format!("the last use of API keys cannot be noted: {error}")));
+            sleep(NOTE_EVERY).await;
+        }
+    }
+
+    async fn note_uses(&self) -> Result<(), StoreError> {
+        let mut uses: Vec<_> = self.copy().keys.values().filter_map(|held| held.use_to_note()).collect();
+        uses.sort_unstable_by_key(|(id, _)| *id);
+        for together in uses.chunks(USES_TOGETHER) {
+            self.0.store.note_key_uses(together).await?;
+        }
+        Ok(())
+    }
+
     /// Puts a changed key into the copy at once.
-    pub(super) fn replace(&self, key: NamedKey) -> Arc<Held> {
-        let copy = self.copy();
-        let held = Held::renewed(copy.as_ref().and_then(|copied| copied.get(&key.id)), key);
-        let mut changed = copy.as_deref().cloned().unwrap_or_default();
-        changed.insert(held.key.id, held.clone());
-        self.set(changed);
-        held
+    pub(super) fn replace(&self, key: NamedKey) {
+        self.copy_mut().put(key, u64::MAX);
     }
 
     /// The store behind.
@@ -141,39 +199,55 @@ impl KeyRing {
         self.0.clock.now()
     }
 
-    async fn note_uses(&self) -> Result<(), StoreError> {
-        let Some(copy) = self.copy() else { return Ok(()) };
-        for held in copy.values() {
-            if let Some(used) = held.use_to_note() {
-                self.0.store.note_key_use(held.key.id, used).await?;
-            }
+    fn copy(&self) -> RwLockReadGuard<'_, Copied> {
+        self.0.copy.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn copy_mut(&self) -> RwLockWriteGuard<'_, Copied> {
+        self.0.copy.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Copied {
+    /// Takes over one key as it was read when there were `begun` changes, unless it was changed since. Gives the one
+    /// that is held then.
+    fn put(&mut self, key: NamedKey, begun: u64) -> Arc<Held> {
+        let known = self.keys.get(&key.id);
+        if let Some(newer) = known.filter(|known| known.change > begun) {
+            return newer.clone();
         }
-        Ok(())
+        self.changes += 1;
+        let held = Arc::new(Held { change: self.changes, ..Held::renewed(known, key) });
+        self.keys.insert(held.key.id, held.clone());
+        held
     }
 
-    fn copy(&self) -> Option<Arc<Copied>> {
-        self.0.copy.read().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    fn set(&self, keys: Copied) {
-        *self.0.copy.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(keys));
+    /// Takes over all keys as they were read when there were `begun` changes, but for those that were changed since.
+    fn renew(&mut self, keys: Vec<NamedKey>, begun: u64) {
+        let known = mem::take(&mut self.keys);
+        let fresh = keys.into_iter().map(|key| (key.id, Arc::new(Held::renewed(known.get(&key.id), key))));
+        self.keys = fresh.collect();
+        self.keys.extend(known.into_iter().filter(|(_, held)| held.change > begun));
     }
 }
 
 impl Held {
+    const fn new(key: NamedKey) -> Self {
+        Self { key, used: AtomicI64::new(0), change: 0 }
+    }
+
     /// `key` as it is held from now on, with what was noted of its use so far.
-    fn renewed(known: Option<&Arc<Self>>, key: NamedKey) -> Arc<Self> {
+    fn renewed(known: Option<&Arc<Self>>, key: NamedKey) -> Self {
         let used = known.map_or(0, |held| held.used.load(Ordering::Relaxed));
-        Arc::new(Self { key, used: used.into() })
+        Self { used: used.into(), ..Self::new(key) }
     }
 
     fn admit(self: Arc<Self>, presented: &PlainKey, now: DateTime<Utc>) -> Result<Arc<Self>, Rejected> {
-        let opens = self.key.opens(&presented.hash(), now);
-        match self.key.status(now) {
-            Status::Revoked => Err(Rejected::Invalid),
-            _ if !opens => Err(Rejected::Invalid),
-            Status::Expired => Err(Rejected::Expired),
-            Status::Active => {
+        match (self.key.opens(&presented.hash(), now), self.key.status(now)) {
+            (false, _) => Err(Rejected::Unknown),
+            (true, Status::Revoked) => Err(Rejected::Invalid),
+            (true, Status::Expired) => Err(Rejected::Expired),
+            (true, Status::Active) => {
                 self.used.store(now.timestamp(), Ordering::Relaxed);
                 Ok(self)
             }
@@ -181,9 +255,41 @@ impl Held {
     }
 
     /// When it was used, if the store does not know it well enough.
-    fn use_to_note(&self) -> Option<DateTime<Utc>> {
+    fn use_to_note(&self) -> Option<(KeyId, DateTime<Utc>)> {
         let used = self.used.load(Ordering::Relaxed);
         let noted = self.key.last_used_at.map_or(0, |at| at.timestamp());
-        DateTime::from_timestamp(used, 0).filter(|_| used >= noted + USE_STEP)
+        let used = DateTime::from_timestamp(used, 0).filter(|_| used >= noted + USE_STEP);
+        used.map(|used| (self.key.id, used))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(revoked: bool) -> NamedKey {
+        NamedKey { id: KeyId(7), revoked_at: revoked.then_some(DateTime::UNIX_EPOCH), ..NamedKey::nobodys() }
+    }
+
+    fn is_revoked(copy: &Copied) -> bool {
+        copy.keys[&KeyId(7)].key.revoked_at.is_some()
+    }
+
+    #[test]
+    fn what_was_read_before_a_change_does_not_undo_it() {
+        let mut copy = Copied::default();
+        copy.renew(vec![key(false)], 0);
+        let begun = copy.changes;
+        copy.put(key(true), u64::MAX);
+        copy.renew(vec![key(false)], begun);
+        assert!(is_revoked(&copy), "all keys were read before");
+        copy.renew(Vec::new(), begun);
+        assert!(is_revoked(&copy), "a key that was made meanwhile is kept");
+        assert!(copy.put(key(false), begun).key.revoked_at.is_some(), "it was looked up before");
+        let begun = copy.changes;
+        copy.renew(vec![key(false)], begun);
+        assert!(!is_revoked(&copy), "what was read later is taken over");
+        copy.renew(Vec::new(), begun);
+        assert!(copy.keys.is_empty());
     }
 }

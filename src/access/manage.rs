@@ -84,15 +84,17 @@ impl KeyRing {
         Ok((key, plain))
     }
 
-    /// Revokes the key `id`: here at once, on other replicas within seconds. Revoking it again changes nothing.
-    pub async fn revoke(&self, id: KeyId) -> Result<NamedKey, KeyError> {
+    /// Revokes the key `id`: here at once, on other replicas within seconds. Revoking it again changes nothing. Says
+    /// whether this revoked it.
+    pub async fn revoke(&self, id: KeyId) -> Result<(NamedKey, bool), KeyError> {
         let revoked = self.store().revoke_key(id, self.now().trunc_subsecs(0)).await?;
+        let is_new = revoked.is_some();
         let key = match revoked {
             Some(key) => key,
             None => self.store().key(id).await?.ok_or(KeyError::Unknown)?,
         };
         self.replace(key.clone());
-        Ok(key)
+        Ok((key, is_new))
     }
 }
 

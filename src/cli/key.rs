@@ -92,11 +92,19 @@ async fn perform(config: &Config, ring: &KeyRing, verb: Verb) -> Result<(), KeyE
             print_once(config, SecurityEvent::KeyRotated, &key, &plain);
         }
         Verb::Revoke { id } => {
-            let key = ring.revoke(id).await?;
-            Incident::new(SecurityEvent::KeyRevoked, Some(key.id)).log();
-            println!("{} ({id}) is revoked", key.name);
+            let (key, is_new) = ring.revoke(id).await?;
+            if is_new {
+                Incident::new(SecurityEvent::KeyRevoked, Some(key.id)).log();
+            }
+            println!("{} ({id}) is revoked{}", key.name, if is_new { "" } else { ", and was before" });
         }
-        Verb::List => print_table(&ring.store().keys().await?, ring.now()),
+        Verb::List => {
+            let (keys, unreadable) = ring.list().await?;
+            print_table(&keys, ring.now());
+            for error in unreadable {
+                tracing::error!("a key is not listed: {error}");
+            }
+        }
     }
     Ok(())
 }

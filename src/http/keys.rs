@@ -55,7 +55,8 @@ pub struct Rotation {
 
 /// `GET /admin/keys`: every key, revoked ones too.
 pub async fn list(app: App) -> Result<Json<List>, ApiError> {
-    let keys = app.store.keys().await.map_err(KeyError::from)?;
+    // Whoever reads all keys again and again tells of rows that cannot be read.
+    let (keys, _unreadable) = app.access.ring().list().await.map_err(KeyError::from)?;
     let now = app.clock.now();
     Ok(Json(List { keys: keys.into_iter().map(|key| Shown::of(key, now)).collect() }))
 }
@@ -80,9 +81,9 @@ pub async fn rotate(
 
 /// `DELETE /admin/keys/{id}`: revokes a key.
 pub async fn revoke(app: App, Path(id): Path<String>) -> Result<impl IntoResponse, ApiError> {
-    let key = app.access.ring().revoke(read(&id)?).await?;
-    let incident = Incident::new(SecurityEvent::KeyRevoked, Some(key.id));
-    Ok((Extension(incident), Json(Shown::of(key, app.clock.now()))))
+    let (key, is_new) = app.access.ring().revoke(read(&id)?).await?;
+    let incident = is_new.then(|| Extension(Incident::new(SecurityEvent::KeyRevoked, Some(key.id))));
+    Ok((incident, Json(Shown::of(key, app.clock.now()))))
 }
 
 fn fresh(app: &App, status: StatusCode, event: SecurityEvent, key: NamedKey, plain: &PlainKey) -> Response {

@@ -5,17 +5,43 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use sqlx::FromRow;
 
-use super::{READ_LIMIT, Store, StoreError};
+use super::{READ_LIMIT, Store, StoreError, dialect};
 use crate::key::{KeyId, NamedKey, NoKeyId, Previous, Scopes, SecretHash};
 
 /// How long one key is looked for: whoever waits for it has a request to make then.
 const LOOK_UP_LIMIT: Duration = Duration::from_secs(1);
 
+/// A time that a person may have put in: Postgres knows `infinity`, which nothing here can hold.
+macro_rules! bounded {
+    ($column:literal) => {
+        concat!(
+            "case when ",
+            $column,
+            " > '9999-12-31' then '9999-12-31T00:00:00+00:00' when ",
+            $column,
+            " < '1970-01-01' then '1970-01-01T00:00:00+00:00' else ",
+            $column,
+            " end as ",
+            $column
+        )
+    };
+}
+
 /// The columns of [`RawKey`].
 macro_rules! key_columns {
     () => {
-        "id, name, secret_hash, previous_hash, previous_until, scopes, business_id, tier, created_at, expires_at, \
-         last_used_at, revoked_at"
+        concat!(
+            "id, name, secret_hash, previous_hash, scopes, business_id, tier, ",
+            bounded!("previous_until"),
+            ", ",
+            bounded!("created_at"),
+            ", ",
+            bounded!("expires_at"),
+            ", ",
+            bounded!("last_used_at"),
+            ", ",
+            bounded!("revoked_at")
+        )
     };
 }
 
@@ -64,12 +90,16 @@ fn hash(bytes: Vec<u8>) -> Result<SecretHash, StoreError> {
 }
 
 impl Store {
-    /// Every key, revoked ones too, in the order in which they were made.
-    pub async fn keys(&self) -> Result<Vec<NamedKey>, StoreError> {
-        const SQL: &str = concat!("select ", key_columns!(), " from mlops_api_keys order by created_at, id");
-        let rows =
-            on!(&self.read, READ_LIMIT, |conn| sqlx::query_as::<_, RawKey>(SQL).fetch_all(conn).await)?;
-        rows.into_iter().map(NamedKey::try_from).collect()
+    /// Every key, revoked ones too, in the order in which they were made. A row that cannot be read is an error of its
+    /// own, so that it does not keep the others from being known.
+    pub async fn keys(&self) -> Result<Vec<Result<NamedKey, StoreError>>, StoreError> {
+        const SQL: &str =
+            concat!("select ", key_columns!(), " from mlops_api_keys order by mlops_api_keys.created_at, id");
+        let rows = on!(&self.read, READ_LIMIT, |conn| {
+            let rows = sqlx::query(SQL).fetch_all(conn).await?;
+            Ok(rows.iter().map(RawKey::from_row).collect::<Vec<_>>())
+        })?;
+        Ok(rows.into_iter().map(|row| NamedKey::try_from(row?)).collect())
     }
 
     /// The key `id`.
@@ -127,12 +157,17 @@ impl Store {
         row.map(NamedKey::try_from).transpose()
     }
 
-    /// Notes that the key `id` was used at `at`, unless a later use was noted.
-    pub async fn note_key_use(&self, id: KeyId, at: DateTime<Utc>) -> Result<(), StoreError> {
+    /// Notes when keys were used, all or none, unless later uses were noted. Replicas that do so at the same time must
+    /// go through the keys in the same order.
+    pub async fn note_key_uses(&self, uses: &[(KeyId, DateTime<Utc>)]) -> Result<(), StoreError> {
         const SQL: &str = "update mlops_api_keys set last_used_at = $2
             where id = $1 and (last_used_at is null or last_used_at < $2)";
         on!(&self.admin, READ_LIMIT, |conn| {
-            sqlx::query(SQL).bind(id.to_string()).bind(at).execute(conn).await.map(drop)
+            let mut tx = dialect::begin(conn).await?;
+            for (id, at) in uses {
+                sqlx::query(SQL).bind(id.to_string()).bind(at).execute(&mut *tx).await?;
+            }
+            tx.commit().await
         })
     }
 }

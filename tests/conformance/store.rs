@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use mlops_service::event::{Event, Report};
+use mlops_service::key::{KeyId, NamedKey, PlainKey, Previous, Scopes, SecretHash, Status};
 use mlops_service::rollup::{Key, Rollup, Sums};
-use mlops_service::store::{Outcome, Store};
+use mlops_service::store::{Outcome, Store, StoreError};
 use serde_json::json;
 
 use crate::harness::{Backend, event, insert_as_the_app, on_every_backend, real_now};
@@ -25,6 +26,10 @@ on_every_backend! {
     a_summary_covers_whole_days_of_the_time_zone,
     the_newest_success_rate_is_kept,
     numbers_come_back_exactly,
+    a_key_comes_back_as_it_was_kept,
+    a_secret_is_replaced_until_the_key_is_revoked_for_good,
+    uses_of_keys_are_noted_and_never_go_back,
+    a_key_that_cannot_be_read_hides_no_other,
 }
 
 fn made(changes: serde_json::Value, at: DateTime<Utc>) -> Event {
@@ -306,4 +311,91 @@ async fn numbers_come_back_exactly(backend: Backend) {
                  and ai_response_length = 120 and conversation_id = 'c-1' and appointment_requested
                  and not appointment_booked and not human_handoff_requested";
     assert_eq!(backend.number(exact).await, 1);
+}
+
+/// A key in whole seconds, as the store keeps them.
+fn named_key(id: u64) -> NamedKey {
+    let at = |seconds: i64| DateTime::from_timestamp(1_767_000_000 + seconds, 0).unwrap();
+    NamedKey {
+        id: KeyId(id),
+        name: "receptionist of Acmé".to_owned(),
+        scopes: Scopes::of_one_business(),
+        business_id: Some("acme-123".to_owned()),
+        tier: Some("paid".to_owned()),
+        created_at: at(0),
+        expires_at: Some(at(1_000)),
+        hash: PlainKey::generate().hash(),
+        ..NamedKey::nobodys()
+    }
+}
+
+async fn a_key_comes_back_as_it_was_kept(backend: Backend) {
+    let store = backend.store(&[]).await;
+    let bound = named_key(7);
+    let free = NamedKey { business_id: None, tier: None, expires_at: None, ..named_key(u64::MAX) };
+    for key in [&bound, &free] {
+        store.add_key(key).await.unwrap();
+        assert_eq!(store.key(key.id).await.unwrap().as_ref(), Some(key));
+    }
+    assert_eq!(store.key(KeyId(8)).await.unwrap(), None);
+    let all: Vec<NamedKey> = store.keys().await.unwrap().into_iter().map(Result::unwrap).collect();
+    assert_eq!(all, [bound.clone(), free]);
+    assert!(matches!(store.add_key(&bound).await, Err(StoreError::Conflict(_))));
+}
+
+async fn a_secret_is_replaced_until_the_key_is_revoked_for_good(backend: Backend) {
+    let store = backend.store(&[]).await;
+    let key = named_key(7);
+    store.add_key(&key).await.unwrap();
+    let (hash, until) = (SecretHash([1; 32]), key.created_at + TimeDelta::hours(24));
+    let replaced = store.replace_secret(key.id, hash, until).await.unwrap().unwrap();
+    let previous = Some(Previous { hash: key.hash, until });
+    assert_eq!(replaced, NamedKey { hash, previous, ..key.clone() });
+    let newest = store.replace_secret(key.id, SecretHash([2; 32]), until).await.unwrap().unwrap();
+    assert_eq!(newest.previous.unwrap().hash, hash, "one secret has a grace, not two");
+    let revoked = store.revoke_key(key.id, until).await.unwrap().unwrap();
+    assert_eq!((revoked.revoked_at, revoked.status(key.created_at)), (Some(until), Status::Revoked));
+    assert_eq!(store.revoke_key(key.id, until + TimeDelta::hours(1)).await.unwrap(), None);
+    assert_eq!(store.replace_secret(key.id, hash, until).await.unwrap(), None);
+    assert_eq!(store.key(key.id).await.unwrap(), Some(revoked));
+    assert_eq!(store.revoke_key(KeyId(8), until).await.unwrap(), None);
+}
+
+async fn uses_of_keys_are_noted_and_never_go_back(backend: Backend) {
+    let store = backend.store(&[]).await;
+    let keys = [named_key(7), named_key(8)];
+    for key in &keys {
+        store.add_key(key).await.unwrap();
+    }
+    let at = |seconds| keys[0].created_at + TimeDelta::seconds(seconds);
+    let noted = async |uses: &[(KeyId, DateTime<Utc>)]| {
+        store.note_key_uses(uses).await.unwrap();
+        let keys = store.keys().await.unwrap().into_iter();
+        keys.map(|key| key.unwrap().last_used_at).collect::<Vec<_>>()
+    };
+    assert_eq!(noted(&[]).await, [None, None]);
+    let first = [(KeyId(7), at(60)), (KeyId(8), at(61)), (KeyId(9), at(62))];
+    assert_eq!(noted(&first).await, [Some(at(60)), Some(at(61))], "a key that is gone is passed over");
+    assert_eq!(noted(&[(KeyId(7), at(59)), (KeyId(8), at(120))]).await, [Some(at(60)), Some(at(120))]);
+}
+
+async fn a_key_that_cannot_be_read_hides_no_other(backend: Backend) {
+    let store = backend.store(&[]).await;
+    for id in 1..=4 {
+        store.add_key(&named_key(id)).await.unwrap();
+    }
+    backend.execute("update mlops_api_keys set secret_hash = '00' where id like '%1'").await;
+    backend.execute("update mlops_api_keys set id = 'none' where id like '%2'").await;
+    let endless = if backend.is_postgres() { "infinity" } else { "9999-12-31T00:00:00+00:00" };
+    let endless = format!("update mlops_api_keys set expires_at = '{endless}' where id like '%3'");
+    backend.execute(&endless).await;
+    let (read, unreadable): (Vec<_>, Vec<_>) =
+        store.keys().await.unwrap().into_iter().partition(Result::is_ok);
+    let read: Vec<NamedKey> = read.into_iter().map(Result::unwrap).collect();
+    assert_eq!(read.iter().map(|key| key.id.0).collect::<Vec<_>>(), [3, 4]);
+    assert_eq!(read[0].status(real_now()), Status::Active);
+    assert!(
+        unreadable.iter().all(|row| matches!(row, Err(StoreError::Unreadable(_)))) && unreadable.len() == 2
+    );
+    assert!(matches!(store.key(KeyId(1)).await, Err(StoreError::Unreadable(_))));
 }

@@ -17,6 +17,9 @@ on_every_backend! {
     the_list_tells_everything_but_secrets,
     a_key_made_or_revoked_by_the_command_line_is_known_to_a_running_service,
     the_store_keeps_no_secret,
+    a_row_that_cannot_be_read_does_not_keep_a_revocation_from_holding,
+    a_revocation_holds_on_every_replica_within_ten_seconds,
+    an_unknown_id_and_a_wrong_secret_are_answered_alike,
 }
 
 /// The answer to a request with the operator's key.
@@ -152,6 +155,7 @@ async fn a_revoked_key_is_refused_at_once(backend: Backend) {
     forbidden(&analytics(&app, "acme", &key).await, "Invalid API key");
     let again = admin(app.call(axum::http::Method::DELETE, &path)).await.ok();
     assert_eq!(again["revoked_at"], revoked["revoked_at"], "revoking it again changes nothing");
+    assert_eq!(app.metric("security_events_total{event=\"key_revoked\"}").await, Some(1.0));
     let rotate = admin(app.post(&format!("{path}/rotate"))).await;
     rotate.refused(409, "Conflict");
 }
@@ -194,6 +198,72 @@ async fn the_store_keeps_no_secret(backend: Backend) {
          and name || scopes || coalesce(tier, '') || coalesce(business_id, '') not like '%{secret}%'"
     );
     assert_eq!(backend.number(&found).await, 1);
+}
+
+/// Adds a row that is no key.
+const NO_KEY: &str = "insert into mlops_api_keys (id, name, secret_hash, scopes, created_at)
+    values ('no id', 'none', '00', 'admin', '2026-01-01T00:00:00+00:00')";
+
+async fn a_row_that_cannot_be_read_does_not_keep_a_revocation_from_holding(backend: Backend) {
+    let app = TestApp::guarded(&backend).await;
+    let (id, key) = create(&app, json!({"name": "web", "scopes": ["analytics"]})).await;
+    let (broken, broken_key) = create(&app, json!({"name": "broken", "scopes": ["analytics"]})).await;
+    backend.execute(NO_KEY).await;
+    backend.execute(&format!("update mlops_api_keys set secret_hash = '00' where id = '{broken}'")).await;
+    backend.execute(&format!("update mlops_api_keys set revoked_at = created_at where id = '{id}'")).await;
+    assert_eq!(analytics(&app, "acme", &key).await.status, 200, "the copy is older");
+    assert_eq!(app.app.access.ring().read().await.unwrap().len(), 2);
+    forbidden(&analytics(&app, "acme", &key).await, "Invalid API key");
+    forbidden(&analytics(&app, "acme", &broken_key).await, "Invalid API key");
+    let listed = admin(app.get("/admin/keys")).await.ok();
+    assert_eq!((listed["keys"].as_array().unwrap().len(), &listed["keys"][0]["id"]), (1, &json!(id)));
+}
+
+async fn a_revocation_holds_on_every_replica_within_ten_seconds(backend: Backend) {
+    let replicas = [(); 2].map(|()| Service::start(&backend, &[("MLOPS_API_KEY", KEY)]));
+    backend.execute(NO_KEY).await;
+    let client = reqwest::Client::new();
+    let made = client.post(replicas[0].url("/admin/keys")).header("x-api-key", KEY);
+    let made = made.json(&json!({"name": "web", "scopes": ["analytics"]})).send().await.unwrap();
+    let made: Value = made.json().await.unwrap();
+    let status = async |replica: &Service| {
+        let call =
+            client.get(replica.url("/analytics/acme")).header("x-api-key", made["key"].as_str().unwrap());
+        call.send().await.unwrap().status().as_u16()
+    };
+    for replica in &replicas {
+        assert_eq!(status(replica).await, 200);
+    }
+    let revoke = client.delete(replicas[0].url(&format!("/admin/keys/{}", made["id"].as_str().unwrap())));
+    assert_eq!(revoke.header("x-api-key", KEY).send().await.unwrap().status(), 200);
+    assert_eq!(status(&replicas[0]).await, 403, "here at once");
+    eventually("it holds there", async || status(&replicas[1]).await == 403).await;
+    let told = "1 API keys cannot be read and are refused";
+    eventually("the bad row is told", async || replicas[1].log().contains(told)).await;
+    backend.execute("alter table mlops_api_keys rename to away").await;
+    let told = "API keys cannot be read, those that were read last stay in use";
+    eventually("that they cannot be read is told", async || replicas[1].log().contains(told)).await;
+    backend.execute("alter table away rename to mlops_api_keys").await;
+    backend.execute("delete from mlops_api_keys where id = 'no id'").await;
+    let told = "API keys can be read again";
+    eventually("that they can is told", async || replicas[1].log().contains(told)).await;
+    assert_eq!(replicas[1].log().matches("stay in use").count(), 1, "not again and again");
+}
+
+async fn an_unknown_id_and_a_wrong_secret_are_answered_alike(backend: Backend) {
+    let app = TestApp::with(&backend, &[("MLOPS_API_KEY", KEY), ("RATE_LIMIT_AUTH_FAILURES", "off")]).await;
+    let (id, key) = create(&app, json!({"name": "web", "scopes": ["analytics"]})).await;
+    let guesses = [id.as_str(), "0123456789abcdef"].map(|id| format!("mlops_{id}_{}", "0".repeat(64)));
+    let answers = async || {
+        let (known, unknown) =
+            (analytics(&app, "acme", &guesses[0]).await, analytics(&app, "acme", &guesses[1]).await);
+        assert_eq!((known.status, &known.body), (unknown.status, &unknown.body));
+        known.status.as_u16()
+    };
+    assert_eq!(answers().await, 403);
+    backend.execute("alter table mlops_api_keys rename to away").await;
+    assert_eq!(answers().await, 503, "neither is answered from memory");
+    assert_eq!(analytics(&app, "acme", &key).await.status, 200);
 }
 
 /// Runs the program on the database of a service, and gives what it prints.
