@@ -18,24 +18,27 @@ pub(super) struct Count {
 }
 
 impl Counts {
-    /// Counts a request at `now_ms` in all windows, or in none. Says whether it passes.
-    pub(super) fn hit(&mut self, quota: &Quota, now_ms: i64) -> bool {
+    /// Counts a request at `now_ms` in all windows, or in none, and says whether it passes. It takes 1 of each window, or
+    /// 0 when the question is only whether there is room. Nothing is kept, no window is opened, for one that takes
+    /// nothing or does not pass.
+    pub(super) fn hit(&mut self, quota: &Quota, take: u32, now_ms: i64) -> Decision {
         let mut counts = *self;
         for (window, count) in quota.windows().iter().zip(&mut counts.0) {
             count.reopen_if_closed(*window, now_ms);
         }
         let allowed =
             quota.windows().iter().zip(&counts.0).all(|(window, count)| count.passed < window.limit);
-        let counted = quota.windows().len();
-        counts.0[..counted].iter_mut().for_each(|count| count.passed += u32::from(allowed));
-        *self = counts;
-        allowed
+        if allowed && take > 0 {
+            counts.0[..quota.windows().len()].iter_mut().for_each(|count| count.passed += take);
+            *self = counts;
+        }
+        counts.decision(quota, take, allowed, now_ms)
     }
 
     /// What is said of a request that these counts already include, if it passed.
-    pub(super) fn decision(&self, quota: &Quota, allowed: bool, now_ms: i64) -> Decision {
+    pub(super) fn decision(&self, quota: &Quota, take: u32, allowed: bool, now_ms: i64) -> Decision {
         let counts = || quota.windows().iter().zip(&self.0);
-        let near = allowed && counts().any(|(window, count)| count.passed == window.near());
+        let near = allowed && take > 0 && counts().any(|(window, count)| count.passed == window.near());
         let decisions = counts().map(|(window, count)| count.decision(*window, allowed, now_ms));
         let told = decisions.min_by_key(|decision| (decision.remaining, -decision.closes_ms));
         Decision { near, ..told.expect("a quota has at least one window") }

@@ -41,6 +41,16 @@ impl<K: Hash + Eq + Copy + Display> Limits<K> {
         self.0.memory.hit(caller, quota, now_ms)
     }
 
+    /// Says whether a request of `caller` at `now_ms` would pass, and counts none.
+    pub async fn peek(&self, caller: K, quota: &Quota, now_ms: i64) -> Decision {
+        if let Some(shared) = &self.0.shared
+            && let Some(decision) = shared.peek(&caller.to_string(), quota, now_ms).await
+        {
+            return decision;
+        }
+        self.0.memory.peek(caller, quota, now_ms)
+    }
+
     /// Whether Redis answers; `None` where there is none.
     #[must_use]
     pub fn shared_is_up(&self) -> Option<bool> {

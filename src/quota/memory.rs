@@ -39,9 +39,13 @@ impl<K: Hash + Eq + Copy> Limiter<K> {
         if shard.len() >= self.max_per_shard && !shard.contains_key(&caller) {
             make_room(&mut shard);
         }
-        let counts = shard.entry(caller).or_default();
-        let allowed = counts.hit(quota, now_ms);
-        counts.decision(quota, allowed, now_ms)
+        shard.entry(caller).or_default().hit(quota, 1, now_ms)
+    }
+
+    /// Says whether a request of `caller` at `now_ms` would pass, and counts none.
+    pub fn peek(&self, caller: K, quota: &Quota, now_ms: i64) -> Decision {
+        let mut counts = self.shard(&caller).get(&caller).copied().unwrap_or_default();
+        counts.hit(quota, 0, now_ms)
     }
 
     /// Forgets every caller whose windows are closed at `now_ms`.

@@ -1,21 +1,23 @@
 //! The fixed windows that replicas share, kept in Redis (6 or newer) or Valkey.
 //!
 //! A request costs one call of a script, which counts it in all windows of its quota at once. Once Redis fails or is slow,
-//! its connection is given up, and nobody asks it any more until [`Limiter::watch`] has found it well again.
+//! its connection is given up, and nobody asks it any more until [`Limiter::watch`] has found it well again: until the
+//! script does what it is to do, for a Redis that is full, or a replica, answers everything else.
 
-use std::fs;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
+use std::{fs, mem};
 
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, RedisResult, Script, TlsCertificates};
+use redis::{AsyncConnectionConfig, Client, ErrorKind, RedisResult, Script, TlsCertificates};
 use secrecy::ExposeSecret;
 use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::counts::{Count, Counts, MAX_CLOCK_SKEW_MS};
-use super::{Decision, Quota};
+use super::{Decision, Quota, Unit, Window};
 use crate::config::RedisUrl;
 use crate::metrics::RedisMetrics;
 
@@ -34,17 +36,29 @@ const LOG_EVERY: Duration = Duration::from_mins(1);
 /// What the names of all keys begin with.
 const PREFIX: &str = "mlops:quota:";
 
+/// What is counted to see whether Redis is well, and in which window. It never has no room.
+const PROBE: &str = "probe";
+const PROBE_WINDOW: Window = Window { limit: u32::MAX, multiple: 1, unit: Unit::Second };
+
 /// Counts the requests of callers, each known by a name.
 pub struct Limiter {
     client: Client,
     script: Script,
     /// `None` while Redis is away. The manager of connections that comes with the crate is not used: it tries no more
     /// once it was refused, for a wrong password, say, that is mended later.
-    connection: RwLock<Option<MultiplexedConnection>>,
+    connection: RwLock<Option<Numbered>>,
+    opened: AtomicU64,
     metrics: RedisMetrics,
     /// Why Redis was last given up, until that is logged.
     reason: Mutex<Option<String>>,
     lost: Notify,
+}
+
+/// A connection and its number: one that fails late must not take a newer one with it.
+#[derive(Clone)]
+struct Numbered {
+    number: u64,
+    connection: MultiplexedConnection,
 }
 
 impl Limiter {
@@ -55,6 +69,7 @@ impl Limiter {
             client: client(url).map_err(|error| format!("REDIS_URL cannot be used: {error}"))?,
             script: Script::new(include_str!("window.lua")),
             connection: RwLock::default(),
+            opened: AtomicU64::new(0),
             metrics,
             reason: Mutex::default(),
             lost: Notify::new(),
@@ -64,95 +79,134 @@ impl Limiter {
     /// Whether Redis answers.
     #[must_use]
     pub fn is_up(&self) -> bool {
-        self.connection().is_some()
+        self.current().is_some()
     }
 
-    fn connection(&self) -> Option<MultiplexedConnection> {
+    fn current(&self) -> Option<Numbered> {
         self.connection.read().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    fn set(&self, connection: Option<MultiplexedConnection>) {
-        self.metrics.up.set(connection.is_some().into());
-        *self.connection.write().unwrap_or_else(PoisonError::into_inner) = connection;
     }
 
     /// Counts one request of `caller` at `now_ms`, and says whether it passes; `None` when Redis does not.
     pub async fn hit(&self, caller: &str, quota: &Quota, now_ms: i64) -> Option<Decision> {
-        let decision = match self.connection() {
-            Some(connection) => self.call(connection, caller, quota, now_ms).await,
-            None => None,
-        };
+        let decision = self.ask(caller, quota, 1, now_ms).await;
         if decision.is_none() {
             self.metrics.fallbacks.inc();
         }
         decision
     }
 
-    async fn call(
+    /// Says whether a request of `caller` at `now_ms` would pass, and counts none; `None` when Redis does not.
+    pub async fn peek(&self, caller: &str, quota: &Quota, now_ms: i64) -> Option<Decision> {
+        self.ask(caller, quota, 0, now_ms).await
+    }
+
+    async fn ask(&self, caller: &str, quota: &Quota, take: u32, now_ms: i64) -> Option<Decision> {
+        let Numbered { number, mut connection } = self.current()?;
+        match within(SLOW, self.run(&mut connection, caller, quota.windows(), take, now_ms)).await {
+            Ok((allowed, counts)) => Some(counts.decision(quota, take, allowed, now_ms)),
+            Err(why) => {
+                self.give_up(number, why);
+                None
+            }
+        }
+    }
+
+    /// Runs the script for the windows of `name`. Gives whether the request passes, and the counts with it.
+    async fn run(
         &self,
-        mut connection: MultiplexedConnection,
-        caller: &str,
-        quota: &Quota,
+        connection: &mut MultiplexedConnection,
+        name: &str,
+        windows: &[Window],
+        take: u32,
         now_ms: i64,
-    ) -> Option<Decision> {
+    ) -> RedisResult<(bool, Counts)> {
         let mut call = self.script.prepare_invoke();
-        call.key(format!("{PREFIX}{caller}")).arg(now_ms).arg(MAX_CLOCK_SKEW_MS);
-        for window in quota.windows() {
+        call.key(format!("{PREFIX}{name}")).arg(now_ms).arg(MAX_CLOCK_SKEW_MS).arg(take);
+        for window in windows {
             call.arg(window.limit).arg(window.millis());
         }
-        let answer: Vec<i64> = match within(SLOW, call.invoke_async(&mut connection)).await {
-            Ok(answer) => answer,
-            Err(why) => {
-                self.give_up(why);
-                self.lost.notify_one();
-                return None;
-            }
-        };
-        let (allowed, counts) = read(&answer)?;
-        Some(counts.decision(quota, allowed, now_ms))
+        let answer: Vec<i64> = call.invoke_async(connection).await?;
+        let unexpected = (ErrorKind::UnexpectedReturnType, "the script answers something else");
+        read(&answer).ok_or_else(|| unexpected.into())
     }
 
     /// Looks whether Redis is there and well.
     pub async fn connect(&self) {
+        match self.open_connection().await {
+            Ok(connection) => {
+                let number = self.opened.fetch_add(1, Ordering::Relaxed);
+                self.metrics.up.set(1);
+                let fresh = Some(Numbered { number, connection });
+                *self.connection.write().unwrap_or_else(PoisonError::into_inner) = fresh;
+            }
+            Err(why) => self.note_reason(why),
+        }
+    }
+
+    async fn open_connection(&self) -> Result<MultiplexedConnection, String> {
         let config = AsyncConnectionConfig::new().set_response_timeout(Some(SLOW));
-        let found = async {
-            let opened = self.client.get_multiplexed_async_connection_with_config(&config);
-            let mut connection = within(CONNECT_LIMIT, opened).await?;
-            within(SLOW, redis::cmd("PING").query_async::<()>(&mut connection)).await?;
-            Ok(connection)
-        };
-        match found.await {
-            Ok(connection) => self.set(Some(connection)),
-            Err(why) => self.give_up(why),
+        let opened = self.client.get_multiplexed_async_connection_with_config(&config);
+        let mut connection = within(CONNECT_LIMIT, opened).await?;
+        // The time is always the same; so the window never closes, and the key is gone when it is not asked for a while.
+        within(SLOW, self.run(&mut connection, PROBE, &[PROBE_WINDOW], 1, 0)).await?;
+        Ok(connection)
+    }
+
+    /// Gives a connection up, if it is still the one in use.
+    fn give_up(&self, number: u64, why: String) {
+        let mut current = self.connection.write().unwrap_or_else(PoisonError::into_inner);
+        if current.as_ref().is_some_and(|current| current.number == number) {
+            *current = None;
+            self.metrics.up.set(0);
+            self.note_reason(why);
+            self.lost.notify_one();
         }
     }
 
-    fn give_up(&self, why: String) {
+    fn note_reason(&self, why: String) {
         *self.reason.lock().unwrap_or_else(PoisonError::into_inner) = Some(why);
-        self.set(None);
     }
 
-    /// Looks for Redis, again and again while it is away, until the service stops.
+    /// Looks for Redis again and again while it is away, and tells the log, until the service stops.
     pub async fn watch(&self, stopping: &CancellationToken) {
-        let mut logged: Option<Instant> = None;
-        while stopping.run_until_cancelled(self.wait()).await.is_some() {
-            self.connect().await;
-            let reason = self.reason.lock().unwrap_or_else(PoisonError::into_inner).take();
-            if let Some(reason) = reason.filter(|_| logged.is_none_or(|at| at.elapsed() >= LOG_EVERY)) {
-                logged = Some(Instant::now());
-                tracing::error!("Redis cannot be used, each replica counts quotas for itself: {reason}");
+        let mut told = Told::default();
+        let work = async {
+            loop {
+                if self.is_up() {
+                    told.back();
+                    self.lost.notified().await;
+                }
+                if let Some(reason) = self.reason.lock().unwrap_or_else(PoisonError::into_inner).take() {
+                    told.away(&reason);
+                }
+                sleep(ASK_EVERY).await;
+                if !self.is_up() {
+                    self.connect().await;
+                }
             }
-            if self.is_up() {
-                tracing::info!("Redis is there, replicas share quotas");
-            }
+        };
+        stopping.run_until_cancelled(work).await;
+    }
+}
+
+/// What the log was told of Redis.
+#[derive(Debug, Default)]
+struct Told {
+    away_at: Option<Instant>,
+    is_away: bool,
+}
+
+impl Told {
+    fn away(&mut self, reason: &str) {
+        if self.away_at.is_none_or(|at| at.elapsed() >= LOG_EVERY) {
+            tracing::error!("Redis cannot be used, each replica counts quotas for itself: {reason}");
+            *self = Self { away_at: Some(Instant::now()), is_away: true };
         }
     }
 
-    /// Waits until it is time to look for Redis: at once when it is lost, later when it was not found.
-    async fn wait(&self) {
-        match self.is_up() {
-            true => self.lost.notified().await,
-            false => sleep(ASK_EVERY).await,
+    fn back(&mut self) {
+        if mem::take(&mut self.is_away) {
+            tracing::info!("Redis is there, replicas share quotas");
         }
     }
 }

@@ -2,9 +2,12 @@
 
 use std::time::{Duration, Instant};
 
+use mlops_service::config::{RedisUrl, Setting};
+use mlops_service::metrics::Metrics;
+use mlops_service::quota::shared;
 use serde_json::{Value, json};
 
-use crate::harness::{Backend, KEY, Redis, Service, event, eventually, free_port};
+use crate::harness::{Backend, Detour, KEY, Redis, Service, event, eventually, free_port, real_now};
 
 /// The settings of a replica that shares quotas through the Redis at `url`.
 fn settings(url: &str) -> [(&str, &str); 4] {
@@ -17,7 +20,12 @@ fn settings(url: &str) -> [(&str, &str); 4] {
 }
 
 async fn track(service: &Service) -> (u16, String) {
-    let call = reqwest::Client::new().post(service.url("/track")).header("x-api-key", KEY);
+    track_by(&reqwest::Client::new(), service).await
+}
+
+/// Making a client takes longer than many calls of one.
+async fn track_by(client: &reqwest::Client, service: &Service) -> (u16, String) {
+    let call = client.post(service.url("/track")).header("x-api-key", KEY);
     let answer = call.json(&event(json!({}))).send().await.unwrap();
     let left = answer.headers()["x-ratelimit-remaining"].to_str().unwrap().to_owned();
     (answer.status().as_u16(), left)
@@ -51,7 +59,8 @@ async fn three_replicas_admit_exactly_the_quota_and_a_restart_forgets_nothing() 
     let (backend, redis) = (Backend::postgres().await, Redis::start(free_port()));
     let url = redis.url();
     let mut replicas: Vec<Service> = (0..3).map(|_| Service::start(&backend, &settings(&url))).collect();
-    let calls = (0..240).map(|i| track(&replicas[i % 3]));
+    let client = reqwest::Client::new();
+    let calls = (0..240).map(|i| track_by(&client, &replicas[i % 3]));
     let answers = futures_util::future::join_all(calls).await;
     let count = |status: u16| answers.iter().filter(|(answered, _)| *answered == status).count();
     assert_eq!((count(200), count(429)), (100, 140));
@@ -134,10 +143,106 @@ async fn a_redis_that_refuses_the_password_is_used_once_it_takes_it() {
     let page = std::fs::read_to_string("docs/access.md").unwrap();
     let line = page.lines().find_map(|line| line.trim().strip_prefix("ACL SETUSER ")).unwrap();
     let user = line.replace(">PASSWORD", ">hunter2");
-    let mut command = std::process::Command::new("redis-cli");
-    command.args(["-p", &redis.port.to_string(), "ACL", "SETUSER"]).args(user.split(' '));
-    assert_eq!(command.output().unwrap().stdout, b"OK\n");
+    let words: Vec<&str> = ["ACL", "SETUSER"].into_iter().chain(user.split(' ')).collect();
+    assert_eq!(redis.command(&words), "OK\n");
     eventually("Redis is used", async || told(&service, true).await).await;
     assert_eq!(track(&service).await, (200, "9".to_owned()));
     assert!(!service.log().contains("hunter2"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redis_that_answers_but_cannot_count_is_away_until_it_can() {
+    let (backend, redis) = (Backend::sqlite(), Redis::start(free_port()));
+    let url = redis.url();
+    let (service, client) =
+        (Service::start(&backend, &with_health(&url, "10000/hour")), reqwest::Client::new());
+    let full = (vec!["CONFIG", "SET", "maxmemory", "1"], vec!["CONFIG", "SET", "maxmemory", "0"]);
+    let replica = (vec!["REPLICAOF", "127.0.0.1", "1"], vec!["REPLICAOF", "NO", "ONE"]);
+    let forbidden = (vec!["ACL", "SETUSER", "default", "-hset"], vec!["ACL", "SETUSER", "default", "+hset"]);
+    for (spoil, mend) in [full, replica, forbidden] {
+        eventually("Redis is used", async || told(&service, true).await).await;
+        assert_eq!(redis.command(&spoil), "OK\n");
+        let (begun, connections) = (Instant::now(), redis.connections());
+        for _ in 0..100 {
+            assert_eq!(track_by(&client, &service).await.0, 200);
+        }
+        assert!(told(&service, false).await, "{spoil:?}: up is what can count");
+        let made = redis.connections() - connections;
+        let looks = u32::try_from(begun.elapsed().as_secs()).unwrap() + 1;
+        // This test makes one too.
+        assert!(made <= looks + 2, "{spoil:?}: {made} connections in {looks} s");
+        assert_eq!(redis.command(&mend), "OK\n");
+    }
+    eventually("Redis is used", async || told(&service, true).await).await;
+    let log = service.log();
+    assert_eq!(log.matches("Redis cannot be used").count(), 1, "once a minute: {log}");
+    assert_eq!(log.matches("Redis is there").count(), 1, "only after it was said to be away: {log}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redis_that_is_slow_keeps_nobody_waiting_and_is_used_once_it_is_not() {
+    let redis = Redis::start(free_port());
+    let way = Detour::to(redis.port).await;
+    let backend = Backend::sqlite();
+    let url = format!("redis://127.0.0.1:{}", way.port);
+    let (service, client) = (Service::start(&backend, &with_health(&url, "10/hour")), reqwest::Client::new());
+    assert_eq!(track_by(&client, &service).await, (200, "9".to_owned()));
+    way.delay(Duration::from_millis(300));
+    let begun = Instant::now();
+    assert_eq!(track_by(&client, &service).await, (200, "9".to_owned()), "counted in memory");
+    assert!(begun.elapsed() < Duration::from_millis(600), "{:?}", begun.elapsed());
+    let begun = Instant::now();
+    for _ in 0..3 {
+        assert_eq!(track_by(&client, &service).await.0, 200);
+    }
+    assert!(begun.elapsed() < Duration::from_millis(250), "nobody waits any more: {:?}", begun.elapsed());
+    assert!(told(&service, false).await);
+    eventually("it is logged", async || service.log().contains("Redis cannot be used")).await;
+    way.delay(Duration::from_millis(20));
+    eventually("it is used though it is not fast", async || told(&service, true).await).await;
+    assert_eq!(track(&service).await, (200, "7".to_owned()), "what Redis was asked counts, and no more");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_fails_late_takes_no_newer_one_with_it() {
+    let way = Detour::to(Redis::shared().port).await;
+    let url = RedisUrl::read(&format!("redis://127.0.0.1:{}", way.port)).unwrap();
+    let limiter = shared::Limiter::open(&url, Metrics::new().redis()).unwrap();
+    limiter.connect().await;
+    let (quota, now) = ("10 per hour".parse().unwrap(), real_now().timestamp_millis());
+    way.delay(Duration::from_mins(1));
+    let renew = async {
+        eventually("an answer is held", async || way.held() == 1).await;
+        way.delay(Duration::ZERO);
+        limiter.connect().await;
+    };
+    let (late, ()) = tokio::join!(limiter.hit("late", &quota, now), renew);
+    assert_eq!(late, None);
+    assert!(limiter.is_up(), "the newer one is well");
+    assert!(limiter.hit("late", &quota, now).await.is_some());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn in_shadow_mode_a_quota_in_redis_refuses_nothing_and_is_told() {
+    let (backend, redis) = (Backend::sqlite(), Redis::start(free_port()));
+    let url = redis.url();
+    let shadow = [("RATE_LIMIT_MODE", "shadow"), ("LOG_FORMAT", "json")];
+    let settings: Vec<_> = with_health(&url, "2/hour").into_iter().chain(shadow).collect();
+    let service = Service::start(&backend, &settings);
+    for left in ["1", "0", "0", "0"] {
+        assert_eq!(track(&service).await, (200, left.to_owned()));
+    }
+    let metrics = reqwest::get(service.url("/metrics")).await.unwrap().text().await.unwrap();
+    for series in [
+        "rate_limit_shadow_total{route=\"/track\"} 2",
+        "rate_limit_near_total{route=\"/track\"} 1",
+        "security_events_total{event=\"rate_limited\"} 0",
+    ] {
+        assert!(metrics.contains(series), "{series}");
+    }
+    let log = service.log();
+    let lines: Vec<&str> = log.lines().filter(|line| line.contains("a quota would be used up")).collect();
+    assert_eq!(lines.len(), 2, "{log}");
+    let line: Value = serde_json::from_str(lines[0]).unwrap();
+    assert_eq!((&line["event"], &line["route"]), (&json!("rate_limited"), &json!("/track")));
 }

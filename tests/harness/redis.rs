@@ -72,6 +72,20 @@ impl Redis {
         format!("rediss://{host}:{}?sslrootcert={}", self.tls_port, root.display())
     }
 
+    /// Sends a command with the server's own client, and gives what that prints.
+    pub(crate) fn command(&self, words: &[&str]) -> String {
+        let output =
+            Command::new("redis-cli").args(["-p", &self.port.to_string()]).args(words).output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// How many connections were ever made to it.
+    pub(crate) fn connections(&self) -> u32 {
+        let told = self.command(&["INFO", "stats"]);
+        let count = told.lines().find_map(|line| line.strip_prefix("total_connections_received:"));
+        count.unwrap().trim().parse().unwrap()
+    }
+
     /// Sends a signal to the server.
     pub(crate) fn signal(&self, signal: &str) {
         let pid = std::fs::read_to_string(self.folder.path().join("pid")).unwrap();
