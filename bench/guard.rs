@@ -55,7 +55,8 @@ fn guard(criterion: &mut Criterion) {
         let presented = Presented { api_key: Some(key.as_bytes()), authorization: None };
         criterion.bench_function(name, |bencher| {
             bencher.to_async(&runtime).iter(|| async {
-                let admission = policy.admit(black_box(presented), ip).await;
+                let recognised = app.access.recognise(black_box(presented));
+                let admission = policy.admit(recognised, ip).await;
                 assert!(admission.verdict.is_ok());
             });
         });

@@ -13,7 +13,7 @@ mod trouble;
 
 pub use authenticator::{Authenticator, Denied, Presented, Unknown};
 pub use client_ip::{ClientIp, Proxies};
-pub use flood::{ByClient, Flood, FloodConfig};
+pub use flood::{ByCaller, Flood, FloodConfig};
 pub use keyring::{Held, KeyRing, Rejected};
 pub use keys::Keys;
 pub use manage::{DEFAULT_GRACE, KeyError, Wish};

@@ -123,15 +123,15 @@ settings! {
     /// Redis or Valkey through which replicas share quotas, and which keeps them over restarts: redis://… or, encrypted
     /// and with the server's certificate checked, rediss://… (?sslrootcert=PATH for an authority of your own).
     redis_url: Option<RedisUrl> = "REDIS_URL", default "", example "rediss://:PASSWORD@HOST:6379";
-    /// Quota of failed attempts to authenticate, per client IP and across all routes; off lifts it.
+    /// Quota of requests without a valid key or token, per client IP and across all protected routes; off lifts it.
     rate_limit_auth_failures: Limit<Quota> = "RATE_LIMIT_AUTH_FAILURES", default "20 per minute", example "20 per minute";
     /// Quota of POST /track for each key of the tier "free", in place of the route's; off lifts it. Any other TIER_NAME
     /// makes one more tier.
     tier_free: Limit<Quota> = "TIER_FREE", default "100 per day", example "100 per day";
     /// Quota of POST /track for each key of the tier "paid", in place of the route's; off lifts it.
     tier_paid: Limit<Quota> = "TIER_PAID", default "10000 per day", example "10000 per day";
-    /// Requests a second that one client IP may make before it is turned away whatever its quotas, with bursts
-    /// of twice as many; off lifts it. The dashboard, /metrics and the probes are exempt.
+    /// Requests a second that one client IP, or the holder of a key, may make before it is turned away whatever its
+    /// quotas, with bursts of twice as many; off lifts it. The dashboard, /metrics and the probes are exempt.
     flood_limit_per_second: Limit<Bounded<1, 1_000_000>> = "FLOOD_LIMIT_PER_SECOND", default "200", example "200";
     /// Open connections; one more is answered 503 and closed.
     max_connections: Bounded<1, 65_536> = "MAX_CONNECTIONS", default "4096", example "4096";

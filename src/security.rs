@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 
+use crate::access::Caller;
 use crate::key::KeyId;
 
 /// Lines a second that are logged at most. Attackers must not fill the disk; all events are counted.
@@ -93,8 +94,8 @@ pub struct Incident {
     pub reason: &'static str,
     /// The key that was presented or changed.
     pub key: Option<KeyId>,
-    /// The key with which another one was changed.
-    pub by: Option<KeyId>,
+    /// Who changed the key.
+    pub by: Option<Caller>,
     /// Whether it is counted only, because the same was logged often enough.
     pub quiet: bool,
     /// Whether it would have been a refusal, were quotas enforced.
@@ -120,11 +121,11 @@ impl Incident {
         write(self, Circumstances { request_id: "", client_ip: "", route: "command line" }, None);
     }
 
-    /// Fills in the key that the request presented.
-    pub const fn presented(&mut self, key: Option<KeyId>) {
+    /// Fills in who made the request, and the key that was presented.
+    pub const fn made_by(&mut self, caller: Caller, key: Option<KeyId>) {
         match self.key {
             None => self.key = key,
-            Some(_) => self.by = key,
+            Some(_) => self.by = Some(caller),
         }
     }
 }

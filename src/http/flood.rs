@@ -2,13 +2,17 @@
 
 use axum::Router;
 use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use tower_governor::{GovernorError, GovernorLayer};
 
 use super::error::ApiError;
-use super::guard::stamp;
+use super::guard::{X_API_KEY, stamp};
+use crate::access::ClientIp;
 use crate::app::App;
 use crate::quota::{Decision, Unit, Window};
+use crate::security::{Incident, SecurityEvent};
 
 /// Puts the flood guard, if there is one, in front of `routes`.
 pub fn guard(routes: Router<App>, app: &App) -> Router<App> {
@@ -16,7 +20,26 @@ pub fn guard(routes: Router<App>, app: &App) -> Router<App> {
     let window = Window { limit: flood.per_second, multiple: 1, unit: Unit::Second };
     let clock = app.clock.clone();
     let refuse = move |error: GovernorError| refusal(&error, window, clock.now().timestamp_millis());
-    routes.layer(GovernorLayer::new(flood.config.clone()).error_handler(refuse))
+    let limit = GovernorLayer::new(flood.config.clone()).error_handler(refuse);
+    routes.layer(limit).layer(from_fn_with_state(app.clone(), recognise))
+}
+
+/// Finds out who holds the key of a request, for the flood limit and for the guard behind it.
+async fn recognise(State(app): State<App>, mut request: Request, next: Next) -> Response {
+    let key = request.headers().get(X_API_KEY).map(AsRef::as_ref);
+    let Some(holder) = key.and_then(|key: &[u8]| app.access.holder(key)) else {
+        return next.run(request).await;
+    };
+    let ip = request.extensions().get::<ClientIp>().copied();
+    request.extensions_mut().insert(holder.clone());
+    let mut response = next.run(request).await;
+    let incident = response.extensions_mut().get_mut::<Incident>();
+    if let (Some(incident), Some(ip)) = (incident, ip)
+        && incident.event == SecurityEvent::FloodLimited
+    {
+        incident.made_by(holder.caller(ip), holder.key_id());
+    }
+    response
 }
 
 /// A refusal speaks of the flood limit in the same headers as a quota.

@@ -27,8 +27,11 @@ const REQUEST_LIMIT: Duration = Duration::from_secs(10);
 /// Headers that the guard and the layers around it add.
 const EXPECTED_HEADERS: usize = 16;
 
+/// What is counted: the method and the pattern of a route.
+type Counter = (&'static str, &'static str);
+
 /// Failed attempts are counted under this, whatever their route.
-const FAILURES: (&str, &str) = ("auth", "failures");
+const FAILURES: Counter = ("any", "auth_failures");
 
 /// The header that carries an API key.
 pub const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
@@ -58,6 +61,8 @@ pub struct Admission {
     pub verdict: Result<Principal, ApiError>,
     /// What the quota says of it.
     pub decision: Option<Decision>,
+    /// Who it counts for.
+    pub caller: Caller,
     /// The public id of the key that it presents.
     pub key: Option<KeyId>,
     /// Whether it passes a quota that is used up, because quotas are not enforced.
@@ -67,7 +72,12 @@ pub struct Admission {
 /// Lets a request through to its handler, or refuses it.
 pub async fn check(State(policy): State<Policy>, mut request: Request, next: Next) -> Response {
     let ip = *request.extensions().get::<ClientIp>().expect("the request was observed before");
-    let admission = policy.admit(presented(request.headers()), ip).await;
+    // The flood guard has recognised who holds a key.
+    let recognised = match request.extensions_mut().remove::<Principal>() {
+        Some(holder) => Ok(holder),
+        None => policy.app.access.recognise(presented(request.headers())),
+    };
+    let admission = policy.admit(recognised, ip).await;
     let answer = match admission.verdict {
         Ok(principal) => {
             request.extensions_mut().insert(principal);
@@ -83,7 +93,7 @@ pub async fn check(State(policy): State<Policy>, mut request: Request, next: Nex
         response.extensions_mut().insert(Incident::shadow());
     }
     if let Some(incident) = response.extensions_mut().get_mut::<Incident>() {
-        incident.presented(admission.key);
+        incident.made_by(admission.caller, admission.key);
     }
     // The layers around add a dozen more; growing the map step by step would hash them again each time.
     response.headers_mut().reserve(EXPECTED_HEADERS);
@@ -108,66 +118,92 @@ impl Policy {
         Self { app: app.clone(), method, path: row.path, access: row.access, quota, has_tiers }
     }
 
-    /// Decides about a request that presents this and comes from `ip`. An attempt without a valid key counts against
+    /// Decides about a request of whom memory recognises, or not, at `ip`. An attempt without a valid key counts against
     /// the quota of its address, so that guessing keys runs into 429 and never uses up that of a caller who has one.
-    pub async fn admit(&self, presented: Presented<'_>, ip: ClientIp) -> Admission {
-        let recognised = match (self.app.access.recognise(presented), self.access) {
-            (Ok(principal), _) => Ok(principal),
-            (Err(_), Access::Public) => Ok(Principal::Anyone),
-            (Err(_), Access::Scope(_)) if !self.app.access.is_required() => Ok(Principal::Anyone),
-            (Err(denied), Access::Scope(_)) => self.appeal(denied, ip).await,
+    pub async fn admit(&self, recognised: Result<Principal, Denied>, ip: ClientIp) -> Admission {
+        let is_open = self.access == Access::Public || !self.app.access.is_required();
+        let known = match recognised {
+            Err(_) if is_open => Ok(Principal::Anyone),
+            Err(denied) => self.appeal(denied, ip).await,
+            Ok(principal) => Ok(principal),
         };
-        let (caller, quota, key) = match &recognised {
-            Ok(principal) => (principal.caller(ip), self.quota_of(principal), principal.key_id()),
-            Err(Refused { decision: Some(decision), error, key }) => {
-                return Admission {
-                    verdict: Err(error.clone()),
-                    decision: Some(*decision),
-                    key: *key,
-                    shadowed: false,
-                };
+        match known {
+            Ok(principal) => {
+                let (caller, key) = (principal.caller(ip), principal.key_id());
+                let decision = self.count(caller, self.quota_of(&principal)).await;
+                let verdict = self.enforce(decision).and_then(|()| self.authorise(principal));
+                self.admission(verdict, decision, caller, key)
             }
-            Err(refused) => (Caller::at(ip), self.quota.as_ref(), refused.key),
-        };
-        let decision = match quota {
-            Some(quota) => Some(self.hit((self.method, self.path), caller, quota).await),
-            None => None,
-        };
-        let used_up = decision.filter(|decision| !decision.allowed);
-        let shadowed = used_up.is_some() && self.is_shadow();
-        let verdict = match used_up.filter(|_| !shadowed) {
-            Some(refused) => Err(ApiError::QuotaExceeded(refused.window, refused.retry_after_seconds())),
-            None => {
-                recognised.map_err(|refused| refused.error).and_then(|principal| self.authorise(principal))
-            }
-        };
-        Admission { verdict, decision, key, shadowed }
+            Err(refused) => self.turn_away(refused, Caller::at(ip)).await,
+        }
     }
 
-    /// Counts a failed attempt of `ip`. Unless there were too many, a key that memory does not know is looked up. An
-    /// issuer's keys are fetched once a minute at most, so nobody needs to be kept from that.
-    async fn appeal(&self, mut denied: Denied, ip: ClientIp) -> Result<Principal, Refused> {
-        if let Denied::Unknown(token @ Unknown::Token(_)) = denied {
-            match self.app.access.look_up(token).await {
-                Ok(principal) => return Ok(principal),
-                Err(why) => denied = why,
+    /// Answers who presents nothing valid.
+    async fn turn_away(&self, refused: Refused, caller: Caller) -> Admission {
+        let (quota, Refused { why, error, key }) = (self.quota.as_ref(), refused);
+        match why {
+            Why::Failed => {
+                let decision = self.count(caller, quota).await;
+                self.admission(self.enforce(decision).and(Err(error)), decision, caller, key)
+            }
+            Why::TooOften(failures) => self.admission(Err(error), Some(failures), caller, key),
+            Why::Unavailable => {
+                let decision = match quota {
+                    Some(quota) => Some(self.peek((self.method, self.path), caller, quota).await),
+                    None => None,
+                };
+                Admission { verdict: Err(error), decision, caller, key, shadowed: false }
             }
         }
-        if let Some(quota) = self.app.config.rate_limit_auth_failures.get() {
-            let failures = self.hit(FAILURES, Caller::at(ip), quota).await;
-            if !failures.allowed && !self.is_shadow() {
-                let error = ApiError::Throttled(failures.window, failures.retry_after_seconds());
-                return Err(Refused { error, decision: Some(failures), key: None });
+    }
+
+    /// Has what memory does not know looked up, and counts a failed attempt of `ip`. After too many of them no key is
+    /// looked up. An issuer's keys are fetched seldom, however many ask, so nobody needs to be kept from that.
+    async fn appeal(&self, denied: Denied, ip: ClientIp) -> Result<Principal, Refused> {
+        let (quota, caller) = (self.app.config.rate_limit_auth_failures.get(), Caller::at(ip));
+        let enforced = quota.filter(|_| !self.is_shadow());
+        if let (Some(quota), Denied::Unknown(Unknown::Key(_))) = (enforced, &denied) {
+            let failures = self.peek(FAILURES, caller, quota).await;
+            if !failures.allowed {
+                return Err(Refused::too_often(failures));
             }
         }
         let denied = match denied {
-            Denied::Unknown(key) => match self.app.access.look_up(key).await {
+            Denied::Unknown(unknown) => match self.app.access.look_up(unknown).await {
                 Ok(principal) => return Ok(principal),
                 Err(denied) => denied,
             },
             denied => denied,
         };
-        Err(Refused::from(denied))
+        let refused = Refused::from(denied);
+        if let (Some(quota), Why::Failed) = (quota, &refused.why) {
+            let failures = self.hit(FAILURES, caller, quota).await;
+            if !failures.allowed && !self.is_shadow() {
+                return Err(Refused::too_often(failures));
+            }
+        }
+        Err(refused)
+    }
+
+    fn admission(
+        &self,
+        verdict: Result<Principal, ApiError>,
+        decision: Option<Decision>,
+        caller: Caller,
+        key: Option<KeyId>,
+    ) -> Admission {
+        let shadowed = self.is_shadow() && decision.is_some_and(|decision| !decision.allowed);
+        Admission { verdict, decision, caller, key, shadowed }
+    }
+
+    /// Refuses what a quota has no room for, where quotas are enforced.
+    fn enforce(&self, decision: Option<Decision>) -> Result<(), ApiError> {
+        match decision {
+            Some(refused) if !refused.allowed && !self.is_shadow() => {
+                Err(ApiError::QuotaExceeded(refused.window, refused.retry_after_seconds()))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn authorise(&self, principal: Principal) -> Result<Principal, ApiError> {
@@ -192,21 +228,27 @@ impl Policy {
         }
     }
 
-    async fn hit(
-        &self,
-        (method, path): (&'static str, &'static str),
-        caller: Caller,
-        quota: &Quota,
-    ) -> Decision {
+    /// Counts a request of `caller` on this route.
+    async fn count(&self, caller: Caller, quota: Option<&Quota>) -> Option<Decision> {
+        Some(self.hit((self.method, self.path), caller, quota?).await)
+    }
+
+    async fn hit(&self, (method, path): Counter, caller: Caller, quota: &Quota) -> Decision {
         let now_ms = self.app.clock.now().timestamp_millis();
         let decision = self.app.limits.hit(Counted { method, path, caller }, quota, now_ms).await;
         if decision.near {
-            self.app.metrics.count_near(self.path);
+            self.app.metrics.count_near(path);
         }
         if !decision.allowed && self.is_shadow() {
-            self.app.metrics.count_shadow(self.path);
+            self.app.metrics.count_shadow(path);
         }
         decision
+    }
+
+    /// What would be said of a request that is not counted.
+    async fn peek(&self, (method, path): Counter, caller: Caller, quota: &Quota) -> Decision {
+        let now_ms = self.app.clock.now().timestamp_millis();
+        self.app.limits.peek(Counted { method, path, caller }, quota, now_ms).await
     }
 
     /// Whether quotas are counted only.
@@ -231,12 +273,28 @@ impl Policy {
     }
 }
 
-/// A failed attempt.
+/// A request without anything valid.
 struct Refused {
+    why: Why,
     error: ApiError,
-    /// What the quota of failed attempts says, if it is used up.
-    decision: Option<Decision>,
     key: Option<KeyId>,
+}
+
+/// What keeps it from being anything valid.
+enum Why {
+    /// It is a failed attempt.
+    Failed,
+    /// It is one too many, as the quota of failed attempts says.
+    TooOften(Decision),
+    /// Nobody can tell now, which is no fault of the caller's.
+    Unavailable,
+}
+
+impl Refused {
+    fn too_often(failures: Decision) -> Self {
+        let error = ApiError::Throttled(failures.window, failures.retry_after_seconds());
+        Self { why: Why::TooOften(failures), error, key: None }
+    }
 }
 
 impl From<Denied> for Refused {
@@ -248,9 +306,11 @@ impl From<Denied> for Refused {
             Denied::Expired(key) => (ApiError::KeyExpired, Some(key)),
             Denied::BadToken(why) => (ApiError::TokenInvalid(why), None),
             Denied::ExpiredToken => (ApiError::TokenExpired, None),
-            Denied::Unavailable(why) => (ApiError::NotReady(why), None),
+            Denied::Unavailable(what) => {
+                return Self { why: Why::Unavailable, error: ApiError::NotReady(what), key: None };
+            }
         };
-        Self { error, decision: None, key }
+        Self { why: Why::Failed, error, key }
     }
 }
 

@@ -246,3 +246,24 @@ async fn in_shadow_mode_a_quota_in_redis_refuses_nothing_and_is_told() {
     let line: Value = serde_json::from_str(lines[0]).unwrap();
     assert_eq!((&line["event"], &line["route"]), (&json!("rate_limited"), &json!("/track")));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn replicas_share_the_quota_of_failed_attempts() {
+    let (backend, redis) = (Backend::sqlite(), Redis::start(free_port()));
+    let url = redis.url();
+    let proxied = [("TRUSTED_PROXIES", "127.0.0.1"), ("RATE_LIMIT_ANALYTICS", "off")];
+    let settings: Vec<_> = settings(&url).into_iter().chain(proxied).collect();
+    let (replicas, client) = ([(); 2].map(|()| Service::start(&backend, &settings)), reqwest::Client::new());
+    let attempt = async |replica: &Service, ip: &str, key: &str| {
+        let call = client.get(replica.url("/analytics/acme")).header("x-forwarded-for", ip);
+        call.header("x-api-key", key).send().await.unwrap().status().as_u16()
+    };
+    for i in 0..20 {
+        assert_eq!(attempt(&replicas[i % 2], "203.0.113.1", "wrong").await, 403);
+    }
+    for replica in &replicas {
+        assert_eq!(attempt(replica, "203.0.113.1", "wrong").await, 429);
+        assert_eq!(attempt(replica, "203.0.113.1", KEY).await, 200);
+        assert_eq!(attempt(replica, "203.0.113.2", "wrong").await, 403);
+    }
+}

@@ -20,6 +20,10 @@ on_every_backend! {
     a_row_that_cannot_be_read_does_not_keep_a_revocation_from_holding,
     a_revocation_holds_on_every_replica_within_ten_seconds,
     an_unknown_id_and_a_wrong_secret_are_answered_alike,
+    failed_attempts_run_into_a_quota_across_routes_and_valid_keys_do_not,
+    no_key_is_looked_up_beyond_the_quota_of_failed_attempts,
+    what_the_service_cannot_tell_is_no_failed_attempt,
+    a_key_that_another_replica_made_uses_up_no_failed_attempt,
 }
 
 /// The answer to a request with the operator's key.
@@ -344,13 +348,20 @@ async fn without_authentication_nobody_manages_keys() {
     forbidden(&refused, "Authentication is off; set MLOPS_API_KEY to use this route");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn failed_attempts_run_into_a_quota_across_routes_and_valid_keys_do_not() {
-    let backend = Backend::sqlite();
-    let app =
-        TestApp::with(&backend, &[("MLOPS_API_KEY", KEY), ("RATE_LIMIT_AUTH_FAILURES", "4/minute")]).await;
+/// A service that takes so many failed attempts.
+async fn with_failures(backend: &Backend, quota: &str) -> TestApp {
+    TestApp::with(backend, &[("MLOPS_API_KEY", KEY), ("RATE_LIMIT_AUTH_FAILURES", quota)]).await
+}
+
+/// A key that nobody has made.
+fn made_up() -> String {
+    format!("mlops_{}_{}", "0".repeat(16), "0".repeat(64))
+}
+
+async fn failed_attempts_run_into_a_quota_across_routes_and_valid_keys_do_not(backend: Backend) {
+    let app = with_failures(&backend, "4/minute").await;
     let (_, key) = create(&app, json!({"name": "web", "scopes": ["analytics"]})).await;
-    let unknown = format!("mlops_{}_{}", "0".repeat(16), "0".repeat(64));
+    let unknown = made_up();
     assert_eq!(app.post("/track").send().await.status, 401);
     assert_eq!(analytics(&app, "acme", "wrong").await.status, 403);
     assert_eq!(analytics(&app, "acme", &unknown).await.status, 403);
@@ -368,6 +379,69 @@ async fn failed_attempts_run_into_a_quota_across_routes_and_valid_keys_do_not() 
     assert_eq!(app.get("/health").header("x-api-key", "wrong").send().await.status, 200, "public is public");
     app.pass(TimeDelta::minutes(1));
     assert_eq!(analytics(&app, "acme", "wrong").await.status, 403);
+}
+
+async fn no_key_is_looked_up_beyond_the_quota_of_failed_attempts(backend: Backend) {
+    let app = with_failures(&backend, "2/minute").await;
+    let (id, key) = create(&app, json!({"name": "web", "scopes": ["analytics"]})).await;
+    let guesses = [made_up(), format!("mlops_{id}_{}", "0".repeat(64))];
+    for guess in &guesses {
+        assert_eq!(analytics(&app, "acme", guess).await.status, 403);
+    }
+    // With this, whoever asks the database is answered 503.
+    backend.execute("alter table mlops_api_keys rename to away").await;
+    for guess in &guesses {
+        assert_eq!(analytics(&app, "acme", guess).await.status, 429);
+    }
+    assert_eq!(analytics(&app, "acme", &key).await.status, 200);
+}
+
+async fn what_the_service_cannot_tell_is_no_failed_attempt(backend: Backend) {
+    let app = with_failures(&backend, "2/minute").await;
+    assert_eq!(analytics(&app, "acme", "wrong").await.header("x-ratelimit-remaining"), "49");
+    backend.execute("alter table mlops_api_keys rename to away").await;
+    for _ in 0..5 {
+        let unknown = analytics(&app, "acme", &made_up()).await;
+        unknown.refused(503, "Service Unavailable");
+        assert_eq!(unknown.header("x-ratelimit-remaining"), "49", "nor does it use up the route's quota");
+    }
+    backend.execute("alter table away rename to mlops_api_keys").await;
+    assert_eq!(analytics(&app, "acme", &made_up()).await.status, 403);
+    assert_eq!(analytics(&app, "acme", &made_up()).await.status, 429);
+}
+
+async fn a_key_that_another_replica_made_uses_up_no_failed_attempt(backend: Backend) {
+    let (maker, app) = (TestApp::guarded(&backend).await, with_failures(&backend, "1/minute").await);
+    let wish = json!({"name": "web", "scopes": ["analytics"]});
+    let (id, key) = create(&maker, wish.clone()).await;
+    assert_eq!(analytics(&app, "acme", &key).await.status, 200);
+    let rotate = maker.post(&format!("/admin/keys/{id}/rotate")).json(&json!({"grace": "0s"}));
+    let rotated = admin(rotate).await.ok();
+    assert_eq!(analytics(&app, "acme", rotated["key"].as_str().unwrap()).await.status, 200);
+    assert_eq!(analytics(&app, "acme", &key).await.status, 403, "the first failed attempt");
+    let (_, later) = create(&maker, wish).await;
+    assert_eq!(analytics(&app, "acme", &later).await.status, 429, "nothing is looked up any more");
+    app.app.access.ring().read().await.unwrap();
+    assert_eq!(analytics(&app, "acme", &later).await.status, 200, "it is known without");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn twenty_failed_attempts_a_minute_are_heard_from_each_address() {
+    let backend = Backend::sqlite();
+    let app = TestApp::guarded(&backend).await;
+    let attempt = async |ip: &str, key: &str| {
+        app.get("/analytics/acme").from(ip).header("x-api-key", key).send().await.status.as_u16()
+    };
+    for _ in 0..20 {
+        assert_eq!(attempt("203.0.113.1", "wrong").await, 403);
+    }
+    assert_eq!(attempt("203.0.113.1", "wrong").await, 429);
+    assert_eq!(attempt("203.0.113.2", "wrong").await, 403, "another address has its own");
+    for ip in ["203.0.113.1", "203.0.113.2"] {
+        assert_eq!(attempt(ip, KEY).await, 200);
+    }
+    let near = app.metric("rate_limit_near_total{route=\"auth_failures\"}").await;
+    assert_eq!(near, Some(1.0), "told apart from the quotas of routes");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -429,7 +503,8 @@ async fn in_shadow_mode_nothing_is_refused_and_everything_is_counted() {
     }
     let count = async |name: &str, route: &str| app.metric(&format!("{name}{{route=\"{route}\"}}")).await;
     assert_eq!(count("rate_limit_shadow_total", "/track").await, Some(2.0));
-    assert_eq!(count("rate_limit_shadow_total", "/analytics/{business_id}").await, Some(2.0));
+    assert_eq!(count("rate_limit_shadow_total", "auth_failures").await, Some(2.0));
+    assert_eq!(count("rate_limit_shadow_total", "/analytics/{business_id}").await, None);
     assert_eq!(count("rate_limit_near_total", "/track").await, Some(1.0));
     assert_eq!(app.metric("security_events_total{event=\"rate_limited\"}").await, Some(0.0));
 }

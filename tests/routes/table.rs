@@ -219,6 +219,34 @@ async fn a_flood_is_refused_before_the_quotas_but_not_on_exempt_routes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_flood_leaves_holders_of_keys_at_the_same_address_alone() {
+    let backend = Backend::sqlite();
+    let settings = [("MLOPS_API_KEY", KEY), ("FLOOD_LIMIT_PER_SECOND", "5"), ("RATE_LIMIT_ANALYTICS", "off")];
+    let app = TestApp::with(&backend, &settings).await;
+    let wish = json!({"name": "web", "scopes": ["analytics"]});
+    let made = app.post("/admin/keys").header("x-api-key", KEY).json(&wish).send().await;
+    let made = made.json()["key"].as_str().unwrap().to_owned();
+    let ask = async |key: &str| {
+        let reply = app.get("/analytics/acme").header("x-api-key", key).send().await;
+        reply.json()["message"] == "5 per 1 second"
+    };
+    let mut flooded = 0;
+    for _ in 0..40 {
+        flooded += u32::from(ask("wrong").await);
+    }
+    assert!(flooded >= 10, "{flooded}");
+    for key in [KEY, &made] {
+        assert!(!ask(key).await, "it has a limit of its own");
+    }
+    let mut own = 0;
+    for _ in 0..40 {
+        own += u32::from(ask(&made).await);
+    }
+    assert!(own >= 10, "which it meets: {own}");
+    assert!(!ask(KEY).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn head_works_wherever_get_does() {
     let backend = Backend::sqlite();
     let app = TestApp::guarded(&backend).await;
