@@ -9,8 +9,9 @@ use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use crate::access::Caller;
 use crate::key::KeyId;
 
-/// Lines a second that are logged at most. Attackers must not fill the disk; all events are counted.
-const MAX_LINES_PER_SECOND: NonZeroU32 = NonZeroU32::new(100).expect("it is not zero");
+/// Lines a second that are logged at most of one kind of event. Attackers must not fill the disk, nor keep one kind out of
+/// the log with another; all events are counted.
+const MAX_LINES_PER_SECOND: NonZeroU32 = NonZeroU32::new(20).expect("it is not zero");
 
 /// What happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,6 +68,11 @@ impl SecurityEvent {
             Self::KeyRotated => "key_rotated",
             Self::KeyRevoked => "key_revoked",
         }
+    }
+
+    /// Whether somebody changed a key, which is always logged: only who may do so can cause many of these.
+    const fn is_change(self) -> bool {
+        matches!(self, Self::KeyCreated | Self::KeyRotated | Self::KeyRevoked)
     }
 
     const fn reason(self) -> &'static str {
@@ -141,14 +147,17 @@ pub struct Circumstances<'a, I> {
     pub route: &'a str,
 }
 
-/// The log of security events.
+/// The log of security events; each kind has a share of its own.
+#[derive(Debug, Default)]
+pub struct SecurityLog([Share; SecurityEvent::ALL.len()]);
+
 #[derive(Debug)]
-pub struct SecurityLog {
+struct Share {
     budget: DefaultDirectRateLimiter,
     unlogged: AtomicU64,
 }
 
-impl Default for SecurityLog {
+impl Default for Share {
     fn default() -> Self {
         Self {
             budget: RateLimiter::direct(Quota::per_second(MAX_LINES_PER_SECOND)),
@@ -158,13 +167,16 @@ impl Default for SecurityLog {
 }
 
 impl SecurityLog {
-    /// Logs an incident, unless too many were logged within the last second; a later line tells how many were not.
+    /// Logs an incident, unless too many of its kind were logged within the last second; a later line of the same kind
+    /// tells how many were not.
     pub fn write<I: Display>(&self, incident: Incident, at: Circumstances<'_, I>) {
-        if incident.quiet || self.budget.check().is_err() {
-            self.unlogged.fetch_add(1, Ordering::Relaxed);
+        let share = &self.0[incident.event as usize];
+        let fits = incident.event.is_change() || share.budget.check().is_ok();
+        if incident.quiet || !fits {
+            share.unlogged.fetch_add(1, Ordering::Relaxed);
             return;
         }
-        let unlogged = Some(self.unlogged.swap(0, Ordering::Relaxed)).filter(|unlogged| *unlogged > 0);
+        let unlogged = Some(share.unlogged.swap(0, Ordering::Relaxed)).filter(|unlogged| *unlogged > 0);
         write(incident, at, unlogged);
     }
 }
