@@ -207,6 +207,12 @@ fn tokens_need_an_issuer_and_an_audience_and_in_production_a_safe_way() {
     let audience = ("OIDC_AUDIENCE", "mlops-service");
     assert_eq!(problems([audience]), ["OIDC_AUDIENCE"]);
     assert!(read([issuer, audience]).unwrap().authenticates());
+    for name in ["OIDC_ISSUER", "JWKS_URL"] {
+        for url in ["https://s3cret@login.example.com", "https://user:s3cret@login.example.com"] {
+            let told = read([(name, url), audience]).unwrap_err().to_string();
+            assert!(told.contains(name) && !told.contains("s3cret"), "{told}");
+        }
+    }
     let production = [("ENVIRONMENT", "production"), ("MLOPS_API_KEY", KEY), audience];
     let with = |name, url| {
         Config::read(

@@ -13,6 +13,7 @@ use tokio::sync::Mutex;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
+use super::trouble::Trouble;
 use crate::clock::Clock;
 use crate::config::KeySource;
 
@@ -28,6 +29,12 @@ const FETCH_EVERY: Duration = Duration::from_mins(10);
 /// The least time between two fetches that unknown keys cause.
 const MIN_PAUSE: TimeDelta = TimeDelta::minutes(1);
 
+/// How often the keys are fetched until that has succeeded once.
+const RETRY_EVERY: Duration = Duration::from_secs(3);
+
+/// The same for fetches that tokens cause; longer than one may take, so that nobody waits for two.
+const RETRY_PAUSE: TimeDelta = TimeDelta::seconds(3);
+
 /// A public key, for the one algorithm that it is for.
 pub(super) struct VerifyingKey {
     id: Option<String>,
@@ -42,7 +49,14 @@ pub(super) struct KeySet {
     clock: Clock,
     /// `None` until they were fetched for the first time; kept while the issuer is down.
     keys: RwLock<Option<Arc<Vec<VerifyingKey>>>>,
-    last_fetch: Mutex<Option<DateTime<Utc>>>,
+    fetches: Mutex<Fetches>,
+}
+
+/// What is known of the fetches so far. Whoever fetches has it locked.
+struct Fetches {
+    /// When the last one began.
+    last: Option<DateTime<Utc>>,
+    trouble: Trouble,
 }
 
 /// What of an issuer's metadata is used (`OpenID` Connect Discovery 1.0, section 3).
@@ -65,7 +79,9 @@ impl KeySet {
             .no_proxy()
             .user_agent(concat!("mlops-service/", env!("CARGO_PKG_VERSION")))
             .build()?;
-        Ok(Self { source, client, clock, keys: RwLock::default(), last_fetch: Mutex::default() })
+        let trouble = Trouble::none("the keys of the token issuer can be fetched again");
+        let fetches = Mutex::new(Fetches { last: None, trouble });
+        Ok(Self { source, client, clock, keys: RwLock::default(), fetches })
     }
 
     /// All keys; `None` when none were ever fetched.
@@ -73,13 +89,14 @@ impl KeySet {
         self.keys.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Fetches the keys, unless that was tried within the last minute. Whoever comes meanwhile waits for the result.
+    /// Fetches the keys, unless that was tried within the last minute, or, without any keys so far, a moment ago. Whoever
+    /// comes while they are fetched waits for the result.
     pub(super) async fn refresh(&self) {
-        let mut last = self.last_fetch.lock().await;
+        let mut fetches = self.fetches.lock().await;
+        let pause = if self.all().is_some() { MIN_PAUSE } else { RETRY_PAUSE };
         let now = self.clock.now();
-        if last.is_none_or(|last| now - last >= MIN_PAUSE) {
-            *last = Some(now);
-            self.fetch_and_keep().await;
+        if fetches.last.is_none_or(|last| now - last >= pause) {
+            self.fetch_and_keep(&mut fetches).await;
         }
     }
 
@@ -87,21 +104,23 @@ impl KeySet {
     pub(super) async fn run(&self, stopping: &CancellationToken) {
         let work = async {
             loop {
-                *self.last_fetch.lock().await = Some(self.clock.now());
-                self.fetch_and_keep().await;
-                let pause = if self.all().is_some() { FETCH_EVERY } else { FETCH_EVERY / 10 };
-                sleep(pause).await;
+                self.fetch_and_keep(&mut *self.fetches.lock().await).await;
+                sleep(if self.all().is_some() { FETCH_EVERY } else { RETRY_EVERY }).await;
             }
         };
         stopping.run_until_cancelled(work).await;
     }
 
-    async fn fetch_and_keep(&self) {
-        let fetched = timeout(FETCH_LIMIT, self.fetch()).await;
-        match fetched.unwrap_or_else(|_| Err("the issuer does not answer in time".to_owned())) {
-            Ok(keys) => *self.keys.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(keys)),
-            Err(why) => tracing::error!("the keys of the token issuer cannot be fetched: {why}"),
-        }
+    async fn fetch_and_keep(&self, fetches: &mut Fetches) {
+        fetches.last = Some(self.clock.now());
+        let answer = timeout(FETCH_LIMIT, self.fetch()).await;
+        fetches.trouble.tell(match answer.unwrap_or(Err("the issuer does not answer in time".to_owned())) {
+            Ok(keys) => {
+                *self.keys.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(keys));
+                None
+            }
+            Err(why) => Some(format!("the keys of the token issuer cannot be fetched: {why}")),
+        });
     }
 
     async fn fetch(&self) -> Result<Vec<VerifyingKey>, String> {
@@ -124,7 +143,11 @@ impl KeySet {
             }
         };
         let set: RawSet = self.get(&address).await?;
-        Ok(set.keys.into_iter().filter_map(VerifyingKey::read).collect())
+        let keys: Vec<_> = set.keys.into_iter().filter_map(VerifyingKey::read).collect();
+        match keys.is_empty() {
+            true => Err(format!("{address} shows no key for signatures with RS256, ES256 or EdDSA")),
+            false => Ok(keys),
+        }
     }
 
     async fn get<T: DeserializeOwned>(&self, address: &str) -> Result<T, String> {

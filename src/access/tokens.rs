@@ -5,7 +5,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{Validation, decode, decode_header};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
 
@@ -71,7 +71,13 @@ struct Claims {
     scope: Words,
     #[serde(default)]
     scp: Words,
+    #[serde(default, deserialize_with = "empty_if_null")]
     business_id: Option<String>,
+}
+
+/// A claim that is there but null is no claim that is not there: a token that was to be bound must not be free.
+fn empty_if_null<'de, D: Deserializer<'de>>(claim: D) -> Result<Option<String>, D::Error> {
+    Option::deserialize(claim).map(|text: Option<String>| Some(text.unwrap_or_default()))
 }
 
 /// Words in one text, or a list of them: issuers differ.

@@ -32,8 +32,10 @@ impl Setting for IssuerUrl {
     fn read(text: &str) -> Result<Self, String> {
         let url = Url::parse(text)
             .ok()
-            .filter(|url| matches!(url.scheme(), "https" | "http") && url.fragment().is_none());
-        let url = url.ok_or("must be a URL that begins with https://")?;
+            .filter(|url| matches!(url.scheme(), "https" | "http") && url.fragment().is_none())
+            // The address is logged.
+            .filter(|url| url.username().is_empty() && url.password().is_none());
+        let url = url.ok_or("must be a URL that begins with https://, without a user or a password")?;
         Ok(Self { url, text: text.to_owned() })
     }
 }

@@ -85,6 +85,11 @@ impl FakeIssuer {
         *self.shown.lock().unwrap() = keys.map(|keys| keys.iter().map(|key| key.public()).collect());
     }
 
+    /// Adds a key to what it answers.
+    pub(crate) fn show_too(&self, key: Value) {
+        self.shown.lock().unwrap().as_mut().unwrap().push(key);
+    }
+
     /// How often its keys were asked for.
     pub(crate) fn fetches(&self) -> u32 {
         *self.fetches.lock().unwrap()

@@ -5,7 +5,8 @@ use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use serde_json::{Value, json};
 
 use crate::harness::{
-    Backend, FakeIssuer, KEY, Reply, Service, SigningKey, TestApp, base64_url, event, eventually,
+    Backend, Detour, FakeIssuer, KEY, Reply, Service, SigningKey, TestApp, base64_url, event, eventually,
+    free_port, real_now,
 };
 
 const AUDIENCE: &str = "mlops-service";
@@ -130,6 +131,9 @@ async fn the_classic_attacks_are_refused() {
     ] {
         refused(&analytics(&app, "acme", &key.sign(&claims(&app, &issuer, &changes))).await, why);
     }
+    let mut unbound = claims(&app, &issuer, &json!({}));
+    unbound["business_id"] = Value::Null;
+    refused(&analytics(&app, "acme", &key.sign(&unbound)).await, "business_id");
     for changes in [
         json!({"exp": app.now().timestamp() - 58}),
         json!({"nbf": app.now().timestamp() + 58}),
@@ -138,6 +142,36 @@ async fn the_classic_attacks_are_refused() {
         let token = key.sign(&claims(&app, &issuer, &changes));
         assert_eq!(analytics(&app, "acme", &token).await.status, 200, "{changes}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_brings_no_key_of_its_own() {
+    let backend = Backend::sqlite();
+    let (key, foreign) = (SigningKey::new("k", Algorithm::ES256), SigningKey::new("k", Algorithm::ES256));
+    let (app, issuer) = believer(&backend, &[&key]).await;
+    let elsewhere = FakeIssuer::start(&[&foreign]).await;
+    let good = claims(&app, &issuer, &json!({}));
+    let header = || Header { kid: Some("k".to_owned()), ..Header::new(Algorithm::ES256) };
+    let embedded = Header { jwk: Some(serde_json::from_value(foreign.public()).unwrap()), ..header() };
+    let linked = Header { jku: Some(format!("{}/certs", elsewhere.url)), ..header() };
+    for header in [embedded, linked] {
+        let forged = encode(&header, &good, &foreign.key).unwrap();
+        refused(&analytics(&app, "acme", &forged).await, "signature");
+    }
+    assert_eq!(elsewhere.fetches(), 0, "nobody asks where a token says");
+    let extended = Header { crit: Some(vec!["exp".to_owned()]), ..header() };
+    let extended = encode(&extended, &good, &key.key).unwrap();
+    refused(&analytics(&app, "acme", &extended).await, "critical");
+    let unnamed = encode(&Header::new(Algorithm::ES256), &good, &key.key).unwrap();
+    assert_eq!(analytics(&app, "acme", &unnamed).await.status, 200, "there is one key only");
+    issuer.show(Some(&[&key, &SigningKey::new("other", Algorithm::ES256)]));
+    issuer.show_too(json!({"kty": "oct", "kid": "secret", "alg": "HS256", "k": base64_url(b"secret")}));
+    app.pass(TimeDelta::minutes(1));
+    let symmetric = Header { kid: Some("secret".to_owned()), ..Header::new(Algorithm::HS256) };
+    let symmetric = encode(&symmetric, &good, &EncodingKey::from_secret(b"secret")).unwrap();
+    refused(&analytics(&app, "acme", &symmetric).await, "key is not known");
+    refused(&analytics(&app, "acme", &unnamed).await, "key is not known");
+    assert_eq!(analytics(&app, "acme", &key.sign(&good)).await.status, 200);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -192,8 +226,8 @@ async fn keys_are_fetched_for_an_unknown_name_once_a_minute_and_kept_while_the_i
     issuer.show(None);
     assert_eq!(status(&old).await, 503, "nobody knows yet");
     issuer.show(Some(&[&old]));
-    app.pass(TimeDelta::minutes(1));
-    assert_eq!(status(&old).await, 200);
+    app.pass(TimeDelta::seconds(3));
+    assert_eq!(status(&old).await, 200, "without any key nobody waits for a minute");
     let fetches = issuer.fetches();
     for _ in 0..5 {
         assert_eq!(status(&new).await, 401);
@@ -207,22 +241,78 @@ async fn keys_are_fetched_for_an_unknown_name_once_a_minute_and_kept_while_the_i
     app.pass(TimeDelta::minutes(1));
     assert_eq!(status(&SigningKey::new("unknown", Algorithm::ES256)).await, 401);
     assert_eq!((status(&old).await, status(&new).await), (200, 200));
+    issuer.show(Some(&[]));
+    app.pass(TimeDelta::minutes(1));
+    assert_eq!(status(&SigningKey::new("unknown", Algorithm::ES256)).await, 401);
+    assert_eq!((status(&old).await, status(&new).await), (200, 200), "a set without a usable key is none");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_issuer_that_is_away_is_the_fault_of_no_caller() {
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    for port in [free_port(), silent.local_addr().unwrap().port()] {
+        let (backend, issuer) = (Backend::sqlite(), format!("http://127.0.0.1:{port}"));
+        let settings =
+            [("MLOPS_API_KEY", KEY), ("OIDC_ISSUER", issuer.as_str()), ("OIDC_AUDIENCE", AUDIENCE)];
+        let app = TestApp::with(&backend, &settings).await;
+        let token = SigningKey::new("k", Algorithm::ES256).sign(&json!({"exp": app.now().timestamp() + 60}));
+        let begun = std::time::Instant::now();
+        for _ in 0..25 {
+            let reply = analytics(&app, "acme", &token).await;
+            reply.refused(503, "Service Unavailable");
+            assert_eq!(reply.header("retry-after"), "1");
+        }
+        assert!(begun.elapsed() < std::time::Duration::from_secs(3), "{:?}", begun.elapsed());
+        assert_eq!(app.get("/analytics/acme").send().await.status, 401, "none of them was a failed attempt");
+        assert_eq!(app.get("/analytics/acme").header("x-api-key", KEY).send().await.status, 200);
+    }
+}
+
+/// A service on a throw-away database that takes its keys from here.
+fn with_keys_at(address: &str) -> Service {
+    let settings = [("JWKS_URL", address), ("OIDC_AUDIENCE", AUDIENCE), ("SERVICE_HOST", "127.0.0.1")];
+    Service::start(&Backend::sqlite(), &settings)
+}
+
+/// The answer of a service to a token that is good by the clock of this machine.
+async fn with_token(service: &Service, key: &SigningKey) -> u16 {
+    let exp = real_now().timestamp() + 60;
+    let token = key.sign(&json!({"aud": AUDIENCE, "exp": exp, "scope": "analytics", "iss": "anybody"}));
+    let call = reqwest::Client::new().get(service.url("/analytics/acme")).bearer_auth(token);
+    call.send().await.unwrap().status().as_u16()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_first_token_waits_for_the_keys_that_are_on_their_way() {
+    let key = SigningKey::new("k", Algorithm::ES256);
+    let issuer = FakeIssuer::start(&[&key]).await;
+    let way = Detour::to(issuer.url.rsplit(':').next().unwrap().parse().unwrap()).await;
+    way.delay(std::time::Duration::from_millis(1_500));
+    let service = with_keys_at(&format!("http://127.0.0.1:{}/certs", way.port));
+    assert_eq!(with_token(&service, &key).await, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_that_could_not_be_fetched_at_the_start_are_there_in_seconds() {
+    let key = SigningKey::new("k", Algorithm::ES256);
+    let issuer = FakeIssuer::start(&[&key]).await;
+    issuer.show(None);
+    let service = with_keys_at(&format!("{}/certs", issuer.url));
+    assert_eq!(with_token(&service, &key).await, 503);
+    issuer.show(Some(&[&key]));
+    eventually("tokens are taken", async || with_token(&service, &key).await == 200).await;
+    let log = service.log();
+    assert_eq!(log.matches("the keys of the token issuer cannot be fetched").count(), 1, "{log}");
+    assert!(log.contains("the keys of the token issuer can be fetched again"), "{log}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_running_service_fetches_the_keys_at_start_and_needs_no_key_of_its_own() {
     let key = SigningKey::new("k", Algorithm::RS256);
     let issuer = FakeIssuer::start(&[&key]).await;
-    let certificates = format!("{}/certs", issuer.url);
-    let service = Service::start(
-        &Backend::sqlite(),
-        &[("JWKS_URL", &certificates), ("OIDC_AUDIENCE", AUDIENCE), ("SERVICE_HOST", "127.0.0.1")],
-    );
+    let service = with_keys_at(&format!("{}/certs", issuer.url));
     assert!(service.banner.contains("Authentication ENABLED"));
     eventually("the keys are fetched", async || issuer.fetches() == 1).await;
-    let exp = crate::harness::real_now().timestamp() + 60;
-    let token = key.sign(&json!({"aud": AUDIENCE, "exp": exp, "scope": "analytics", "iss": "anybody"}));
-    let call = reqwest::Client::new().get(service.url("/analytics/acme")).bearer_auth(token);
-    assert_eq!(call.send().await.unwrap().status(), 200);
+    assert_eq!(with_token(&service, &key).await, 200);
     assert!(!service.log().contains("eyJ"), "no token is logged");
 }
