@@ -1,6 +1,7 @@
 //! The contract, route by route, in process.
 
 mod analytics;
+mod attempts;
 mod cors;
 mod dashboard;
 mod health;

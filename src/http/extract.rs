@@ -52,12 +52,23 @@ impl<T: DeserializeOwned, S: Sync> FromRequest<S> for JsonBody<T> {
         let JsonBytes(body) = JsonBytes::from_request(request, state).await?;
         let text: &[u8] = if body.trim_ascii().is_empty() { b"null" } else { &body };
         serde_json::from_slice(text).map(Self).map_err(|error| match error.classify() {
-            Category::Data | Category::Io => ApiError::InvalidBody(error.to_string()),
+            Category::Data | Category::Io => ApiError::InvalidBody(describe(&error)),
             Category::Syntax | Category::Eof => {
                 ApiError::Event(Refusal::NotJson { line: error.line(), column: error.column() })
             }
         })
     }
+}
+
+/// What is wrong with a body that is JSON of another form. Of what `serde` says, only that a field of ours is missing is
+/// passed on: the rest quotes what the caller wrote.
+fn describe(error: &serde_json::Error) -> String {
+    let told = error.to_string();
+    if told.starts_with("missing field ") {
+        return told;
+    }
+    let (line, column) = (error.line(), error.column());
+    format!("unknown field, or value of another type, at line {line} column {column}")
 }
 
 async fn read(body: Body) -> Result<Bytes, ApiError> {

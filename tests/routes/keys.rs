@@ -4,7 +4,7 @@ use chrono::TimeDelta;
 use serde_json::{Value, json};
 
 use crate::harness::{
-    Backend, Call, KEY, Reply, Service, TestApp, command, event, eventually, on_every_backend,
+    Backend, Call, KEY, Reply, Service, TestApp, command, event, eventually, on_every_backend, real_now,
 };
 
 on_every_backend! {
@@ -16,40 +16,36 @@ on_every_backend! {
     a_key_expires,
     the_list_tells_everything_but_secrets,
     a_key_made_or_revoked_by_the_command_line_is_known_to_a_running_service,
+    the_command_line_takes_and_lists_all_that_a_key_may_have,
     the_store_keeps_no_secret,
     a_row_that_cannot_be_read_does_not_keep_a_revocation_from_holding,
     a_revocation_holds_on_every_replica_within_ten_seconds,
-    an_unknown_id_and_a_wrong_secret_are_answered_alike,
-    failed_attempts_run_into_a_quota_across_routes_and_valid_keys_do_not,
-    no_key_is_looked_up_beyond_the_quota_of_failed_attempts,
-    what_the_service_cannot_tell_is_no_failed_attempt,
-    a_key_that_another_replica_made_uses_up_no_failed_attempt,
+    a_wrong_wish_is_told_what_it_must_be,
 }
 
-/// The answer to a request with the operator's key.
-async fn admin(call: Call) -> Reply {
+pub(super) async fn admin(call: Call) -> Reply {
     call.header("x-api-key", KEY).send().await
 }
 
 /// Makes a key, and gives its id and its plain form.
-async fn create(app: &TestApp, wish: Value) -> (String, String) {
+pub(super) async fn create(app: &TestApp, wish: Value) -> (String, String) {
     let reply = admin(app.post("/admin/keys").json(&wish)).await;
     assert_eq!(reply.status, 201, "{}", reply.text());
     let body = reply.json();
     (body["id"].as_str().unwrap().to_owned(), body["key"].as_str().unwrap().to_owned())
 }
 
-async fn analytics(app: &TestApp, business: &str, key: &str) -> Reply {
+pub(super) async fn analytics(app: &TestApp, business: &str, key: &str) -> Reply {
     app.get(&format!("/analytics/{business}")).header("x-api-key", key).send().await
 }
 
-async fn track(app: &TestApp, business: &str, key: &str) -> Reply {
+pub(super) async fn track(app: &TestApp, business: &str, key: &str) -> Reply {
     let event = event(json!({"business_id": business}));
     app.post("/track").header("x-api-key", key).json(&event).send().await
 }
 
 #[track_caller]
-fn forbidden(reply: &Reply, message: &str) {
+pub(super) fn forbidden(reply: &Reply, message: &str) {
     reply.refused(403, "Forbidden");
     assert_eq!(reply.json()["message"], message);
 }
@@ -254,22 +250,6 @@ async fn a_revocation_holds_on_every_replica_within_ten_seconds(backend: Backend
     assert_eq!(replicas[1].log().matches("stay in use").count(), 1, "not again and again");
 }
 
-async fn an_unknown_id_and_a_wrong_secret_are_answered_alike(backend: Backend) {
-    let app = TestApp::with(&backend, &[("MLOPS_API_KEY", KEY), ("RATE_LIMIT_AUTH_FAILURES", "off")]).await;
-    let (id, key) = create(&app, json!({"name": "web", "scopes": ["analytics"]})).await;
-    let guesses = [id.as_str(), "0123456789abcdef"].map(|id| format!("mlops_{id}_{}", "0".repeat(64)));
-    let answers = async || {
-        let (known, unknown) =
-            (analytics(&app, "acme", &guesses[0]).await, analytics(&app, "acme", &guesses[1]).await);
-        assert_eq!((known.status, &known.body), (unknown.status, &unknown.body));
-        known.status.as_u16()
-    };
-    assert_eq!(answers().await, 403);
-    backend.execute("alter table mlops_api_keys rename to away").await;
-    assert_eq!(answers().await, 503, "neither is answered from memory");
-    assert_eq!(analytics(&app, "acme", &key).await.status, 200);
-}
-
 /// Runs the program on the database of a service, and gives what it prints.
 fn run(backend: &Backend, arguments: &[&str]) -> String {
     let output = command(backend, &[("MLOPS_API_KEY", KEY)]).args(arguments).output().unwrap();
@@ -299,6 +279,11 @@ async fn a_key_made_or_revoked_by_the_command_line_is_known_to_a_running_service
         !line.ends_with("never")
     })
     .await;
+    let listed = reqwest::Client::new().get(service.url("/admin/keys")).header("x-api-key", KEY);
+    let listed: Value = listed.send().await.unwrap().json().await.unwrap();
+    let used: chrono::DateTime<chrono::Utc> =
+        listed["keys"][0]["last_used_at"].as_str().unwrap().parse().unwrap();
+    assert!((real_now() - used).num_seconds() < 60, "{listed}");
     let rotated = run(&backend, &["key", "rotate", id, "--grace", "1h"]);
     assert!(rotated.starts_with(&key[..23]) && rotated.trim() != key);
     assert_eq!(status().await, 200, "the old secret has its grace");
@@ -306,9 +291,36 @@ async fn a_key_made_or_revoked_by_the_command_line_is_known_to_a_running_service
     eventually("the revocation holds", async || status().await == 403).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_wrong_wish_is_told_what_it_must_be() {
-    let backend = Backend::sqlite();
+async fn the_command_line_takes_and_lists_all_that_a_key_may_have(backend: Backend) {
+    let create = ["key", "create", "--name", "acme web", "--scopes", "track", "--business", "acme-123"];
+    let bound = run(&backend, &[create.as_slice(), &["--tier", "paid", "--expires", "90d"]].concat());
+    let free = run(&backend, &["key", "create", "--name", "ops", "--scopes", "admin,refresh"]);
+    let listed = run(&backend, &["key", "list"]);
+    let columns = |id: &str| {
+        let line = listed.lines().find(|line| line.starts_with(id)).unwrap_or_else(|| panic!("{listed}"));
+        line.split("  ").map(str::trim).filter(|cell| !cell.is_empty()).collect::<Vec<_>>()
+    };
+    let head = ["ID", "NAME", "STATUS", "SCOPES", "TIER", "BUSINESS", "CREATED", "EXPIRES", "LAST USED"];
+    assert_eq!(columns("ID"), head);
+    let is_in_days = |cell: &str, days| {
+        let told = chrono::NaiveDateTime::parse_from_str(cell, "%Y-%m-%d %H:%M").unwrap();
+        let expected = real_now().naive_utc() + TimeDelta::days(days);
+        (expected - told).abs() < TimeDelta::minutes(5)
+    };
+    let bound = columns(&bound[6..22]);
+    assert_eq!(bound[1..6], ["acme web", "active", "track", "paid", "acme-123"]);
+    assert!(is_in_days(bound[6], 0) && is_in_days(bound[7], 90), "{bound:?}");
+    let free = columns(&free[6..22]);
+    assert_eq!(free[1..6], ["ops", "active", "refresh,admin", "standard", "all"]);
+    assert_eq!(free[7..], ["never", "never"]);
+    let wrong = [create.as_slice(), &["--tier", "silver"]].concat();
+    let output = command(&backend, &[("MLOPS_API_KEY", KEY)]).args(wrong).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert!(told.contains("--tier must be one of free, paid, standard"), "{told}");
+}
+
+async fn a_wrong_wish_is_told_what_it_must_be(backend: Backend) {
     let app = TestApp::guarded(&backend).await;
     for (field, wish) in [
         ("name", json!({"name": "", "scopes": ["track"]})),
@@ -329,6 +341,17 @@ async fn a_wrong_wish_is_told_what_it_must_be() {
     {
         admin(app.post("/admin/keys").json(&body)).await.refused(400, "Invalid request body");
     }
+    for (body, message) in [
+        (json!({"name": "x"}), "missing field `scopes` at line 1 column 12"),
+        (json!({"name": "x", "s3cret": 1}), "unknown field, or value of another type, at line 1 column 20"),
+        (
+            json!({"name": "x", "scopes": "s3cret"}),
+            "unknown field, or value of another type, at line 1 column 29",
+        ),
+    ] {
+        let refused = admin(app.post("/admin/keys").json(&body)).await;
+        assert_eq!(refused.json()["message"], message, "nothing that the caller wrote");
+    }
     admin(app.post("/admin/keys").body("{").header("content-type", "application/json"))
         .await
         .refused(400, "Invalid JSON");
@@ -343,168 +366,15 @@ async fn a_wrong_wish_is_told_what_it_must_be() {
 #[tokio::test(flavor = "multi_thread")]
 async fn without_authentication_nobody_manages_keys() {
     let backend = Backend::sqlite();
+    let wish = json!({"name": "chief", "scopes": ["admin"]});
+    let (_, chief) = create(&TestApp::guarded(&backend).await, wish).await;
     let app = TestApp::open(&backend).await;
+    app.app.access.ring().read().await.unwrap();
     let refused = app.post("/admin/keys").json(&json!({"name": "x", "scopes": ["admin"]})).send().await;
     forbidden(&refused, "Authentication is off; set MLOPS_API_KEY to use this route");
-}
-
-/// A service that takes so many failed attempts.
-async fn with_failures(backend: &Backend, quota: &str) -> TestApp {
-    TestApp::with(backend, &[("MLOPS_API_KEY", KEY), ("RATE_LIMIT_AUTH_FAILURES", quota)]).await
-}
-
-/// A key that nobody has made.
-fn made_up() -> String {
-    format!("mlops_{}_{}", "0".repeat(16), "0".repeat(64))
-}
-
-async fn failed_attempts_run_into_a_quota_across_routes_and_valid_keys_do_not(backend: Backend) {
-    let app = with_failures(&backend, "4/minute").await;
-    let (_, key) = create(&app, json!({"name": "web", "scopes": ["analytics"]})).await;
-    let unknown = made_up();
-    assert_eq!(app.post("/track").send().await.status, 401);
-    assert_eq!(analytics(&app, "acme", "wrong").await.status, 403);
-    assert_eq!(analytics(&app, "acme", &unknown).await.status, 403);
-    assert_eq!(app.post("/refresh-metrics").send().await.status, 401);
-    for guess in ["wrong", &unknown] {
-        let refused = analytics(&app, "acme", guess).await;
-        refused.refused(429, "429 Too Many Requests");
-        assert_eq!(refused.json()["message"], "4 per 1 minute");
-        assert!((1..=60).contains(&refused.header("retry-after").parse().unwrap()));
-        assert_eq!(refused.header("x-ratelimit-limit"), "4");
-    }
-    for valid in [KEY, &key] {
-        assert_eq!(analytics(&app, "acme", valid).await.status, 200, "from the same address");
-    }
-    assert_eq!(app.get("/health").header("x-api-key", "wrong").send().await.status, 200, "public is public");
-    app.pass(TimeDelta::minutes(1));
-    assert_eq!(analytics(&app, "acme", "wrong").await.status, 403);
-}
-
-async fn no_key_is_looked_up_beyond_the_quota_of_failed_attempts(backend: Backend) {
-    let app = with_failures(&backend, "2/minute").await;
-    let (id, key) = create(&app, json!({"name": "web", "scopes": ["analytics"]})).await;
-    let guesses = [made_up(), format!("mlops_{id}_{}", "0".repeat(64))];
-    for guess in &guesses {
-        assert_eq!(analytics(&app, "acme", guess).await.status, 403);
-    }
-    // With this, whoever asks the database is answered 503.
-    backend.execute("alter table mlops_api_keys rename to away").await;
-    for guess in &guesses {
-        assert_eq!(analytics(&app, "acme", guess).await.status, 429);
-    }
-    assert_eq!(analytics(&app, "acme", &key).await.status, 200);
-}
-
-async fn what_the_service_cannot_tell_is_no_failed_attempt(backend: Backend) {
-    let app = with_failures(&backend, "2/minute").await;
-    assert_eq!(analytics(&app, "acme", "wrong").await.header("x-ratelimit-remaining"), "49");
-    backend.execute("alter table mlops_api_keys rename to away").await;
-    for _ in 0..5 {
-        let unknown = analytics(&app, "acme", &made_up()).await;
-        unknown.refused(503, "Service Unavailable");
-        assert_eq!(unknown.header("x-ratelimit-remaining"), "49", "nor does it use up the route's quota");
-    }
-    backend.execute("alter table away rename to mlops_api_keys").await;
-    assert_eq!(analytics(&app, "acme", &made_up()).await.status, 403);
-    assert_eq!(analytics(&app, "acme", &made_up()).await.status, 429);
-}
-
-async fn a_key_that_another_replica_made_uses_up_no_failed_attempt(backend: Backend) {
-    let (maker, app) = (TestApp::guarded(&backend).await, with_failures(&backend, "1/minute").await);
-    let wish = json!({"name": "web", "scopes": ["analytics"]});
-    let (id, key) = create(&maker, wish.clone()).await;
-    assert_eq!(analytics(&app, "acme", &key).await.status, 200);
-    let rotate = maker.post(&format!("/admin/keys/{id}/rotate")).json(&json!({"grace": "0s"}));
-    let rotated = admin(rotate).await.ok();
-    assert_eq!(analytics(&app, "acme", rotated["key"].as_str().unwrap()).await.status, 200);
-    assert_eq!(analytics(&app, "acme", &key).await.status, 403, "the first failed attempt");
-    let (_, later) = create(&maker, wish).await;
-    assert_eq!(analytics(&app, "acme", &later).await.status, 429, "nothing is looked up any more");
-    app.app.access.ring().read().await.unwrap();
-    assert_eq!(analytics(&app, "acme", &later).await.status, 200, "it is known without");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn twenty_failed_attempts_a_minute_are_heard_from_each_address() {
-    let backend = Backend::sqlite();
-    let app = TestApp::guarded(&backend).await;
-    let attempt = async |ip: &str, key: &str| {
-        app.get("/analytics/acme").from(ip).header("x-api-key", key).send().await.status.as_u16()
-    };
-    for _ in 0..20 {
-        assert_eq!(attempt("203.0.113.1", "wrong").await, 403);
-    }
-    assert_eq!(attempt("203.0.113.1", "wrong").await, 429);
-    assert_eq!(attempt("203.0.113.2", "wrong").await, 403, "another address has its own");
-    for ip in ["203.0.113.1", "203.0.113.2"] {
-        assert_eq!(attempt(ip, KEY).await, 200);
-    }
-    let near = app.metric("rate_limit_near_total{route=\"auth_failures\"}").await;
-    assert_eq!(near, Some(1.0), "told apart from the quotas of routes");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn every_security_event_is_counted() {
-    let backend = Backend::sqlite();
-    let settings =
-        [("MLOPS_API_KEY", KEY), ("FLOOD_LIMIT_PER_SECOND", "40"), ("RATE_LIMIT_HEALTH", "1/minute")];
-    let app = TestApp::with(&backend, &settings).await;
-    let count = async |event: &str| app.metric(&format!("security_events_total{{event=\"{event}\"}}")).await;
-    assert_eq!(count("auth_missing").await, Some(0.0), "there from the start");
-    let wish = json!({"name": "a", "scopes": ["analytics"], "business_id": "acme", "expires": "1h"});
-    let (id, key) = create(&app, wish).await;
-    app.post("/track").send().await;
-    analytics(&app, "acme", "wrong").await;
-    track(&app, "acme", &key).await;
-    analytics(&app, "other", &key).await;
-    app.get("/health").send().await;
-    app.get("/health").send().await;
-    let rotated = admin(app.post(&format!("/admin/keys/{id}/rotate"))).await.ok();
-    app.pass(TimeDelta::hours(1));
-    analytics(&app, "acme", rotated["key"].as_str().unwrap()).await;
-    admin(app.call(axum::http::Method::DELETE, &format!("/admin/keys/{id}"))).await;
-    while app.get("/health").send().await.json()["message"] != "40 per 1 second" {}
-    for event in [
-        "auth_missing",
-        "auth_invalid",
-        "auth_expired",
-        "scope_denied",
-        "business_denied",
-        "flood_limited",
-        "key_created",
-        "key_rotated",
-        "key_revoked",
-    ] {
-        assert_eq!(count(event).await, Some(1.0), "{event}");
-    }
-    assert!(count("rate_limited").await >= Some(1.0));
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn in_shadow_mode_nothing_is_refused_and_everything_is_counted() {
-    let backend = Backend::sqlite();
-    let settings = [
-        ("MLOPS_API_KEY", KEY),
-        ("RATE_LIMIT_MODE", "shadow"),
-        ("RATE_LIMIT_TRACK", "5/hour"),
-        ("RATE_LIMIT_AUTH_FAILURES", "1/hour"),
-    ];
-    let app = TestApp::with(&backend, &settings).await;
-    for left in [4, 3, 2, 1, 0, 0, 0] {
-        let reply = track(&app, "acme", KEY).await;
-        assert_eq!(
-            (reply.status.as_u16(), reply.header("x-ratelimit-remaining")),
-            (200, left.to_string().as_str())
-        );
-    }
-    for _ in 0..3 {
-        assert_eq!(analytics(&app, "acme", "wrong").await.status, 403);
-    }
-    let count = async |name: &str, route: &str| app.metric(&format!("{name}{{route=\"{route}\"}}")).await;
-    assert_eq!(count("rate_limit_shadow_total", "/track").await, Some(2.0));
-    assert_eq!(count("rate_limit_shadow_total", "auth_failures").await, Some(2.0));
-    assert_eq!(count("rate_limit_shadow_total", "/analytics/{business_id}").await, None);
-    assert_eq!(count("rate_limit_near_total", "/track").await, Some(1.0));
-    assert_eq!(app.metric("security_events_total{event=\"rate_limited\"}").await, Some(0.0));
+    assert_eq!(
+        app.get("/admin/keys").header("x-api-key", &chief).send().await.status,
+        200,
+        "but who may does"
+    );
 }
