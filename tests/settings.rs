@@ -146,6 +146,20 @@ fn the_configuration_page_names_every_variable() {
 }
 
 #[test]
+fn the_proxy_hands_on_what_the_service_needs_on_every_way_and_lets_its_own_machine_in() {
+    let file = std::fs::read_to_string("deploy/nginx.conf").unwrap();
+    let ways: Vec<&str> = file.split("location ").skip(1).collect();
+    assert_eq!(ways.len(), 2);
+    for way in &ways {
+        for header in ["Host $host", "X-Forwarded-For $remote_addr", "Connection \"\""] {
+            assert!(way.contains(&format!("proxy_set_header {header};")), "{header} in {way}");
+        }
+    }
+    let inside = ways.iter().find(|way| way.contains("admin")).unwrap();
+    assert!(inside.find("allow 127.0.0.1;").unwrap() < inside.find("deny all;").unwrap());
+}
+
+#[test]
 fn no_debug_output_holds_a_secret() {
     let url = "postgresql://user:hunter2@host/db";
     let config = read([("MLOPS_API_KEY", KEY), ("DATABASE_URL", url)]).unwrap();
