@@ -41,7 +41,7 @@ def wrk(port, path, seconds, *script):
 
 def read_report(report):
     """The numbers of wrk's report. The lines on failures are there only when there were some."""
-    percentile = re.search(r"^\s*99%\s+([\d.]+)(us|ms|s|m)$", report, re.MULTILINE)
+    percentile = re.search(r"^\s*99%\s+([\d.]+)(us|ms|s|m)\s*$", report, re.MULTILINE)
     refused = re.search(r"Non-2xx or 3xx responses: (\d+)", report)
     broken = re.search(r"Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)", report)
     return Load(
