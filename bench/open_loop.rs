@@ -1,0 +1,166 @@
+//! `POST /track` at a fixed rate over 64 connections, for the benchmark.
+//!
+//! Every event has an instant at which it is due, whatever became of those before it, and its latency counts from
+//! there. So a service that stalls for a moment is charged for every event that fell due meanwhile, not only for the 64
+//! that it kept waiting. A thread for each connection keeps to its times better than a timer of tokio, which rounds to
+//! milliseconds.
+//!
+//! `open_loop PORT KEY RATE SECONDS` prints what it saw, latencies in milliseconds.
+
+use std::error::Error;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// A connection takes every 64th event.
+const CONNECTIONS: u32 = 64;
+
+/// Until the first event is due, so that all threads are there by then.
+const HEAD_START: Duration = Duration::from_millis(200);
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let [port, key, rate, seconds] = <[String; 4]>::try_from(std::env::args().skip(1).collect::<Vec<_>>())
+        .map_err(|_| "usage: open_loop PORT KEY RATE SECONDS")?;
+    let (port, rate, seconds): (u16, f64, f64) = (port.parse()?, rate.parse()?, seconds.parse()?);
+    let connections =
+        (0..CONNECTIONS).map(|_| Connection::open(port, &key)).collect::<io::Result<Vec<_>>>()?;
+    let begin = Instant::now() + HEAD_START;
+    let plan =
+        Plan { begin, gap: Duration::from_secs_f64(1.0 / rate), length: Duration::from_secs_f64(seconds) };
+    let threads: Vec<_> = (0..)
+        .zip(connections)
+        .map(|(number, connection)| thread::spawn(move || plan.follow(number, connection)))
+        .collect();
+    let (mut latencies, mut refused) = (Vec::new(), 0);
+    for thread in threads {
+        let seen = thread.join().expect("a sender does not panic")?;
+        latencies.extend(seen.latencies);
+        refused += seen.refused;
+    }
+    report(latencies, refused, begin.elapsed());
+    Ok(())
+}
+
+/// What became of the events of a connection: how long after they were due they were answered, and how many of these
+/// answers were no 200.
+#[derive(Default)]
+struct Seen {
+    latencies: Vec<Duration>,
+    refused: usize,
+}
+
+/// When events are due.
+#[derive(Clone, Copy)]
+struct Plan {
+    begin: Instant,
+    gap: Duration,
+    length: Duration,
+}
+
+impl Plan {
+    /// Sends the events of one connection, each when it is due or, if the last answer was late, at once after that.
+    fn follow(self, number: u32, mut connection: Connection) -> io::Result<Seen> {
+        let mut seen = Seen::default();
+        for event in (number..).step_by(CONNECTIONS as usize) {
+            let due = self.gap * event;
+            if due >= self.length {
+                break;
+            }
+            let due = self.begin + due;
+            thread::sleep(due.saturating_duration_since(Instant::now()));
+            seen.refused += usize::from(!connection.track(event)?);
+            seen.latencies.push(due.elapsed());
+        }
+        Ok(seen)
+    }
+}
+
+/// A connection that stays open.
+struct Connection {
+    stream: BufReader<TcpStream>,
+    head: String,
+}
+
+impl Connection {
+    fn open(port: u16, key: &str) -> io::Result<Self> {
+        let stream = TcpStream::connect(("127.0.0.1", port))?;
+        stream.set_nodelay(true)?;
+        let head = format!(
+            "POST /track HTTP/1.1\r\nHost: 127.0.0.1\r\nX-API-Key: {key}\r\nContent-Type: application/json\r\n"
+        );
+        Ok(Self { stream: BufReader::new(stream), head })
+    }
+
+    /// Reports an event and reads the whole answer; gives whether it is a 200.
+    fn track(&mut self, event: u32) -> io::Result<bool> {
+        let body = body(event);
+        let request = format!("{}Content-Length: {}\r\n\r\n{body}", self.head, body.len());
+        self.stream.get_mut().write_all(request.as_bytes())?;
+        let status = self.line()?;
+        let mut length = 0;
+        loop {
+            let line = self.line()?.to_ascii_lowercase();
+            match line.split_once(':') {
+                Some(("content-length", value)) => length = value.trim().parse().map_err(io::Error::other)?,
+                Some(_) => {}
+                None => break,
+            }
+        }
+        self.stream.read_exact(&mut vec![0; length])?;
+        Ok(status.starts_with("HTTP/1.1 200 "))
+    }
+
+    fn line(&mut self) -> io::Result<String> {
+        let mut line = String::new();
+        match self.stream.read_line(&mut line)? {
+            0 => Err(io::ErrorKind::UnexpectedEof.into()),
+            _ => Ok(line),
+        }
+    }
+}
+
+/// An event with all fields; its values are about as frequent as in event.lua.
+fn body(event: u32) -> String {
+    let random = scrambled(event as usize);
+    let one_of = |shift: u32, list: &[&'static str]| list[(random >> shift) % list.len()];
+    let number = |shift: u32, most: usize| (random >> shift) % most + 1;
+    let business = number(0, 20);
+    let model = MODELS[business % MODELS.len()];
+    let (intent, response_type) = (one_of(5, &INTENTS), one_of(9, &TYPES));
+    let (prompt, completion, cost) = (number(13, 900), number(23, 400), number(33, 999));
+    let (requested, milliseconds) = (random & 1 == 0, number(43, 9000));
+    format!(
+        r#"{{"business_id":"business-{business}","conversation_id":"conv-{random:016x}","session_id":"session-{random:016x}","response_time_ms":{milliseconds},"success_rate":0.95,"tokens_used":{},"prompt_tokens":{prompt},"completion_tokens":{completion},"api_cost_usd":0.000{cost:03},"model_name":"{model}","intent_detected":"{intent}","response_type":"{response_type}","appointment_requested":{requested},"appointment_booked":false,"human_handoff_requested":false,"user_message_length":80,"ai_response_length":250}}"#,
+        prompt + completion
+    )
+}
+
+const MODELS: [&str; 3] = ["gemini-1.5-flash", "gemini-1.5-pro", "gpt-4o-mini"];
+const INTENTS: [&str; 10] = [
+    "appointment_booking",
+    "appointment_booking",
+    "appointment_booking",
+    "appointment_booking",
+    "business_hours",
+    "business_hours",
+    "pricing",
+    "pricing",
+    "greeting",
+    "complaint",
+];
+const TYPES: [&str; 10] =
+    ["text", "text", "text", "text", "text", "text", "text", "appointment", "appointment", "error"];
+
+/// A number that looks random, another one for every event.
+const fn scrambled(event: usize) -> usize {
+    let mixed = (event + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    (mixed ^ mixed >> 32).wrapping_mul(0xd6e8_feb8_6659_fd93)
+}
+
+fn report(mut latencies: Vec<Duration>, refused: usize, took: Duration) {
+    latencies.sort_unstable();
+    let at = |share: usize| latencies[(latencies.len() - 1) * share / 100].as_secs_f64() * 1e3;
+    println!("requests {} refused {refused} seconds {}", latencies.len(), took.as_secs_f64());
+    println!("p50 {} p99 {} max {}", at(50), at(99), at(100));
+}
