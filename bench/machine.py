@@ -1,12 +1,14 @@
 """The machine: what must be installed and built, and what it is."""
 
 import glob
+import hashlib
 import os
 import platform
 import shutil
 import socket
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -16,9 +18,13 @@ PACKAGES = {
     "build-essential": "/usr/bin/cc",
     "openssl": "/usr/bin/openssl",
     "postgresql": "/usr/lib/postgresql/*/bin/pgbench",
+    "python3-venv": "/usr/lib/python3*/ensurepip",
     "redis-server": "/usr/bin/redis-server",
     "wrk": "/usr/bin/wrk",
 }
+
+# What is built beside the service, from bench/.
+EXAMPLES = ["bare_axum", "open_loop"]
 
 
 def say(text):
@@ -39,15 +45,45 @@ def install_tools():
     subprocess.run([*as_root, *environment, *install], check=True, stdout=sys.stderr)
 
 
+@dataclass
+class Programs:
+    """Paths of what is run."""
+
+    service: Path
+    bare_axum: Path
+    open_loop: Path
+    python: Path
+    """The Python that has the packages of the Python peers."""
+
+
 def build():
-    """Builds the service and its peer; gives their paths. MLOPS_BENCH_BIN names a service that is built already."""
+    """Builds the service and what it is measured with. MLOPS_BENCH_BIN names a service that is built already."""
     target = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "release"
-    peer = target / "examples" / "bare_axum"
-    if built := os.environ.get("MLOPS_BENCH_BIN"):
-        return Path(built).resolve(), peer
-    command = ["cargo", "build", "--release", "--locked", "--bin", "mlops-service", "--example", "bare_axum"]
-    subprocess.run(command, cwd=ROOT, check=True, stdout=sys.stderr)
-    return target / "mlops-service", peer
+    built = os.environ.get("MLOPS_BENCH_BIN")
+    service = Path(built).resolve() if built else target / "mlops-service"
+    examples = [target / "examples" / name for name in EXAMPLES]
+    wanted = [part for example in examples for part in ("--example", example.name)]
+    if not built or not all(example.exists() for example in examples):
+        binary = [] if built else ["--bin", "mlops-service"]
+        command = ["cargo", "build", "--release", "--locked", *binary, *wanted]
+        subprocess.run(command, cwd=ROOT, check=True, stdout=sys.stderr)
+    return Programs(service, *examples, python_of_peers())
+
+
+def python_of_peers():
+    """A Python with the packages of the peers, in a cache folder; it is made anew when the list of packages changed."""
+    requirements = Path(__file__).parent / "peers" / "requirements.txt"
+    version = hashlib.sha256(requirements.read_bytes() + sys.version.encode()).hexdigest()[:16]
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    folder = cache / "mlops-service-bench" / version
+    python, complete = folder / "bin" / "python", folder / "complete"
+    if not complete.exists():
+        say(f"Installing the Python peers into {folder}")
+        subprocess.run([sys.executable, "-m", "venv", "--clear", folder], check=True, stdout=sys.stderr)
+        install = [python, "-m", "pip", "install", "--quiet", "--requirement", requirements]
+        subprocess.run(install, check=True, stdout=sys.stderr)
+        complete.touch()
+    return python
 
 
 def postgres_programs():

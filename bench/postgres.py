@@ -129,9 +129,8 @@ class Postgres:
         self.run("psql", "-XqAt", "-v", "ON_ERROR_STOP=1", *settings, "-d", database, "-f", file)
 
     def create_database(self, name):
-        """A database with the lab's table in it."""
+        """An empty database."""
         self.ask(f"create database {name}")
-        self.run_file(name, "lab_table.sql")
 
     def copy_database(self, name, copy):
         """A fresh copy of a database, with all that is in it and what Postgres knows of it."""

@@ -1,4 +1,4 @@
-"""The service, and its bare peer, as processes; and an HTTP client that times what it asks."""
+"""Servers as processes, the service among them; and an HTTP client that times what it asks."""
 
 import http.client
 import signal
@@ -22,7 +22,6 @@ UNLIMITED = {
     "FLOOD_LIMIT_PER_SECOND": "off",
     "RUST_LOG": "warn",
 }
-
 
 # A quota that is counted, and that no load uses up.
 COUNTED = {"RATE_LIMIT_TRACK": "4000000000/day"}
@@ -64,7 +63,8 @@ class Server:
                     return
             except OSError:
                 time.sleep(0.001)
-        raise RuntimeError(f"{self.command[0]} does not start:\n" + (self.folder / "log").read_text()[-2000:])
+        command, log = " ".join(map(str, self.command)), (self.folder / "log").read_text()
+        raise RuntimeError(f"{command} does not start:\n{log[-2000:]}")
 
     def answers(self):
         return Client(self.port).get(self.probe)[0] == 200
@@ -78,9 +78,9 @@ class Server:
                 self.process.kill()
                 self.process.wait()
 
-    def resident_bytes(self):
-        """The memory that the process has now."""
-        return int(machine.field(f"/proc/{self.process.pid}/status", "VmRSS").split()[0]) * 1024
+    def memory(self, name):
+        """Bytes in main memory that the process has now (`VmRSS`), or had at the most (`VmHWM`)."""
+        return int(machine.field(f"/proc/{self.process.pid}/status", name).split()[0]) * 1024
 
 
 def service(binary, folder, **settings):
@@ -96,12 +96,6 @@ def migrate(binary, folder, **settings):
     done = subprocess.run([binary, "migrate"], env=settings, cwd=folder, capture_output=True, text=True)
     if done.returncode:
         raise RuntimeError(f"the migration failed:\n{done.stdout}{done.stderr}")
-
-
-def bare_axum(binary, folder):
-    """The peer of `GET /health`."""
-    port = machine.free_port()
-    return Server([binary, str(port)], port, folder, "/health", {})
 
 
 class Redis(Server):

@@ -1,18 +1,6 @@
--- Events for wrk: every request reports one of its own, with all fields. Takes the API key and the number of businesses
--- as its arguments. A business has one model; intents and response types are about as frequent as a receptionist meets
--- them.
+-- Every request reports one event of its own. Takes the API key and the number of businesses as its arguments.
 
-local models = { "gemini-1.5-flash", "gemini-1.5-pro", "gpt-4o-mini" }
-local intents = { "appointment_booking", "appointment_booking", "appointment_booking", "appointment_booking",
-   "business_hours", "business_hours", "pricing", "pricing", "greeting", "complaint" }
-local types = { "text", "text", "text", "text", "text", "text", "text", "appointment", "appointment", "error" }
-
-local BODY = '{"business_id":"business-%d","conversation_id":"conv-%08x%06x","session_id":"session-%08x%06x",'
-   .. '"response_time_ms":%d,"success_rate":0.%02d,"tokens_used":%d,"prompt_tokens":%d,"completion_tokens":%d,'
-   .. '"api_cost_usd":0.000%03d,"model_name":"%s","intent_detected":"%s","response_type":"%s",'
-   .. '"appointment_requested":%s,"appointment_booked":false,"human_handoff_requested":false,'
-   .. '"user_message_length":%d,"ai_response_length":%d}'
-
+local event = require("event")
 local random, format = math.random, string.format
 local threads = 0
 local head, businesses
@@ -25,22 +13,12 @@ end
 function init(args)
    math.randomseed(os.time() * 100 + number)
    businesses = tonumber(args[2])
-   head = "POST /track HTTP/1.1\r\nHost: " .. wrk.host .. "\r\nX-API-Key: " .. args[1]
-      .. "\r\nContent-Type: application/json\r\nContent-Length: "
-end
-
--- Most answers are quick and a few are very slow.
-local function response_time()
-   return math.min(9000, math.floor(150 - 1500 * math.log(1 - random())))
+   head = event.request_head("/track", args[1])
 end
 
 -- The whole request is put together here: wrk's own formatting would take a good part of a core.
 function request()
-   local business = random(businesses)
-   local prompt, completion = random(50, 900), random(10, 400)
-   local body = format(BODY, business, random(0, 0xffffffff), random(0, 0xffffff), random(0, 0xffffffff),
-      random(0, 0xffffff), response_time(), random(50, 99), prompt + completion, prompt, completion, random(0, 999),
-      models[business % 3 + 1], intents[random(10)], types[random(10)], random(2) == 1 and "true" or "false",
-      random(5, 300), random(5, 300))
+   local first, second = event.parts(businesses)
+   local body = first .. format("%06x", random(0, 0xffffff)) .. second
    return head .. #body .. "\r\n\r\n" .. body
 end

@@ -1,0 +1,94 @@
+"""What is read, how fast the service starts, and what it takes of the machine. Each function runs once per round and
+gives numbers by name."""
+
+import itertools
+import json
+import secrets
+import statistics
+
+import load
+import machine
+import peers
+import service
+from lab import BUSINESSES
+from writes import EVENT
+
+# Starts on a new SQLite file, per round.
+STARTS = 5
+
+
+def health(lab):
+    with lab.embedded(lab.folder / "health", **service.UNLIMITED) as server:
+        return {"health rate": rate_of_health(lab, server)}
+
+
+def bare_health(lab):
+    """The same bytes from axum without anything around it."""
+    with lab.bare() as server:
+        return {"bare rate": rate_of_health(lab, server)}
+
+
+def rate_of_health(lab, server):
+    load.wrk(server.port, "/health", 1)
+    seen = load.wrk(server.port, "/health", lab.plan.read_seconds)
+    if seen.refused or seen.broken:
+        raise RuntimeError(f"GET /health failed under load: {seen}")
+    return seen.rate
+
+
+def metrics(lab):
+    """One scrape of 10,000 series, the whole answer."""
+    with lab.service("series") as server:
+        return scraped(server, lab.plan.samples)
+
+
+def peer_metrics(lab):
+    """The same series from prometheus_client. Its server closes the connection after every answer."""
+    with peers.series(lab.programs.python, lab.folder / "peer-series", lab.folder / "series.txt") as server:
+        seen = scraped(server, lab.plan.samples // 10)
+    return {f"peer {name}": value for name, value in seen.items()}
+
+
+def scraped(server, samples):
+    client = service.Client(server.port)
+    body = client.get("/metrics")[1]
+    took = [client.timed("/metrics") for _ in range(samples)]
+    lines = body.decode().splitlines()
+    series = [line for line in lines if line.startswith(("ai_", "appointments_", "human_"))]
+    return {"metrics ms": statistics.median(took) * 1e3, "series": len(series), "metrics bytes": len(body)}
+
+
+def history(lab):
+    """Start-up and `/analytics` over few and over many events, in turns, so that both meet the same noise."""
+    with lab.service("small") as small, lab.service("large") as large:
+        started = {"start small": small.started_in * 1e3, "start large": large.started_in * 1e3}
+        clients = {"small": service.Client(small.port), "large": service.Client(large.port)}
+        took = {name: [] for name in clients}
+        businesses = itertools.cycle(range(BUSINESSES))
+        for business in itertools.islice(businesses, lab.plan.samples):
+            for name, client in clients.items():
+                took[name].append(client.timed(f"/analytics/business-{business}"))
+    return started | {f"analytics {name}": statistics.median(times) * 1e3 for name, times in took.items()}
+
+
+def first_answer(lab):
+    """From nothing to the first answer, the SQLite file and its tables made on the way."""
+    took = []
+    for _ in range(STARTS):
+        folder = lab.folder / f"start-{secrets.token_hex(4)}"
+        with lab.embedded(folder) as server:
+            took.append(server.started_in * 1e3)
+        machine.remove(folder)
+    return {"first answer": statistics.median(took)}
+
+
+def idle(lab):
+    """What the service has after one request of each kind, with default settings, on SQLite in a fresh folder."""
+    with lab.embedded(lab.folder / f"idle-{secrets.token_hex(4)}") as server:
+        client = service.Client(server.port)
+        for path in ("/", "/health", "/health/detailed", "/metrics", "/health/live", "/analytics/business-1"):
+            client.timed(path)
+        for path, body in (("/track", json.dumps(EVENT)), ("/refresh-metrics", None)):
+            if client.send("POST", path, body)[0] != 200:
+                raise RuntimeError(f"POST {path} failed")
+        return {"resident": server.memory("VmRSS"), "binary": lab.programs.service.stat().st_size}
