@@ -1,6 +1,7 @@
 """What the measurements share: programs, the databases, and a folder for what they write."""
 
 import json
+import secrets
 
 import peers
 import service
@@ -52,9 +53,9 @@ class Lab:
             self.postgres.run_file(database, "rollups.sql")
 
     def service(self, database, **settings):
-        """The service on one of the databases."""
+        """The service on one of the databases, in a folder of its own."""
         settings = service.UNLIMITED | {"DATABASE_URL": self.postgres.url(database)} | settings
-        return service.service(self.programs.service, self.folder / "service", **settings)
+        return service.service(self.programs.service, self.folder / f"service-{secrets.token_hex(4)}", **settings)
 
     def embedded(self, folder, **settings):
         """The service on an SQLite file of its own, in a folder that is there or not."""

@@ -1,7 +1,6 @@
 """Events that are written, by the service and by whom it is compared with. Each function runs once per round and gives
 numbers by name."""
 
-import json
 import secrets
 import sqlite3
 import time
@@ -23,8 +22,6 @@ COPIED_A_SECOND = 40_000
 
 # Between two scrapes of /metrics while events are written.
 SCRAPE_PAUSE = 0.25
-
-EVENT = {"business_id": "business-1", "response_time_ms": 100, "tokens_used": 100}
 
 
 @dataclass
@@ -93,7 +90,7 @@ def paced(lab):
 def batch(lab):
     """`POST /track/batch`. Nothing where the service has no such route."""
     with lab.service("small") as server:
-        status, _ = service.Client(server.port).send("POST", "/track/batch", json.dumps({"events": [EVENT]}))
+        status, _ = service.Client(server.port).send("POST", "/track/batch", '{"events":[]}')
     if status == 404:
         machine.say("  Skipped: POST /track/batch is answered 404, so this service has no batches")
         return {}
@@ -145,7 +142,9 @@ def loaded(lab):
         while not load_done.done():
             client.timed("/metrics")
             time.sleep(SCRAPE_PAUSE)
-        return {"loaded": server.memory("VmHWM"), "loaded faults": load_done.result().refused}
+        if load_done.result().refused:
+            raise RuntimeError(f"events were refused: {load_done.result()}")
+        return {"loaded": server.memory("VmHWM")}
 
 
 def pgbench(lab):
