@@ -138,7 +138,7 @@ settings! {
     /// Requests of protected routes being answered at the same time; one more is answered 503.
     max_requests_in_flight: Bounded<1, 65_536> = "MAX_REQUESTS_IN_FLIGHT", default "2048", example "2048";
     /// Events waiting to be written; one more is answered 503.
-    ingest_queue_size: Bounded<1, 65_536> = "INGEST_QUEUE_SIZE", default "1024", example "1024";
+    ingest_queue_size: Bounded<1, 65_536> = "INGEST_QUEUE_SIZE", default "8192", example "8192";
     /// Seconds between two readings of the totals, which brings in what other replicas wrote.
     metrics_refresh_seconds: Bounded<1, 3_600> = "METRICS_REFRESH_SECONDS", default "15", example "15";
     /// Businesses with label values of their own on /metrics; those that come later are one "other".

@@ -16,6 +16,7 @@ pub mod refresh;
 pub mod routes;
 pub mod secure;
 pub mod track;
+pub mod track_batch;
 
 use std::time::Duration;
 

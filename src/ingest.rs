@@ -68,6 +68,7 @@ pub struct Ingest {
     queue: mpsc::Sender<Job>,
     /// As many permits as events may wait.
     places: Arc<Semaphore>,
+    max_places: usize,
     ready: Arc<AtomicBool>,
     spool: Option<Arc<Spool>>,
 }
@@ -114,7 +115,9 @@ impl Ingest {
         let upkeep = upkeep::Upkeep::new(config, store, metrics, clock, spool.clone(), settling);
         let worker = worker::Worker::new(config, upkeep, ready.clone(), first);
         lifecycle.spawn("ingest", worker.run(jobs, lifecycle.ending().clone()));
-        (Self { queue, places: Arc::new(Semaphore::new(places)), ready, spool }, prepared)
+        let ingest =
+            Self { queue, places: Arc::new(Semaphore::new(places)), max_places: places, ready, spool };
+        (ingest, prepared)
     }
 
     /// Keeps `event`: `Ok` only once it is committed, to the store or to the spool.
@@ -128,7 +131,8 @@ impl Ingest {
         &self,
         events: Vec<Event>,
     ) -> Result<Vec<Result<Tracked, IngestError>>, IngestError> {
-        let places = u32::try_from(events.len()).unwrap_or(u32::MAX);
+        // More events than there are places wait when nothing else does.
+        let places = u32::try_from(events.len().min(self.max_places)).unwrap_or(u32::MAX);
         let Ok(places) = self.places.clone().try_acquire_many_owned(places) else {
             return Err(IngestError::QueueFull);
         };

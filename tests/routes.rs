@@ -11,3 +11,4 @@ mod refresh;
 mod table;
 mod tokens;
 mod track;
+mod track_batch;

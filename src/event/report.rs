@@ -4,7 +4,9 @@ use std::fmt;
 use std::ops::RangeInclusive;
 
 use chrono::{DateTime, Utc};
-use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::Deserialize;
+use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::error::Category;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -49,6 +51,16 @@ fn invalid(field: &'static str, must_be: impl Into<String>) -> Refusal {
 #[derive(Debug)]
 pub struct Report<'a>(Box<Fields<'a>>);
 
+/// What one item of a batch is.
+type Item<'a> = Result<Report<'a>, Refusal>;
+
+/// The body of a batch.
+#[derive(Deserialize)]
+struct Reports<'a> {
+    #[serde(borrow, default)]
+    events: Vec<Root<'a>>,
+}
+
 impl<'a> Report<'a> {
     /// Parses the body of one report.
     pub fn parse(body: &'a [u8]) -> Result<Self, Refusal> {
@@ -57,11 +69,25 @@ impl<'a> Report<'a> {
         }
         let root: Root<'_> = serde_json::from_slice(body)
             .map_err(|error| Refusal::NotJson { line: error.line(), column: error.column() })?;
-        match root {
-            Root::Object(fields) => Ok(Self(fields)),
-            Root::Empty => Err(Refusal::NoData),
-            Root::Other => Err(Refusal::NotObject),
+        root.into_report()
+    }
+
+    /// Parses the body of a batch, `{"events": [...]}`.
+    pub fn parse_batch(body: &'a [u8]) -> Result<Vec<Item<'a>>, Refusal> {
+        if body.iter().all(u8::is_ascii_whitespace) {
+            return Err(Refusal::NoData);
         }
+        let reports: Reports<'_> = serde_json::from_slice(body).map_err(|error| match error.classify() {
+            Category::Data => Refusal::NotObject,
+            _ => Refusal::NotJson { line: error.line(), column: error.column() },
+        })?;
+        Ok(reports.events.into_iter().map(Root::into_report).collect())
+    }
+
+    /// Parses the body of a batch that has a report on each line; empty lines are passed over.
+    pub fn parse_lines(body: &'a [u8]) -> Vec<Item<'a>> {
+        let lines = body.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty());
+        lines.map(Report::parse).collect()
     }
 
     /// Checks every field and makes the event, received at `at`. `key` is the `Idempotency-Key` header, which
@@ -148,6 +174,16 @@ enum Root<'a> {
     /// `null`, `{}` or `[]`.
     Empty,
     Other,
+}
+
+impl<'a> Root<'a> {
+    fn into_report(self) -> Item<'a> {
+        match self {
+            Self::Object(fields) => Ok(Report(fields)),
+            Self::Empty => Err(Refusal::NoData),
+            Self::Other => Err(Refusal::NotObject),
+        }
+    }
 }
 
 impl<'de: 'a, 'a> Deserialize<'de> for Root<'a> {

@@ -39,10 +39,12 @@ pub enum ApiError {
     MethodNotAllowed,
     /// 408: the request came too slowly.
     TooSlow,
-    /// 413: the body is too large.
-    BodyTooLarge,
+    /// 413: the body is larger than this many KiB.
+    BodyTooLarge(usize),
+    /// 413: the batch has more events than this.
+    TooManyEvents(usize),
     /// 415: the body is of another type than JSON.
-    NotJsonType,
+    NotJsonType(&'static str),
     /// 400: the body broke off, or a part of the address is malformed.
     BadRequest(&'static str),
     /// 400: a part of the address or a header has a wrong value.
@@ -59,6 +61,8 @@ pub enum ApiError {
     Event(Refusal),
     /// 400: a rule of the database refuses the event.
     EventRefused,
+    /// 400: every event of a batch is refused, the first one for this reason.
+    AllRefused(String),
     /// 429: this window is used up; seconds until the next try.
     QuotaExceeded(Window, i64),
     /// 429: too many failed attempts; seconds until the next try.
@@ -100,14 +104,15 @@ impl ApiError {
             Self::Conflict(_) => StatusCode::CONFLICT,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
-            Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::NotJsonType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::BodyTooLarge(_) | Self::TooManyEvents(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::NotJsonType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::BadRequest(_)
             | Self::InvalidValue(..)
             | Self::InvalidBody(_)
             | Self::InvalidField(..)
             | Self::Event(_)
-            | Self::EventRefused => StatusCode::BAD_REQUEST,
+            | Self::EventRefused
+            | Self::AllRefused(_) => StatusCode::BAD_REQUEST,
             Self::QuotaExceeded(..) | Self::Throttled(..) | Self::Flooded(..) => {
                 StatusCode::TOO_MANY_REQUESTS
             }
@@ -144,13 +149,21 @@ impl ApiError {
             Self::NotFound => ("Not Found", "There is no such route"),
             Self::MethodNotAllowed => ("Method Not Allowed", "The Allow header lists this route's methods"),
             Self::TooSlow => ("Request Timeout", "The request did not arrive in time"),
-            Self::BodyTooLarge => ("Payload Too Large", "The body must not exceed 64 KiB"),
-            Self::NotJsonType => ("Unsupported Media Type", "Content-Type must be application/json"),
+            Self::BodyTooLarge(kib) => {
+                return body("Payload Too Large", format!("The body must not exceed {kib} KiB"));
+            }
+            Self::TooManyEvents(most) => {
+                return body("Payload Too Large", format!("A batch must not exceed {most} events"));
+            }
+            Self::NotJsonType(must_be) => ("Unsupported Media Type", *must_be),
             Self::BadRequest(what) => ("Bad Request", *what),
             Self::InvalidValue(name, must_be) => {
                 return body(format!("Invalid value for field: {name}"), *must_be);
             }
             Self::Event(refusal) => return refusal_body(refusal),
+            Self::AllRefused(error) => {
+                return body(error, "Every event of the batch is refused, the first one for this");
+            }
             Self::EventRefused => {
                 ("Event refused by the database", "A rule of this installation's database forbids it")
             }
@@ -215,6 +228,13 @@ impl ApiError {
             _ => None,
         }
     }
+}
+
+/// What is wrong, as the `error` of an answer about this alone; of two that are the same there, the `message`.
+#[must_use]
+pub fn error_text(error: &ApiError) -> String {
+    let Body { error: text, message } = error.body();
+    if *error == ApiError::BusinessDenied { message } else { text }
 }
 
 fn body(error: impl Into<String>, message: impl Into<String>) -> Body {

@@ -24,6 +24,32 @@ const MAX_DISCARDED_BYTES: usize = 4 * 1024 * 1024;
 /// How long such a client is waited for.
 const DISCARD_LIMIT: Duration = Duration::from_secs(2);
 
+/// The whole body of a batch of events, and how it is written.
+#[derive(Debug)]
+pub enum BatchBody {
+    /// One JSON value.
+    Json(Bytes),
+    /// A JSON value a line.
+    Lines(Bytes),
+}
+
+/// The largest body of a batch that is read.
+pub const MAX_BATCH_BYTES: usize = 1024 * 1024;
+
+impl<S: Sync> FromRequest<S> for BatchBody {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
+        let (parts, body) = request.into_parts();
+        let body = read(body, MAX_BATCH_BYTES).await?;
+        match media_type(&parts.headers).as_deref() {
+            Some("application/x-ndjson") => Ok(Self::Lines(body)),
+            said if body.is_empty() || is_json_or_unsaid(said) => Ok(Self::Json(body)),
+            _ => Err(ApiError::NotJsonType("Content-Type must be application/json or application/x-ndjson")),
+        }
+    }
+}
+
 /// The whole body, at most [`MAX_BODY_BYTES`]. One with content must not be of another type than JSON.
 #[derive(Debug)]
 pub struct JsonBytes(pub Bytes);
@@ -33,9 +59,9 @@ impl<S: Sync> FromRequest<S> for JsonBytes {
 
     async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
         let (parts, body) = request.into_parts();
-        let body = read(body).await?;
-        if !body.is_empty() && !is_json_or_unsaid(&parts.headers) {
-            return Err(ApiError::NotJsonType);
+        let body = read(body, MAX_BODY_BYTES).await?;
+        if !body.is_empty() && !is_json_or_unsaid(media_type(&parts.headers).as_deref()) {
+            return Err(ApiError::NotJsonType("Content-Type must be application/json"));
         }
         Ok(Self(body))
     }
@@ -71,14 +97,13 @@ fn describe(error: &serde_json::Error) -> String {
     format!("unknown field, or value of another type, at line {line} column {column}")
 }
 
-async fn read(body: Body) -> Result<Bytes, ApiError> {
-    let mut body = body;
-    match Limited::new(&mut body, MAX_BODY_BYTES).collect().await {
+async fn read(mut body: Body, most: usize) -> Result<Bytes, ApiError> {
+    match Limited::new(&mut body, most).collect().await {
         Ok(whole) => Ok(whole.to_bytes()),
         Err(error) if error.is::<LengthLimitError>() => {
             // Whether the rest could be taken in or not, the answer is the same.
             drop(tokio::time::timeout(DISCARD_LIMIT, discard(body)).await);
-            Err(ApiError::BodyTooLarge)
+            Err(ApiError::BodyTooLarge(most / 1024))
         }
         Err(_) => Err(ApiError::BadRequest("The body broke off")),
     }
@@ -92,11 +117,17 @@ async fn discard(mut body: Body) {
     }
 }
 
-fn is_json_or_unsaid(headers: &HeaderMap) -> bool {
-    let Some(value) = headers.get(CONTENT_TYPE) else { return true };
-    let essence = value.to_str().unwrap_or_default().split(';').next().unwrap_or_default().trim();
-    let subtype = essence.to_ascii_lowercase();
-    subtype == "application/json" || (subtype.starts_with("application/") && subtype.ends_with("+json"))
+/// The content type without its parameters, in lower case.
+fn media_type(headers: &HeaderMap) -> Option<String> {
+    let value = headers.get(CONTENT_TYPE)?.to_str().unwrap_or_default();
+    Some(value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase())
+}
+
+fn is_json_or_unsaid(media_type: Option<&str>) -> bool {
+    media_type.is_none_or(|media_type| {
+        media_type == "application/json"
+            || (media_type.starts_with("application/") && media_type.ends_with("+json"))
+    })
 }
 
 /// A segment of the path, percent-decoded.

@@ -9,7 +9,9 @@ use axum::middleware::from_fn_with_state;
 use axum::routing::{MethodFilter, on};
 
 use super::guard::{self, Policy};
-use super::{analytics, dashboard, error::ApiError, flood, health, keys, metrics, probes, refresh, track};
+use super::{
+    analytics, dashboard, error::ApiError, flood, health, keys, metrics, probes, refresh, track, track_batch,
+};
 use crate::app::App;
 use crate::config::{Config, Limit};
 use crate::key::Scope;
@@ -91,6 +93,7 @@ pub fn table(app: &App) -> Routes {
         .row(Method::GET, "/health/live", Public, Nobody, probes::live)
         .row(Method::GET, "/health/ready", Public, Nobody, probes::ready)
         .row(Method::POST, "/track", TRACK, Track, track::track)
+        .row(Method::POST, "/track/batch", TRACK, Track, track_batch::track)
         .row(Method::GET, "/analytics/{business_id}", ANALYTICS, Analytics, analytics::of_business)
         .row(Method::POST, "/refresh-metrics", REFRESH, RefreshMetrics, refresh::refresh)
         .row(Method::GET, "/admin/keys", ADMIN, Default, keys::list)

@@ -32,10 +32,7 @@ pub async fn track(app: App, request: Request) -> Result<(StatusCode, Json<Answe
     let attempt = app.tracked.begin(app.clock.now());
     let tracked = keep(&app, request).await?;
     attempt.succeed();
-    let (code, status, message) = match tracked.stored {
-        true => (StatusCode::OK, "success", "Metrics tracked successfully"),
-        false => (StatusCode::ACCEPTED, "accepted", "Metrics accepted; database unavailable"),
-    };
+    let (code, status, message) = outcome(tracked.stored);
     let answer = Answer {
         status,
         message,
@@ -45,6 +42,14 @@ pub async fn track(app: App, request: Request) -> Result<(StatusCode, Json<Answe
         timestamp: timestamp(app.clock.now()),
     };
     Ok((code, Json(answer)))
+}
+
+/// Status code, status and message of an answer about events that are in the store, or some of them in the spool.
+pub(super) const fn outcome(stored: bool) -> (StatusCode, &'static str, &'static str) {
+    match stored {
+        true => (StatusCode::OK, "success", "Metrics tracked successfully"),
+        false => (StatusCode::ACCEPTED, "accepted", "Metrics accepted; database unavailable"),
+    }
 }
 
 async fn keep(app: &App, request: Request) -> Result<Tracked, ApiError> {
@@ -59,7 +64,7 @@ async fn keep(app: &App, request: Request) -> Result<Tracked, ApiError> {
 }
 
 /// The header that may stand in for `event_id`: a UUID or any other name, bare or as a quoted string.
-fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
+pub(super) fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
     let Some(value) = headers.get(IDEMPOTENCY_KEY) else { return Ok(None) };
     let must_be = "Idempotency-Key must be at most 255 printable ASCII characters";
     let printable = value.to_str().ok().filter(|text| !text.contains('\t'));

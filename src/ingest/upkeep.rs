@@ -96,7 +96,9 @@ impl Upkeep {
         for label in Label::ALL {
             self.show_values(&mut totals, label, sums.keys()).await?;
         }
-        sums.iter().for_each(|(key, sums)| totals.add(key, sums));
+        for (key, sums) in &sums {
+            totals.add(key, sums);
+        }
         if let Some(spool) = &self.spool {
             add_spooled(&mut totals, spool.state().totals().iter());
         }

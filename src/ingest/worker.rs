@@ -146,8 +146,7 @@ impl Worker {
         let mut taken = Vec::with_capacity(MAX_TOGETHER);
         let (mut open, mut stopping) = (true, false);
         loop {
-            let step = self.step(&mut waiting).await;
-            if let Err(gone) = step {
+            if let Err(gone) = self.do_due(&mut waiting).await {
                 put_by(&self.upkeep, Group::take(&mut waiting), Standing::Unsent).await;
                 return Err(gone);
             }
@@ -172,7 +171,7 @@ impl Worker {
     }
 
     /// Does what is due: upkeep, one batch of what waits, a part of what is in the spool.
-    async fn step(&mut self, waiting: &mut VecDeque<Ticket>) -> Result<(), Gone> {
+    async fn do_due(&mut self, waiting: &mut VecDeque<Ticket>) -> Result<(), Gone> {
         if self.upkeep_due {
             self.keep_up().await.map_err(Gone)?;
         }

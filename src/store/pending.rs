@@ -91,7 +91,7 @@ impl<'r> Columns<'r> {
 
 /// A place from 1, as Postgres counts the elements of arrays.
 fn place(index: usize) -> i32 {
-    count(index as i64) + 1
+    i32::try_from(index + 1).expect("no rollup has that many keys")
 }
 
 /// A number of events of one rollup.

@@ -335,16 +335,16 @@ impl Spool {
         tracing::error!("the spool is damaged; what is whole in it is saved into a new one");
         let path = self.folder.join(FILE);
         let journal = self.folder.join(format!("{FILE}-journal"));
-        let aside = (0..).map(|n| self.folder.join(format!("{DAMAGED}{n}"))).find(|aside| !aside.exists());
-        let moved = fs::rename(path, aside.expect("there are more numbers than files"));
+        let aside = self.folder.join(format!("{DAMAGED}{}", Uuid::new_v4()));
+        let moved = fs::rename(path, aside);
         moved
             .and_then(|()| if journal.exists() { fs::remove_file(journal) } else { Ok(()) })
-            .map_err(unusable)
+            .map_err(|error| unusable(&error))
     }
 
     /// Files that were moved aside, and not yet dealt with.
     fn damaged(&self) -> Result<Vec<PathBuf>, StoreError> {
-        let entries = fs::read_dir(&self.folder).map_err(unusable)?;
+        let entries = fs::read_dir(&self.folder).map_err(|error| unusable(&error))?;
         let damaged = entries.filter_map(|entry| Some(entry.ok()?.path()));
         let is_damaged =
             |path: &PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(DAMAGED));
@@ -354,7 +354,7 @@ impl Spool {
 
 /// Saves what is whole in a damaged file, and removes it.
 async fn salvage(open: &mut SqliteConnection, damaged: PathBuf) -> Result<(), StoreError> {
-    let salvaged = Salvaged::read(&damaged).map_err(unusable)?;
+    let salvaged = Salvaged::read(&damaged).map_err(|error| unusable(&error))?;
     let taken: i64 =
         sqlx::query_scalar("select coalesce(max(seq), 0) from events").fetch_one(&mut *open).await?;
     let numbered = salvaged.events.iter().map(|(seq, event)| (taken + seq, event));
@@ -366,7 +366,7 @@ async fn salvage(open: &mut SqliteConnection, damaged: PathBuf) -> Result<(), St
         ?missing,
         "{saved} events of the damaged spool are saved; of {broken} only parts are left; numbers {missing:?} are not in it"
     );
-    fs::remove_file(damaged).map_err(unusable)
+    fs::remove_file(damaged).map_err(|error| unusable(&error))
 }
 
 /// Adds rows, those apart whose events are there; says of each whether it is new.
@@ -435,6 +435,6 @@ fn tell_lost(broken: &[i64]) {
     );
 }
 
-fn unusable(error: io::Error) -> StoreError {
+fn unusable(error: &io::Error) -> StoreError {
     StoreError::Unavailable(format!("the spool cannot be used: {error}"))
 }

@@ -79,6 +79,11 @@ async fn a_key_of_a_business_is_for_that_business_alone(backend: Backend) {
     forbidden(&track(&app, "acme-124", &key).await, "API key is not valid for this business");
     forbidden(&analytics(&app, "acme-124", &key).await, "API key is not valid for this business");
     assert_eq!(backend.rows().await, 1, "what is refused is not stored");
+    let batch = json!({"events": [event(json!({"business_id": "acme-123"})), event(json!({"business_id": "acme-124"}))]});
+    let answer = app.post("/track/batch").header("x-api-key", &key).json(&batch).send().await.ok();
+    let denied = json!([{"index": 1, "error": "API key is not valid for this business"}]);
+    assert_eq!((&answer["accepted"], &answer["rejected"]), (&json!(1), &denied));
+    assert_eq!(backend.rows().await, 2);
     for scope in ["refresh", "privacy", "admin"] {
         let wish = json!({"name": "acme", "scopes": ["track", scope], "business_id": "acme-123"});
         admin(app.post("/admin/keys").json(&wish)).await.refused(400, "Invalid value for field: scopes");

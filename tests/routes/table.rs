@@ -17,7 +17,11 @@ fn path(row: &Row) -> String {
 
 async fn call(app: &TestApp, row: &Row, key: Option<&str>) -> Reply {
     let call = app.call(row.method.clone(), &path(row));
-    let call = if row.path == "/track" { call.json(&event(json!({}))) } else { call };
+    let call = match row.path {
+        "/track" => call.json(&event(json!({}))),
+        "/track/batch" => call.json(&json!({"events": [event(json!({}))]})),
+        _ => call,
+    };
     match key {
         Some(key) => call.header("x-api-key", key).send().await,
         None => call.send().await,
@@ -54,6 +58,7 @@ async fn the_table_is_the_contracts() {
         "GET /health/live Public none",
         "GET /health/ready Public none",
         "POST /track Scope(Track) 100 per 1 hour",
+        "POST /track/batch Scope(Track) 100 per 1 hour",
         "GET /analytics/{business_id} Scope(Analytics) 50 per 1 hour",
         "POST /refresh-metrics Scope(Refresh) 10 per 1 hour",
         "GET /admin/keys Scope(Admin) 200 per 1 day; 50 per 1 hour",
@@ -87,7 +92,7 @@ async fn no_stranger_passes_a_protected_row() {
             Access::Public => assert!([missing, empty, wrong].iter().all(|reply| reply.status == 200)),
         }
     }
-    assert_eq!(backend.rows().await, 1, "only the holder of the key has tracked");
+    assert_eq!(backend.rows().await, 2, "only the holder of the key has tracked");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,0 +1,123 @@
+//! `POST /track/batch`.
+
+use axum::Json;
+use axum::extract::{FromRequest, Request};
+use axum::http::StatusCode;
+use serde::Serialize;
+
+use super::error::{ApiError, error_text};
+use super::extract::BatchBody;
+use super::track::idempotency_key;
+use crate::access::Principal;
+use crate::app::App;
+use crate::clock::timestamp;
+use crate::event::{Event, Refusal, Report};
+use crate::ingest::Tracked;
+
+/// The most events of a batch.
+const MAX_EVENTS: usize = 1_000;
+
+/// The body of an answer to a batch of which some events are kept.
+#[derive(Debug, Serialize)]
+pub struct Answer {
+    status: &'static str,
+    message: &'static str,
+    accepted: usize,
+    duplicates: usize,
+    rejected: Vec<Rejected>,
+    prometheus_updated: bool,
+    database_stored: bool,
+    timestamp: String,
+}
+
+/// An event that is not kept.
+#[derive(Debug, Serialize)]
+struct Rejected {
+    /// Its place in the batch, from 0.
+    index: usize,
+    error: String,
+}
+
+/// What becomes of an event.
+type Fate = Result<Tracked, ApiError>;
+
+/// `POST /track/batch`: keeps the good ones of many events together, and tells of the others why not.
+pub async fn track(app: App, request: Request) -> Result<(StatusCode, Json<Answer>), ApiError> {
+    let key = idempotency_key(request.headers())?;
+    let principal = request.extensions().get::<Principal>().cloned().ok_or(ApiError::Internal)?;
+    let body = BatchBody::from_request(request, &app).await?;
+    let events = events(&app, &principal, &body, key.as_deref())?;
+    let fates = keep(&app, events).await?;
+    answer(&app, fates)
+}
+
+/// The events of a batch, as far as they are good.
+fn events(
+    app: &App,
+    principal: &Principal,
+    body: &BatchBody,
+    key: Option<&str>,
+) -> Result<Vec<Result<Event, ApiError>>, ApiError> {
+    let reports = match body {
+        BatchBody::Json(body) => Report::parse_batch(body)?,
+        BatchBody::Lines(body) => Report::parse_lines(body),
+    };
+    match reports.len() {
+        0 => return Err(Refusal::NoData.into()),
+        1..=MAX_EVENTS => {}
+        _ => return Err(ApiError::TooManyEvents(MAX_EVENTS)),
+    }
+    let now = app.clock.now();
+    let events = reports.into_iter().enumerate().map(|(index, report)| {
+        // The batch sent again under its key is the same events again.
+        let key = key.map(|key| format!("{key}/{index}"));
+        let event = report?.into_event(key.as_deref(), now)?;
+        if principal.may_use(&event.business_id) { Ok(event) } else { Err(ApiError::BusinessDenied) }
+    });
+    Ok(events.collect())
+}
+
+/// Keeps the good events together; gives what becomes of each, bad ones among them.
+async fn keep(app: &App, events: Vec<Result<Event, ApiError>>) -> Result<Vec<Fate>, ApiError> {
+    let (mut good, mut fates) = (Vec::new(), Vec::with_capacity(events.len()));
+    for event in events {
+        fates.push(event.map(|event| good.push(event)));
+    }
+    let kept = if good.is_empty() { Vec::new() } else { app.ingest.track_all(good).await? };
+    let mut kept = kept.into_iter();
+    let fates = fates
+        .into_iter()
+        .map(|fate| fate.and_then(|()| kept.next().ok_or(ApiError::Internal)?.map_err(ApiError::from)));
+    Ok(fates.collect())
+}
+
+fn answer(app: &App, fates: Vec<Fate>) -> Result<(StatusCode, Json<Answer>), ApiError> {
+    let (mut kept, mut rejected, mut unavailable) = (Vec::new(), Vec::new(), None);
+    for (index, fate) in fates.into_iter().enumerate() {
+        match fate {
+            Ok(tracked) => kept.push(tracked),
+            Err(error) => {
+                rejected.push(Rejected { index, error: error_text(&error) });
+                unavailable = unavailable.or(Some(error).filter(|error| error.status().is_server_error()));
+            }
+        }
+    }
+    if kept.is_empty() {
+        let first = rejected.swap_remove(0).error;
+        return Err(unavailable.unwrap_or(ApiError::AllRefused(first)));
+    }
+    let stored = kept.iter().all(|tracked| tracked.stored);
+    let duplicates = kept.iter().filter(|tracked| tracked.duplicate).count();
+    let (code, status, message) = super::track::outcome(stored);
+    let answer = Answer {
+        status,
+        message,
+        accepted: kept.len() - duplicates,
+        duplicates,
+        rejected,
+        prometheus_updated: true,
+        database_stored: stored,
+        timestamp: timestamp(app.clock.now()),
+    };
+    Ok((code, Json(answer)))
+}
