@@ -1,5 +1,7 @@
 //! What handlers share.
 
+mod pulse;
+
 use std::convert::Infallible;
 use std::fmt;
 use std::ops::Deref;
@@ -12,6 +14,7 @@ use axum::http::request;
 use chrono::{DateTime, Utc};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::access::{Authenticator, Caller, Flood, Proxies};
 use crate::clock::Clock;
@@ -22,6 +25,7 @@ use crate::metrics::Metrics;
 use crate::quota::{Limits, memory, shared};
 use crate::security::SecurityLog;
 use crate::store::Store;
+use pulse::Pulse;
 
 /// What quotas are counted for: a caller on a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -78,8 +82,13 @@ pub struct Inner {
     pub limits: Limits<Counted>,
     /// The flood limit, unless it is lifted.
     pub flood: Option<Flood>,
-    /// Permits for requests in flight.
+    /// Permits for requests of protected routes in flight. Public ones take none: whoever comes without a key must not
+    /// keep out those who have one.
     pub in_flight: Semaphore,
+    /// Counts the requests of all routes in flight.
+    pub answering: TaskTracker,
+    /// Whether the database answers.
+    pub pulse: Pulse,
     /// What reached the `/track` handler.
     pub tracked: TrackCounts,
     /// The dashboard's page, once it was asked for.
@@ -122,6 +131,8 @@ impl App {
             proxies: Proxies::new(config.trusted_proxies.clone()),
             flood: config.flood_limit_per_second.get().map(|rate| Flood::new(rate.get())),
             in_flight: Semaphore::new(config.max_requests_in_flight.get() as usize),
+            answering: TaskTracker::new(),
+            pulse: Pulse::default(),
             tracked: TrackCounts::default(),
             page: OnceLock::new(),
             started_at: clock.now(),
@@ -144,6 +155,11 @@ impl App {
         if let Some(tokens) = self.access.tokens() {
             lifecycle.spawn("tokens", tokens.clone().run(stopping()));
         }
+    }
+
+    /// Whether the database answers, now or a moment ago.
+    pub async fn database_answers(&self) -> bool {
+        self.pulse.beats(async || self.store.ping().await).await
     }
 
     /// Forgets clients that have been quiet, again and again until the service stops.

@@ -132,11 +132,10 @@ async fn cut_when_idle(app: &App, handles: &[Handle<SocketAddr>], limit: Duratio
 /// Returns when no request was in flight for a while.
 async fn none_in_flight(app: &App) {
     const STEP: Duration = Duration::from_millis(25);
-    let all = app.config.max_requests_in_flight.get() as usize;
     let mut quiet_since = Instant::now();
     while quiet_since.elapsed() < SETTLE {
         sleep(STEP).await;
-        if app.in_flight.available_permits() < all {
+        if !app.answering.is_empty() {
             quiet_since = Instant::now();
         }
     }

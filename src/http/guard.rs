@@ -257,12 +257,13 @@ impl Policy {
     }
 
     /// Runs the handler, and answers for it when it panics or takes too long. A protected route is refused when more
-    /// requests are being answered already than the service takes on; public ones, probes among them, are not.
+    /// requests of protected routes are being answered already than the service takes on.
     async fn run(&self, request: Request, next: Next) -> Result<Response, ApiError> {
-        let permit = self.app.in_flight.try_acquire();
-        if permit.is_err() && self.access != Access::Public {
-            return Err(ApiError::Overloaded);
-        }
+        let _counted = self.app.answering.token();
+        let _permit = match self.access {
+            Access::Public => None,
+            Access::Scope(_) => Some(self.app.in_flight.try_acquire().map_err(|_| ApiError::Overloaded)?),
+        };
         let handled = AssertUnwindSafe(next.run(request)).catch_unwind();
         match tokio::time::timeout(REQUEST_LIMIT, handled).await {
             Ok(Ok(response)) => Ok(response),

@@ -118,7 +118,7 @@ struct Endpoints {
 
 /// `GET /health/detailed`: how the service is, with a round trip to the database.
 pub async fn detailed(app: App) -> Json<Detailed> {
-    let database_connected = app.store.ping().await.is_ok();
+    let database_connected = app.database_answers().await;
     let redis_connected = app.limits.shared_is_up();
     let healthy = database_connected && redis_connected != Some(false);
     Json(Detailed {

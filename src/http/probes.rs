@@ -16,7 +16,7 @@ pub async fn ready(app: App) -> Result<Json<Value>, ApiError> {
     if app.stopping.is_cancelled() {
         return Err(ApiError::NotReady("The service is stopping"));
     }
-    let stores = app.ingest.is_ready() && app.store.ping().await.is_ok();
+    let stores = app.ingest.is_ready() && app.database_answers().await;
     if !stores && !app.ingest.can_spool() {
         return Err(ApiError::NotReady("The database cannot take events"));
     }

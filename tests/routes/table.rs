@@ -2,6 +2,7 @@
 
 use axum::http::Method;
 use chrono::TimeDelta;
+use futures_util::FutureExt;
 use mlops_service::http::routes::{Access, QuotaOf, Row, table};
 use serde_json::json;
 
@@ -249,6 +250,18 @@ async fn a_flood_leaves_holders_of_keys_at_the_same_address_alone() {
     }
     assert!(own >= 10, "which it meets: {own}");
     assert!(!ask(KEY).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn public_requests_take_no_place_of_protected_ones() {
+    let backend = Backend::sqlite();
+    let app = TestApp::with_routes(&backend, &[("MAX_REQUESTS_IN_FLIGHT", "1")], |app| {
+        table(app).row(Method::GET, "/hang", Access::Public, QuotaOf::Nobody, std::future::pending::<()>)
+    })
+    .await;
+    let mut public = Box::pin(app.get("/hang").send());
+    assert!((&mut public).now_or_never().is_none(), "it is in flight");
+    assert_eq!(app.track(&event(json!({}))).await.status, 200);
 }
 
 #[tokio::test(flavor = "multi_thread")]

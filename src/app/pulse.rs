@@ -1,0 +1,55 @@
+//! Whether the database answers, asked once for all who want to know at the same time.
+
+use std::time::{Duration, Instant};
+
+use tokio::sync::Mutex;
+use tokio::time::timeout;
+
+/// How long an answer holds. Probes come from anywhere and have no quota: they must not keep the database busy.
+const FRESH: Duration = Duration::from_millis(100);
+
+/// How long somebody waits for others who ask, and for the database.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// The last answer to the question, and when it came.
+#[derive(Debug, Default)]
+pub struct Pulse(Mutex<Option<(Instant, bool)>>);
+
+impl Pulse {
+    /// Whether the database answers: as it was found out less than [`FRESH`] ago, else as `ask` finds out now. Only one
+    /// caller asks at a time.
+    pub async fn beats<E>(&self, ask: impl AsyncFnOnce() -> Result<(), E>) -> bool {
+        let known = async {
+            let mut last = self.0.lock().await;
+            if let Some((at, beats)) = *last
+                && at.elapsed() < FRESH
+            {
+                return beats;
+            }
+            let beats = ask().await.is_ok();
+            *last = Some((Instant::now(), beats));
+            beats
+        };
+        timeout(PATIENCE, known).await.unwrap_or(false)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_thousand_who_ask_at_once_ask_the_database_once() {
+        let (pulse, asked) = (Pulse::default(), AtomicU32::new(0));
+        let ask = async || {
+            asked.fetch_add(1, Ordering::Relaxed);
+            tokio::task::yield_now().await;
+            Err(())
+        };
+        let answers = futures_util::future::join_all((0..1_000).map(|_| pulse.beats(ask))).await;
+        assert!(answers.iter().all(|beats| !beats));
+        assert_eq!(asked.into_inner(), 1);
+    }
+}
