@@ -151,10 +151,9 @@ impl Routes {
 
     /// The router of these routes, the flood guard in front of those with a quota and of unknown paths.
     pub fn into_router(self) -> Router {
-        let limited = flood::guard(self.limited, &self.app);
-        limited
-            .merge(self.exempt)
-            .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
-            .with_state(self.app)
+        // Set before the guard is put around them, or wrong methods would pass it.
+        let refuse = async || ApiError::MethodNotAllowed;
+        let limited = flood::guard(self.limited.method_not_allowed_fallback(refuse), &self.app);
+        limited.merge(self.exempt.method_not_allowed_fallback(refuse)).with_state(self.app)
     }
 }

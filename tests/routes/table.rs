@@ -218,6 +218,13 @@ async fn a_flood_is_refused_before_the_quotas_but_not_on_exempt_routes() {
         }
     }
     assert!((1..=20).contains(&refused), "{refused} of 30 refused with a burst of 10");
+    for (ip, method, path) in
+        [("198.51.100.2", Method::POST, "/health"), ("198.51.100.3", Method::GET, "/nope")]
+    {
+        let send = |_| app.call(method.clone(), path).from(ip).send();
+        let replies = futures_util::future::join_all((0..30).map(send)).await;
+        assert!(replies.iter().any(|reply| reply.status == 429), "{method} {path} is limited too");
+    }
     assert_eq!(app.get("/health").from("198.51.100.1").send().await.status, 200);
     for path in ["/", "/metrics", "/health/live", "/health/ready"] {
         assert_eq!(app.get(path).send().await.status, 200, "{path}");
