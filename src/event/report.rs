@@ -1,12 +1,14 @@
 //! Parses and checks the body of `POST /track`. To add a field: one line in `Fields`, one in [`Report::into_event`].
 
 use std::fmt;
+use std::marker::PhantomData;
 use std::ops::RangeInclusive;
 
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
-use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::error::Category;
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -61,13 +63,21 @@ struct Reports<'a> {
     events: Vec<Root<'a>>,
 }
 
+/// The body of a batch with a number in it that no `f64` can hold: see [`read_unbounded`].
+#[derive(Deserialize)]
+struct RawReports<'a> {
+    #[serde(borrow, default)]
+    events: Vec<&'a RawValue>,
+}
+
 impl<'a> Report<'a> {
     /// Parses the body of one report.
     pub fn parse(body: &'a [u8]) -> Result<Self, Refusal> {
         if body.iter().all(u8::is_ascii_whitespace) {
             return Err(Refusal::NoData);
         }
-        let root: Root<'_> = serde_json::from_slice(body)
+        let root = read::<Scalar<'_>>(body)
+            .or_else(|error| read_unbounded(body).ok_or(error))
             .map_err(|error| Refusal::NotJson { line: error.line(), column: error.column() })?;
         root.into_report()
     }
@@ -77,11 +87,16 @@ impl<'a> Report<'a> {
         if body.iter().all(u8::is_ascii_whitespace) {
             return Err(Refusal::NoData);
         }
-        let reports: Reports<'_> = serde_json::from_slice(body).map_err(|error| match error.classify() {
-            Category::Data => Refusal::NotObject,
-            _ => Refusal::NotJson { line: error.line(), column: error.column() },
-        })?;
-        Ok(reports.events.into_iter().map(Root::into_report).collect())
+        match serde_json::from_slice::<Reports<'_>>(body) {
+            Ok(reports) => Ok(reports.events.into_iter().map(Root::into_report).collect()),
+            Err(error) if error.classify() == Category::Data => Err(Refusal::NotObject),
+            Err(error) => {
+                let (line, column) = (error.line(), error.column());
+                let reports: RawReports<'_> =
+                    serde_json::from_slice(body).map_err(|_: serde_json::Error| Refusal::NotJson { line, column })?;
+                Ok(reports.events.into_iter().map(|report| Self::parse(report.get().as_bytes())).collect())
+            }
+        }
     }
 
     /// Parses the body of a batch that has a report on each line; empty lines are passed over.
@@ -188,13 +203,49 @@ impl<'a> Root<'a> {
 
 impl<'de: 'a, 'a> Deserialize<'de> for Root<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(RootVisitor)
+        deserializer.deserialize_any(RootVisitor::<Scalar<'_>>(PhantomData))
     }
 }
 
-struct RootVisitor;
+/// Reads a body, the values of its fields by way of `V`.
+fn read<'a, V: Deserialize<'a> + Into<Scalar<'a>>>(body: &'a [u8]) -> serde_json::Result<Root<'a>> {
+    let mut deserializer = serde_json::Deserializer::from_slice(body);
+    let root = deserializer.deserialize_any(RootVisitor::<V>(PhantomData))?;
+    deserializer.end()?;
+    Ok(root)
+}
 
-impl<'de> Visitor<'de> for RootVisitor {
+/// Reads a body again that was refused: `serde_json` refuses every number that no `f64` can hold, such as `1e400`, which
+/// is JSON all the same. `None` if it is none. It takes longer, and it is rare.
+fn read_unbounded(body: &[u8]) -> Option<Root<'_>> {
+    let whole: &RawValue = serde_json::from_slice(body).ok()?;
+    if whole.get().starts_with('{') { read::<Unbounded<'_>>(body).ok() } else { Some(Root::Other) }
+}
+
+/// A value whose number may have any size.
+struct Unbounded<'a>(Scalar<'a>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Unbounded<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let raw = <&RawValue>::deserialize(deserializer)?.get();
+        // What is too large for an `f64` becomes infinity, which is beyond every bound.
+        let read = match raw.starts_with(|first: char| first == '-' || first.is_ascii_digit()) {
+            true => raw.parse().map(Scalar::Number).map_err(D::Error::custom),
+            false => serde_json::from_str(raw).map_err(D::Error::custom),
+        };
+        read.map(Self)
+    }
+}
+
+impl<'a> From<Unbounded<'a>> for Scalar<'a> {
+    fn from(value: Unbounded<'a>) -> Self {
+        value.0
+    }
+}
+
+struct RootVisitor<V>(PhantomData<V>);
+
+impl<'de, V: Deserialize<'de> + Into<Scalar<'de>>> Visitor<'de> for RootVisitor<V> {
     type Value = Root<'de>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -240,7 +291,7 @@ impl<'de> Visitor<'de> for RootVisitor {
             empty = false;
             let Scalar::Text(name) = name else { continue };
             match fields.slot(&name) {
-                Some(slot) => *slot = map.next_value()?,
+                Some(slot) => *slot = map.next_value::<V>()?.into(),
                 None => drop(map.next_value::<IgnoredAny>()?),
             }
         }
@@ -382,6 +433,27 @@ mod tests {
     fn costs_are_exact_to_a_millionth() {
         for (sent, stored) in [("0.002", 2_000), ("9999.999999", 9_999_999_999), ("0.1", 100_000)] {
             assert_eq!(with(&format!(r#""api_cost_usd":{sent}"#)).unwrap().cost_micros, stored);
+        }
+    }
+
+    #[test]
+    fn numbers_that_no_double_holds_are_json() {
+        let huge = "9".repeat(400);
+        for number in ["1e400", "-1E+400", "1.5e99999999999", huge.as_str()] {
+            for field in ["response_time_ms", "tokens_used", "success_rate"] {
+                let refused = with(&format!(r#""{field}":{number}"#)).unwrap_err();
+                assert!(
+                    matches!(refused, Refusal::Invalid { field: told, .. } if told == field),
+                    "{refused:?}"
+                );
+            }
+            assert!(with(&format!(r#""new":{number},"newer":[{number},{{"a":{number}}}]"#)).is_ok());
+            assert_eq!(parse(number).unwrap_err(), Refusal::NotObject);
+            assert_eq!(parse(&format!("[{number}]")).unwrap_err(), Refusal::NotObject);
+            for broken in [format!(r#"{{"tokens_used":{number}"#), format!(r#"{{"tokens_used":{number}x}}"#)]
+            {
+                assert!(matches!(parse(&broken), Err(Refusal::NotJson { line: 1, .. })), "{broken}");
+            }
         }
     }
 
