@@ -1,10 +1,12 @@
 //! What Prometheus scrapes: a view of the stored totals, and the service's own HTTP and process metrics.
 
 mod family;
+mod pages;
 mod process;
 mod spool;
 mod totals;
 
+pub use pages::Page;
 pub use process::{Process, Usage};
 pub use spool::SpoolReading;
 pub use totals::{Label, Totals};
@@ -12,12 +14,14 @@ pub use totals::{Label, Totals};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use crate::security::SecurityEvent;
 use prometheus::{
     HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder,
 };
 
-/// The content type of [`Metrics::text`].
+use crate::security::SecurityEvent;
+use pages::Pages;
+
+/// The content type of a [`Page`]: Prometheus' text format 0.0.4.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// Upper bounds, in seconds, of the buckets of `http_request_duration_seconds`.
@@ -47,6 +51,7 @@ pub struct Metrics {
     security: IntCounterVec,
     near: IntCounterVec,
     shadow: IntCounterVec,
+    pages: Arc<Pages>,
 }
 
 impl Metrics {
@@ -79,6 +84,7 @@ impl Metrics {
             security: IntCounterVec::new(security, &["event"]).expect("names are valid"),
             near: IntCounterVec::new(near, &["route"]).expect("names are valid"),
             shadow: IntCounterVec::new(shadow, &["route"]).expect("names are valid"),
+            pages: Arc::default(),
         };
         for event in SecurityEvent::ALL {
             drop(metrics.security.with_label_values(&[event.name()]));
@@ -98,9 +104,12 @@ impl Metrics {
         metrics
     }
 
-    /// All metrics in Prometheus' text format 0.0.4.
-    #[must_use]
-    pub fn text(&self) -> String {
+    /// All metrics as they are now; `None` while too many pages are on their way to readers that do not take them in.
+    pub async fn page(&self) -> Option<Page> {
+        self.pages.page(|| self.text()).await
+    }
+
+    fn text(&self) -> String {
         TextEncoder::new().encode_to_string(&self.registry.gather()).expect("only full families are gathered")
     }
 

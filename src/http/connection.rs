@@ -2,7 +2,7 @@
 //! large the head of a request may be, and a JSON answer where `hyper` itself would send an empty one.
 
 use std::future::Future;
-use std::io;
+use std::io::{self, IoSlice};
 use std::net::{SocketAddr, TcpListener};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -17,12 +17,16 @@ use serde_json::json;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Sleep, sleep, timeout};
 
 use super::observe::RequestId;
 use super::secure;
 
 /// How long a connection may take to send the head of a request; also how long it may be silent between two.
 const HEAD_LIMIT: Duration = Duration::from_secs(10);
+
+/// How long a connection may take in nothing of an answer.
+const STALL_LIMIT: Duration = Duration::from_secs(10);
 
 /// The most headers of a request.
 const MAX_HEADERS: usize = 64;
@@ -75,12 +79,12 @@ impl<S: Send + 'static> Accept<TcpStream, S> for Door {
             let Ok(seat) = door.seats.try_acquire_owned() else {
                 if let Ok(_permit) = door.turned_away.try_acquire() {
                     // Whether the client listens is its own affair.
-                    drop(tokio::time::timeout(TURN_AWAY_LIMIT, turn_away(stream)).await);
+                    drop(timeout(TURN_AWAY_LIMIT, turn_away(stream)).await);
                 }
                 return Err(io::Error::other("too many connections"));
             };
             stream.set_nodelay(true)?;
-            Ok((Connection { stream, replacement: Vec::new(), sent: 0, _seat: seat }, service))
+            Ok((Connection { stream, replacement: Vec::new(), sent: 0, stalled: None, _seat: seat }, service))
         })
     }
 }
@@ -101,7 +105,24 @@ struct Connection {
     /// Our answer in the place of an empty one of `hyper`, and how much of it is sent.
     replacement: Vec<u8>,
     sent: usize,
+    /// Runs while the client takes in nothing.
+    stalled: Option<Pin<Box<Sleep>>>,
     _seat: OwnedSemaphorePermit,
+}
+
+impl Connection {
+    /// Writes to the client, unless that has been taking in nothing for too long: what it is to get must not be held
+    /// for it without end.
+    fn poll_send(&mut self, cx: &mut Context<'_>, bufs: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
+        if written.is_ready() {
+            self.stalled = None;
+            return written;
+        }
+        let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(STALL_LIMIT)));
+        ready!(stalled.as_mut().poll(cx));
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+    }
 }
 
 impl AsyncRead for Connection {
@@ -116,18 +137,33 @@ impl AsyncRead for Connection {
 
 impl AsyncWrite for Connection {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_write_vectored(cx, &[IoSlice::new(buf)])
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         if this.replacement.is_empty() {
-            match empty_answer_of_hyper(buf) {
+            // `hyper` begins a write of several parts with the head.
+            match bufs.first().and_then(|head| empty_answer_of_hyper(head)) {
                 Some(status) => this.replacement = bare_answer(status),
-                None => return Pin::new(&mut this.stream).poll_write(cx, buf),
+                None => return this.poll_send(cx, bufs),
             }
         }
         while this.sent < this.replacement.len() {
             let rest = &this.replacement[this.sent..];
             this.sent += ready!(Pin::new(&mut this.stream).poll_write(cx, rest))?;
         }
-        Poll::Ready(Ok(buf.len()))
+        Poll::Ready(Ok(bufs.iter().map(|buf| buf.len()).sum()))
+    }
+
+    /// So that `hyper` does not copy bodies behind their heads: a page of metrics has one place in memory, however many
+    /// read it.
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

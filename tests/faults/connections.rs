@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::harness::{Backend, Service, event};
+use crate::harness::{Backend, Service, event, eventually};
 
 fn connect(service: &Service) -> TcpStream {
     let stream = TcpStream::connect(("127.0.0.1", service.port)).unwrap();
@@ -76,6 +76,53 @@ fn silent_and_half_sent_connections_are_closed_after_ten_seconds() {
             }
         }
     });
+}
+
+/// Businesses enough for a page that no buffer of the system takes in whole: some 8 MB.
+const MANY_BUSINESSES: &str = "
+    with recursive many(n) as (select 1 union all select n + 1 from many where n < 4000)
+    insert into ai_totals (business_id, model_name, intent_detected, response_type, events, response_time_ms,
+        within_100ms, within_500ms, within_1s, within_2s, within_5s, within_10s, success_e4, tokens, prompt_tokens,
+        completion_tokens, cost_micros, appointments_requested, appointments_booked, handoffs)
+    select printf('%0255d', n), 'm', 'i', 't', 1, 1, 1, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1 from many";
+
+/// A connection that asked for `/metrics`, and the beginning of what it was told.
+fn reader_of_metrics(service: &Service) -> (TcpStream, String) {
+    let mut stream = connect(service);
+    stream.write_all(b"GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").unwrap();
+    let mut status = [0; 12];
+    stream.read_exact(&mut status).unwrap();
+    (stream, String::from_utf8_lossy(&status).into_owned())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_that_nobody_reads_take_little_memory_and_are_given_up_after_ten_seconds() {
+    let backend = Backend::sqlite();
+    drop(backend.store(&[]).await);
+    backend.execute(MANY_BUSINESSES).await;
+    let service = Service::start(&backend, &[("METRICS_MAX_BUSINESSES", "5000")]);
+    let megabytes = async || {
+        let health: Value =
+            reqwest::get(service.url("/health/detailed")).await.unwrap().json().await.unwrap();
+        health["system"]["memory_usage_mb"].as_f64().unwrap()
+    };
+    let whole = exchange(&service, b"GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+    assert!(whole.len() > 7_000_000, "{} bytes prove nothing", whole.len());
+    let before = megabytes().await;
+    let begun = Instant::now();
+    let unread: Vec<_> = (0..40).map(|_| reader_of_metrics(&service)).collect();
+    let refused = unread.iter().filter(|(_, status)| status == "HTTP/1.1 503").count();
+    assert!((20..40).contains(&refused), "{refused} of 40 were refused");
+    let grown = megabytes().await - before;
+    assert!(grown < 250.0, "{grown} MB more");
+    let page = async || reqwest::get(service.url("/metrics")).await.unwrap().status();
+    assert_eq!(page().await, 503, "the pages are still held");
+    eventually("they are given up", async || page().await == 200).await;
+    assert!((9..15).contains(&begun.elapsed().as_secs()), "given up after {:?}", begun.elapsed());
+    let (mut first, _) = unread.into_iter().next().unwrap();
+    let mut rest = Vec::new();
+    let end = first.read_to_end(&mut rest);
+    assert!(end.is_err() || rest.len() < whole.len() - 100_000, "{} of {} bytes", rest.len(), whole.len());
 }
 
 #[test]

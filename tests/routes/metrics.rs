@@ -171,6 +171,66 @@ fn promtool_finds_nothing(text: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn no_more_pages_are_rendered_than_memory_has_room_for() {
+    let backend = Backend::sqlite();
+    let app = TestApp::open(&backend).await;
+    let mut held = Vec::new();
+    while let Some(page) = app.app.metrics.page().await {
+        held.push(page);
+        assert!(held.len() <= 16, "{} pages are held", held.len());
+    }
+    let reply = app.get("/metrics").send().await;
+    reply.refused(503, "Service Unavailable");
+    assert_eq!(reply.header("retry-after"), "1");
+    held.truncate(15);
+    for _ in 0..20 {
+        assert_eq!(app.get("/metrics").send().await.status, 200, "what was read takes no room");
+    }
+}
+
+/// What stands in `text` of the family `name`, without its help.
+fn family<'a>(text: &'a str, name: &str) -> Vec<&'a str> {
+    let head = format!("# TYPE {name} ");
+    let from = text.lines().skip_while(|line| !line.starts_with(&head));
+    from.take_while(|line| !line.starts_with("# HELP")).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn types_labels_and_buckets_are_the_contracts() {
+    let backend = Backend::sqlite();
+    let app = TestApp::open(&backend).await;
+    for ms in [100, 101, 5_000, 10_001] {
+        app.track(&event(json!({"response_time_ms": ms, "human_handoff_requested": true}))).await.ok();
+    }
+    let text = app.metrics().await;
+    let answer = r#"business_id="acme",response_type="booking",intent="appointment""#;
+    let model = r#"business_id="acme",model_name="gemini-1.5-flash""#;
+    for (name, labels, kind, value) in [
+        ("ai_requests_total", answer, "counter", "4"),
+        ("ai_success_rate", r#"business_id="acme""#, "gauge", "0.95"),
+        ("ai_tokens_used_total", model, "counter", "300"),
+        ("ai_api_cost_usd_total", model, "counter", "0.008"),
+        ("appointments_requested_total", r#"business_id="acme""#, "counter", "4"),
+        ("appointments_booked_total", r#"business_id="acme""#, "counter", "0"),
+    ] {
+        let expected = [format!("# TYPE {name} {kind}"), format!("{name}{{{labels}}} {value}")];
+        assert_eq!(family(&text, name), expected);
+    }
+    let bucket =
+        |(bound, count): (&str, u32)| format!(r#"ai_response_time_seconds_bucket{{le="{bound}"}} {count}"#);
+    let buckets = [("0.1", 1), ("0.5", 2), ("1", 2), ("2", 2), ("5", 3), ("10", 3), ("+Inf", 4)].map(bucket);
+    let histogram = family(&text, "ai_response_time_seconds");
+    assert_eq!(histogram[0], "# TYPE ai_response_time_seconds histogram");
+    assert_eq!(histogram[1..8], buckets);
+    assert_eq!(histogram[8..], ["ai_response_time_seconds_sum 15.202", "ai_response_time_seconds_count 4"]);
+    assert_eq!(family(&text, "human_handoffs_total")[0], "# TYPE human_handoffs_total counter");
+    assert_eq!(family(&text, "ai_system_info_info")[0], "# TYPE ai_system_info_info gauge");
+    for (name, kind) in [("http_requests_total", "counter"), ("http_request_duration_seconds", "histogram")] {
+        assert_eq!(family(&text, name)[0], format!("# TYPE {name} {kind}"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn http_metrics_name_the_pattern_and_never_the_path() {
     let backend = Backend::sqlite();
     let app = TestApp::guarded(&backend).await;
