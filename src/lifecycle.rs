@@ -1,9 +1,14 @@
 //! The life of the process: its tasks, and how it comes to an end.
 
 use std::future::Future;
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+#[cfg(unix)]
+use tokio::signal::unix;
+#[cfg(windows)]
+use tokio::signal::windows;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
@@ -74,18 +79,38 @@ impl Drop for Ended {
     }
 }
 
-/// Waits for the next signal to stop: SIGTERM or Ctrl-C.
-pub async fn signal() {
-    let interrupt = async { tokio::signal::ctrl_c().await.expect("the handler can be installed") };
+/// The signals to stop, SIGTERM and Ctrl-C. Once this is made, none is lost, and none ends the process by itself.
+#[derive(Debug)]
+pub struct Signals {
     #[cfg(unix)]
-    let terminate = async {
-        use tokio::signal::unix::{SignalKind, signal};
-        signal(SignalKind::terminate()).expect("the handler can be installed").recv().await;
-    };
-    #[cfg(not(unix))]
-    let terminate = std::future::pending::<()>();
-    tokio::select! {
-        () = interrupt => {}
-        () = terminate => {}
+    interrupt: unix::Signal,
+    #[cfg(unix)]
+    terminate: unix::Signal,
+    #[cfg(windows)]
+    interrupt: windows::CtrlC,
+}
+
+impl Signals {
+    /// Begins to listen for them.
+    pub fn new() -> io::Result<Self> {
+        Ok(Self {
+            #[cfg(unix)]
+            interrupt: unix::signal(unix::SignalKind::interrupt())?,
+            #[cfg(unix)]
+            terminate: unix::signal(unix::SignalKind::terminate())?,
+            #[cfg(windows)]
+            interrupt: windows::ctrl_c()?,
+        })
+    }
+
+    /// Waits for the next one.
+    pub async fn next(&mut self) {
+        #[cfg(unix)]
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+        #[cfg(windows)]
+        self.interrupt.recv().await;
     }
 }

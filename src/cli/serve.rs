@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use axum_server::Handle;
+use tokio::net::TcpSocket;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::fail;
@@ -16,7 +17,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::http::{connection, metrics_service, routes, service};
 use crate::ingest::Ingest;
-use crate::lifecycle::{Lifecycle, signal};
+use crate::lifecycle::{Lifecycle, Signals};
 use crate::metrics::Metrics;
 use crate::store::{Store, StoreError};
 use crate::telemetry::banner;
@@ -33,42 +34,69 @@ const STOP_MARGIN: Duration = Duration::from_millis(300);
 /// How long no request may be in flight before connections that have none are cut: the head of one may be on its way.
 const SETTLE: Duration = Duration::from_millis(500);
 
-/// The sockets of the service.
-struct Listeners {
-    service: TcpListener,
-    metrics: Option<TcpListener>,
+/// Connections that may wait to be taken.
+const BACKLOG: u32 = 1_024;
+
+/// A socket that has its port, and takes no connection yet.
+struct Bound {
+    socket: TcpSocket,
+    address: SocketAddr,
+    /// The setting that names the port.
+    setting: &'static str,
 }
 
 pub(super) async fn run(config: Config) -> ExitCode {
-    // Connections are bounded by a setting, not by a low default of the shell; where the system refuses, it stays.
-    drop(rlimit::increase_nofile_limit(u64::from(config.max_connections.get()) * 2 + 256));
-    let listeners = match Listeners::bind(&config) {
-        Ok(listeners) => listeners,
-        Err(problem) => return fail(problem),
-    };
-    let lifecycle = Lifecycle::default();
-    let app = match start(config, &lifecycle).await {
-        Ok(app) => app,
-        Err(problem) => {
-            lifecycle.begin_stop();
-            return fail(problem);
-        }
-    };
-    let port = listeners.service.local_addr().map_or(app.config.service_port, |address| address.port());
-    println!("{}", banner(&app.config, app.store.place(), port));
-    serve(&app, listeners, &lifecycle).await
+    start_and_serve(config).await.unwrap_or_else(fail)
 }
 
-impl Listeners {
-    fn bind(config: &Config) -> Result<Self, String> {
-        let bind = |name: &str, port: u16| {
-            let address = SocketAddr::new(config.host(), port);
-            TcpListener::bind(address)
-                .map_err(|error| format!("cannot listen on {address}: {error}; set {name} to a free port"))
+async fn start_and_serve(config: Config) -> Result<ExitCode, String> {
+    // Before anything that takes time: as the first process of a container, it would not hear a signal otherwise.
+    let mut signals = Signals::new().map_err(|error| format!("cannot listen for signals: {error}"))?;
+    // Connections are bounded by a setting, not by a low default of the shell; where the system refuses, it stays.
+    drop(rlimit::increase_nofile_limit(u64::from(config.max_connections.get()) * 2 + 256));
+    let metrics =
+        config.prometheus_port.map(|port| Bound::new(&config, "PROMETHEUS_PORT", port)).transpose()?;
+    let main = Bound::new(&config, "SERVICE_PORT", config.service_port)?;
+    let lifecycle = Lifecycle::default();
+    let started = tokio::select! {
+        started = start(config, &lifecycle) => started,
+        // Nothing was promised to anybody yet.
+        () = signals.next() => {
+            lifecycle.begin_stop();
+            return Ok(ExitCode::SUCCESS);
+        }
+    };
+    let app = started.inspect_err(|_problem| lifecycle.begin_stop())?;
+    // Who connected before would have to wait for an answer.
+    let (main, metrics) = (main.listen()?, metrics.map(Bound::listen).transpose()?);
+    let port = main.local_addr().map_or(app.config.service_port, |address| address.port());
+    println!("{}", banner(&app.config, app.store.place(), port));
+    Ok(serve(&app, main, metrics, &lifecycle, &mut signals).await)
+}
+
+impl Bound {
+    fn new(config: &Config, setting: &'static str, port: u16) -> Result<Self, String> {
+        let address = SocketAddr::new(config.host(), port);
+        let bind = || {
+            let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+            // Otherwise the port would stay taken for a while after a restart. On Windows it means something else.
+            #[cfg(unix)]
+            socket.set_reuseaddr(true)?;
+            socket.bind(address)?;
+            Ok(socket)
         };
-        let metrics = config.prometheus_port.map(|port| bind("PROMETHEUS_PORT", port)).transpose()?;
-        Ok(Self { service: bind("SERVICE_PORT", config.service_port)?, metrics })
+        let socket = bind().map_err(|error| cannot_listen(address, setting, &error))?;
+        Ok(Self { socket, address, setting })
     }
+
+    fn listen(self) -> Result<TcpListener, String> {
+        let listener = self.socket.listen(BACKLOG).and_then(tokio::net::TcpListener::into_std);
+        listener.map_err(|error| cannot_listen(self.address, self.setting, &error))
+    }
+}
+
+fn cannot_listen(address: SocketAddr, setting: &str, error: &io::Error) -> String {
+    format!("cannot listen on {address}: {error}; set {setting} to a free port")
 }
 
 /// Starts the tasks. A store that is away is waited for in the background; one that a person must mend is an error.
@@ -89,13 +117,18 @@ async fn start(config: Config, lifecycle: &Lifecycle) -> Result<App, String> {
     Ok(app)
 }
 
-async fn serve(app: &App, listeners: Listeners, lifecycle: &Lifecycle) -> ExitCode {
+async fn serve(
+    app: &App,
+    main: TcpListener,
+    metrics: Option<TcpListener>,
+    lifecycle: &Lifecycle,
+    signals: &mut Signals,
+) -> ExitCode {
     let max = app.config.max_connections.get() as usize;
     let handles = [Handle::new(), Handle::new()];
-    let main =
-        connection::serve(listeners.service, service(app, routes::table(app)), max, handles[0].clone());
+    let main = connection::serve(main, service(app, routes::table(app)), max, handles[0].clone());
     let metrics = async {
-        let Some(listener) = listeners.metrics else { return Ok(()) };
+        let Some(listener) = metrics else { return Ok(()) };
         connection::serve(listener, metrics_service(app), max, handles[1].clone()).await
     };
     let mut servers = pin!(async { tokio::try_join!(main, metrics) });
@@ -103,7 +136,7 @@ async fn serve(app: &App, listeners: Listeners, lifecycle: &Lifecycle) -> ExitCo
         served = &mut servers => {
             return fail(format!("cannot serve: {}", served.err().unwrap_or_else(|| io::Error::other("closed"))));
         }
-        () = signal() => tracing::info!("stopping; a second signal exits at once"),
+        () = signals.next() => tracing::info!("stopping; a second signal exits at once"),
         () = lifecycle.stopping().cancelled() => {}
     }
     let limit = Duration::from_secs(app.config.shutdown_seconds.get().into()).saturating_sub(STOP_MARGIN);
@@ -114,7 +147,7 @@ async fn serve(app: &App, listeners: Listeners, lifecycle: &Lifecycle) -> ExitCo
     };
     lifecycle.begin_stop();
     tokio::select! {
-        () = signal() => return fail("stopped by a second signal"),
+        () = signals.next() => return fail("stopped by a second signal"),
         _ = timeout(limit, orderly) => {}
     }
     if lifecycle.has_failed() { ExitCode::FAILURE } else { ExitCode::SUCCESS }

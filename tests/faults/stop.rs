@@ -1,15 +1,17 @@
 //! Stopping in order, whatever is going on.
 
 use std::io::Write;
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::time::Duration;
 
 use super::crash::OPEN;
 use super::load::Load;
-use crate::harness::{Backend, Postgres, Service, Tls, command, on_every_backend};
+use crate::harness::{Backend, Postgres, Service, Tls, command, free_port, on_every_backend};
 
 on_every_backend! {
     a_stop_under_load_answers_what_is_in_flight_and_loses_nothing,
+    half_sent_requests_do_not_hold_up_a_stop,
+    a_second_signal_exits_at_once,
 }
 
 async fn a_stop_under_load_answers_what_is_in_flight_and_loses_nothing(backend: Backend) {
@@ -25,10 +27,8 @@ async fn a_stop_under_load_answers_what_is_in_flight_and_loses_nothing(backend: 
     book.check(&backend).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn half_sent_requests_do_not_hold_up_a_stop() {
+async fn half_sent_requests_do_not_hold_up_a_stop(backend: Backend) {
     for signal in ["TERM", "INT"] {
-        let backend = Backend::sqlite();
         let mut service = Service::start(&backend, &[]);
         let open: Vec<TcpStream> =
             ["", "GET /health HT", "POST /track HTTP/1.1\r\ncontent-length: 50\r\n\r\n{"]
@@ -63,9 +63,7 @@ async fn a_database_that_does_not_answer_does_not_hold_up_a_stop() {
     load.end().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_second_signal_exits_at_once() {
-    let backend = Backend::sqlite();
+async fn a_second_signal_exits_at_once(backend: Backend) {
     let mut service = Service::start(&backend, &[("SHUTDOWN_SECONDS", "60")]);
     let mut stream = TcpStream::connect(("127.0.0.1", service.port)).unwrap();
     stream.write_all(b"POST /track HTTP/1.1\r\nhost: x\r\ncontent-length: 50\r\n\r\n{").unwrap();
@@ -79,6 +77,24 @@ async fn a_second_signal_exits_at_once() {
     let (status, took) = service.wait();
     assert_eq!(status.code(), Some(1));
     assert!(took < Duration::from_secs(1), "{took:?}");
+}
+
+#[test]
+fn while_it_starts_nobody_waits_for_an_answer_and_a_signal_is_heard() {
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("postgresql://user@{}/db", silent.local_addr().unwrap());
+    let backend = Backend { url, folder: std::sync::Arc::new(tempfile::tempdir().unwrap()) };
+    for signal in ["TERM", "INT"] {
+        let port = free_port();
+        let mut service = Service::spawn(&backend, &[("SERVICE_PORT", &port.to_string())]);
+        let asked = silent.accept().unwrap();
+        assert!(TcpStream::connect(("127.0.0.1", port)).is_err(), "it takes no connection yet");
+        service.signal(signal);
+        let (status, took) = service.wait();
+        assert_eq!(status.code(), Some(0), "{}", service.log());
+        assert!(took < Duration::from_secs(1), "{took:?}");
+        drop(asked);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -22,20 +22,25 @@ pub(crate) struct Service {
 impl Service {
     /// Starts it on a database, with these settings beside the defaults, and waits until it serves.
     pub(crate) fn start(backend: &Backend, settings: &[(&str, &str)]) -> Self {
+        let mut service = Self::spawn(backend, settings);
+        let mut output = BufReader::new(service.child.stdout.take().unwrap());
+        while !service.banner.contains('🌐') {
+            assert!(output.read_line(&mut service.banner).unwrap() > 0, "it ended:\n{}", service.log());
+        }
+        let url = service.banner.lines().last().unwrap().trim_end_matches('/');
+        service.port = url.rsplit(':').next().unwrap().parse().unwrap();
+        service
+    }
+
+    /// Starts it, and does not wait.
+    pub(crate) fn spawn(backend: &Backend, settings: &[(&str, &str)]) -> Self {
         let log = backend.folder.path().join(format!("{}.log", super::postgres::free_port()));
-        let mut child = command(backend, settings)
+        let child = command(backend, settings)
             .stdout(Stdio::piped())
             .stderr(std::fs::File::create(&log).unwrap())
             .spawn()
             .unwrap();
-        let mut output = BufReader::new(child.stdout.take().unwrap());
-        let mut banner = String::new();
-        while !banner.contains('🌐') {
-            assert!(output.read_line(&mut banner).unwrap() > 0, "it ended:\n{}", read(&log));
-        }
-        let url = banner.lines().last().unwrap().trim_end_matches('/');
-        let port = url.rsplit(':').next().unwrap().parse().unwrap();
-        Self { child, port, banner, log, _folder: backend.folder.clone() }
+        Self { child, port: 0, banner: String::new(), log, _folder: backend.folder.clone() }
     }
 
     pub(crate) fn url(&self, path: &str) -> String {
