@@ -40,7 +40,8 @@ pub fn service(app: &App, routes: Routes) -> Router {
         ServiceBuilder::new()
             .layer(from_fn_with_state(app.clone(), observe::observe))
             .map_response(secure::add_headers(app.config.environment))
-            .layer(cors(&app.config)),
+            .layer(cors(&app.config))
+            .map_future(observe::catch_panic),
     )
 }
 

@@ -67,9 +67,7 @@ pub async fn observe(State(app): State<App>, mut request: Request, next: Next) -
     let span = tracing::debug_span!("request", request_id = id.as_str(), method, route);
     request.extensions_mut().insert(client);
     request.extensions_mut().insert(id.clone());
-    // A handler's panic is caught by its guard; this is for the layers in between.
-    let answered = AssertUnwindSafe(next.run(request).instrument(span.clone())).catch_unwind().await;
-    let mut response = answered.unwrap_or_else(|_panic| ApiError::Internal.into_response());
+    let mut response = next.run(request).instrument(span.clone()).await;
     let took = begun.elapsed();
     app.metrics.observe_http(method, route, response.status().as_str(), took);
     if let Some(incident) = response.extensions().get::<Incident>() {
@@ -82,6 +80,12 @@ pub async fn observe(State(app): State<App>, mut request: Request, next: Next) -
     tracing::debug!(parent: &span, status = response.status().as_u16(), ?took, "answered");
     response.headers_mut().insert(X_REQUEST_ID, id.0);
     response
+}
+
+/// Answers for what panics before it reaches a handler, whose own panics its guard catches.
+pub async fn catch_panic<E>(answer: impl Future<Output = Result<Response, E>> + Send) -> Result<Response, E> {
+    let answered = AssertUnwindSafe(answer).catch_unwind().await;
+    answered.unwrap_or_else(|_panic| Ok(ApiError::Internal.into_response()))
 }
 
 fn client_ip(app: &App, headers: &HeaderMap, extensions: &Extensions) -> ClientIp {

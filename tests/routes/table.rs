@@ -82,12 +82,18 @@ async fn no_stranger_passes_a_protected_row() {
         assert!(reached(row, &valid), "{row:?}: {}", valid.text());
         match row.access {
             Access::Scope(_) => {
-                for reply in [missing, empty] {
+                for reply in [&missing, &empty] {
                     assert_eq!(reply.status, 401);
                     let body = json!({"error": "Unauthorized", "message": "API key required. Include X-API-Key header."});
                     assert_eq!(reply.json(), body);
                 }
                 assert_eq!(wrong.status, 403);
+                for (reply, used) in [(&missing, 1), (&empty, 2), (&wrong, 3)] {
+                    let limit: u32 = reply.header("x-ratelimit-limit").parse().unwrap();
+                    assert_eq!(reply.header("x-ratelimit-remaining"), (limit - used).to_string());
+                    let reset: i64 = reply.header("x-ratelimit-reset").parse().unwrap();
+                    assert!(reset > app.now().timestamp(), "{row:?}");
+                }
                 assert_eq!(wrong.json(), json!({"error": "Forbidden", "message": "Invalid API key"}));
             }
             Access::Public => assert!([missing, empty, wrong].iter().all(|reply| reply.status == 200)),
@@ -324,6 +330,19 @@ async fn every_answer_has_a_request_id_and_security_headers() {
         let reply = app.get("/health").header("x-request-id", insane).send().await;
         assert_eq!(reply.header("x-request-id").len(), 36, "{insane:?} is replaced by a UUID");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_panic_before_the_handler_is_an_answer_like_any_other() {
+    let backend = Backend::sqlite();
+    let app = TestApp::guarded(&backend).await;
+    // The clock panics on a time that no date stands for, and the guard asks it.
+    app.pass(TimeDelta::days(99_000_000));
+    let reply = app.get("/health").header("origin", "http://localhost:3000").send().await;
+    reply.refused(500, "Internal Server Error");
+    assert_eq!(reply.header("x-request-id").len(), 36);
+    assert_eq!(reply.header("x-content-type-options"), "nosniff");
+    assert_eq!(reply.header("access-control-allow-origin"), "http://localhost:3000");
 }
 
 #[tokio::test(flavor = "multi_thread")]
