@@ -46,3 +46,26 @@ pub fn banner(config: &Config, store_place: &str, port: u16) -> String {
     };
     format!("{security}\n🚦 Rate Limiting: {limits}\n💾 Database: {store_place}\n🌐 {url}")
 }
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{catch_unwind, set_hook, take_hook};
+    use std::sync::Mutex;
+
+    use super::*;
+
+    #[test]
+    fn a_panic_is_logged_by_its_place_and_without_its_message() {
+        let log = tempfile::NamedTempFile::new().unwrap();
+        let subscriber = fmt().json().with_writer(Mutex::new(log.reopen().unwrap())).finish();
+        let usual = take_hook();
+        set_hook(Box::new(log_panic));
+        tracing::subscriber::with_default(subscriber, || {
+            catch_unwind(|| panic!("it quotes a caller")).unwrap_err();
+        });
+        set_hook(usual);
+        let line = std::fs::read_to_string(log.path()).unwrap();
+        assert!(line.contains("panicked at src/telemetry.rs:"), "{line}");
+        assert!(!line.contains("quotes a caller"), "{line}");
+    }
+}

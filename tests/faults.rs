@@ -3,6 +3,7 @@
 mod connections;
 mod crash;
 mod database_away;
+mod durable;
 mod foreign_key;
 mod load;
 mod redis;

@@ -1,4 +1,5 @@
-//! The lab's exercises, by a real `curl` on a real socket.
+//! The lab's exercises, by a real `curl` on a real socket. The binary is that of the tests' own profile, which differs from
+//! a release in its optimization alone; `cargo test --release lab` runs them on the release itself.
 
 use std::process::Command;
 

@@ -12,7 +12,7 @@ on_every_backend! {
 }
 
 /// Words that a caller writes into events, and secrets.
-const NEVER: [&str; 8] = [
+const NEVER: [&str; 9] = [
     "zq-business",
     "zq-session",
     "zq-conversation",
@@ -21,6 +21,7 @@ const NEVER: [&str; 8] = [
     "zq-wrong-key",
     KEY,
     "zq-event-key",
+    "zq-password",
 ];
 
 async fn post(service: &Service, key: &str, body: String) -> u16 {
@@ -29,7 +30,8 @@ async fn post(service: &Service, key: &str, body: String) -> u16 {
     call.send().await.unwrap().status().as_u16()
 }
 
-async fn no_line_at_any_level_holds_a_secret_or_what_a_caller_wrote(backend: Backend) {
+async fn no_line_at_any_level_holds_a_secret_or_what_a_caller_wrote(mut backend: Backend) {
+    backend.url = backend.url.replace("postgres@", "postgres:zq-password@");
     let settings = [("MLOPS_API_KEY", KEY), ("RUST_LOG", "trace"), ("LOG_FORMAT", "json")];
     let mut service = Service::start(&backend, &settings);
     let told = event(
@@ -60,6 +62,21 @@ async fn no_line_at_any_level_holds_a_secret_or_what_a_caller_wrote(backend: Bac
     }
     for word in NEVER {
         assert!(!log.contains(word), "{word} in {}", log.lines().find(|line| line.contains(word)).unwrap());
+    }
+}
+
+#[test]
+fn logs_are_json_in_production_and_text_elsewhere_unless_they_are_told_otherwise() {
+    let production = [("ENVIRONMENT", "production"), ("MLOPS_API_KEY", KEY)];
+    let text = [production[0], production[1], ("LOG_FORMAT", "text")];
+    for (settings, json) in [(&production[..], true), (&text, false), (&[("ENVIRONMENT", "staging")], false)]
+    {
+        let mut service = Service::start(&Backend::sqlite(), settings);
+        service.signal("TERM");
+        service.wait();
+        let log = service.log();
+        assert!(log.contains("stopping"), "{log}");
+        assert!(log.lines().all(|line| serde_json::from_str::<Value>(line).is_ok() == json), "{log}");
     }
 }
 

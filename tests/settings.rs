@@ -1,10 +1,11 @@
 //! Settings: what is refused at start and how that is told, and that the documentation agrees with the code.
 
 use secrecy::ExposeSecret;
+use serde_json::json;
 
 use mlops_service::config::{Config, Database, Problems, Source, Tls, VARIABLES, env_example};
 
-use crate::harness::{Backend, KEY, command};
+use crate::harness::{Backend, KEY, Service, command, event};
 
 fn read<const N: usize>(variables: [(&str, &str); N]) -> Result<Config, Problems> {
     Config::read(&Source::from(variables))
@@ -192,6 +193,17 @@ fn a_dotenv_file_is_read_and_the_environment_wins() {
     let told = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(2));
     assert!(told.contains(".env") && told.contains("SERVICE_PORT") && !told.contains("s3cret"), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_database_url_events_are_kept_in_a_file_of_the_folder() {
+    let folder = std::sync::Arc::new(tempfile::tempdir().unwrap());
+    let service = Service::start(&Backend { url: String::new(), folder: folder.clone() }, &[]);
+    assert!(service.banner.contains("💾 Database: SQLite at data/mlops.db"), "{}", service.banner);
+    let call = reqwest::Client::new().post(service.url("/track")).json(&event(json!({})));
+    assert_eq!(call.send().await.unwrap().status(), 200);
+    let file = folder.path().join("data/mlops.db");
+    assert_eq!(Backend { url: format!("sqlite:{}", file.display()), folder }.rows().await, 1);
 }
 
 #[test]

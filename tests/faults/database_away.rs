@@ -8,15 +8,21 @@ use super::crash::OPEN;
 use super::load::Load;
 use crate::harness::{Backend, Postgres, Service, Tls, event, eventually};
 
+/// Status and body. Whoever is refused for now is told when to try again.
+async fn read(answer: reqwest::Response) -> (u16, Value) {
+    let status = answer.status().as_u16();
+    let retry_after = answer.headers().get("retry-after").map(|seconds| seconds.to_str().unwrap());
+    assert_eq!(retry_after, (status == 503).then_some("1"), "{}", answer.url());
+    (status, answer.json().await.unwrap())
+}
+
 async fn get(service: &Service, path: &str) -> (u16, Value) {
-    let answer = reqwest::get(service.url(path)).await.unwrap();
-    (answer.status().as_u16(), answer.json().await.unwrap())
+    read(reqwest::get(service.url(path)).await.unwrap()).await
 }
 
 async fn track(service: &Service) -> (u16, Value) {
     let call = reqwest::Client::new().post(service.url("/track")).json(&event(json!({})));
-    let answer = call.send().await.unwrap();
-    (answer.status().as_u16(), answer.json().await.unwrap())
+    read(call.send().await.unwrap()).await
 }
 
 /// What callers see while the database is away: each answer comes within three seconds.

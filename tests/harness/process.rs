@@ -83,13 +83,14 @@ fn read(path: &PathBuf) -> String {
     text
 }
 
-/// The program with settings and nothing else from the environment, in an empty folder.
+/// The program with settings and nothing else from the environment, in an empty folder. A database without a URL is left
+/// to the program.
 pub(crate) fn command(backend: &Backend, settings: &[(&str, &str)]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_mlops-service"));
     command
         .env_clear()
         .current_dir(backend.folder.path())
-        .env("DATABASE_URL", &backend.url)
+        .envs(Some(("DATABASE_URL", &backend.url)).filter(|(_, url)| !url.is_empty()))
         .env("SERVICE_PORT", "0")
         .envs(settings.iter().copied());
     command
