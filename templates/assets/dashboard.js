@@ -199,10 +199,14 @@ async function refresh() {
   const started = performance.now();
   const due = SOURCES.filter(({ retryAt }) => retryAt <= started);
   nextAt = started + PERIOD;
-  // A refresh takes milliseconds; without the pause nobody would see that the button did something.
-  await Promise.all([...due.map(load), new Promise((done) => setTimeout(done, SHORTEST_BUSY))]);
-  setBusy(false);
-  schedule();
+  try {
+    // A refresh takes milliseconds; without the pause nobody would see that the button did something.
+    await Promise.all([...due.map(load), new Promise((done) => setTimeout(done, SHORTEST_BUSY))]);
+  } finally {
+    // Whatever went wrong this time, the next time may go well.
+    setBusy(false);
+    schedule();
+  }
 }
 
 function setBusy(value) {
