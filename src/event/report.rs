@@ -92,8 +92,8 @@ impl<'a> Report<'a> {
             Err(error) if error.classify() == Category::Data => Err(Refusal::NotObject),
             Err(error) => {
                 let (line, column) = (error.line(), error.column());
-                let reports: RawReports<'_> =
-                    serde_json::from_slice(body).map_err(|_: serde_json::Error| Refusal::NotJson { line, column })?;
+                let reports: RawReports<'_> = serde_json::from_slice(body)
+                    .map_err(|_: serde_json::Error| Refusal::NotJson { line, column })?;
                 Ok(reports.events.into_iter().map(|report| Self::parse(report.get().as_bytes())).collect())
             }
         }

@@ -39,10 +39,8 @@ pub enum ApiError {
     MethodNotAllowed,
     /// 408: the request came too slowly.
     TooSlow,
-    /// 413: the body is larger than this many KiB.
-    BodyTooLarge(usize),
-    /// 413: the batch has more events than this.
-    TooManyEvents(usize),
+    /// 413: the body is too large, or holds too much.
+    TooLarge(&'static str),
     /// 415: the body is of another type than JSON.
     NotJsonType(&'static str),
     /// 400: the body broke off, or a part of the address is malformed.
@@ -104,7 +102,7 @@ impl ApiError {
             Self::Conflict(_) => StatusCode::CONFLICT,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
-            Self::BodyTooLarge(_) | Self::TooManyEvents(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::NotJsonType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::BadRequest(_)
             | Self::InvalidValue(..)
@@ -149,12 +147,7 @@ impl ApiError {
             Self::NotFound => ("Not Found", "There is no such route"),
             Self::MethodNotAllowed => ("Method Not Allowed", "The Allow header lists this route's methods"),
             Self::TooSlow => ("Request Timeout", "The request did not arrive in time"),
-            Self::BodyTooLarge(kib) => {
-                return body("Payload Too Large", format!("The body must not exceed {kib} KiB"));
-            }
-            Self::TooManyEvents(most) => {
-                return body("Payload Too Large", format!("A batch must not exceed {most} events"));
-            }
+            Self::TooLarge(what) => ("Payload Too Large", *what),
             Self::NotJsonType(must_be) => ("Unsupported Media Type", *must_be),
             Self::BadRequest(what) => ("Bad Request", *what),
             Self::InvalidValue(name, must_be) => {

@@ -41,7 +41,7 @@ impl<S: Sync> FromRequest<S> for BatchBody {
 
     async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
         let (parts, body) = request.into_parts();
-        let body = read(body, MAX_BATCH_BYTES).await?;
+        let body = read(body, MAX_BATCH_BYTES, "The body must not exceed 1 MiB").await?;
         match media_type(&parts.headers).as_deref() {
             Some("application/x-ndjson") => Ok(Self::Lines(body)),
             said if body.is_empty() || is_json_or_unsaid(said) => Ok(Self::Json(body)),
@@ -59,7 +59,7 @@ impl<S: Sync> FromRequest<S> for JsonBytes {
 
     async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
         let (parts, body) = request.into_parts();
-        let body = read(body, MAX_BODY_BYTES).await?;
+        let body = read(body, MAX_BODY_BYTES, "The body must not exceed 64 KiB").await?;
         if !body.is_empty() && !is_json_or_unsaid(media_type(&parts.headers).as_deref()) {
             return Err(ApiError::NotJsonType("Content-Type must be application/json"));
         }
@@ -97,13 +97,14 @@ fn describe(error: &serde_json::Error) -> String {
     format!("unknown field, or value of another type, at line {line} column {column}")
 }
 
-async fn read(mut body: Body, most: usize) -> Result<Bytes, ApiError> {
+/// Reads at most so many bytes; `rule` says how many.
+async fn read(mut body: Body, most: usize, rule: &'static str) -> Result<Bytes, ApiError> {
     match Limited::new(&mut body, most).collect().await {
         Ok(whole) => Ok(whole.to_bytes()),
         Err(error) if error.is::<LengthLimitError>() => {
             // Whether the rest could be taken in or not, the answer is the same.
             drop(tokio::time::timeout(DISCARD_LIMIT, discard(body)).await);
-            Err(ApiError::BodyTooLarge(most / 1024))
+            Err(ApiError::TooLarge(rule))
         }
         Err(_) => Err(ApiError::BadRequest("The body broke off")),
     }

@@ -65,7 +65,7 @@ fn events(
     match reports.len() {
         0 => return Err(Refusal::NoData.into()),
         1..=MAX_EVENTS => {}
-        _ => return Err(ApiError::TooManyEvents(MAX_EVENTS)),
+        _ => return Err(ApiError::TooLarge("A batch must not exceed 1,000 events")),
     }
     let now = app.clock.now();
     let events = reports.into_iter().enumerate().map(|(index, report)| {

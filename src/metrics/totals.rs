@@ -325,7 +325,9 @@ mod tests {
     #[test]
     fn the_first_values_of_a_label_are_shown_and_the_rest_is_other() {
         let mut values = LabelValues::new(2);
-        ["a", "b", "c", "a"].iter().for_each(|value| values.show((*value).to_owned()));
+        for value in ["a", "b", "c", "a"] {
+            values.show(value.to_owned());
+        }
         let labels = ["a", "b", "c", "a", "d", "b"].map(|value| values.label(value, 10));
         assert_eq!(labels, ["a", "b", OTHER, "a", OTHER, "b"]);
         assert_eq!(values.folded, 20);

@@ -172,7 +172,8 @@ async fn a_key_expires(backend: Backend) {
     assert_eq!(analytics(&app, "acme", &key).await.status, 200);
     app.pass(TimeDelta::seconds(2));
     forbidden(&analytics(&app, "acme", &key).await, "API key has expired");
-    let guess = format!("{}0", &key[..key.len() - 1]).replace("00", "01");
+    let other_end = if key.ends_with('0') { '1' } else { '0' };
+    let guess = format!("{}{other_end}", &key[..key.len() - 1]);
     forbidden(&analytics(&app, "acme", &guess).await, "Invalid API key");
 }
 
