@@ -12,7 +12,7 @@ use crate::event::Event;
 use crate::rollup::{Rollup, day_of, key_of};
 use crate::store::pending::{Columns, pending_columns};
 
-/// The events of [`bind_events!`], as rows. Their keys come once each, and an event names its own by `key`.
+/// The events of [`bind_events`], as rows. Their keys come once each, and an event names its own by `key`.
 macro_rules! event_rows {
     () => {
         "(select input.*, ($1::text[])[key] as business_id, ($2::text[])[key] as model_name,
@@ -73,22 +73,32 @@ pub(super) fn bind_events<'e>(
         .bind(column!(|e| e.at.naive_utc()))
 }
 
+/// Whether a row is one that another program inserted and that an event may claim: the condition of the index of such rows.
+macro_rules! claimable {
+    () => {
+        "event_id is null or event_id between '00000000-0000-8000-8000-000000000000' and '00000000-0000-8000-8000-ffffffffffff'"
+    };
+}
+
 /// Stores events of which none is stored yet, in whatever form, with their rollup; or finds that one may be, and does
-/// nothing. An id that another session is about to store makes it fail by the unique index.
+/// nothing. Most installations have no claimable row at all, which is soon seen. An id that another session is about to store
+/// makes it fail by the unique index.
 const STORE_NEW: &str = concat!(
     "with input as materialized (select * from ",
     event_rows!(),
     "), new as (
         select not exists (select from ai_metrics where event_id = any($43))
-           and not exists (
-               select from input
-               cross join lateral (
-                   select from ai_metrics m
-                   where (m.event_id is null or m.event_id between '00000000-0000-8000-8000-000000000000'
-                                                               and '00000000-0000-8000-8000-ffffffffffff')
-                     and m.business_id = input.business_id and m.session_id = input.session_id
-                     and m.created_at > $44
-                   limit 1) claimable) as all_new
+           and (
+               not exists (select from ai_metrics where ",
+    claimable!(),
+    ") or not exists (
+                   select from input
+                   cross join lateral (
+                       select from ai_metrics m
+                       where (",
+    claimable!(),
+    ") and m.business_id = input.business_id and m.session_id = input.session_id and m.created_at > $44
+                       limit 1) claimable)) as all_new
     ), stored as (",
     insert_events!(),
     " from input where (select all_new from new)
