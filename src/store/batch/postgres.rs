@@ -111,9 +111,12 @@ const STORE_NEW: &str = concat!(
     ) select all_new from new"
 );
 
-/// The most bytes of one statement. It then fits into one TLS record: the second of two is held back by Nagle's algorithm,
-/// which sqlx 0.9 leaves on, until the server's kernel acknowledges the first, 40 ms later.
-const MAX_STATEMENT_BYTES: usize = 15_500;
+/// The most bytes of a statement that fits into one TLS record. The second of two is held back by Nagle's algorithm, which
+/// sqlx 0.9 leaves on, until the server's kernel acknowledges the first, 40 ms later.
+const SMALL_BYTES: usize = 15_500;
+
+/// The least bytes of a statement of so many records that the kernel acknowledges them as they come, at once.
+const LARGE_BYTES: usize = 128 * 1024;
 
 /// What a statement takes beside events and keys, in bytes.
 const HEAD_BYTES: usize = 1_200;
@@ -131,9 +134,10 @@ pub(super) async fn write(
     again: bool,
     zone: Tz,
 ) -> Result<Written, sqlx::Error> {
-    let stored = match fitting(events) {
-        fitting if fitting == events.len() => store_new(conn, events, again, zone).await?,
-        _ => store_new_in_parts(conn, events, again, zone).await?,
+    let parts = parts(events);
+    let stored = match parts[..] {
+        [all] => store_new(conn, all, again, zone).await?,
+        _ => store_new_in_parts(conn, &parts, again, zone).await?,
     };
     match stored {
         Some(rollup) => Ok(Written { outcomes: vec![Outcome::Counted; events.len()], rollup }),
@@ -141,26 +145,24 @@ pub(super) async fn write(
     }
 }
 
-/// Stores more events than fit into one statement, in one transaction.
+/// Stores events with several statements, in one transaction.
 async fn store_new_in_parts(
     conn: &mut PgConnection,
-    mut events: &[Event],
+    parts: &[&[Event]],
     again: bool,
     zone: Tz,
 ) -> Result<Option<Rollup>, sqlx::Error> {
     let mut rollup = Rollup::default();
     let mut tx = conn.begin().await?;
-    while !events.is_empty() {
-        let (part, rest) = events.split_at(fitting(events));
+    for part in parts {
         let Some(stored) = store_new(&mut tx, part, again, zone).await? else { return Ok(None) };
         rollup.add(stored);
-        events = rest;
     }
     tx.commit().await?;
     Ok(Some(rollup))
 }
 
-/// Stores events that fit into one statement, if all are new; gives their rollup.
+/// Stores events with one statement, if all are new; gives their rollup.
 async fn store_new(
     conn: &mut PgConnection,
     events: &[Event],
@@ -176,18 +178,34 @@ async fn store_new(
     Ok(all_new.then_some(rollup))
 }
 
-/// How many of `events`, from the first on, fit into one statement; at least one.
-fn fitting(events: &[Event]) -> usize {
+/// The events of each statement: all of them in one that is small or large, else as many as fit into a small one each.
+fn parts(events: &[Event]) -> Vec<&[Event]> {
+    let (mut parts, mut start, mut all_bytes) = (Vec::new(), 0, 0);
     let (mut bytes, mut keys) = (HEAD_BYTES, HashSet::new());
     for (number, event) in events.iter().enumerate() {
-        let own_bytes = event.session_id.len() + event.conversation_id.as_ref().map_or(0, String::len);
-        bytes += EVENT_BYTES + own_bytes;
-        if keys.insert(key_of(event)) {
-            bytes += KEY_BYTES + key_of(event).map(str::len).iter().sum::<usize>();
-        }
-        if bytes > MAX_STATEMENT_BYTES {
-            return number.max(1);
+        let own_bytes = bytes_of(event, &mut keys);
+        if bytes + own_bytes > SMALL_BYTES && number > start {
+            parts.push(&events[start..number]);
+            (start, all_bytes) = (number, all_bytes + bytes);
+            keys.clear();
+            bytes = HEAD_BYTES + bytes_of(event, &mut keys);
+        } else {
+            bytes += own_bytes;
         }
     }
-    events.len()
+    if all_bytes > LARGE_BYTES {
+        return vec![events];
+    }
+    parts.push(&events[start..]);
+    parts
+}
+
+/// What an event adds to a statement that has these keys, in bytes.
+fn bytes_of<'e>(event: &'e Event, keys: &mut HashSet<[&'e str; 4]>) -> usize {
+    let own_bytes = event.session_id.len() + event.conversation_id.as_ref().map_or(0, String::len);
+    let key_bytes = match keys.insert(key_of(event)) {
+        true => KEY_BYTES + key_of(event).map(str::len).iter().sum::<usize>(),
+        false => 0,
+    };
+    EVENT_BYTES + own_bytes + key_bytes
 }
