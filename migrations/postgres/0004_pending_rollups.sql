@@ -32,6 +32,35 @@ create table ai_rollup_pending (
     latency_events integer[] not null
 ) with (toast_tuple_target = 8160, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 500);
 
+-- The rows of large batches lie beside the table. To compress what is read once and deleted does not pay.
+alter table ai_rollup_pending
+    alter column day set storage external,
+    alter column business_id set storage external,
+    alter column model_name set storage external,
+    alter column intent_detected set storage external,
+    alter column response_type set storage external,
+    alter column events set storage external,
+    alter column response_time_ms set storage external,
+    alter column within_100ms set storage external,
+    alter column within_500ms set storage external,
+    alter column within_1s set storage external,
+    alter column within_2s set storage external,
+    alter column within_5s set storage external,
+    alter column within_10s set storage external,
+    alter column success_e4 set storage external,
+    alter column tokens set storage external,
+    alter column prompt_tokens set storage external,
+    alter column completion_tokens set storage external,
+    alter column cost_micros set storage external,
+    alter column appointments_requested set storage external,
+    alter column appointments_booked set storage external,
+    alter column handoffs set storage external,
+    alter column last_success_at set storage external,
+    alter column last_success_rate set storage external,
+    alter column latency_key set storage external,
+    alter column latency_bucket set storage external,
+    alter column latency_events set storage external;
+
 -- The rollup tables with what is pending: what readers read. `seq > 0` holds for every row; it has them found by the index,
 -- which forgets rows that were moved over sooner than the table does.
 
