@@ -27,10 +27,10 @@ pub(super) async fn resolve(store: &Store, spool: &Spool) -> Result<(), StoreErr
 }
 
 /// Removes events from the spool that the store has: a step may have been interrupted after it had stored them, or another
-/// replica was told of them too.
+/// replica was told of them too. Those that come meanwhile are left alone, or there might be no end.
 pub(super) async fn look_up(store: &Store, spool: &Spool) -> Result<(), StoreError> {
-    let mut after = 0;
-    while spool.has_pending() {
+    let (mut after, end) = (0, spool.state().last_seq());
+    while spool.has_pending() && after < end {
         let some = next(spool, Standing::Unsent, after, LOOKED_UP).await;
         let Some(last) = some.last() else { break };
         after = last.seq;

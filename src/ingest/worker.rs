@@ -3,7 +3,6 @@
 use std::collections::VecDeque;
 use std::future::ready;
 use std::mem;
-use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -263,33 +262,37 @@ impl Worker {
 }
 
 /// Does without the store while `done` is waited for; `None` when the process stops, and then nothing waits any more.
+/// Both go on at the same time: one may hold the spool's file while the other waits for it.
 async fn put_by_until<T>(
     upkeep: &Upkeep,
     jobs: &mut mpsc::Receiver<Job>,
     stop: &CancellationToken,
     done: impl Future<Output = T>,
 ) -> Option<T> {
-    let (mut done, mut taken, mut open) = (pin!(done), Vec::new(), true);
-    loop {
-        tokio::select! {
-            biased;
-            () = stop.cancelled() => break,
-            done = &mut done => return Some(done),
-            jobs_taken = jobs.recv_many(&mut taken, MAX_TOGETHER), if open => {
-                open = jobs_taken > 0;
-                put_jobs_by(upkeep, taken.drain(..)).await;
-            }
-        }
+    let over = CancellationToken::new();
+    let done = Box::pin(async {
+        let done = stop.run_until_cancelled(done).await;
+        over.cancel();
+        done
+    });
+    let (done, ()) = tokio::join!(done, put_jobs_by(upkeep, jobs, &over));
+    if done.is_none() {
+        jobs.close();
+        put_jobs_by(upkeep, jobs, &CancellationToken::new()).await;
     }
-    jobs.close();
-    while jobs.recv_many(&mut taken, MAX_TOGETHER).await > 0 {
-        put_jobs_by(upkeep, taken.drain(..)).await;
+    done
+}
+
+/// Puts the events of jobs by until `over`, or until no more can come.
+async fn put_jobs_by(upkeep: &Upkeep, jobs: &mut mpsc::Receiver<Job>, over: &CancellationToken) {
+    let mut taken = Vec::new();
+    while let Some(1..) = over.run_until_cancelled(jobs.recv_many(&mut taken, MAX_TOGETHER)).await {
+        put_by_each(upkeep, taken.drain(..)).await;
     }
-    None
 }
 
 /// Puts the events of jobs by, and refuses what needs the store.
-async fn put_jobs_by(upkeep: &Upkeep, jobs: impl Iterator<Item = Job>) {
+async fn put_by_each(upkeep: &Upkeep, jobs: impl Iterator<Item = Job>) {
     let mut waiting = VecDeque::new();
     for job in jobs {
         match job {

@@ -56,6 +56,12 @@ impl State {
         &self.totals
     }
 
+    /// The highest number that an event has had.
+    #[must_use]
+    pub const fn last_seq(&self) -> i64 {
+        self.last_seq
+    }
+
     /// The number of the next event.
     pub(super) const fn next_seq(&self) -> i64 {
         self.last_seq + 1
