@@ -1,11 +1,18 @@
 //! What goes wrong around the service, with real processes and sockets.
 
+mod book;
+mod calls;
 mod connections;
 mod crash;
 mod database_away;
 mod durable;
 mod foreign_key;
+mod liar;
 mod load;
+mod network;
 mod redis;
+mod replicas;
+mod spool;
+mod spool_damage;
 mod stop;
 mod tls;

@@ -17,7 +17,7 @@ use std::process::Child;
 
 pub(crate) use backend::{Backend, on_every_backend};
 pub(crate) use client::{Call, Reply};
-pub(crate) use detour::Detour;
+pub(crate) use detour::{Detour, Weather};
 pub(crate) use issuer::{FakeIssuer, SigningKey, base64_url};
 pub(crate) use postgres::{Postgres, Tls, free_port};
 pub(crate) use process::{Service, command};

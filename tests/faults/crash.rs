@@ -1,34 +1,63 @@
-//! `kill -9` under load.
+//! `kill -9` under load, again and again.
 
+pub(super) use super::calls::OPEN;
+use super::calls::{assert_counters, drained};
 use super::load::Load;
-use crate::harness::{Backend, Service, on_every_backend};
+use crate::harness::{Backend, Detour, Service, Weather, on_every_backend};
 
 on_every_backend! {
     no_acknowledged_event_is_lost_or_doubled_by_kill_9,
 }
 
-/// How often the service is killed.
-const KILLS: usize = 4;
+/// How often the service is killed: 10 times, or as often as `scripts/crash` says.
+fn kills() -> usize {
+    #[expect(clippy::disallowed_methods, reason = "it is no setting of the service")]
+    let kills = std::env::var("CRASH_CYCLES");
+    kills.map_or(10, |kills| kills.parse().unwrap())
+}
 
-/// Settings that let load through, and have nothing between the service and its database.
-pub(super) const OPEN: [(&str, &str); 4] = [
-    ("RATE_LIMIT_TRACK", "off"),
-    ("RATE_LIMIT_HEALTH_DETAILED", "off"),
-    ("FLOOD_LIMIT_PER_SECOND", "off"),
-    ("SPOOL_DIR", "off"),
-];
+/// Events that are acknowledged between two kills.
+const EVENTS: usize = 110;
 
 async fn no_acknowledged_event_is_lost_or_doubled_by_kill_9(backend: Backend) {
     let mut service = Service::start(&backend, &OPEN);
     let load = Load::begin(service.port);
-    for _ in 0..KILLS {
-        load.book.more(300).await;
-        service.signal("KILL");
-        service.wait();
-        service = Service::start(&backend, &OPEN);
-        load.move_to(service.port);
+    for _ in 0..kills() {
+        load.book.more(EVENTS).await;
+        service = kill(service, &backend, &load);
     }
-    load.book.more(100).await;
+    load.book.more(EVENTS).await;
     let book = load.end().await;
     book.check(&backend).await;
+    assert_counters(&service, &backend).await;
+}
+
+/// Kills a service, and starts another one in its place.
+fn kill(mut service: Service, backend: &Backend, load: &Load) -> Service {
+    service.signal("KILL");
+    service.wait();
+    let service = Service::start(backend, &OPEN);
+    load.move_to(service.port);
+    service
+}
+
+/// Every second time the database is away when the service is killed and started; the other times the service is killed
+/// while it replays what the spool holds.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_spooled_event_is_lost_or_doubled_by_kill_9() {
+    let (way, backend) = Detour::to_postgres().await;
+    let view = way.view(&backend);
+    let mut service = Service::start(&view, &OPEN);
+    let load = Load::begin(service.port);
+    for cycle in 0..kills() {
+        way.set(if cycle % 2 == 0 { Weather::Away } else { Weather::Fair });
+        load.book.more(EVENTS).await;
+        service = kill(service, &view, &load);
+    }
+    way.set(Weather::Fair);
+    load.book.more(EVENTS).await;
+    let book = load.end().await;
+    drained(&service).await;
+    book.check(&backend).await;
+    assert_counters(&service, &backend).await;
 }

@@ -1,41 +1,28 @@
-//! Postgres away, frozen, and back.
+//! Postgres away, frozen, refusing, and back.
 
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::crash::OPEN;
+use super::book::Answer;
+use super::calls::{OPEN, assert_counters, client, drained, get, metric, open_and, track};
 use super::load::Load;
-use crate::harness::{Backend, Postgres, Service, Tls, event, eventually};
+use crate::harness::{Backend, Postgres, Service, Tls, eventually};
 
-/// Status and body. Whoever is refused for now is told when to try again.
-async fn read(answer: reqwest::Response) -> (u16, Value) {
-    let status = answer.status().as_u16();
-    let retry_after = answer.headers().get("retry-after").map(|seconds| seconds.to_str().unwrap());
-    assert_eq!(retry_after, (status == 503).then_some("1"), "{}", answer.url());
-    (status, answer.json().await.unwrap())
-}
-
-async fn get(service: &Service, path: &str) -> (u16, Value) {
-    read(reqwest::get(service.url(path)).await.unwrap()).await
-}
-
-async fn track(service: &Service) -> (u16, Value) {
-    let call = reqwest::Client::new().post(service.url("/track")).json(&event(json!({})));
-    read(call.send().await.unwrap()).await
-}
+/// The longest that an answer may take.
+const LONGEST: Duration = Duration::from_secs(3);
 
 /// What callers see while the database is away: each answer comes within three seconds.
 async fn assert_away(service: &Service) {
     let begun = Instant::now();
     let asked = |path| async move {
         let answer = get(service, path).await;
-        assert!(begun.elapsed() < Duration::from_secs(3), "{path} took {:?}", begun.elapsed());
+        assert!(begun.elapsed() < LONGEST, "{path} took {:?}", begun.elapsed());
         answer
     };
     let refresh = async {
-        let answer = reqwest::Client::new().post(service.url("/refresh-metrics")).send().await.unwrap();
-        assert!(begun.elapsed() < Duration::from_secs(3), "refresh took {:?}", begun.elapsed());
+        let answer = client().post(service.url("/refresh-metrics")).send().await.unwrap();
+        assert!(begun.elapsed() < LONGEST, "refresh took {:?}", begun.elapsed());
         answer.json::<Value>().await.unwrap()
     };
     let (health, detailed, ready, analytics, tracked, refreshed) = tokio::join!(
@@ -46,20 +33,28 @@ async fn assert_away(service: &Service) {
         track(service),
         refresh
     );
-    assert!(begun.elapsed() < Duration::from_secs(3));
+    assert!(begun.elapsed() < LONGEST);
     assert_eq!(health.0, 200);
     assert_eq!((detailed.0, &detailed.1["status"]), (200, &json!("degraded")));
     assert_eq!(detailed.1["health_checks"]["database_connected"], false);
-    assert_eq!((ready.0, &ready.1["error"]), (503, &json!("Service Unavailable")));
+    assert_eq!((ready.0, &ready.1["status"]), (200, &json!("ready")), "the spool takes events");
     assert_eq!((analytics.0, &analytics.1["error"]), (503, &json!("Service Unavailable")));
-    assert_eq!((tracked.0, &tracked.1["error"]), (503, &json!("Failed to store metrics in database")));
+    assert_spooled(tracked);
     assert_eq!(refreshed["status"], "warning");
     assert_eq!(refreshed["message"], "Could not fetch from database, using current metrics");
 }
 
+fn assert_spooled((status, mut body): (u16, Value)) {
+    let timestamp = body["timestamp"].take();
+    assert!(timestamp.is_string(), "{timestamp}");
+    let told = json!({"status": "accepted", "message": "Metrics accepted; database unavailable",
+                      "prometheus_updated": true, "database_stored": false, "timestamp": null});
+    assert_eq!((status, body), (202, told));
+}
+
 async fn assert_back(service: &Service) {
-    eventually("it is ready again", async || get(service, "/health/ready").await.0 == 200).await;
-    assert_eq!(track(service).await.0, 200);
+    eventually("it stores again", async || track(service).await.0 == 200).await;
+    assert_eq!(get(service, "/health/ready").await.0, 200);
     assert_eq!(get(service, "/health/detailed").await.1["status"], "healthy");
 }
 
@@ -70,37 +65,45 @@ async fn postgres_stopped_and_started_under_load() {
     let service = Service::start(&backend, &OPEN);
     let load = Load::begin(service.port);
     for _ in 0..2 {
-        load.book.more(400).await;
+        load.book.more_of(Answer::Stored, 300).await;
         server.stop();
+        load.book.more_of(Answer::Spooled, 200).await;
         assert_away(&service).await;
         server.restart();
         assert_back(&service).await;
     }
-    load.book.more(400).await;
+    load.book.more_of(Answer::Stored, 300).await;
     let book = load.end().await;
-    assert!(book.refused() > 0);
-    assert!(book.longest() < Duration::from_secs(3), "an answer took {:?}", book.longest());
+    drained(&service).await;
+    assert_eq!(book.refused(), 0);
+    assert!(book.longest() < LONGEST, "an answer took {:?}", book.longest());
     book.check(&backend).await;
-    let metrics = reqwest::get(service.url("/metrics")).await.unwrap().text().await.unwrap();
-    let counted =
-        metrics.lines().find_map(|line| line.strip_prefix("ai_response_time_seconds_count ")).unwrap();
-    assert_eq!(counted, backend.rows().await.to_string(), "the counters are the store's");
+    assert_counters(&service, &backend).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn postgres_frozen_and_thawed() {
+async fn postgres_frozen_for_ten_seconds_and_thawed() {
     let server = Postgres::start(Tls::On);
     let backend = Backend::on(&server).await;
     let service = Service::start(&backend, &OPEN);
-    assert_eq!(track(&service).await.0, 200);
+    let load = Load::begin(service.port);
+    load.book.more_of(Answer::Stored, 500).await;
     server.signal("STOP");
-    assert_away(&service).await;
+    let frozen = Instant::now();
+    load.book.more_of(Answer::Spooled, 500).await;
     assert_away(&service).await;
     let begun = Instant::now();
-    assert_eq!(track(&service).await.0, 503);
-    assert!(begun.elapsed() < Duration::from_millis(500), "refused at once: {:?}", begun.elapsed());
+    assert_spooled(track(&service).await);
+    assert!(begun.elapsed() < Duration::from_secs(1), "at once, for the store is known to be away");
+    tokio::time::sleep(Duration::from_secs(10).saturating_sub(frozen.elapsed())).await;
     server.signal("CONT");
     assert_back(&service).await;
+    let book = load.end().await;
+    drained(&service).await;
+    assert_eq!(book.refused(), 0);
+    assert!(book.longest() < LONGEST, "an answer took {:?}", book.longest());
+    book.check(&backend).await;
+    assert_counters(&service, &backend).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -110,24 +113,71 @@ async fn the_service_starts_without_postgres_and_heals() {
     server.stop();
     let service = Service::start(&backend, &OPEN);
     assert_away(&service).await;
-    let metrics = reqwest::get(service.url("/metrics")).await.unwrap().text().await.unwrap();
-    assert!(!metrics.contains("ai_response_time_seconds"), "no counter stands at 0 that does not");
+    let counted = metric(&service, "ai_response_time_seconds_count").await;
+    assert_eq!(counted, None, "no counter stands at 0 that does not");
     server.restart();
     assert_back(&service).await;
+    drained(&service).await;
+    assert_counters(&service, &backend).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn connections_that_are_cut_are_replaced_without_a_refusal() {
-    let server = Postgres::start(Tls::On);
-    let backend = Backend::on(&server).await;
+    let backend = Backend::postgres().await;
     let service = Service::start(&backend, &OPEN);
-    assert_eq!(track(&service).await.0, 200);
-    let cut =
-        "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'mlops-service'";
-    for _ in 0..3 {
+    let load = Load::begin(service.port);
+    let cut = "select pg_terminate_backend(pid) from pg_stat_activity
+               where application_name = 'mlops-service' and datname = current_database()";
+    for _ in 0..10 {
+        load.book.more(100).await;
         backend.execute(cut).await;
-        assert_eq!(track(&service).await.0, 200);
-        assert_eq!(get(&service, "/analytics/acme").await.0, 200);
+        assert_eq!(get(&service, "/analytics/b-0").await.0, 200);
     }
-    assert_eq!(backend.rows().await, 4);
+    let book = load.end().await;
+    drained(&service).await;
+    assert_eq!(book.refused(), 0);
+    book.check(&backend).await;
+    assert_counters(&service, &backend).await;
+}
+
+/// What makes a database refuse to store, and what ends that.
+const TROUBLES: [(&str, &str); 3] = [
+    // Out of space.
+    (RAISE_DISK_FULL, "drop trigger trouble on ai_metrics"),
+    // Read-only, as a server is that was a standby a moment ago; new sessions show it.
+    (
+        "do $$ begin execute format('alter database %I set default_transaction_read_only = on', current_database()); end $$;
+         select pg_terminate_backend(pid) from pg_stat_activity
+         where application_name = 'mlops-service' and datname = current_database()",
+        "set transaction_read_only = off;
+         do $$ begin execute format('alter database %I reset default_transaction_read_only', current_database()); end $$",
+    ),
+    // Locked by somebody who takes too long.
+    (LOCK_FOR_3_S, "select 1"),
+];
+
+const RAISE_DISK_FULL: &str = "create or replace function trouble() returns trigger language plpgsql as
+    $$ begin raise exception 'no space left on device' using errcode = '53100'; end $$;
+    create trigger trouble before insert on ai_metrics for each row execute function trouble()";
+
+const LOCK_FOR_3_S: &str = "begin; lock table ai_metrics in exclusive mode; select pg_sleep(3); commit";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_database_cannot_store_now_is_spooled() {
+    let backend = Backend::postgres().await;
+    let service = Service::start(&backend, &open_and(&[("STORE_TIMEOUT", "1s")]));
+    let load = Load::begin(service.port);
+    for (begin, end) in TROUBLES {
+        load.book.more_of(Answer::Stored, 300).await;
+        let spooled = load.book.more_of(Answer::Spooled, 100);
+        tokio::join!(spooled, backend.execute(begin));
+        backend.execute(end).await;
+        eventually("it stores again", async || track(&service).await.0 == 200).await;
+    }
+    let book = load.end().await;
+    drained(&service).await;
+    assert_eq!(book.refused(), 0);
+    assert!(book.longest() < LONGEST, "an answer took {:?}", book.longest());
+    book.check(&backend).await;
+    assert_counters(&service, &backend).await;
 }

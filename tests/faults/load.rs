@@ -1,60 +1,93 @@
-//! Load that keeps book: which events were sent, and which were answered 200.
+//! Load that keeps book.
 
-use std::collections::HashSet;
-use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, RwLock};
 use std::time::{Duration, Instant};
 
-use serde_json::json;
+use reqwest::{Client, RequestBuilder, Response};
+use serde_json::{Value, json};
 use tokio::task::JoinSet;
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::harness::{Backend, event};
+use super::book::{Answer, Book};
+use crate::harness::event;
 
-/// Callers that send at the same time.
-const CALLERS: usize = 16;
+/// Callers of `/track` that send at the same time, and callers of `/track/batch`.
+const SINGLES: usize = 12;
+const BATCHERS: usize = 4;
 
-/// What callers keep of their events.
-#[derive(Default)]
-pub(super) struct Book {
-    acknowledged: Mutex<HashSet<Uuid>>,
-    refused: AtomicUsize,
-    longest: Mutex<Duration>,
-}
+/// Events of a batch.
+const BATCH: usize = 10;
 
-/// Callers that send events until they are stopped.
+/// How long a caller waits before it sends again what nobody answered.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// Callers that send events until they are stopped, and a scraper of `/metrics` for each replica.
 pub(super) struct Load {
     pub(super) book: Arc<Book>,
-    port: Arc<AtomicU16>,
+    ports: Arc<RwLock<Vec<u16>>>,
+    client: Client,
     stop: CancellationToken,
     callers: JoinSet<()>,
+}
+
+/// One caller.
+struct Caller {
+    number: usize,
+    client: Client,
+    book: Arc<Book>,
+    ports: Arc<RwLock<Vec<u16>>>,
 }
 
 impl Load {
     /// Begins to send to the service on this port.
     pub(super) fn begin(port: u16) -> Self {
-        let load = Self {
+        Self::of(&[port], SINGLES, BATCHERS)
+    }
+
+    /// Begins to send to several replicas.
+    pub(super) fn on(ports: &[u16]) -> Self {
+        Self::of(ports, SINGLES, BATCHERS)
+    }
+
+    /// Begins to send with so many callers of `/track`, and so many of `/track/batch`.
+    pub(super) fn of(ports: &[u16], singles: usize, batchers: usize) -> Self {
+        let mut load = Self {
             book: Arc::default(),
-            port: Arc::new(AtomicU16::new(port)),
+            ports: Arc::new(RwLock::new(ports.to_vec())),
+            client: Client::builder().timeout(Duration::from_secs(5)).build().unwrap(),
             stop: CancellationToken::new(),
             callers: JoinSet::new(),
         };
-        (0..CALLERS).fold(load, |mut load, caller| {
-            let (book, port, stop) = (load.book.clone(), load.port.clone(), load.stop.clone());
-            load.callers.spawn(async move {
-                let client = reqwest::Client::builder().timeout(Duration::from_secs(5)).build().unwrap();
-                while !stop.is_cancelled() {
-                    send(&client, &book, port.load(Ordering::Relaxed), caller).await;
-                }
-            });
-            load
-        })
+        (0..singles).for_each(|number| load.spawn(number, Caller::send_one));
+        (singles..singles + batchers).for_each(|number| load.spawn(number, Caller::send_batch));
+        (0..ports.len()).for_each(|replica| load.spawn(replica, Caller::scrape));
+        load
+    }
+
+    fn spawn<F>(&mut self, number: usize, act: impl Fn(Arc<Caller>) -> F + Send + Sync + 'static)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let client = self.client.clone();
+        let (book, ports, stop) = (self.book.clone(), self.ports.clone(), self.stop.clone());
+        let caller = Arc::new(Caller { number, client, book, ports });
+        self.callers.spawn(async move {
+            while !stop.is_cancelled() {
+                act(caller.clone()).await;
+            }
+        });
     }
 
     /// Sends to another port from now on.
     pub(super) fn move_to(&self, port: u16) {
-        self.port.store(port, Ordering::Relaxed);
+        self.move_replica(0, port);
+    }
+
+    /// Sends what one of the replicas was sent to another port from now on.
+    pub(super) fn move_replica(&self, replica: usize, port: u16) {
+        self.ports.write().unwrap()[replica] = port;
     }
 
     /// Stops the callers and gives what they kept.
@@ -65,57 +98,77 @@ impl Load {
     }
 }
 
-async fn send(client: &reqwest::Client, book: &Book, port: u16, caller: usize) {
-    let id = Uuid::new_v4();
-    let body = event(json!({"event_id": id.to_string(), "session_id": format!("s-{caller}"),
-                            "business_id": format!("b-{}", caller % 3)}));
-    let begun = Instant::now();
-    let sent = client.post(format!("http://127.0.0.1:{port}/track")).json(&body).send().await;
-    match sent.map(|answer| answer.status().as_u16()) {
-        Ok(200) => drop(book.acknowledged.lock().unwrap().insert(id)),
-        Ok(503) => {
-            book.refused.fetch_add(1, Ordering::Relaxed);
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-        Ok(other) => panic!("answered {other}"),
-        Err(_) => return tokio::time::sleep(Duration::from_millis(20)).await,
+impl Caller {
+    fn url(&self, path: &str) -> String {
+        let ports = self.ports.read().unwrap();
+        format!("http://127.0.0.1:{}{path}", ports[self.number % ports.len()])
     }
-    let mut longest = book.longest.lock().unwrap();
-    *longest = begun.elapsed().max(*longest);
+
+    /// An event that can be told from all others.
+    fn event(&self, id: Uuid) -> Value {
+        let id = id.to_string();
+        event(json!({"event_id": id, "conversation_id": id, "session_id": format!("s-{}", self.number),
+                     "business_id": format!("b-{}", self.number % 3)}))
+    }
+
+    async fn send_one(self: Arc<Self>) {
+        let ids = [Uuid::new_v4()];
+        let call = self.client.post(self.url("/track")).json(&self.event(ids[0]));
+        self.send(&ids, call).await;
+    }
+
+    /// Sends a batch, in either of its forms.
+    async fn send_batch(self: Arc<Self>) {
+        let ids: [Uuid; BATCH] = std::array::from_fn(|_| Uuid::new_v4());
+        let events: Vec<Value> = ids.iter().map(|id| self.event(*id)).collect();
+        let call = self.client.post(self.url("/track/batch"));
+        let call = if self.number.is_multiple_of(2) {
+            call.json(&json!({"events": events}))
+        } else {
+            let lines: Vec<String> = events.iter().map(Value::to_string).collect();
+            call.header("content-type", "application/x-ndjson").body(lines.join("\n"))
+        };
+        self.send(&ids, call).await;
+    }
+
+    /// Sends events and keeps book of them.
+    async fn send(&self, ids: &[Uuid], call: RequestBuilder) {
+        self.book.note_sent(ids);
+        let begun = Instant::now();
+        let Ok(response) = call.send().await else { return sleep(PAUSE).await };
+        // An answer is one when it came as a whole.
+        let Some(answer) = read(response).await else { return sleep(PAUSE).await };
+        self.book.note_answer(ids, answer, begun.elapsed());
+        if answer == Answer::Refused {
+            sleep(PAUSE).await;
+        }
+    }
+
+    /// Sees to it that no counter goes down.
+    async fn scrape(self: Arc<Self>) {
+        sleep(PAUSE).await;
+        if let Ok(answer) = self.client.get(self.url("/metrics")).send().await
+            && let Ok(metrics) = answer.error_for_status()
+            && let Ok(metrics) = metrics.text().await
+        {
+            self.book.note_counters(self.number, &metrics);
+        }
+    }
 }
 
-impl Book {
-    pub(super) fn acknowledged(&self) -> usize {
-        self.acknowledged.lock().unwrap().len()
-    }
-
-    pub(super) fn refused(&self) -> usize {
-        self.refused.load(Ordering::Relaxed)
-    }
-
-    /// The longest time that an answer took.
-    pub(super) fn longest(&self) -> Duration {
-        *self.longest.lock().unwrap()
-    }
-
-    /// Waits until so many more events are acknowledged.
-    pub(super) async fn more(&self, events: usize) {
-        let enough = self.acknowledged() + events;
-        crate::harness::eventually("events are acknowledged", async || self.acknowledged() >= enough).await;
-    }
-
-    /// Checks that every acknowledged event is stored once, that none is stored twice, and that rollups count each.
-    pub(super) async fn check(&self, backend: &Backend) {
-        let acknowledged = self.acknowledged.lock().unwrap().clone();
-        assert!(acknowledged.len() >= 1_000, "{} events prove nothing", acknowledged.len());
-        let stored = backend.event_ids().await;
-        let distinct: HashSet<Uuid> = stored.iter().copied().collect();
-        assert_eq!(stored.len(), distinct.len(), "stored twice");
-        let missing = acknowledged.difference(&distinct).count();
-        assert_eq!(missing, 0, "of {} acknowledged events are missing", acknowledged.len());
-        for table in ["ai_totals_now", "ai_rollup_daily_now", "ai_latency_daily_now"] {
-            let counted = backend.number(&format!("select sum(events) from {table}")).await;
-            assert_eq!(counted, i64::try_from(stored.len()).unwrap(), "{table}");
+/// Reads an answer to its end; `None` when it has none.
+async fn read(response: Response) -> Option<Answer> {
+    let status = response.status().as_u16();
+    let retry_after = response.headers().contains_key("retry-after");
+    let body: Value = response.json().await.ok()?;
+    assert!(body["rejected"].as_array().is_none_or(Vec::is_empty), "{body}");
+    match status {
+        200 => Some(Answer::Stored),
+        202 => Some(Answer::Spooled),
+        503 => {
+            assert!(retry_after, "a refusal says when to come again");
+            Some(Answer::Refused)
         }
+        other => panic!("answered {other}: {body}"),
     }
 }

@@ -7,6 +7,7 @@ use mlops_service::config::{Config, Source};
 use mlops_service::store::Store;
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, Row, SqliteConnection};
 use tempfile::TempDir;
+use uuid::Uuid;
 
 use super::Postgres;
 
@@ -61,7 +62,7 @@ impl Backend {
     /// The settings of a service on this database.
     pub(crate) fn config(&self, settings: &[(&str, &str)]) -> Config {
         // Each replica has a spool of its own.
-        let spool = self.folder.path().join(format!("spool-{}", uuid::Uuid::new_v4()));
+        let spool = self.folder.path().join(format!("spool-{}", Uuid::new_v4()));
         let own = [
             ("DATABASE_URL", self.url.as_str()),
             ("SPOOL_DIR", spool.to_str().unwrap()),
@@ -117,16 +118,17 @@ impl Backend {
 }
 
 impl Backend {
-    /// The ids of all stored events.
-    pub(crate) async fn event_ids(&self) -> Vec<uuid::Uuid> {
-        let sql = "select event_id from ai_metrics";
-        if self.is_postgres() {
+    /// The conversations of all stored events, where they are UUIDs.
+    pub(crate) async fn conversations(&self) -> Vec<Uuid> {
+        let sql = "select conversation_id from ai_metrics where conversation_id is not null";
+        let conversations: Vec<String> = if self.is_postgres() {
             let mut conn = PgConnection::connect(&self.url).await.unwrap();
             sqlx::query_scalar(sql).fetch_all(&mut conn).await.unwrap()
         } else {
             let path = self.sqlite_path();
             let mut conn = SqliteConnection::connect(path.to_str().unwrap()).await.unwrap();
             sqlx::query_scalar(sql).fetch_all(&mut conn).await.unwrap()
-        }
+        };
+        conversations.iter().filter_map(|conversation| conversation.parse().ok()).collect()
     }
 }

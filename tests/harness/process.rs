@@ -74,6 +74,9 @@ impl Drop for Service {
     fn drop(&mut self) {
         drop(self.child.kill());
         drop(self.child.wait());
+        if std::thread::panicking() {
+            eprintln!("The log of the service:\n{}", self.log());
+        }
     }
 }
 

@@ -1,0 +1,82 @@
+//! What tests ask of a service.
+
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use reqwest::Client;
+use serde_json::{Value, json};
+
+use crate::harness::{Backend, Service, event, eventually};
+
+/// Settings that let load through.
+pub(super) const OPEN: [(&str, &str); 5] = [
+    ("RATE_LIMIT_TRACK", "off"),
+    ("RATE_LIMIT_DEFAULT", "off"),
+    ("RATE_LIMIT_HEALTH_DETAILED", "off"),
+    ("RATE_LIMIT_REFRESH_METRICS", "off"),
+    ("FLOOD_LIMIT_PER_SECOND", "off"),
+];
+
+/// These settings beside those that let load through.
+pub(super) fn open_and<'a>(settings: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
+    OPEN.iter().chain(settings).copied().collect()
+}
+
+/// A client for all tests, for it takes long to make one. Each call comes over a new connection, because connections
+/// belong to the runtime of one test.
+pub(super) fn client() -> &'static Client {
+    static CLIENT: OnceLock<Client> = OnceLock::new();
+    CLIENT.get_or_init(|| {
+        let builder = Client::builder().timeout(Duration::from_secs(5)).pool_max_idle_per_host(0);
+        builder.build().unwrap()
+    })
+}
+
+/// Status and body. Whoever is refused for now is told when to try again.
+async fn read(answer: reqwest::Response) -> (u16, Value) {
+    let status = answer.status().as_u16();
+    let retry_after = answer.headers().get("retry-after").map(|seconds| seconds.to_str().unwrap());
+    assert_eq!(retry_after, (status == 503).then_some("1"), "{}", answer.url());
+    (status, answer.json().await.unwrap())
+}
+
+pub(super) async fn get(service: &Service, path: &str) -> (u16, Value) {
+    read(client().get(service.url(path)).send().await.unwrap()).await
+}
+
+pub(super) async fn track(service: &Service) -> (u16, Value) {
+    let call = client().post(service.url("/track")).json(&event(json!({})));
+    read(call.send().await.unwrap()).await
+}
+
+/// The value of a series of `/metrics`, `None` when it is not there.
+pub(super) async fn metric(service: &Service, series: &str) -> Option<f64> {
+    let text = client().get(service.url("/metrics")).send().await.unwrap().text().await.unwrap();
+    let line = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '))?;
+    Some(line.parse().unwrap())
+}
+
+/// Waits until the spool is empty.
+pub(super) async fn drained(service: &Service) {
+    let depth = async || get(service, "/health/detailed").await.1["spool"]["depth"].clone();
+    eventually("the spool is empty", async || depth().await == 0).await;
+}
+
+/// Waits until the service counts every row, and no other.
+pub(super) async fn assert_counters(service: &Service, backend: &Backend) {
+    let (rows, tokens) =
+        (backend.rows().await, backend.number("select sum(tokens_used) from ai_metrics").await);
+    let stored = [rows, rows, tokens].map(|sum| sum.to_string());
+    let names = ["ai_response_time_seconds_count", "ai_requests_total", "ai_tokens_used_total"];
+    eventually("the counters are the store's", async || {
+        let metrics = client().get(service.url("/metrics")).send().await.unwrap().text().await.unwrap();
+        names.map(|name| sum(&metrics, name).to_string()) == stored
+    })
+    .await;
+}
+
+/// The sum of all series of a metric.
+fn sum(metrics: &str, name: &str) -> f64 {
+    let series = metrics.lines().filter_map(|line| line.strip_prefix(name)?.rsplit_once(' '));
+    series.map(|(_, value)| value.parse::<f64>().unwrap()).sum()
+}

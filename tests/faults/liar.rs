@@ -1,0 +1,130 @@
+//! The book-keeping proves itself: it finds what a service that lies loses, doubles or miscounts.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use serde_json::{Value, json};
+use tokio::time::sleep;
+
+use super::book::{Book, Fault};
+use super::calls::{OPEN, client};
+use super::load::Load;
+use crate::harness::{Backend, Service, eventually, on_every_backend};
+
+on_every_backend! {
+    a_service_that_answers_before_it_commits_is_found_out,
+    a_service_that_stores_events_twice_is_found_out,
+    a_rollup_that_is_wrong_is_found_out,
+}
+
+/// A service that answers 200 by itself, and only then hands the event on.
+#[derive(Clone)]
+struct Liar {
+    port: u16,
+    /// Where the true service is.
+    service: Arc<AtomicU16>,
+    /// How often an event is handed on, each time under an id of its own.
+    times: u32,
+    handing_on: Arc<AtomicUsize>,
+    scrapes: Arc<AtomicU64>,
+}
+
+impl Liar {
+    async fn start(service: &Service, times: u32) -> Self {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let liar = Self {
+            port: listener.local_addr().unwrap().port(),
+            service: Arc::new(AtomicU16::new(service.port)),
+            times,
+            handing_on: Arc::default(),
+            scrapes: Arc::default(),
+        };
+        let router = Router::new()
+            .route("/track", post(async |State(liar): State<Self>, Json(event)| liar.track(event)))
+            .route("/metrics", get(async |State(liar): State<Self>| liar.metrics()))
+            .with_state(liar.clone());
+        #[expect(clippy::disallowed_methods, reason = "it ends with the runtime of its test")]
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        liar
+    }
+
+    fn track(self, event: Value) -> Json<Value> {
+        self.handing_on.fetch_add(1, Ordering::Relaxed);
+        #[expect(clippy::disallowed_methods, reason = "it ends with the runtime of its test")]
+        tokio::spawn(async move {
+            self.hand_on(event).await;
+            self.handing_on.fetch_sub(1, Ordering::Relaxed);
+        });
+        Json(json!({"status": "success"}))
+    }
+
+    async fn hand_on(&self, mut event: Value) {
+        sleep(Duration::from_millis(5)).await;
+        let url = format!("http://127.0.0.1:{}/track", self.service.load(Ordering::Relaxed));
+        for _ in 0..self.times {
+            // Whether it is there or not, the caller was told that the event is stored.
+            drop(client().post(&url).json(&event).send().await);
+            event["event_id"] = Value::Null;
+        }
+    }
+
+    /// A counter that goes down every second time.
+    fn metrics(&self) -> String {
+        format!("ai_response_time_seconds_count {}\n", self.scrapes.fetch_add(1, Ordering::Relaxed) % 2)
+    }
+
+    /// Waits until everything is handed on, or lost.
+    async fn is_done(&self) {
+        eventually("all is handed on", async || self.handing_on.load(Ordering::Relaxed) == 0).await;
+    }
+}
+
+async fn a_service_that_answers_before_it_commits_is_found_out(backend: Backend) {
+    let mut service = Service::start(&backend, &OPEN);
+    let liar = Liar::start(&service, 1).await;
+    let load = Load::of(&[liar.port], 8, 0);
+    load.book.more(1_000).await;
+    service.signal("KILL");
+    service.wait();
+    let service = Service::start(&backend, &OPEN);
+    liar.service.store(service.port, Ordering::Relaxed);
+    load.book.more(100).await;
+    let book = load.end().await;
+    liar.is_done().await;
+    let faults = book.faults(&backend).await;
+    assert!(faults.iter().any(|fault| matches!(fault, Fault::Missing(_))), "{faults:?}");
+    assert!(faults.iter().any(|fault| matches!(fault, Fault::WentDown(_))), "{faults:?}");
+    assert!(
+        !faults.iter().any(|fault| matches!(fault, Fault::Doubled(_) | Fault::Miscounted(..))),
+        "{faults:?}"
+    );
+}
+
+async fn a_service_that_stores_events_twice_is_found_out(backend: Backend) {
+    let service = Service::start(&backend, &OPEN);
+    let liar = Liar::start(&service, 2).await;
+    let load = Load::of(&[liar.port], 8, 0);
+    load.book.more(100).await;
+    let book = load.end().await;
+    liar.is_done().await;
+    let faults = book.faults(&backend).await;
+    assert!(faults.contains(&Fault::Doubled(book.acknowledged())), "{faults:?}");
+    assert!(faults.contains(&Fault::TooFew(book.acknowledged())), "{faults:?}");
+}
+
+async fn a_rollup_that_is_wrong_is_found_out(backend: Backend) {
+    let service = Service::start(&backend, &OPEN);
+    assert_eq!(super::calls::track(&service).await.0, 200);
+    drop(service);
+    assert_eq!(Book::default().faults(&backend).await, [Fault::TooFew(0)]);
+    backend.execute("delete from ai_metrics").await;
+    let faults = Book::default().faults(&backend).await;
+    let views = ["ai_totals_now", "ai_rollup_daily_now", "ai_latency_daily_now"];
+    for fault in views.map(|view| Fault::Miscounted(view, 1)) {
+        assert!(faults.contains(&fault), "{faults:?}");
+    }
+}
