@@ -1,0 +1,101 @@
+//! A power cut: what was not synced is gone.
+
+use std::fs;
+use std::process::Command;
+
+use super::book::Answer;
+use super::calls::{assert_counters, drained, open_and};
+use super::load::Load;
+use crate::harness::{Backend, Detour, Disk, Service, Weather};
+
+/// How often the power is cut.
+const CUTS: usize = 4;
+
+/// The disk proves itself.
+#[test]
+fn what_was_not_synced_is_gone_after_a_power_cut() {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = Disk::new(&folder.path().join("data"));
+    let write = |name: &str, bytes: &str, conv: &str| {
+        let written = Command::new("sh")
+            .args(["-c", r#"printf %s "$1" | dd of="$2" conv="$3" status=none"#, "sh", bytes])
+            .arg(folder.path().join("data").join(name))
+            .arg(conv)
+            .envs(disk.settings())
+            .status();
+        written.unwrap().success()
+    };
+    assert!(write("synced", "one", "fsync"));
+    assert!(write("synced", "one two", "notrunc"));
+    assert!(write("data-synced", "three", "fdatasync"));
+    assert!(write("not-synced", "four", "notrunc"));
+    for (name, and_then) in [("removed", "sync data"), ("not-removed", "true")] {
+        assert!(write(name, "five", "fsync"));
+        let remove = format!("rm data/{name} && {and_then}");
+        let mut remove_it = Command::new("sh");
+        remove_it.args(["-c", &remove]).current_dir(folder.path()).envs(disk.settings());
+        assert!(remove_it.status().unwrap().success());
+    }
+    disk.fill();
+    assert!(!write("synced", "one two three", "notrunc"), "the disk is full");
+    assert!(write("synced", "ONE", "notrunc"), "there is room for what is there");
+    disk.free();
+    disk.cut_power();
+    let read = |name: &str| fs::read_to_string(folder.path().join("data").join(name)).ok();
+    assert_eq!(read("synced").as_deref(), Some("one"));
+    assert_eq!(read("data-synced").as_deref(), Some("three"));
+    assert_eq!(read("not-synced"), None);
+    assert_eq!(read("removed"), None);
+    assert_eq!(read("not-removed").as_deref(), Some("five"), "its folder was not synced");
+}
+
+/// Cuts the power of a service, and starts another one in its place.
+fn cut(mut service: Service, backend: &Backend, disk: &Disk, load: &Load) -> Service {
+    service.signal("KILL");
+    service.wait();
+    disk.cut_power();
+    let service = Service::start(backend, &open_and(&disk.settings()));
+    load.move_to(service.port);
+    service
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_power_cut_takes_no_event_from_sqlite() {
+    let backend = Backend::sqlite();
+    let disk = Disk::new(&backend.folder.path().join("data"));
+    let mut service = Service::start(&backend, &open_and(&disk.settings()));
+    let load = Load::begin(service.port);
+    for _ in 0..CUTS {
+        load.book.more(250).await;
+        service = cut(service, &backend, &disk, &load);
+    }
+    load.book.more(50).await;
+    let book = load.end().await;
+    book.check(&backend).await;
+    assert_counters(&service, &backend).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_power_cut_takes_no_event_from_the_spool() {
+    let (way, backend) = Detour::to_postgres().await;
+    let view = way.view(&backend);
+    let disk = Disk::new(&view.folder.path().join("data"));
+    let mut service = Service::start(&view, &open_and(&disk.settings()));
+    let load = Load::begin(service.port);
+    for cycle in 0..CUTS {
+        way.set(Weather::Away);
+        load.book.more_of(Answer::Spooled, 250).await;
+        if cycle % 2 == 1 {
+            // In the middle of a replay.
+            way.set(Weather::Fair);
+            load.book.more_of(Answer::Stored, 20).await;
+        }
+        service = cut(service, &view, &disk, &load);
+    }
+    way.set(Weather::Fair);
+    load.book.more_of(Answer::Stored, 50).await;
+    let book = load.end().await;
+    drained(&service).await;
+    book.check(&backend).await;
+    assert_counters(&service, &backend).await;
+}
