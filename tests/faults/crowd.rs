@@ -1,0 +1,157 @@
+//! Callers that mean harm, or do not know better, and what the others notice of them.
+
+use std::io;
+use std::time::{Duration, Instant};
+
+use futures_util::future::BoxFuture;
+use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+
+use super::calls::{OPEN, client};
+use crate::harness::{Backend, Service, event};
+
+/// Connections that are held open without a whole request, half of them within a request.
+const HELD: usize = 2_000;
+
+/// Callers of each other kind.
+const EACH: usize = 12;
+
+/// Calls of good callers.
+const ROUNDS: usize = 10;
+
+/// The longest that a good caller waits, on a machine that is busy with tests.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// What a bad caller waits before it comes again: the machine is not to be busy with bad callers alone.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// The most memory that the service may take, in MiB.
+const MOST_MEMORY: u64 = 200;
+
+/// What a bad caller does, with a connection of its own.
+type Act = fn(TcpStream) -> BoxFuture<'static, io::Result<()>>;
+
+const ACTS: [Act; 7] = [
+    |stream| Box::pin(drip(stream)),
+    |stream| Box::pin(pour(stream, "GET /health HTTP/1.1\r\n", "x-more: and more\r\n")),
+    |stream| Box::pin(pour(stream, CHUNKED, "10\r\n{\"a\": [1, 2, 3],\r\n")),
+    |stream| Box::pin(repeat(stream, "/track", deep(TRACK))),
+    |stream| Box::pin(repeat(stream, "/track", huge(TRACK))),
+    |stream| Box::pin(repeat(stream, "/track/batch", deep(BATCH))),
+    |stream| Box::pin(repeat(stream, "/track/batch", many(BATCH))),
+];
+
+/// Nearly the largest bodies that are read, in bytes.
+const TRACK: usize = 65_000;
+const BATCH: usize = 1_000_000;
+
+const CHUNKED: &str =
+    "POST /track HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n";
+
+/// A request, byte after byte.
+async fn drip(mut stream: TcpStream) -> io::Result<()> {
+    for byte in CHUNKED.bytes().cycle() {
+        stream.write_all(&[byte]).await?;
+        sleep(Duration::from_millis(20)).await;
+    }
+    Ok(())
+}
+
+/// A request that never ends, as fast as the service takes it.
+async fn pour(mut stream: TcpStream, head: &str, more: &str) -> io::Result<()> {
+    let more = more.repeat(200);
+    stream.write_all(head.as_bytes()).await?;
+    loop {
+        stream.write_all(more.as_bytes()).await?;
+    }
+}
+
+/// The same body again and again, each answered before the next one is sent.
+async fn repeat(mut stream: TcpStream, path: &str, body: String) -> io::Result<()> {
+    let head = format!(
+        "POST {path} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
+    let mut answer = [0; 4096];
+    loop {
+        stream.write_all(head.as_bytes()).await?;
+        stream.write_all(body.as_bytes()).await?;
+        let length = stream.read(&mut answer).await?;
+        if length == 0 {
+            return Ok(());
+        }
+        assert!(answer.starts_with(b"HTTP/1.1 4"), "{}", String::from_utf8_lossy(&answer[..length]));
+        sleep(PAUSE).await;
+    }
+}
+
+/// JSON in JSON in JSON.
+fn deep(bytes: usize) -> String {
+    format!("{{\"business_id\":{}", "[".repeat(bytes))
+}
+
+/// A number of many digits.
+fn huge(bytes: usize) -> String {
+    format!("{{\"business_id\":\"b\",\"response_time_ms\":{}}}", "9".repeat(bytes))
+}
+
+/// More events than a batch may have, and none of them one.
+fn many(bytes: usize) -> String {
+    format!("{{\"events\":[{}0]}}", "0,".repeat(bytes / 2))
+}
+
+/// Opens the connections that are held.
+async fn hold(port: u16) -> Vec<TcpStream> {
+    let mut held = Vec::with_capacity(HELD);
+    for n in 0..HELD {
+        let mut stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+        if n % 2 == 0 {
+            stream
+                .write_all(b"POST /track HTTP/1.1\r\nhost: x\r\ncontent-length: 500\r\n\r\n{")
+                .await
+                .unwrap();
+        }
+        held.push(stream);
+    }
+    held
+}
+
+/// The most memory that a process had so far, in MiB.
+fn peak_memory(service: &Service) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", service.child.id())).unwrap();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    peak.trim().trim_end_matches(" kB").parse::<u64>().unwrap() / 1024
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crowd_of_bad_callers_harms_nobody_else() {
+    rlimit::increase_nofile_limit(10_000).unwrap();
+    let service = Service::start(&Backend::sqlite(), &OPEN);
+    let port = service.port;
+    let mut crowd = JoinSet::new();
+    for act in ACTS {
+        for _ in 0..EACH {
+            crowd.spawn(async move {
+                loop {
+                    // Each is sent away, sooner or later, and comes again.
+                    drop(act(TcpStream::connect(("127.0.0.1", port)).await.unwrap()).await);
+                    sleep(PAUSE).await;
+                }
+            });
+        }
+    }
+    let held = timeout(Duration::from_secs(10), hold(port)).await.expect("there is a seat for everybody");
+    for _ in 0..ROUNDS {
+        let asked = Instant::now();
+        let call = client().post(service.url("/track")).json(&event(json!({})));
+        assert_eq!(call.send().await.unwrap().status(), 200);
+        assert_eq!(client().get(service.url("/health/ready")).send().await.unwrap().status(), 200);
+        assert!(asked.elapsed() < PATIENCE, "a good caller waited {:?}", asked.elapsed());
+    }
+    assert!(peak_memory(&service) < MOST_MEMORY, "it took {} MiB", peak_memory(&service));
+    assert!(crowd.try_join_next().is_none(), "no bad caller was surprised");
+    drop(held);
+}
