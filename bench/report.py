@@ -43,6 +43,10 @@ class Samples:
     def median(self, name):
         return statistics.median(self.values[name])
 
+    def ratio(self, name, peer):
+        """The median of the rounds' ratios: a machine that is slower in one round than in another slows both down."""
+        return statistics.median(mine / theirs for mine, theirs in zip(self.values[name], self.values[peer]))
+
     def total(self, name):
         return sum(self.values[name])
 
@@ -134,7 +138,7 @@ def metrics(samples):
     series, size = int(samples.median("series")), samples.median("metrics bytes")
     if series != samples.median("peer series"):
         raise RuntimeError(f"prometheus_client shows {samples.median('peer series')} series instead of {series}")
-    ratio = samples.median("peer metrics ms") / samples.median("metrics ms")
+    ratio = samples.ratio("peer metrics ms", "metrics ms")
     figure = f"`GET /metrics`, {series:,} series, {size / MB:.2f} MB"
     measured = samples.text("metrics ms", "ms", digits=2)
     compared = f"prometheus_client: {samples.text('peer metrics ms', 'ms', digits=2)}"
@@ -143,14 +147,14 @@ def metrics(samples):
 
 def at_least(samples, figure, name, peer, peer_text, target, unit="/s"):
     """A rate against that of a peer. Without a target the ratio is for information."""
-    ratio = samples.median(name) / samples.median(peer)
+    ratio = samples.ratio(name, peer)
     compared = f"{peer_text}: {samples.text(peer, unit)}"
     verdict = (f"≥ {target}", ratio >= target) if target else ("–", None)
     return Row(figure, samples.text(name, unit), compared, f"{ratio:.2f}", *verdict)
 
 
 def at_most_twice(samples, figure, name, small):
-    ratio = samples.median(f"{name} large") / samples.median(f"{name} small")
+    ratio = samples.ratio(f"{name} large", f"{name} small")
     compared = f"over {small:,}: {samples.text(f'{name} small', 'ms', digits=2)}"
     return Row(figure, samples.text(f"{name} large", "ms", digits=2), compared, f"{ratio:.2f}", "≤ 2", ratio <= 2)
 
