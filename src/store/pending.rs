@@ -13,9 +13,6 @@ use super::{Db, Store, StoreError, WRITE_LIMIT};
 use crate::event::Event;
 use crate::rollup::{Key, Rollup, Sums, key_of};
 
-/// Rows that are moved over in one transaction.
-const MOVED_TOGETHER: i64 = 256;
-
 /// The columns of a row, in the order in which [`Columns::bind_keys`] and [`Columns::bind_sums`] bind them.
 macro_rules! pending_columns {
     () => {
@@ -162,13 +159,13 @@ const MOVE: &str = concat!(
 );
 
 impl Store {
-    /// Moves pending rollups into their tables, some at a time; says whether more may be left. Several replicas may do so
-    /// at the same time.
-    pub async fn settle_rollups(&self) -> Result<bool, StoreError> {
+    /// Moves pending rollups into their tables, those of at most so many batches; says whether more may be left. Several
+    /// replicas may do so at the same time.
+    pub async fn settle_rollups(&self, most: i64) -> Result<bool, StoreError> {
         let Db::Postgres(db) = &self.admin else { return Ok(false) };
         let moved: i64 = on!(@run db, WRITE_LIMIT, conn, {
-            sqlx::query_scalar(MOVE).bind(MOVED_TOGETHER).fetch_one(conn).await
+            sqlx::query_scalar(MOVE).bind(most).fetch_one(conn).await
         })?;
-        Ok(moved == MOVED_TOGETHER)
+        Ok(moved == most)
     }
 }

@@ -119,7 +119,7 @@ async fn a_batch_adds_up_to_its_rollup(backend: Backend) {
             ],
         )
         .await;
-        while store.settle_rollups().await.unwrap() {}
+        while store.settle_rollups(3).await.unwrap() {}
     }
     assert_counts(
         &backend,
