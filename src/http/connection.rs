@@ -91,9 +91,13 @@ impl<S: Send + 'static> Accept<TcpStream, S> for Door {
 
 /// Answers 503 to whatever is asked, and waits for the client to hang up: closing first could take the answer away.
 async fn turn_away(mut stream: TcpStream) -> io::Result<()> {
+    let mut dropped = [0; 1024];
+    // To many clients, an answer that comes before they asked is a breach of protocol.
+    if stream.read(&mut dropped).await? == 0 {
+        return Ok(());
+    }
     stream.write_all(&bare_answer(StatusCode::SERVICE_UNAVAILABLE)).await?;
     stream.shutdown().await?;
-    let mut dropped = [0; 1024];
     while stream.read(&mut dropped).await? > 0 {}
     Ok(())
 }

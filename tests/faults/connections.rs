@@ -144,6 +144,9 @@ fn connections_over_the_limit_are_told_so() {
     let answer = exchange(&service, b"GET /health HTTP/1.1\r\nconnection: close\r\n\r\n");
     assert_json_error(&answer, 503);
     assert!(answer.contains("retry-after: 1"));
+    let mut silent = connect(&service);
+    silent.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
+    assert!(silent.read(&mut [0; 15]).is_err(), "nobody is answered before it asks");
     drop(open);
     let begun = Instant::now();
     while !exchange(&service, b"GET /health HTTP/1.1\r\nconnection: close\r\n\r\n")
