@@ -120,10 +120,15 @@ impl Upkeep {
         totals.show(label, self.store.label_values(label.name(), max).await?);
         let new = totals.new_values(label, keys);
         if !new.is_empty() {
-            self.store.add_label_values(label.name(), &new, max).await?;
-            totals.show(label, self.store.label_values(label.name(), max).await?);
+            totals.show(label, self.give_places(label, &new, max).await?);
         }
         Ok(())
+    }
+
+    /// Gives new values of `label` places, as far as there is room; gives back all that have one.
+    async fn give_places(&self, label: Label, new: &[String], max: usize) -> Result<Vec<String>, StoreError> {
+        self.store.add_label_values(label.name(), new, max).await?;
+        self.store.label_values(label.name(), max).await
     }
 
     /// Adds what the store has counted to the totals. An error is one of giving places to new label values; the totals
@@ -136,8 +141,7 @@ impl Upkeep {
                 .metrics
                 .with_totals(|totals| (totals.new_values(label, keys()), totals.max_values(label)));
             let Some((new, max)) = new.filter(|(new, _)| !new.is_empty()) else { continue };
-            self.store.add_label_values(label.name(), &new, max).await?;
-            let shown = self.store.label_values(label.name(), max).await?;
+            let shown = self.give_places(label, &new, max).await?;
             self.metrics.update_totals(|totals| totals.show(label, shown));
         }
         self.metrics.update_totals(|totals| {

@@ -50,6 +50,19 @@ impl Store {
             }
         }
     }
+
+    /// Which of these ids are stored.
+    pub async fn stored(&self, ids: &[Uuid]) -> Result<Vec<Uuid>, StoreError> {
+        const SQL: &str = "select event_id from ai_metrics where event_id = any($1)";
+        let Db::Postgres(db) = &self.read else { return Ok(Vec::new()) };
+        on!(@run db, READ_LIMIT, conn, sqlx::query_scalar(SQL).bind(ids).fetch_all(conn).await)
+    }
+
+    /// Makes sure that the database takes what is written: an update that changes nothing must be committed.
+    pub async fn probe(&self) -> Result<(), StoreError> {
+        const SQL: &str = "update ai_totals set events = events where seq = (select min(seq) from ai_totals)";
+        on!(&self.write, WRITE_LIMIT, |conn| sqlx::query(SQL).execute(conn).await.map(drop))
+    }
 }
 
 /// The batch as it is once `outcomes` are known.
@@ -63,19 +76,4 @@ fn written(events: &[Event], outcomes: Vec<Outcome>, zone: chrono_tz::Tz) -> Wri
 fn claimable_from(events: &[Event]) -> NaiveDateTime {
     let first = events.iter().map(|event| event.at).min().unwrap_or(DateTime::<Utc>::MAX_UTC);
     (first - TimeDelta::minutes(CLAIM_MINUTES)).naive_utc()
-}
-
-impl Store {
-    /// Which of these ids are stored.
-    pub async fn stored(&self, ids: &[Uuid]) -> Result<Vec<Uuid>, StoreError> {
-        const SQL: &str = "select event_id from ai_metrics where event_id = any($1)";
-        let Db::Postgres(db) = &self.read else { return Ok(Vec::new()) };
-        on!(@run db, READ_LIMIT, conn, sqlx::query_scalar(SQL).bind(ids).fetch_all(conn).await)
-    }
-
-    /// Makes sure that the database takes what is written: an update that changes nothing must be committed.
-    pub async fn probe(&self) -> Result<(), StoreError> {
-        const SQL: &str = "update ai_totals set events = events where seq = (select min(seq) from ai_totals)";
-        on!(&self.write, WRITE_LIMIT, |conn| sqlx::query(SQL).execute(conn).await.map(drop))
-    }
 }

@@ -79,6 +79,7 @@ macro_rules! claimable {
         "event_id is null or event_id between '00000000-0000-8000-8000-000000000000' and '00000000-0000-8000-8000-ffffffffffff'"
     };
 }
+pub(super) use claimable;
 
 /// Stores events of which none is stored yet, in whatever form, with their rollup; or finds that one may be, and does
 /// nothing. Most installations have no claimable row at all, which is soon seen. An id that another session is about to store

@@ -7,7 +7,7 @@ use chrono_tz::Tz;
 use sqlx::{Connection, FromRow, PgConnection};
 use uuid::Uuid;
 
-use super::postgres::{bind_events, event_rows, insert_events};
+use super::postgres::{bind_events, claimable, event_rows, insert_events};
 use super::{Outcome, Written, claimable_from, written};
 use crate::event::Event;
 use crate::rollup::Rollup;
@@ -27,9 +27,9 @@ const RECONCILE: &str = concat!(
         from (select distinct business_id, session_id, response_time_ms, tokens_used from input) i
         cross join lateral (
             select m.id, m.event_id from ai_metrics m
-            where (m.event_id is null or m.event_id between '00000000-0000-8000-8000-000000000000'
-                                                        and '00000000-0000-8000-8000-ffffffffffff')
-              and m.created_at > $21 and m.business_id = i.business_id and m.session_id = i.session_id
+            where (",
+    claimable!(),
+    ") and m.created_at > $21 and m.business_id = i.business_id and m.session_id = i.session_id
               and m.response_time_ms = i.response_time_ms and m.tokens_used = i.tokens_used
             for update) m
     ), novel as (
