@@ -36,6 +36,7 @@ mod labels;
 mod lease;
 mod pending;
 mod rollups;
+mod rows;
 mod spool;
 
 pub use analytics::Summary;

@@ -85,7 +85,7 @@ pub(super) use claimable;
 /// nothing. Most installations have no claimable row at all, which is soon seen. An id that another session is about to store
 /// makes it fail by the unique index.
 const STORE_NEW: &str = concat!(
-    "with input as materialized (select * from ",
+    "with input as not materialized (select * from ",
     event_rows!(),
     "), new as (
         select not exists (select from ai_metrics where event_id = any($43))

@@ -1,4 +1,4 @@
-//! The batch on SQLite: prepared statements in a loop inside one transaction.
+//! The batch on SQLite: few prepared statements in one transaction.
 
 use chrono::NaiveDateTime;
 use chrono_tz::Tz;
@@ -9,6 +9,7 @@ use super::{Outcome, Written, claimable_from, written};
 use crate::event::Event;
 use crate::store::dialect;
 use crate::store::rollups::AddRollup;
+use crate::store::rows::{Insert, SqliteQuery};
 
 /// Whether any foreign row may be claimed at all; on most installations there is never one.
 const ANY_CLAIMABLE: &str = "select exists (select 1 from ai_metrics where event_id is null
@@ -20,12 +21,14 @@ const CLAIMABLE: &str = "select id, event_id from ai_metrics
       and business_id = $1 and session_id = $2 and response_time_ms = $3 and tokens_used = $4 and created_at > $5
     order by id limit 1";
 
-const INSERT: &str = "insert into ai_metrics (event_id, business_id, conversation_id, session_id,
-        response_time_ms, success_rate, tokens_used, prompt_tokens, completion_tokens, api_cost_usd, model_name,
-        intent_detected, response_type, appointment_requested, appointment_booked, human_handoff_requested,
-        user_message_length, ai_response_length, created_at)
-    values ($1, $2, $3, $4, $5, $6 / 10000.0, $7, $8, $9, $10 / 1000000.0, $11, $12, $13, $14, $15, $16, $17, $18, $19)
-    on conflict (event_id) do nothing";
+static EVENTS: Insert = Insert::new(
+    "insert into ai_metrics (event_id, business_id, conversation_id, session_id, response_time_ms, success_rate,
+        tokens_used, prompt_tokens, completion_tokens, api_cost_usd, model_name, intent_detected, response_type,
+        appointment_requested, appointment_booked, human_handoff_requested, user_message_length,
+        ai_response_length, created_at)",
+    "(?, ?, ?, ?, ?, ? / 10000.0, ?, ?, ?, ? / 1000000.0, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    " on conflict (event_id) do nothing",
+);
 
 /// Writes the batch; see [`crate::store::Store::write`].
 pub(super) async fn write(
@@ -33,12 +36,41 @@ pub(super) async fn write(
     events: &[Event],
     zone: Tz,
 ) -> Result<Written, sqlx::Error> {
+    match store_new(conn, events, zone).await? {
+        Some(written) => Ok(written),
+        None => reconcile(conn, events, zone).await,
+    }
+}
+
+/// Stores events of which none is stored yet, in whatever form; or finds that one may be, and does nothing.
+async fn store_new(
+    conn: &mut SqliteConnection,
+    events: &[Event],
+    zone: Tz,
+) -> Result<Option<Written>, sqlx::Error> {
     let mut tx = dialect::begin(conn).await?;
     let claimable: bool = sqlx::query_scalar(ANY_CLAIMABLE).fetch_one(&mut *tx).await?;
-    let claimable_from = claimable.then(|| claimable_from(events));
+    if claimable || insert(&mut tx, events).await? < events.len() as u64 {
+        tx.rollback().await?;
+        return Ok(None);
+    }
+    let written = written(events, vec![Outcome::Counted; events.len()], zone);
+    tx.add_rollup(&written.rollup).await?;
+    tx.commit().await?;
+    Ok(Some(written))
+}
+
+/// Writes events of which some may be stored, one by one.
+async fn reconcile(conn: &mut SqliteConnection, events: &[Event], zone: Tz) -> Result<Written, sqlx::Error> {
+    let mut tx = dialect::begin(conn).await?;
+    let from = claimable_from(events);
     let mut outcomes = Vec::with_capacity(events.len());
     for event in events {
-        outcomes.push(write_one(&mut tx, event, claimable_from).await?);
+        let outcome = match claim(&mut tx, event, from).await? {
+            Some(claimed) => claimed,
+            None => insert_one(&mut tx, event).await?,
+        };
+        outcomes.push(outcome);
     }
     let written = written(events, outcomes, zone);
     tx.add_rollup(&written.rollup).await?;
@@ -46,17 +78,9 @@ pub(super) async fn write(
     Ok(written)
 }
 
-async fn write_one(
-    conn: &mut SqliteConnection,
-    event: &Event,
-    claimable_from: Option<NaiveDateTime>,
-) -> Result<Outcome, sqlx::Error> {
-    if let Some(from) = claimable_from
-        && let Some(claimed) = claim(conn, event, from).await?
-    {
-        return Ok(claimed);
-    }
-    Ok(if insert(conn, event).await? { Outcome::Counted } else { Outcome::Duplicate })
+async fn insert_one(conn: &mut SqliteConnection, event: &Event) -> Result<Outcome, sqlx::Error> {
+    let inserted = insert(conn, std::slice::from_ref(event)).await?;
+    Ok(if inserted == 1 { Outcome::Counted } else { Outcome::Duplicate })
 }
 
 /// Gives the event's id to a foreign row that is this event, if there is one.
@@ -86,9 +110,13 @@ async fn claim(
     Ok(Some(if counted.is_some() { Outcome::Claimed } else { Outcome::Counted }))
 }
 
-/// Inserts the event; says whether its id is new.
-async fn insert(conn: &mut SqliteConnection, event: &Event) -> Result<bool, sqlx::Error> {
-    let inserted = sqlx::query(INSERT)
+/// Inserts those of the events whose ids are new; gives how many they are.
+async fn insert(conn: &mut SqliteConnection, events: &[Event]) -> Result<u64, sqlx::Error> {
+    EVENTS.run(conn, events, bind_event).await
+}
+
+fn bind_event<'q>(query: SqliteQuery<'q>, event: &'q Event) -> SqliteQuery<'q> {
+    query
         .bind(event.id)
         .bind(&event.business_id)
         .bind(&event.conversation_id)
@@ -108,7 +136,4 @@ async fn insert(conn: &mut SqliteConnection, event: &Event) -> Result<bool, sqlx
         .bind(event.user_message_length)
         .bind(event.ai_response_length)
         .bind(event.at.naive_utc())
-        .execute(conn)
-        .await?;
-    Ok(inserted.rows_affected() == 1)
 }

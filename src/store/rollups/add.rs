@@ -1,11 +1,10 @@
-//! Adds a rollup to its three tables on SQLite, row by row.
+//! Adds a rollup to its three tables on SQLite.
 
-use sqlx::query::Query;
-use sqlx::sqlite::SqliteArguments;
-use sqlx::{Sqlite, SqliteConnection};
+use sqlx::SqliteConnection;
 
 use super::{add_to_daily, add_to_latency, add_to_totals, bind_keys, bind_sums, sum_columns};
 use crate::rollup::{Key, Rollup, Sums};
+use crate::store::rows::{Insert, SqliteQuery};
 
 /// A connection that takes rollups, inside a transaction.
 pub(in crate::store) trait AddRollup {
@@ -13,8 +12,8 @@ pub(in crate::store) trait AddRollup {
     async fn add_rollup(&mut self, rollup: &Rollup) -> Result<(), sqlx::Error>;
 }
 
-/// A statement for one row, its key and sums bound.
-fn bound<'q>(sql: &'static str, key: &'q Key, sums: &'q Sums) -> Query<'q, Sqlite, SqliteArguments> {
+/// Binds a key and its sums.
+fn bound<'q>(query: SqliteQuery<'q>, key: &'q Key, sums: &'q Sums) -> SqliteQuery<'q> {
     macro_rules! of_key {
         (|$key:ident| $value:expr) => {{
             let $key = key;
@@ -27,41 +26,53 @@ fn bound<'q>(sql: &'static str, key: &'q Key, sums: &'q Sums) -> Query<'q, Sqlit
             $value
         }};
     }
-    let query = bind_keys!(sqlx::query(sql), of_key);
+    let query = bind_keys!(query, of_key);
     bind_sums!(query, of_sums, of_sums)
 }
 
+static DAILY: Insert = Insert::new(
+    concat!(
+        "insert into ai_rollup_daily (business_id, model_name, intent_detected, response_type, ",
+        sum_columns!(),
+        ", day)"
+    ),
+    "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    add_to_daily!(),
+);
+
+static TOTALS: Insert = Insert::new(
+    concat!(
+        "insert into ai_totals (business_id, model_name, intent_detected, response_type, ",
+        sum_columns!(),
+        ", last_success_at, last_success_rate)"
+    ),
+    "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    add_to_totals!(),
+);
+
+static LATENCY: Insert = Insert::new(
+    "insert into ai_latency_daily (day, business_id, bucket, events)",
+    "(?, ?, ?, ?)",
+    add_to_latency!(),
+);
+
 impl AddRollup for SqliteConnection {
     async fn add_rollup(&mut self, rollup: &Rollup) -> Result<(), sqlx::Error> {
-        const DAILY: &str = concat!(
-            "insert into ai_rollup_daily (business_id, model_name, intent_detected, response_type, ",
-            sum_columns!(),
-            ", day) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)",
-            add_to_daily!()
-        );
-        const TOTALS: &str = concat!(
-            "insert into ai_totals (business_id, model_name, intent_detected, response_type, ",
-            sum_columns!(),
-            ", last_success_at, last_success_rate)
-            values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22)",
-            add_to_totals!()
-        );
-        const LATENCY: &str = concat!(
-            "insert into ai_latency_daily (day, business_id, bucket, events) values ($1, $2, $3, $4)",
-            add_to_latency!()
-        );
-
-        for ((day, key), sums) in &rollup.daily {
-            bound(DAILY, key, sums).bind(day).execute(&mut *self).await?;
-        }
-        for (key, sums) in &rollup.totals() {
-            let (at, rate) = sums.last_success.map(|last| (last.at_micros, last.rate)).unzip();
-            bound(TOTALS, key, sums).bind(at).bind(rate).execute(&mut *self).await?;
-        }
-        for ((day, business_id, bucket), events) in &rollup.latency {
-            let row = sqlx::query(LATENCY).bind(day).bind(business_id).bind(bucket).bind(events);
-            row.execute(&mut *self).await?;
-        }
+        let daily: Vec<_> = rollup.daily.iter().collect();
+        DAILY.run(self, &daily, |query, ((day, key), sums)| bound(query, key, sums).bind(day)).await?;
+        let totals: Vec<_> = rollup.totals().into_iter().collect();
+        TOTALS
+            .run(self, &totals, |query, (key, sums)| {
+                let (at, rate) = sums.last_success.map(|last| (last.at_micros, last.rate)).unzip();
+                bound(query, key, sums).bind(at).bind(rate)
+            })
+            .await?;
+        let latency: Vec<_> = rollup.latency.iter().collect();
+        LATENCY
+            .run(self, &latency, |query, ((day, business_id, bucket), events)| {
+                query.bind(day).bind(business_id).bind(bucket).bind(*events)
+            })
+            .await?;
         Ok(())
     }
 }
