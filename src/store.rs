@@ -26,6 +26,7 @@ macro_rules! on {
 pub(crate) use on;
 
 mod analytics;
+mod audit;
 mod batch;
 mod connect;
 mod dialect;
@@ -39,6 +40,7 @@ mod rollups;
 mod spool;
 
 pub use analytics::Summary;
+pub use audit::Purged;
 pub use batch::{CLAIM_MINUTES, Outcome, Written};
 pub use error::StoreError;
 pub use spool::{Spool, Spooled, Standing};
