@@ -46,6 +46,8 @@ macro_rules! settings {
             $($(#[doc = $doc])+ pub $field: $type,)+
             /// The tiers of keys, TIER_FREE and TIER_PAID among them.
             pub tiers: Tiers,
+            /// The variables that have a value, with its text where it may be shown.
+            pub in_force: Vec<(&'static str, String)>,
         }
 
         /// Every variable, in the order in which they are documented.
@@ -60,7 +62,9 @@ macro_rules! settings {
                 let mut variables = VARIABLES.iter();
                 let mut next = || variables.next().expect("VARIABLES has an entry for every field");
                 let tiers = Tiers::read(source, &mut problems);
-                let config = Self { $($field: source.get::<$type>(next(), &mut problems),)+ tiers };
+                let shown = VARIABLES.iter().zip([$(<$type as Setting>::SHOWN),+]);
+                let in_force = shown.filter_map(|(variable, shown)| source.in_force(variable, shown)).collect();
+                let config = Self { $($field: source.get::<$type>(next(), &mut problems),)+ tiers, in_force };
                 check::together(&config, &mut problems);
                 if problems.all().is_empty() { Ok(config) } else { Err(problems) }
             }
