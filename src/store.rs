@@ -79,6 +79,8 @@ pub struct Store {
     admin: Db,
     zone: Tz,
     place: String,
+    /// Whether it may change tables.
+    migrates: bool,
 }
 
 impl Store {

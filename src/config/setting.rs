@@ -423,6 +423,18 @@ impl Setting for Database {
     }
 }
 
+impl Setting for PostgresUrl {
+    fn read(text: &str) -> Result<Self, String> {
+        match Database::read(text) {
+            Ok(Database::Postgres(url)) => Ok(url),
+            Err(what) if text.starts_with("postgres") => Err(what),
+            Ok(Database::Sqlite(_)) | Err(_) => {
+                Err("must be a URL that begins with postgresql://".to_owned())
+            }
+        }
+    }
+}
+
 /// Drops the parameters that sqlx does not know and would log with their values.
 fn keep_known_parameters(url: &mut Url) {
     const KNOWN: [&str; 18] = [
