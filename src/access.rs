@@ -19,6 +19,7 @@ pub use keys::Keys;
 pub use manage::{DEFAULT_GRACE, KeyError, Wish};
 pub use principal::Principal;
 pub use tokens::{BadToken, Token, Tokens};
+pub(crate) use trouble::Trouble;
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
@@ -50,6 +51,16 @@ impl fmt::Display for Caller {
 }
 
 impl Caller {
+    /// What the audit trail calls it: by no address, and by nothing of a key but its public id.
+    #[must_use]
+    pub fn actor(self) -> String {
+        match self {
+            Self::Configured(_) => "service key".to_owned(),
+            Self::Network(_) => "nobody known".to_owned(),
+            Self::Named(_) | Self::Token(_) => self.to_string(),
+        }
+    }
+
     /// The caller behind `ip`, for requests without a valid key.
     #[must_use]
     pub fn at(ip: ClientIp) -> Self {

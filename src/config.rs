@@ -11,7 +11,7 @@ mod tiers;
 
 pub use issuer::{Issuer, IssuerUrl, KeySource};
 pub use setting::{
-    ApiKey, Bounded, Database, Environment, Folder, Limit, LogFormat, MAX_KEY_BYTES, Mode, Origin,
+    ApiKey, Bounded, Database, Environment, Folder, HashKey, Limit, LogFormat, MAX_KEY_BYTES, Mode, Origin,
     PostgresUrl, RedisUrl, Setting, Tls, Wait,
 };
 pub use source::{Problem, Problems, Source};
@@ -46,6 +46,8 @@ macro_rules! settings {
             $($(#[doc = $doc])+ pub $field: $type,)+
             /// The tiers of keys, TIER_FREE and TIER_PAID among them.
             pub tiers: Tiers,
+            /// The variables that have a value, with its text where it may be shown.
+            pub in_force: Vec<(&'static str, String)>,
         }
 
         /// Every variable, in the order in which they are documented.
@@ -60,7 +62,9 @@ macro_rules! settings {
                 let mut variables = VARIABLES.iter();
                 let mut next = || variables.next().expect("VARIABLES has an entry for every field");
                 let tiers = Tiers::read(source, &mut problems);
-                let config = Self { $($field: source.get::<$type>(next(), &mut problems),)+ tiers };
+                let shown = VARIABLES.iter().zip([$(<$type as Setting>::SHOWN),+]);
+                let in_force = shown.filter_map(|(variable, shown)| source.in_force(variable, shown)).collect();
+                let config = Self { $($field: source.get::<$type>(next(), &mut problems),)+ tiers, in_force };
                 check::together(&config, &mut problems);
                 if problems.all().is_empty() { Ok(config) } else { Err(problems) }
             }
@@ -91,6 +95,9 @@ settings! {
     /// The database: postgresql://… or sqlite:PATH. Postgres connections are encrypted (sslmode=require) unless
     /// the URL says otherwise; with sslmode=verify-full&sslrootcert=PATH the server is authenticated too.
     database_url: Database = "DATABASE_URL", default "sqlite:data/mlops.db", example "postgresql://USER:PASSWORD@HOST:5432/DATABASE?sslmode=require";
+    /// The same database for mlops-service migrate alone, as the role that owns its tables. When it is set, the service and
+    /// all other commands change no tables, and DATABASE_URL may name a role that cannot; see migrations/roles.sql.
+    migration_database_url: Option<PostgresUrl> = "MIGRATION_DATABASE_URL", default "", example "postgresql://OWNER:PASSWORD@HOST:5432/DATABASE?sslmode=require";
     /// Connections to Postgres for reading, beside one for writing.
     database_connections: Bounded<1, 100> = "DATABASE_CONNECTIONS", default "4", example "4";
     /// How long an event may wait for Postgres before it goes into the spool, or is refused where there is none; 0.1s to 2.5s.
@@ -106,6 +113,14 @@ settings! {
     /// Origins whose pages may call the service from a browser, separated by commas. When unset:
     /// http://localhost:3000 in development, none elsewhere.
     cors_allowed_origins: Option<Vec<Origin>> = "CORS_ALLOWED_ORIGINS", default "", example "https://app.example.com";
+    /// The key under which persons are hashed wherever their plain e-mail address, phone number or id is not needed; at
+    /// least 32 characters. Whoever changes it loses who a consent or an audit entry is about. When unset: a key that
+    /// everybody knows, and in production none, so that the privacy routes that need it answer 503. Make one with:
+    /// openssl rand -hex 32
+    privacy_hash_key: Option<HashKey> = "PRIVACY_HASH_KEY", default "", example "your-generated-key-of-32-characters-or-more";
+    /// true: without an API key (development) the privacy routes and GET /admin/audit are as open as the others. Otherwise
+    /// they are refused then.
+    allow_unauthenticated_privacy: bool = "ALLOW_UNAUTHENTICATED_PRIVACY", default "false", example "true";
     /// Quota of GET /health, per caller; off lifts it.
     rate_limit_health: Limit<Quota> = "RATE_LIMIT_HEALTH", default "100 per minute", example "100 per minute";
     /// Quota of GET /health/detailed, per caller; off lifts it.

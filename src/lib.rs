@@ -5,10 +5,11 @@
 //! with its [`rollup`] into the [`store`], adds it to the totals in [`metrics`], and answers.
 //!
 //! Dependencies point one way: [`cli`] → [`http`] → ([`ingest`], [`quota`], [`access`]) → [`store`] → ([`event`],
-//! [`rollup`], [`key`]); [`config`], [`metrics`] and [`clock`] are leaves. `http` names no database, `store` no HTTP.
+//! [`rollup`], [`key`], [`audit`], [`subject`]); [`config`], [`metrics`] and [`clock`] are leaves. `http` names no database, `store` no HTTP.
 
 pub mod access;
 pub mod app;
+pub mod audit;
 pub mod cli;
 pub mod clock;
 pub mod config;
@@ -22,4 +23,6 @@ pub mod quota;
 pub mod rollup;
 pub mod security;
 pub mod store;
+pub mod subject;
 pub mod telemetry;
+pub mod trail;

@@ -26,6 +26,7 @@ macro_rules! on {
 pub(crate) use on;
 
 mod analytics;
+mod audit;
 mod batch;
 mod connect;
 mod dialect;
@@ -40,6 +41,7 @@ mod rows;
 mod spool;
 
 pub use analytics::Summary;
+pub use audit::Purged;
 pub use batch::{CLAIM_MINUTES, Outcome, Written};
 pub use error::StoreError;
 pub use spool::{Spool, Spooled, Standing};
@@ -78,6 +80,8 @@ pub struct Store {
     admin: Db,
     zone: Tz,
     place: String,
+    /// Whether it may change tables.
+    migrates: bool,
 }
 
 impl Store {

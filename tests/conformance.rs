@@ -1,6 +1,8 @@
 //! What every implementation of a seam must do, written once.
 
+mod audit;
 mod limiter;
 mod migrations;
+mod roles;
 mod spool;
 mod store;

@@ -11,14 +11,15 @@ use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
 
 use super::error::ApiError;
-use super::observe::method_label;
+use super::observe::{RequestId, method_label};
 use super::routes::{Access, QuotaOf, Row};
 use crate::access::{Caller, ClientIp, Denied, Presented, Principal, Unknown};
 use crate::app::{App, Counted};
+use crate::audit::By;
 use crate::config::Mode;
-use crate::key::KeyId;
+use crate::key::{KeyId, Scope};
 use crate::quota::{Decision, Quota};
-use crate::security::Incident;
+use crate::security::{Incident, SecurityEvent};
 
 /// How long a request may take to arrive and be answered. Whatever neighbour hangs, handlers answer within 3 s; what
 /// takes longer is a body that trickles in.
@@ -78,6 +79,7 @@ pub async fn check(State(policy): State<Policy>, mut request: Request, next: Nex
         None => policy.app.access.recognise(presented(request.headers())),
     };
     let admission = policy.admit(recognised, ip).await;
+    policy.note_refusal(&admission, &request);
     let answer = match admission.verdict {
         Ok(principal) => {
             request.extensions_mut().insert(principal);
@@ -121,7 +123,13 @@ impl Policy {
     /// Decides about a request of whom memory recognises, or not, at `ip`. An attempt without a valid key counts against
     /// the quota of its address, so that guessing keys runs into 429 and never uses up that of a caller who has one.
     pub async fn admit(&self, recognised: Result<Principal, Denied>, ip: ClientIp) -> Admission {
-        let is_open = self.access == Access::Public || !self.app.access.is_required();
+        let is_open = match self.access {
+            Access::Public => true,
+            Access::Scope(_) => !self.app.access.is_required(),
+            Access::Personal(_) => {
+                !self.app.access.is_required() && self.app.config.allow_unauthenticated_privacy
+            }
+        };
         let known = match recognised {
             Err(_) if is_open => Ok(Principal::Anyone),
             Err(denied) => self.appeal(denied, ip).await,
@@ -136,6 +144,29 @@ impl Policy {
             }
             Err(refused) => self.turn_away(refused, Caller::at(ip)).await,
         }
+    }
+
+    /// Notes in the audit trail that a route of administration or privacy is refused to somebody who may not use it.
+    fn note_refusal(&self, admission: &Admission, request: &Request) {
+        let is_watched = match self.access {
+            Access::Public => false,
+            Access::Scope(scope) => matches!(scope, Scope::Admin | Scope::Privacy),
+            Access::Personal(_) => true,
+        };
+        let refusal = admission.verdict.as_ref().err().filter(|_| is_watched);
+        let Some(error) = refusal
+            .filter(|error| matches!(error.status(), StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN))
+        else {
+            return;
+        };
+        let (kind, reason) = match error.incident() {
+            Some(incident) => (incident.event, incident.reason),
+            None => (SecurityEvent::AuthMissing, "authentication is off"),
+        };
+        let request_id = request.extensions().get::<RequestId>().map(|id| id.as_str().to_owned());
+        let by = By { actor: admission.caller.actor(), request_id };
+        let route = format!("{} {}", self.method, self.path);
+        self.app.trail.refused(kind, &by, &route, reason, admission.key.map(|key| key.to_string()));
     }
 
     /// Answers who presents nothing valid.
@@ -211,10 +242,16 @@ impl Policy {
             (Access::Scope(scope), Principal::Anyone) if !principal.has(scope) => {
                 Err(ApiError::AuthenticationOff)
             }
-            (Access::Scope(scope), Principal::Token(_)) if !principal.has(scope) => {
+            // Only where the settings say so is it admitted.
+            (Access::Personal(_), Principal::Anyone) => Ok(principal),
+            (Access::Scope(scope) | Access::Personal(scope), Principal::Token(_))
+                if !principal.has(scope) =>
+            {
                 Err(ApiError::TokenScopeLacking(scope))
             }
-            (Access::Scope(scope), _) if !principal.has(scope) => Err(ApiError::ScopeLacking(scope)),
+            (Access::Scope(scope) | Access::Personal(scope), _) if !principal.has(scope) => {
+                Err(ApiError::ScopeLacking(scope))
+            }
             _ => Ok(principal),
         }
     }
@@ -262,7 +299,9 @@ impl Policy {
         let _counted = self.app.answering.token();
         let _permit = match self.access {
             Access::Public => None,
-            Access::Scope(_) => Some(self.app.in_flight.try_acquire().map_err(|_| ApiError::Overloaded)?),
+            Access::Scope(_) | Access::Personal(_) => {
+                Some(self.app.in_flight.try_acquire().map_err(|_| ApiError::Overloaded)?)
+            }
         };
         let handled = AssertUnwindSafe(next.run(request)).catch_unwind();
         match tokio::time::timeout(REQUEST_LIMIT, handled).await {
