@@ -91,6 +91,13 @@ impl Store {
         &self.place
     }
 
+    /// Whether two batches written at the same time are stored sooner than one after the other: SQLite has one writer at
+    /// a time.
+    #[must_use]
+    pub const fn has_parallel_writers(&self) -> bool {
+        matches!(self.write, Db::Postgres(_))
+    }
+
     /// One round trip to the database, within a second.
     pub async fn ping(&self) -> Result<(), StoreError> {
         on!(&self.read, PING_LIMIT, |conn| sqlx::query("select 1").execute(conn).await.map(drop))

@@ -1,12 +1,13 @@
 //! The guard in front of every route: who calls, what that allows, and whether the quota has room.
 
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{Request, State};
+use axum::extract::Request;
+use axum::handler::Handler;
 use axum::http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
-use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
 
@@ -45,7 +46,7 @@ const RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
 pub const QUOTA_HEADERS: [HeaderName; 3] = [LIMIT, REMAINING, RESET];
 
 /// What the guard knows of its route.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Policy {
     app: App,
     method: &'static str,
@@ -70,8 +71,8 @@ pub struct Admission {
     pub shadowed: bool,
 }
 
-/// Lets a request through to its handler, or refuses it.
-pub async fn check(State(policy): State<Policy>, mut request: Request, next: Next) -> Response {
+/// Lets a request through to `handler`, or refuses it.
+pub async fn check<T, H: Handler<T, App>>(policy: Arc<Policy>, mut request: Request, handler: H) -> Response {
     let ip = *request.extensions().get::<ClientIp>().expect("the request was observed before");
     // The flood guard has recognised who holds a key.
     let recognised = match request.extensions_mut().remove::<Principal>() {
@@ -83,7 +84,7 @@ pub async fn check(State(policy): State<Policy>, mut request: Request, next: Nex
     let answer = match admission.verdict {
         Ok(principal) => {
             request.extensions_mut().insert(principal);
-            policy.run(request, next).await
+            policy.run(request, handler).await
         }
         Err(error) => Err(error),
     };
@@ -132,7 +133,8 @@ impl Policy {
         };
         let known = match recognised {
             Err(_) if is_open => Ok(Principal::Anyone),
-            Err(denied) => self.appeal(denied, ip).await,
+            // Boxed, because it is rare, and a look-up is large: the space would be moved about for every request.
+            Err(denied) => Box::pin(self.appeal(denied, ip)).await,
             Ok(principal) => Ok(principal),
         };
         match known {
@@ -142,7 +144,7 @@ impl Policy {
                 let verdict = self.enforce(decision).and_then(|()| self.authorise(principal));
                 self.admission(verdict, decision, caller, key)
             }
-            Err(refused) => self.turn_away(refused, Caller::at(ip)).await,
+            Err(refused) => Box::pin(self.turn_away(refused, Caller::at(ip))).await,
         }
     }
 
@@ -295,7 +297,7 @@ impl Policy {
 
     /// Runs the handler, and answers for it when it panics or takes too long. A protected route is refused when more
     /// requests of protected routes are being answered already than the service takes on.
-    async fn run(&self, request: Request, next: Next) -> Result<Response, ApiError> {
+    async fn run<T, H: Handler<T, App>>(&self, request: Request, handler: H) -> Result<Response, ApiError> {
         let _counted = self.app.answering.token();
         let _permit = match self.access {
             Access::Public => None,
@@ -303,7 +305,7 @@ impl Policy {
                 Some(self.app.in_flight.try_acquire().map_err(|_| ApiError::Overloaded)?)
             }
         };
-        let handled = AssertUnwindSafe(next.run(request)).catch_unwind();
+        let handled = AssertUnwindSafe(handler.call(request, self.app.clone())).catch_unwind();
         match tokio::time::timeout(REQUEST_LIMIT, handled).await {
             Ok(Ok(response)) => Ok(response),
             // The panic hook has logged where.

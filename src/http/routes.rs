@@ -2,10 +2,12 @@
 //!
 //! To add a route, add its row to [`table`]. Tests walk the rows, and the dashboard lists them.
 
+use std::sync::Arc;
+
 use axum::Router;
+use axum::extract::Request;
 use axum::handler::Handler;
 use axum::http::Method;
-use axum::middleware::from_fn_with_state;
 use axum::routing::{MethodFilter, on};
 
 use super::guard::{self, Policy};
@@ -138,8 +140,8 @@ impl Routes {
     ) -> Self {
         let row = Row { method, path, access, quota };
         let filter = MethodFilter::try_from(row.method.clone()).expect("the table uses standard methods");
-        let policy = Policy::new(&self.app, &row);
-        let methods = on(filter, handler).route_layer(from_fn_with_state(policy, guard::check));
+        let policy = Arc::new(Policy::new(&self.app, &row));
+        let methods = on(filter, move |request: Request| guard::check(policy, request, handler));
         match quota {
             QuotaOf::Nobody => self.exempt = self.exempt.route(path, methods),
             _ => self.limited = self.limited.route(path, methods),

@@ -12,6 +12,9 @@ use crate::event::Event;
 /// The most events that are written together, unless one request brings more.
 pub(super) const MAX_TOGETHER: usize = 1_024;
 
+/// So many events that wait are worth two connections at the same time. Fewer are written sooner together.
+const WORTH_TWO: usize = 512;
+
 /// Events of some requests, each id once, and who waits for them.
 #[derive(Debug, Default)]
 pub(super) struct Group {
@@ -46,26 +49,36 @@ pub(super) enum Fate {
 impl Group {
     /// Takes the first of `waiting`.
     pub(super) fn take(waiting: &mut VecDeque<Ticket>) -> Self {
-        let mut group = Self::default();
-        while let Some(ticket) = waiting.pop_front_if(|ticket| group.has_room_for(ticket)) {
-            group.push(ticket);
+        Self::take_if(waiting, MAX_TOGETHER, |_| true)
+    }
+
+    /// Takes the first of `waiting`; many of them as two groups of about the same size.
+    pub(super) fn take_two(waiting: &mut VecDeque<Ticket>) -> [Self; 2] {
+        let events = waiting.iter().map(|ticket| ticket.events.len()).sum::<usize>().min(2 * MAX_TOGETHER);
+        if events < WORTH_TWO {
+            return [Self::take(waiting), Self::default()];
         }
-        group
+        [(); 2].map(|()| Self::take_if(waiting, events.div_ceil(2), |_| true))
     }
 
     /// Takes those of `waiting` that have waited for longer than `limit`.
     pub(super) fn take_late(waiting: &mut VecDeque<Ticket>, limit: Duration) -> Self {
+        Self::take_if(waiting, MAX_TOGETHER, |ticket| ticket.queued.elapsed() > limit)
+    }
+
+    /// Takes tickets as long as the next one is `wanted`, of `most` events, unless the first one brings more.
+    fn take_if(waiting: &mut VecDeque<Ticket>, most: usize, wanted: impl Fn(&Ticket) -> bool) -> Self {
         let mut group = Self::default();
         while let Some(ticket) =
-            waiting.pop_front_if(|ticket| ticket.queued.elapsed() > limit && group.has_room_for(ticket))
+            waiting.pop_front_if(|ticket| wanted(ticket) && group.has_room_for(ticket, most))
         {
             group.push(ticket);
         }
         group
     }
 
-    fn has_room_for(&self, ticket: &Ticket) -> bool {
-        self.events.is_empty() || self.events.len() + ticket.events.len() <= MAX_TOGETHER
+    fn has_room_for(&self, ticket: &Ticket, most: usize) -> bool {
+        self.events.is_empty() || self.events.len() + ticket.events.len() <= most
     }
 
     fn push(&mut self, ticket: Ticket) {

@@ -179,10 +179,12 @@ impl Worker {
         if !late.is_empty() {
             put_by(&self.upkeep, late, Standing::Unsent).await;
         }
-        let group = Group::take(waiting);
-        if !group.is_empty() {
-            self.write(group).await?;
-        }
+        let [group, beside] = match self.upkeep.store.has_parallel_writers() {
+            true => Group::take_two(waiting),
+            false => [Group::take(waiting), Group::default()],
+        };
+        let (due, due_beside) = tokio::join!(self.write(group), self.write(beside));
+        self.upkeep_due |= due? | due_beside?;
         match &self.upkeep.spool {
             Some(spool) if self.is_replaying() => {
                 replay::step(&self.upkeep.store, spool, Standing::Unsent).await.map(drop).map_err(Gone)
@@ -209,19 +211,22 @@ impl Worker {
         }
     }
 
-    /// Writes events, and answers who waits for them.
-    async fn write(&mut self, mut group: Group) -> Result<(), Gone> {
+    /// Writes events, and answers who waits for them; says whether upkeep is due.
+    async fn write(&self, mut group: Group) -> Result<bool, Gone> {
+        if group.is_empty() {
+            return Ok(false);
+        }
         self.upkeep.find_spooled(&mut group).await;
         let limit = self.store_timeout.saturating_sub(group.oldest().elapsed());
         let Group { events, fates, .. } = &mut group;
         let attempt = Attempt::run(&self.upkeep.store, events, fates, false, limit).await;
         let shown = self.upkeep.count_stored(&attempt.rollups).await;
-        self.upkeep_due |= attempt.broke || self.counting || shown.is_err();
+        let due = attempt.broke || self.counting || shown.is_err();
         match group.unkept().is_empty() {
             true => group.answer(IngestError::Unavailable),
             false => put_by(&self.upkeep, group, Standing::Unsure).await,
         }
-        attempt.gone.map_or(Ok(()), |error| Err(Gone(error)))
+        attempt.gone.map_or(Ok(due), |error| Err(Gone(error)))
     }
 
     /// Counts foreign rows or reads the totals.

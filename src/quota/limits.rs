@@ -31,10 +31,11 @@ impl<K: Hash + Eq + Copy + Display> Limits<K> {
         Self(Arc::new(Inner { memory, shared }))
     }
 
-    /// Counts one request of `caller` at `now_ms`, and says whether it passes.
+    /// Counts one request of `caller` at `now_ms`, and says whether it passes. The call to Redis is boxed: it is large, and
+    /// most requests are counted without.
     pub async fn hit(&self, caller: K, quota: &Quota, now_ms: i64) -> Decision {
         if let Some(shared) = &self.0.shared
-            && let Some(decision) = shared.hit(&caller.to_string(), quota, now_ms).await
+            && let Some(decision) = Box::pin(shared.hit(&caller.to_string(), quota, now_ms)).await
         {
             return decision;
         }
@@ -44,7 +45,7 @@ impl<K: Hash + Eq + Copy + Display> Limits<K> {
     /// Says whether a request of `caller` at `now_ms` would pass, and counts none.
     pub async fn peek(&self, caller: K, quota: &Quota, now_ms: i64) -> Decision {
         if let Some(shared) = &self.0.shared
-            && let Some(decision) = shared.peek(&caller.to_string(), quota, now_ms).await
+            && let Some(decision) = Box::pin(shared.peek(&caller.to_string(), quota, now_ms)).await
         {
             return decision;
         }

@@ -53,7 +53,7 @@ pub(super) fn postgres(
         .max_connections(readers)
         .after_connect(|conn, _| Box::pin(async move { conn.execute(POSTGRES_SESSION).await.map(drop) }));
     let limit = format!("set statement_timeout = {}", patience.mul_f64(0.8).as_millis());
-    let write = pool().max_connections(1).test_before_acquire(false).after_connect(move |conn, _| {
+    let write = pool().max_connections(2).test_before_acquire(false).after_connect(move |conn, _| {
         let limit = AssertSqlSafe(limit.clone());
         Box::pin(async move {
             conn.execute(POSTGRES_SESSION).await?;

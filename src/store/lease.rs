@@ -1,6 +1,7 @@
 //! Connections, on loan.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::mem;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sqlx::pool::PoolConnection;
 use sqlx::{Database, Pool};
@@ -11,11 +12,11 @@ use super::StoreError;
 #[derive(Debug)]
 pub(crate) struct Connections<DB: Database> {
     pool: Pool<DB>,
-    /// The writer's place for its one connection. A pool takes a round trip to look after each that it gets back.
+    /// The writers' place for their connections. A pool takes a round trip to look after each that it gets back.
     kept: Option<Kept<DB>>,
 }
 
-type Kept<DB> = Arc<Mutex<Option<PoolConnection<DB>>>>;
+type Kept<DB> = Arc<Mutex<Vec<PoolConnection<DB>>>>;
 
 impl<DB: Database> Clone for Connections<DB> {
     fn clone(&self) -> Self {
@@ -29,14 +30,14 @@ impl<DB: Database> Connections<DB> {
         Self { pool, kept: None }
     }
 
-    /// The connection of the writer.
+    /// The connections of writers.
     pub(super) fn kept(pool: Pool<DB>) -> Self {
         Self { pool, kept: Some(Kept::default()) }
     }
 
     /// A connection, opened if there is none.
     pub(crate) async fn lease(&self) -> Result<Lease<'_, DB>, StoreError> {
-        let kept = self.kept.as_ref().and_then(|kept| lock(kept).take());
+        let kept = self.kept.as_ref().and_then(|kept| lock(kept).pop());
         let connection = match kept {
             Some(connection) => connection,
             None => self.pool.acquire().await?,
@@ -44,14 +45,22 @@ impl<DB: Database> Connections<DB> {
         Ok(Lease { connection: Some(connection), home: self })
     }
 
+    /// Closes those that are at rest: where one broke, the others most likely did.
+    fn close_kept(&self) {
+        let kept = self.kept.as_ref().map(|kept| mem::take(&mut *lock(kept)));
+        for connection in kept.into_iter().flatten() {
+            drop(connection.detach());
+        }
+    }
+
     /// Closes them all.
     pub(super) async fn close(&self) {
-        drop(self.kept.as_ref().and_then(|kept| lock(kept).take()));
+        drop(self.kept.as_ref().map(|kept| mem::take(&mut *lock(kept))));
         self.pool.close().await;
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -71,7 +80,7 @@ impl<DB: Database> Lease<'_, DB> {
         let done = done.map_err(StoreError::from);
         if done.as_ref().err().is_none_or(StoreError::leaves_connection_sound) {
             match &self.home.kept {
-                Some(kept) => *lock(kept) = self.connection.take(),
+                Some(kept) => lock(kept).extend(self.connection.take()),
                 None => drop(self.connection.take()),
             }
         }
@@ -83,6 +92,7 @@ impl<DB: Database> Drop for Lease<'_, DB> {
     fn drop(&mut self) {
         if let Some(broken) = self.connection.take() {
             drop(broken.detach());
+            self.home.close_kept();
         }
     }
 }
