@@ -9,6 +9,7 @@ mod keys;
 mod metrics;
 mod refresh;
 mod table;
+mod notice;
 mod tokens;
 mod track;
 mod track_batch;

@@ -10,7 +10,8 @@ use axum::routing::{MethodFilter, on};
 
 use super::guard::{self, Policy};
 use super::{
-    analytics, dashboard, error::ApiError, flood, health, keys, metrics, probes, refresh, track, track_batch,
+    analytics, dashboard, error::ApiError, flood, health, keys, metrics, notice, probes, refresh, track,
+    track_batch,
 };
 use crate::app::App;
 use crate::config::{Config, Limit};
@@ -90,6 +91,7 @@ pub fn table(app: &App) -> Routes {
     Routes::new(app)
         .row(Method::GET, "/", Public, Nobody, dashboard::page)
         .row(Method::GET, "/assets/{name}", Public, Nobody, dashboard::asset)
+        .row(Method::GET, "/privacy", Public, Nobody, notice::page)
         .row(Method::GET, "/metrics", Public, Nobody, metrics::text)
         .row(Method::GET, "/health", Public, Health, health::basic)
         .row(Method::GET, "/health/detailed", Public, HealthDetailed, health::detailed)

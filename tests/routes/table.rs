@@ -55,6 +55,7 @@ async fn the_table_is_the_contracts() {
     let contract = [
         "GET / Public none",
         "GET /assets/{name} Public none",
+        "GET /privacy Public none",
         "GET /metrics Public none",
         "GET /health Public 100 per 1 minute",
         "GET /health/detailed Public 50 per 1 minute",
