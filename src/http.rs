@@ -12,6 +12,7 @@ pub mod keys;
 pub mod metrics;
 pub mod notice;
 pub mod observe;
+pub mod privacy;
 pub mod probes;
 pub mod refresh;
 pub mod routes;

@@ -2,14 +2,16 @@
 
 mod analytics;
 mod attempts;
+mod consent_required;
+mod consents;
 mod cors;
 mod dashboard;
 mod health;
 mod keys;
 mod metrics;
+mod notice;
 mod refresh;
 mod table;
-mod notice;
 mod tokens;
 mod track;
 mod track_batch;

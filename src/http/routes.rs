@@ -10,8 +10,8 @@ use axum::routing::{MethodFilter, on};
 
 use super::guard::{self, Policy};
 use super::{
-    analytics, dashboard, error::ApiError, flood, health, keys, metrics, notice, probes, refresh, track,
-    track_batch,
+    analytics, dashboard, error::ApiError, flood, health, keys, metrics, notice, privacy::consents, probes,
+    refresh, track, track_batch,
 };
 use crate::app::App;
 use crate::config::{Config, Limit};
@@ -88,6 +88,7 @@ pub fn table(app: &App) -> Routes {
     const ANALYTICS: Access = Access::Scope(Scope::Analytics);
     const REFRESH: Access = Access::Scope(Scope::Refresh);
     const ADMIN: Access = Access::Scope(Scope::Admin);
+    const PRIVACY: Access = Access::Personal(Scope::Privacy);
     Routes::new(app)
         .row(Method::GET, "/", Public, Nobody, dashboard::page)
         .row(Method::GET, "/assets/{name}", Public, Nobody, dashboard::asset)
@@ -105,6 +106,9 @@ pub fn table(app: &App) -> Routes {
         .row(Method::POST, "/admin/keys", ADMIN, Default, keys::create)
         .row(Method::POST, "/admin/keys/{id}/rotate", ADMIN, Default, keys::rotate)
         .row(Method::DELETE, "/admin/keys/{id}", ADMIN, Default, keys::revoke)
+        .row(Method::GET, "/privacy/consents", PRIVACY, Default, consents::list)
+        .row(Method::POST, "/privacy/consents", PRIVACY, Default, consents::note)
+        .row(Method::POST, "/privacy/consents/search", PRIVACY, Default, consents::search)
 }
 
 /// The table as code and as data.
