@@ -7,7 +7,7 @@ use axum::http::header::CONTENT_SECURITY_POLICY;
 use axum::response::{Html, IntoResponse};
 
 use crate::app::App;
-use crate::config::{Config, NoticeFile, Part, Place};
+use crate::config::{Config, Contact, NoticeFile, Part, Place};
 
 /// Styles and pictures come from the same origin, or lie in the page as data; nothing runs.
 const POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'none'; \
@@ -66,8 +66,8 @@ impl<'c> Page<'c> {
     fn of(config: &'c Config) -> Self {
         let (contact, times) = (config.privacy_contact.as_ref(), Times::of(config));
         Self {
-            contact: contact.map_or(NO_CONTACT, |contact| contact.text()),
-            link: contact.and_then(|contact| contact.link()),
+            contact: contact.map_or(NO_CONTACT, Contact::text),
+            link: contact.and_then(Contact::link),
             named: contact.is_some(),
             consent_required: config.consent_required,
             has_open_end: times.has_open_end(),

@@ -58,9 +58,8 @@ impl ConsentFilter {
         ];
         let given: Vec<&str> =
             conditions.into_iter().filter(|(given, _)| *given).map(|(_, sql)| sql).collect();
-        let condition: String =
-            given.iter().enumerate().map(|(place, sql)| format!(" and {sql} ${}", place + 1)).collect();
-        (condition, given.len())
+        let conditions = given.iter().enumerate().map(|(place, sql)| format!(" and {sql} ${}", place + 1));
+        (conditions.collect::<Vec<_>>().concat(), given.len())
     }
 }
 

@@ -14,6 +14,7 @@ on_every_backend! {
     one_customer_is_found_however_they_are_written,
     each_part_has_its_bounds,
     the_list_is_filtered_and_paged,
+    an_address_names_no_customer_and_nothing_odd,
     the_audit_trail_tells_ids_only,
 }
 
@@ -120,41 +121,38 @@ async fn one_customer_is_found_however_they_are_written(backend: Backend) {
     assert_eq!(backend.number(kept).await, 4);
 }
 
+/// Values that a field must not have.
+fn wrong_values() -> Vec<(&'static str, Vec<Value>)> {
+    let subjects = vec![
+        json!(""),
+        json!("@secret"),
+        json!("unknown"),
+        json!({"session_id": "unknown"}),
+        json!({"session_id": " "}),
+        json!({"email": "secret"}),
+        json!({"phone": "secret"}),
+        json!({"email": "ana@example.com", "phone": "+49151234567"}),
+        json!({"name": "secret"}),
+        json!({"email": 7}),
+        json!({}),
+        json!(7),
+        json!(null),
+        json!("x".repeat(256)),
+    ];
+    let texts = |texts: &[&str], longest: usize| {
+        texts.iter().map(|text| json!(text)).chain([json!(""), json!("x".repeat(longest + 1))]).collect()
+    };
+    vec![
+        ("subject", subjects),
+        ("purpose", texts(&["Secret", "a-b"], 50)),
+        ("policy_version", texts(&["a b", "secret@example.com"], 50)),
+        ("source", texts(&["secret@example.com", "call 0151 234-567", "a\tb"], 100)),
+    ]
+}
+
 async fn each_part_has_its_bounds(backend: Backend) {
     let app = TestApp::with(&backend, &OPEN).await;
-    for (field, values) in [
-        (
-            "subject",
-            vec![
-                json!(""),
-                json!("@secret"),
-                json!("unknown"),
-                json!({"session_id": "unknown"}),
-                json!({"session_id": " "}),
-                json!({"email": "secret"}),
-                json!({"phone": "secret"}),
-                json!({"email": "ana@example.com", "phone": "+49151234567"}),
-                json!({"name": "secret"}),
-                json!({"email": 7}),
-                json!({}),
-                json!(7),
-                json!(null),
-                json!("x".repeat(256)),
-            ],
-        ),
-        ("purpose", vec![json!(""), json!("Secret"), json!("a-b"), json!("x".repeat(51))]),
-        ("policy_version", vec![json!(""), json!("a b"), json!("secret@example.com"), json!("x".repeat(51))]),
-        (
-            "source",
-            vec![
-                json!(""),
-                json!("secret@example.com"),
-                json!("call 0151 234-567"),
-                json!("a\tb"),
-                json!("x".repeat(101)),
-            ],
-        ),
-    ] {
+    for (field, values) in wrong_values() {
         for value in values {
             let reply = post(&app, "/privacy/consents", &statement(json!({ field: value }))).await;
             reply.refused(400, &format!("Invalid value for field: {field}"));
@@ -169,41 +167,43 @@ async fn each_part_has_its_bounds(backend: Backend) {
     let most = json!({"purpose": "x".repeat(50), "policy_version": "x".repeat(50), "source": "ü".repeat(100),
                       "subject": {"session_id": "🦀".repeat(255)}});
     note(&app, most).await;
-    for wrong in [json!({"subject": "s", "limit": 0}), json!({"subject": "s", "limit": 201})] {
+    for (wrong, field) in [
+        (json!({"subject": "s", "limit": 0}), "limit"),
+        (json!({"subject": "s", "limit": 201}), "limit"),
+        (json!({"subject": "s", "purpose": "A"}), "purpose"),
+        (json!({"subject": {}}), "subject"),
+    ] {
         let reply = post(&app, "/privacy/consents/search", &wrong).await;
-        reply.refused(400, "Invalid value for field: limit");
+        reply.refused(400, &format!("Invalid value for field: {field}"));
     }
-    let reply = post(&app, "/privacy/consents/search", &json!({"subject": "s", "purpose": "A"})).await;
-    reply.refused(400, "Invalid value for field: purpose");
+}
+
+fn ids_of(page: &Value) -> Vec<Value> {
+    page["consents"].as_array().unwrap().iter().map(|consent| consent["id"].clone()).collect()
 }
 
 async fn the_list_is_filtered_and_paged(backend: Backend) {
     let app = TestApp::with(&backend, &OPEN).await;
-    let mut ids = Vec::new();
+    let mut noted = Vec::new();
     for i in 0..7 {
         let changes = json!({"subject": format!("s-{}", i % 3), "granted": i % 2 == 0,
             "purpose": if i < 5 { "chat_storage" } else { "newsletter" }, "policy_version": format!("v{}", i / 4)});
-        ids.push(note(&app, changes).await);
+        noted.push(note(&app, changes).await);
         app.pass(TimeDelta::minutes(1));
     }
-    let ids_of = |page: &Value| -> Vec<Value> {
-        page["consents"].as_array().unwrap().iter().map(|consent| consent["id"].clone()).collect()
-    };
-    let expected = |chosen: &[usize]| chosen.iter().map(|i| ids[*i]["id"].clone()).collect::<Vec<_>>();
-    let since = |i: usize| {
-        let at: DateTime<chrono::Utc> = ids[i]["at"].as_str().unwrap().parse().unwrap();
-        at.to_rfc3339_opts(chrono::SecondsFormat::Micros, true)
-    };
+    let expected = |chosen: &[usize]| chosen.iter().map(|i| noted[*i]["id"].clone()).collect::<Vec<_>>();
+    let of = |i: usize, field: &str| noted[i][field].as_str().unwrap().to_owned();
     for (query, chosen) in [
         (String::new(), &[6, 5, 4, 3, 2, 1, 0][..]),
         ("?purpose=newsletter".to_owned(), &[6, 5]),
         ("?granted=false".to_owned(), &[5, 3, 1]),
         ("?granted=true&purpose=chat_storage".to_owned(), &[4, 2, 0]),
         ("?policy_version=v1".to_owned(), &[6, 5, 4]),
-        (format!("?since={}", since(5)), &[6, 5]),
-        (format!("?subject={}", ids[1]["subject"].as_str().unwrap()), &[4, 1]),
-        (format!("?id={}", ids[2]["id"].as_str().unwrap()), &[2]),
-        (format!("?id={}&granted=false", ids[2]["id"].as_str().unwrap()), &[]),
+        // The + of the offset is not escaped, as people forget.
+        (format!("?since={}", of(5, "at")), &[6, 5]),
+        (format!("?subject={}", of(1, "subject")), &[4, 1]),
+        (format!("?id={}", of(2, "id")), &[2]),
+        (format!("?id={}&granted=false", of(2, "id")), &[]),
     ] {
         assert_eq!(ids_of(&list(&app, &query).await.ok()), expected(chosen), "{query}");
     }
@@ -216,6 +216,10 @@ async fn the_list_is_filtered_and_paged(backend: Backend) {
     }
     assert_eq!(paged, expected(&[6, 5, 4, 3, 2, 1, 0]));
     assert_eq!(next, "&before=null", "the last page says so");
+}
+
+async fn an_address_names_no_customer_and_nothing_odd(backend: Backend) {
+    let app = TestApp::with(&backend, &OPEN).await;
     for (query, field) in [
         ("?limit=0", "limit"),
         ("?limit=201", "limit"),
@@ -261,7 +265,7 @@ async fn the_audit_trail_tells_ids_only(backend: Backend) {
         assert_eq!(details, json!({"consent_id": noted["id"]}));
     }
     let verified = app.app.store.verify_audit(None, Duration::from_secs(5)).await.unwrap();
-    assert!(format!("{verified:?}").len() > 2);
+    assert!(verified.broken.is_none() && verified.complete, "{verified:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

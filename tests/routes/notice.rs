@@ -101,7 +101,7 @@ async fn an_operators_own_notice_gets_the_values_in_its_places() {
                 {{retention_chats_days}}|{{retention_appointments_days}}|{{retention_audit_days}}|{{consent_required}}|\
                 {{updated}}|{ {no place} }</p>";
     std::fs::write(&path, html).unwrap();
-    let day = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_767_225_600 + 86_400);
+    let day = std::time::UNIX_EPOCH + std::time::Duration::from_hours(490_896 + 24);
     std::fs::File::options().write(true).open(&path).unwrap().set_modified(day).unwrap();
     let settings = [
         ("PRIVACY_NOTICE_FILE", path.to_str().unwrap()),

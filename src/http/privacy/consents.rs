@@ -109,7 +109,7 @@ pub async fn note(
     let consent = consent.map_err(|(field, must_be)| ApiError::InvalidField(field, must_be))?;
     let action = if consent.granted { Action::ConsentGranted } else { Action::ConsentWithdrawn };
     let entry = by.did(action).about(consent.subject).with("consent_id", consent.id.to_string());
-    app.store.add_consent(&consent, &entry).await.map_err(unavailable)?;
+    app.store.add_consent(&consent, &entry).await.map_err(|error| unavailable(&error))?;
     let state = state(&consent);
     Ok((StatusCode::CREATED, Json(Noted { shown: consent.into(), state })))
 }
@@ -133,7 +133,8 @@ pub async fn search(
     if !(1..=MAX_LIMIT).contains(&limit) {
         return Err(ApiError::InvalidField("limit", format!("must be a whole number from 1 to {MAX_LIMIT}")));
     }
-    let in_force = app.store.consents_in_force(subject, MAX_PURPOSES).await.map_err(unavailable)?;
+    let in_force =
+        app.store.consents_in_force(subject, MAX_PURPOSES).await.map_err(|error| unavailable(&error))?;
     let in_force =
         in_force.into_iter().filter(|consent| purpose.as_ref().is_none_or(|only| *only == consent.purpose));
     let in_force = in_force.map(InForce::from).collect();
@@ -144,14 +145,14 @@ pub async fn search(
 }
 
 async fn page(app: &App, filter: &ConsentFilter, limit: u32) -> Result<Page, ApiError> {
-    let mut found = app.store.consents(filter, limit + 1).await.map_err(unavailable)?;
+    let mut found = app.store.consents(filter, limit + 1).await.map_err(|error| unavailable(&error))?;
     let more = found.len() > limit as usize;
     found.truncate(limit as usize);
     let next = found.last().map(|(place, _)| *place).filter(|_| more);
     Ok(Page { consents: found.into_iter().map(|(_, consent): Placed| consent.into()).collect(), next })
 }
 
-fn unavailable(error: StoreError) -> ApiError {
+fn unavailable(error: &StoreError) -> ApiError {
     tracing::error!("consents cannot be read or noted: {error}");
     ApiError::StoreUnavailable
 }

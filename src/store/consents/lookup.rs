@@ -39,7 +39,7 @@ pub(in crate::store) async fn on_postgres(
     events: &[Event],
     hasher: &Hasher,
 ) -> Result<Vec<bool>, sqlx::Error> {
-    let (_, columns): ((), Vec<String>) = sqlx::query_as(HOLD).fetch_one(&mut *conn).await?;
+    let ((), columns): ((), Vec<String>) = sqlx::query_as(HOLD).fetch_one(&mut *conn).await?;
     let mut subjects = named(events, hasher);
     if columns.iter().any(|column| column == "id") {
         add_customers(conn, &columns, events, &mut subjects, hasher).await?;
