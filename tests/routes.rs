@@ -3,11 +3,14 @@
 mod analytics;
 mod attempts;
 mod audit;
+mod consent_required;
+mod consents;
 mod cors;
 mod dashboard;
 mod health;
 mod keys;
 mod metrics;
+mod notice;
 mod refresh;
 mod table;
 mod tokens;

@@ -2,18 +2,20 @@
 
 use chrono::NaiveDateTime;
 use chrono_tz::Tz;
-use sqlx::SqliteConnection;
+use sqlx::{Connection, SqliteConnection};
 use uuid::Uuid;
 
-use super::{Outcome, Written, claimable_from, written};
+use super::{Outcome, Written, claimable_from, unkept, written};
 use crate::event::Event;
 use crate::store::dialect;
 use crate::store::rollups::AddRollup;
 use crate::store::rows::{Insert, SqliteQuery};
 
-/// Whether any foreign row may be claimed at all; on most installations there is never one.
-const ANY_CLAIMABLE: &str = "select exists (select 1 from ai_metrics where event_id is null
-    or event_id between x'00000000000080008000000000000000' and x'00000000000080008000ffffffffffff')";
+/// Whether any foreign row may be claimed at all, and whether any event is counted without its row; on most installations
+/// there is never one.
+const ANY_ODD: &str = "select exists (select 1 from ai_metrics where event_id is null
+        or event_id between x'00000000000080008000000000000000' and x'00000000000080008000ffffffffffff'),
+    exists (select 1 from mlops_counted_events)";
 
 const CLAIMABLE: &str = "select id, event_id from ai_metrics
     where (event_id is null
@@ -36,46 +38,67 @@ pub(super) async fn write(
     events: &[Event],
     zone: Tz,
 ) -> Result<Written, sqlx::Error> {
-    match store_new(conn, events, zone).await? {
-        Some(written) => Ok(written),
-        None => reconcile(conn, events, zone).await,
-    }
+    let mut tx = dialect::begin(conn).await?;
+    let written = write_in(&mut tx, events, zone).await?;
+    tx.commit().await?;
+    Ok(written)
 }
 
-/// Stores events of which none is stored yet, in whatever form; or finds that one may be, and does nothing.
-async fn store_new(
+/// Writes the batch in the transaction of `conn`.
+pub(super) async fn write_in(
     conn: &mut SqliteConnection,
     events: &[Event],
     zone: Tz,
-) -> Result<Option<Written>, sqlx::Error> {
-    let mut tx = dialect::begin(conn).await?;
-    let claimable: bool = sqlx::query_scalar(ANY_CLAIMABLE).fetch_one(&mut *tx).await?;
-    if claimable || insert(&mut tx, events).await? < events.len() as u64 {
-        tx.rollback().await?;
-        return Ok(None);
-    }
-    let written = written(events, vec![Outcome::Counted; events.len()], zone);
-    tx.add_rollup(&written.rollup).await?;
-    tx.commit().await?;
-    Ok(Some(written))
+) -> Result<Written, sqlx::Error> {
+    let (claimable, unkept): (bool, bool) = sqlx::query_as(ANY_ODD).fetch_one(&mut *conn).await?;
+    let unkept = unkept && events.iter().any(|event| event.named);
+    let outcomes = match !claimable && !unkept && insert_new(conn, events).await? {
+        true => vec![Outcome::Counted; events.len()],
+        false => reconcile(conn, events, unkept).await?,
+    };
+    let written = written(events, outcomes, zone);
+    conn.add_rollup(&written.rollup).await?;
+    Ok(written)
 }
 
-/// Writes events of which some may be stored, one by one.
-async fn reconcile(conn: &mut SqliteConnection, events: &[Event], zone: Tz) -> Result<Written, sqlx::Error> {
-    let mut tx = dialect::begin(conn).await?;
+/// Inserts events of which none is stored yet; or finds that one is, and does nothing.
+async fn insert_new(conn: &mut SqliteConnection, events: &[Event]) -> Result<bool, sqlx::Error> {
+    let mut savepoint = conn.begin().await?;
+    let all_new = insert(&mut savepoint, events).await? == events.len() as u64;
+    match all_new {
+        true => savepoint.commit().await?,
+        false => savepoint.rollback().await?,
+    }
+    Ok(all_new)
+}
+
+/// Writes events of which some may be stored already, in whatever form, one by one.
+async fn reconcile(
+    conn: &mut SqliteConnection,
+    events: &[Event],
+    unkept: bool,
+) -> Result<Vec<Outcome>, sqlx::Error> {
     let from = claimable_from(events);
     let mut outcomes = Vec::with_capacity(events.len());
     for event in events {
-        let outcome = match claim(&mut tx, event, from).await? {
-            Some(claimed) => claimed,
-            None => insert_one(&mut tx, event).await?,
+        let outcome = match unkept && event.named && unkept::is_kept(conn, event.id).await? {
+            true => Outcome::UnkeptDuplicate,
+            false => write_one(conn, event, from).await?,
         };
         outcomes.push(outcome);
     }
-    let written = written(events, outcomes, zone);
-    tx.add_rollup(&written.rollup).await?;
-    tx.commit().await?;
-    Ok(written)
+    Ok(outcomes)
+}
+
+async fn write_one(
+    conn: &mut SqliteConnection,
+    event: &Event,
+    from: NaiveDateTime,
+) -> Result<Outcome, sqlx::Error> {
+    match claim(conn, event, from).await? {
+        Some(claimed) => Ok(claimed),
+        None => insert_one(conn, event).await,
+    }
 }
 
 async fn insert_one(conn: &mut SqliteConnection, event: &Event) -> Result<Outcome, sqlx::Error> {
@@ -89,25 +112,35 @@ async fn claim(
     event: &Event,
     from: NaiveDateTime,
 ) -> Result<Option<Outcome>, sqlx::Error> {
-    let known: bool = sqlx::query_scalar("select exists (select 1 from ai_metrics where event_id = $1)")
-        .bind(event.id)
-        .fetch_one(&mut *conn)
-        .await?;
-    if known {
+    if is_stored(conn, event.id).await? {
         return Ok(Some(Outcome::Duplicate));
     }
-    let row: Option<(i64, Option<Uuid>)> = sqlx::query_as(CLAIMABLE)
+    let Some((id, counted)) = claimable(conn, event, from).await? else { return Ok(None) };
+    let claim = sqlx::query("update ai_metrics set event_id = $1 where id = $2").bind(event.id).bind(id);
+    claim.execute(conn).await?;
+    Ok(Some(if counted.is_some() { Outcome::Claimed } else { Outcome::Counted }))
+}
+
+/// Whether an event is stored with its row.
+pub(super) async fn is_stored(conn: &mut SqliteConnection, id: Uuid) -> Result<bool, sqlx::Error> {
+    let stored = sqlx::query_scalar("select exists (select 1 from ai_metrics where event_id = $1)");
+    stored.bind(id).fetch_one(conn).await
+}
+
+/// The foreign row that is this event, and its id if it was counted.
+pub(super) async fn claimable(
+    conn: &mut SqliteConnection,
+    event: &Event,
+    from: NaiveDateTime,
+) -> Result<Option<(i64, Option<Uuid>)>, sqlx::Error> {
+    sqlx::query_as(CLAIMABLE)
         .bind(&event.business_id)
         .bind(&event.session_id)
         .bind(event.response_time_ms)
         .bind(event.tokens_used)
         .bind(from)
-        .fetch_optional(&mut *conn)
-        .await?;
-    let Some((id, counted)) = row else { return Ok(None) };
-    let claim = sqlx::query("update ai_metrics set event_id = $1 where id = $2").bind(event.id).bind(id);
-    claim.execute(conn).await?;
-    Ok(Some(if counted.is_some() { Outcome::Claimed } else { Outcome::Counted }))
+        .fetch_optional(conn)
+        .await
 }
 
 /// Inserts those of the events whose ids are new; gives how many they are.
