@@ -1,7 +1,7 @@
 //! Moves rollups that batches left pending into their tables, beside the batches that follow.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 use tokio::time::sleep;
@@ -12,8 +12,9 @@ use crate::store::{Store, StoreError};
 /// How long pending rollups are left to gather: the more there are, the fewer rows they come to each.
 const GATHER: Duration = Duration::from_millis(250);
 
-/// Batches whose rollups are moved together, unless that takes too long.
-const TOGETHER: i64 = 128;
+/// Batches whose rollups are moved together, unless that takes too long. More together are less work, but keep a core of the
+/// database busy for longer than events should have to wait.
+const TOGETHER: i64 = 64;
 
 /// Moves rollups whenever some are `due`, until `stop`.
 pub(super) async fn run(store: Store, due: Arc<Notify>, stop: CancellationToken) {
@@ -32,8 +33,10 @@ pub(super) async fn run(store: Store, due: Arc<Notify>, stop: CancellationToken)
 /// smaller steps where one took too long.
 async fn settle(store: &Store, together: &mut i64, trouble: &mut String) {
     loop {
+        let begun = Instant::now();
         match store.settle_rollups(*together).await {
-            Ok(true) => {}
+            // Half of the time belongs to others.
+            Ok(true) => sleep(begun.elapsed()).await,
             Ok(false) => {
                 *together = TOGETHER;
                 return trouble.clear();

@@ -118,7 +118,8 @@ macro_rules! summed {
     };
 }
 
-/// Rows go in the order of their keys, so that two replicas do not wait for each other in a circle.
+/// Rows go in the order of their keys, so that two replicas do not wait for each other in a circle. Large arrays lie beside
+/// their row, and each subscript would fetch them again: joined to nothing they are fetched once.
 const MOVE: &str = concat!(
     "with moved as (
         delete from ai_rollup_pending where seq in (
@@ -151,8 +152,10 @@ const MOVE: &str = concat!(
     add_to_totals!(),
     "), latency as (
         insert into ai_latency_daily (day, business_id, bucket, events)
-        select m.day[l.key] as day, m.business_id[l.key] as business_id, l.bucket, sum(l.events)
-        from moved m, unnest(m.latency_key, m.latency_bucket, m.latency_events) as l(key, bucket, events)
+        select whole.day[l.key] as day, whole.business_id[l.key] as business_id, l.bucket, sum(l.events)
+        from moved m
+        cross join lateral (select m.day || '{}' as day, m.business_id || '{}' as business_id offset 0) whole
+        cross join lateral unnest(m.latency_key, m.latency_bucket, m.latency_events) as l(key, bucket, events)
         group by 2, 1, 3 order by 2, 1, 3",
     add_to_latency!(),
     ") select count(*) from moved"
