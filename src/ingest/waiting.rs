@@ -125,3 +125,40 @@ impl Group {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use chrono::DateTime;
+    use tokio::sync::Semaphore;
+
+    use super::*;
+    use crate::event::Report;
+
+    fn ticket(events: usize) -> Ticket {
+        let body = br#"{"business_id":"b","response_time_ms":1,"tokens_used":1}"#;
+        let event = || Report::parse(body).unwrap().into_event(None, DateTime::UNIX_EPOCH).unwrap();
+        let places = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
+        let events = (0..events).map(|_| event()).collect();
+        Ticket { events, queued: Instant::now(), places, answer: oneshot::channel().0 }
+    }
+
+    /// How many events the two groups and what is left have when requests bring so many each.
+    fn taken(requests: &[usize]) -> [usize; 3] {
+        let mut waiting: VecDeque<Ticket> = requests.iter().map(|events| ticket(*events)).collect();
+        let [first, second] = Group::take_two(&mut waiting);
+        let left = waiting.iter().map(|ticket| ticket.events.len()).sum();
+        [first.events.len(), second.events.len(), left]
+    }
+
+    #[test]
+    fn many_events_are_shared_out_without_parting_those_of_a_request() {
+        assert_eq!(taken(&[1; 64]), [64, 0, 0], "few are written together");
+        assert_eq!(taken(&[500]), [500, 0, 0]);
+        assert_eq!(taken(&[500, 500]), [500, 500, 0]);
+        assert_eq!(taken(&[500, 500, 500]), [500, 500, 500]);
+        assert_eq!(taken(&[1_000, 1_000, 1_000]), [1_000, 1_000, 1_000]);
+        assert_eq!(taken(&[1; 4_000]), [MAX_TOGETHER, MAX_TOGETHER, 4_000 - 2 * MAX_TOGETHER]);
+    }
+}

@@ -15,6 +15,7 @@ use crate::harness::{Backend, event, insert_as_the_app, on_every_backend, real_n
 
 on_every_backend! {
     a_batch_adds_up_to_its_rollup,
+    a_large_batch_of_many_keys_adds_up_too,
     a_repeated_id_is_stored_once,
     the_row_of_the_app_becomes_the_event,
     a_counted_row_of_the_app_becomes_the_event_without_being_counted_again,
@@ -103,16 +104,29 @@ fn varied(at: DateTime<Utc>) -> Vec<Event> {
 }
 
 async fn a_batch_adds_up_to_its_rollup(backend: Backend) {
+    assert_adds_up(&backend, &varied(real_now())).await;
+}
+
+/// So large that Postgres gets it in one statement, and that its sums lie beside their row there.
+async fn a_large_batch_of_many_keys_adds_up_too(backend: Backend) {
+    let event = |i: i64| {
+        let changes = json!({"business_id": format!("business-{}", i % 300), "response_time_ms": i * 7,
+                             "session_id": format!("session-{i}"), "prompt_tokens": null});
+        made(changes, real_now())
+    };
+    assert_adds_up(&backend, &(0..700).map(event).collect::<Vec<_>>()).await;
+}
+
+async fn assert_adds_up(backend: &Backend, events: &[Event]) {
     let store = backend.store(&[]).await;
-    let events = varied(real_now());
-    let expected = Rollup::of(&events, chrono_tz::UTC);
-    let written = store.write(&events, false, LIMIT).await.unwrap();
+    let expected = Rollup::of(events, chrono_tz::UTC);
+    let written = store.write(events, false, LIMIT).await.unwrap();
     assert_eq!(written.outcomes, vec![Outcome::Counted; events.len()]);
     assert_eq!(written.rollup, expected);
     for _ in 0..2 {
-        assert_totals(&store, &events).await;
+        assert_totals(&store, events).await;
         assert_counts(
-            &backend,
+            backend,
             &[
                 ("select sum(events) from ai_rollup_daily_now", events.len()),
                 ("select sum(events) from ai_latency_daily_now", events.len()),
@@ -123,7 +137,7 @@ async fn a_batch_adds_up_to_its_rollup(backend: Backend) {
         while store.settle_rollups(3).await.unwrap() {}
     }
     assert_counts(
-        &backend,
+        backend,
         &[
             ("select count(*) from ai_rollup_daily", expected.daily.len()),
             ("select count(*) from ai_totals", expected.totals().len()),

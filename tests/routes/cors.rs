@@ -23,6 +23,8 @@ async fn in_development_the_receptionist_app_may_call() {
     let reply = app.get("/health").header("origin", "http://localhost:3000").send().await;
     assert_eq!(reply.header("access-control-allow-origin"), "http://localhost:3000");
     assert!(reply.header("access-control-expose-headers").contains("x-ratelimit-remaining"));
+    let reply = app.get("/health").send().await;
+    assert_eq!((reply.header("access-control-expose-headers"), reply.header("vary")), ("", "origin"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -9,6 +9,8 @@ async fn the_page_and_its_files_come_from_the_service_alone() {
     let page = app.get("/").send().await;
     assert_eq!((page.status.as_u16(), page.header("content-type")), (200, "text/html; charset=utf-8"));
     assert!(page.text().starts_with("<!DOCTYPE html>"));
+    assert_eq!(page.header("cross-origin-opener-policy"), "same-origin");
+    assert!(page.header("permissions-policy").contains("camera=()"));
     for outside in ["http://", "https://", "//", "<script>", "style=\"", "onclick"] {
         let without_ends = page.text().replace("</", "");
         assert!(!without_ends.contains(outside), "{outside} in the page");

@@ -10,6 +10,7 @@ on_every_backend! {
     a_repeated_batch_counts_nothing_twice,
     a_batch_of_nothing_good_is_refused,
     a_thousand_events_are_kept_together,
+    batches_that_come_together_count_the_ids_they_share_once,
 }
 
 const COUNTED: &str = "ai_response_time_seconds_count";
@@ -114,4 +115,17 @@ async fn an_unknown_business_sinks_none_of_the_others() {
     let answer = send(&app, &events).await.ok();
     assert_eq!(answer["accepted"], 2);
     assert_eq!(answer["rejected"], json!([{"index": 1, "error": "Invalid value for field: business_id"}]));
+}
+
+/// Postgres gets them through two connections at the same time.
+async fn batches_that_come_together_count_the_ids_they_share_once(backend: Backend) {
+    let app = TestApp::open(&backend).await;
+    let named = |id: u32| event(json!({"event_id": format!("8e03978e-40d5-43dd-bc93-{id:012x}")}));
+    let batch = |first: u32| Value::from((first..first + 400).map(named).collect::<Vec<_>>());
+    let batches: Vec<Value> = (0..8).map(|number| batch(number * 100)).collect();
+    let answers = futures_util::future::join_all(batches.iter().map(|batch| send(&app, batch))).await;
+    let sum = |field: &str| answers.iter().map(|answer| answer.ok()[field].as_u64().unwrap()).sum::<u64>();
+    assert_eq!((sum("accepted"), sum("duplicates")), (1_100, 8 * 400 - 1_100));
+    assert_eq!(backend.rows().await, 1_100);
+    assert_eq!(app.metric(COUNTED).await, Some(1_100.0));
 }
