@@ -1,5 +1,6 @@
 //! The command line: one verb, by default `serve`.
 
+mod audit;
 mod healthcheck;
 mod key;
 mod migrate;
@@ -36,6 +37,9 @@ enum Verb {
     /// Make, list, replace and revoke named API keys
     #[command(subcommand)]
     Key(key::Verb),
+    /// Look at the audit trail
+    #[command(subcommand)]
+    Audit(audit::Verb),
     /// Print the file .env.example
     EnvExample,
 }
@@ -53,6 +57,7 @@ pub fn run() -> ExitCode {
         Verb::Serve => with_config(serve::run),
         Verb::Migrate => with_config(migrate::run),
         Verb::Healthcheck => with_config(healthcheck::run),
+        Verb::Audit(verb) => with_config(|config| audit::run(config, verb)),
         Verb::Key(verb) => with_config(|config| key::run(config, verb)),
     }
 }

@@ -84,6 +84,8 @@ pub struct Store {
     /// Where consent is required: what tells whose it is.
     consent: Option<Hasher>,
     place: String,
+    /// Whether it may change tables.
+    migrates: bool,
 }
 
 impl Store {

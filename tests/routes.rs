@@ -2,6 +2,7 @@
 
 mod analytics;
 mod attempts;
+mod audit;
 mod consent_required;
 mod consents;
 mod cors;

@@ -9,9 +9,10 @@ use axum::middleware::from_fn_with_state;
 use axum::routing::{MethodFilter, on};
 
 use super::guard::{self, Policy};
+use super::privacy::consents;
 use super::{
-    analytics, dashboard, error::ApiError, flood, health, keys, metrics, notice, privacy::consents, probes,
-    refresh, track, track_batch,
+    analytics, audit, dashboard, error::ApiError, flood, health, keys, metrics, notice, probes, refresh,
+    track, track_batch,
 };
 use crate::app::App;
 use crate::config::{Config, Limit};
@@ -109,6 +110,7 @@ pub fn table(app: &App) -> Routes {
         .row(Method::GET, "/privacy/consents", PRIVACY, Default, consents::list)
         .row(Method::POST, "/privacy/consents", PRIVACY, Default, consents::note)
         .row(Method::POST, "/privacy/consents/search", PRIVACY, Default, consents::search)
+        .row(Method::GET, "/admin/audit", Access::Personal(Scope::Admin), Default, audit::list)
 }
 
 /// The table as code and as data.

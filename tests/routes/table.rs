@@ -74,6 +74,7 @@ async fn the_table_is_the_contracts() {
         "GET /privacy/consents Personal(Privacy) 200 per 1 day; 50 per 1 hour",
         "POST /privacy/consents Personal(Privacy) 200 per 1 day; 50 per 1 hour",
         "POST /privacy/consents/search Personal(Privacy) 200 per 1 day; 50 per 1 hour",
+        "GET /admin/audit Personal(Admin) 200 per 1 day; 50 per 1 hour",
     ];
     assert_eq!(shown, contract);
     assert_eq!(QuotaOf::Default.quota(&app.app.config).unwrap().to_string(), "200 per 1 day; 50 per 1 hour");
