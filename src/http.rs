@@ -11,6 +11,7 @@ pub mod health;
 pub mod keys;
 pub mod metrics;
 pub mod observe;
+pub mod privacy;
 pub mod probes;
 pub mod refresh;
 pub mod routes;

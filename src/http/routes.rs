@@ -9,6 +9,7 @@ use axum::middleware::from_fn_with_state;
 use axum::routing::{MethodFilter, on};
 
 use super::guard::{self, Policy};
+use super::privacy::{erase, export, requests};
 use super::{
     analytics, dashboard, error::ApiError, flood, health, keys, metrics, probes, refresh, track, track_batch,
 };
@@ -87,6 +88,7 @@ pub fn table(app: &App) -> Routes {
     const ANALYTICS: Access = Access::Scope(Scope::Analytics);
     const REFRESH: Access = Access::Scope(Scope::Refresh);
     const ADMIN: Access = Access::Scope(Scope::Admin);
+    const PRIVACY: Access = Access::Personal(Scope::Privacy);
     Routes::new(app)
         .row(Method::GET, "/", Public, Nobody, dashboard::page)
         .row(Method::GET, "/assets/{name}", Public, Nobody, dashboard::asset)
@@ -103,6 +105,10 @@ pub fn table(app: &App) -> Routes {
         .row(Method::POST, "/admin/keys", ADMIN, Default, keys::create)
         .row(Method::POST, "/admin/keys/{id}/rotate", ADMIN, Default, keys::rotate)
         .row(Method::DELETE, "/admin/keys/{id}", ADMIN, Default, keys::revoke)
+        .row(Method::POST, "/privacy/export", PRIVACY, Default, export::export)
+        .row(Method::POST, "/privacy/erase", PRIVACY, Default, erase::erase)
+        .row(Method::GET, "/privacy/requests", PRIVACY, Default, requests::list)
+        .row(Method::POST, "/privacy/requests", PRIVACY, Default, requests::note)
 }
 
 /// The table as code and as data.

@@ -69,6 +69,12 @@ impl Counts {
         self.0.insert(table, rows);
     }
 
+    /// How many rows of a table there are.
+    #[must_use]
+    pub fn of(&self, table: &str) -> u64 {
+        self.0.get(table).copied().unwrap_or(0)
+    }
+
     /// How many rows there are in all.
     #[must_use]
     pub fn total(&self) -> u64 {
