@@ -20,6 +20,7 @@ pub mod ingest;
 pub mod key;
 pub mod lifecycle;
 pub mod metrics;
+pub mod privacy;
 pub mod quota;
 pub mod rollup;
 pub mod security;

@@ -37,6 +37,8 @@ mod keys;
 mod labels;
 mod lease;
 mod pending;
+mod people;
+mod requests;
 mod rollups;
 mod spool;
 
@@ -45,6 +47,10 @@ pub use audit::Purged;
 pub use batch::{CLAIM_MINUTES, Outcome, Written};
 pub use consents::{ConsentFilter, Placed};
 pub use error::StoreError;
+pub use people::{
+    Counts, Erased, Erasure, Extract, Extracts, Found, MAX_BYTES, MAX_ROWS, Mode, PeopleError, Table, Traces,
+};
+pub use requests::{Done, Open, Request};
 pub use spool::{Spool, Spooled, Standing};
 
 use std::time::Duration;

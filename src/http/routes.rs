@@ -9,7 +9,7 @@ use axum::middleware::from_fn_with_state;
 use axum::routing::{MethodFilter, on};
 
 use super::guard::{self, Policy};
-use super::privacy::consents;
+use super::privacy::{consents, erase, export, requests};
 use super::{
     analytics, audit, dashboard, error::ApiError, flood, health, keys, metrics, notice, probes, refresh,
     track, track_batch,
@@ -111,6 +111,10 @@ pub fn table(app: &App) -> Routes {
         .row(Method::POST, "/privacy/consents", PRIVACY, Default, consents::note)
         .row(Method::POST, "/privacy/consents/search", PRIVACY, Default, consents::search)
         .row(Method::GET, "/admin/audit", Access::Personal(Scope::Admin), Default, audit::list)
+        .row(Method::POST, "/privacy/export", PRIVACY, Default, export::export)
+        .row(Method::POST, "/privacy/erase", PRIVACY, Default, erase::erase)
+        .row(Method::GET, "/privacy/requests", PRIVACY, Default, requests::list)
+        .row(Method::POST, "/privacy/requests", PRIVACY, Default, requests::note)
 }
 
 /// The table as code and as data.

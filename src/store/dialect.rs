@@ -74,6 +74,8 @@ pub(super) fn sqlite(path: &Path) -> Pools {
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
         .busy_timeout(ACQUIRE_LIMIT)
+        // What is deleted is overwritten, so that an erasure does not leave it in the file.
+        .pragma("secure_delete", "on")
         .disable_statement_logging();
     let pool = || SqlitePoolOptions::new().acquire_timeout(ACQUIRE_LIMIT);
     let reader = options.clone().read_only(true);

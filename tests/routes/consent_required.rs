@@ -115,7 +115,7 @@ async fn who_cannot_be_asked_has_not_consented(backend: Backend) {
     for changes in [
         json!({"conversation_id": null, "session_id": null}),
         json!({"conversation_id": "", "session_id": ""}),
-        json!({"conversation_id": "unknown", "session_id": "unknown"}),
+        json!({"conversation_id": "null", "session_id": "unknown"}),
     ] {
         assert!(!is_kept(&track(&app, changes).await));
     }
