@@ -168,7 +168,7 @@ impl App {
     pub fn start_tasks(&self, lifecycle: &Lifecycle) {
         let stopping = || lifecycle.stopping().clone();
         self.trail.started(&self.config.in_force);
-        lifecycle.spawn("audit", self.trail.clone().run(stopping()));
+        lifecycle.spawn("audit", self.trail.clone().run(lifecycle.ending().clone()));
         lifecycle.spawn("sweep", self.clone().sweep());
         lifecycle.spawn("quotas", self.limits.clone().tend(self.clock.clone(), stopping()));
         lifecycle.spawn("keys", self.access.ring().clone().run(stopping()));

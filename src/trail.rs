@@ -123,14 +123,14 @@ impl Trail {
         self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Writes what waits, again and again until the service stops.
-    pub async fn run(self, stopping: CancellationToken) {
+    /// Writes what waits, again and again until the last request was answered.
+    pub async fn run(self, ending: CancellationToken) {
         let mut trouble = Trouble::none("the audit trail can be written again");
         loop {
             let written = self.write().await;
             let failed = written.is_err();
             trouble.tell(written.err().map(|error| format!("the audit trail cannot be written: {error}")));
-            if stopping.is_cancelled() {
+            if ending.is_cancelled() {
                 return;
             }
             let pause = async {
@@ -139,7 +139,7 @@ impl Trail {
                     false => drop(timeout(LOOK_EVERY, self.0.added.notified()).await),
                 }
             };
-            stopping.run_until_cancelled(pause).await;
+            ending.run_until_cancelled(pause).await;
             self.tell_untold();
         }
     }

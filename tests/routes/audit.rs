@@ -1,6 +1,11 @@
 //! The audit trail: what is written into it, and how it is read.
 
+use axum::http::Method;
 use chrono::TimeDelta;
+use mlops_service::app::App;
+use mlops_service::http::extract::Subjects;
+use mlops_service::http::routes::{Access, QuotaOf, table};
+use mlops_service::key::Scope;
 use reqwest::Client;
 use serde_json::{Value, json};
 
@@ -37,13 +42,13 @@ fn program(backend: &Backend, arguments: &[&str]) -> (bool, String) {
 async fn every_key_operation_is_an_entry_with_who_did_it(backend: Backend) {
     let app = TestApp::guarded(&backend).await;
     let (chief, chief_key) = create(&app, json!({"name": "Ana Müller", "scopes": ["admin"]})).await;
-    let make = app.post("/admin/keys").header("x-api-key", &chief_key).header("x-request-id", "r-made");
+    let call = app.post("/admin/keys").header("x-api-key", &chief_key).header("x-request-id", "r-made");
     let wish =
         json!({"name": "web", "scopes": ["track"], "business_id": "acme", "tier": "free", "expires": "1d"});
-    let made = make.json(&wish).send().await.json()["id"].as_str().unwrap().to_owned();
+    let made = call.json(&wish).send().await.json()["id"].as_str().unwrap().to_owned();
     admin(app.post(&format!("/admin/keys/{made}/rotate")).json(&json!({"grace": "1h"}))).await.ok();
     for _ in 0..2 {
-        admin(app.call(axum::http::Method::DELETE, &format!("/admin/keys/{made}"))).await.ok();
+        admin(app.call(Method::DELETE, &format!("/admin/keys/{made}"))).await.ok();
     }
     let (worked, told) = program(&backend, &["key", "create", "--name", "cli", "--scopes", "track"]);
     assert!(worked, "{told}");
@@ -80,7 +85,7 @@ async fn a_key_and_its_entry_are_kept_together_or_not_at_all(backend: Backend) {
     backend.execute("alter table mlops_audit rename to elsewhere").await;
     let wish = json!({"name": "more", "scopes": ["track"]});
     assert_eq!(admin(app.post("/admin/keys").json(&wish)).await.status, 503);
-    let delete = app.call(axum::http::Method::DELETE, &format!("/admin/keys/{id}"));
+    let delete = app.call(Method::DELETE, &format!("/admin/keys/{id}"));
     assert_eq!(admin(delete).await.status, 503);
     assert_eq!(admin(app.post(&format!("/admin/keys/{id}/rotate"))).await.status, 503);
     assert_eq!(backend.number("select count(*) from mlops_api_keys").await, 1);
@@ -293,4 +298,34 @@ async fn without_authentication_the_trail_is_closed_and_refusals_are_told() {
     app.get("/admin/keys").send().await.refused(403, "Forbidden");
     let refused = "select count(*) from mlops_audit where action = 'admin.refused'";
     eventually("they are written", async || backend.number(refused).await == 2).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_hash_key_production_refuses_what_needs_it_and_says_what_to_do() {
+    let backend = Backend::sqlite();
+    let routes = |app: &App| {
+        let access = Access::Personal(Scope::Privacy);
+        table(app).row(Method::GET, "/hash", access, QuotaOf::Default, async |_: Subjects| "hashed")
+    };
+    let production = [("ENVIRONMENT", "production"), ("MLOPS_API_KEY", KEY)];
+    let app = TestApp::with_routes(&backend, &production, routes).await;
+    let refused = admin(app.get("/hash")).await;
+    refused.refused(503, "Service Unavailable");
+    assert_eq!(refused.header("retry-after"), "", "trying again does not help");
+    assert!(refused.json()["message"].as_str().unwrap().contains("PRIVACY_HASH_KEY"));
+    let key = ("PRIVACY_HASH_KEY", SECRETS[1]);
+    for settings in [&[production[0], production[1], key][..], &production[1..]] {
+        let app = TestApp::with_routes(&backend, settings, routes).await;
+        assert_eq!(admin(app.get("/hash")).await.status, 200);
+    }
+    for (settings, warning) in [
+        (&production[..], "privacy routes that need it answer 503"),
+        (&[("ALLOW_UNAUTHENTICATED_PRIVACY", "true")], "under a key that everybody knows"),
+        (&[("ALLOW_UNAUTHENTICATED_PRIVACY", "true")], "whoever reaches the service"),
+    ] {
+        let service = Service::start(&backend, settings);
+        assert!(service.log().contains(warning), "{}", service.log());
+    }
+    let service = Service::start(&backend, &[production[0], production[1], key]);
+    assert!(!service.log().contains("PRIVACY_HASH_KEY"), "{}", service.log());
 }
