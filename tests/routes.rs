@@ -7,6 +7,7 @@ mod dashboard;
 mod health;
 mod keys;
 mod metrics;
+mod privacy;
 mod refresh;
 mod table;
 mod tokens;
