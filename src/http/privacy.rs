@@ -7,6 +7,8 @@ pub mod export;
 pub mod named;
 pub mod requests;
 
+use std::time::Duration;
+
 use crate::app::App;
 use crate::audit::By;
 use crate::http::error::ApiError;
@@ -25,6 +27,15 @@ fn desk(app: &App, hasher: Hasher, by: By) -> Desk<'_> {
         now: app.clock.now(),
         by,
     }
+}
+
+/// How long the desk may take for one person: less than any request may.
+const LIMIT: Duration = Duration::from_secs(9);
+
+/// What the desk does, unless it takes too long.
+async fn in_time<T>(done: impl Future<Output = Result<T, DeskError>>) -> Result<T, DeskError> {
+    let done = tokio::time::timeout(LIMIT, done).await;
+    done.unwrap_or(Err(DeskError::Store(StoreError::TimedOut)))
 }
 
 /// A truth value of the query string.

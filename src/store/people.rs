@@ -237,6 +237,10 @@ async fn extract<C: Rows>(
     traces: &Traces,
     hashes: &[String],
 ) -> Result<Option<Vec<Extract>>, sqlx::Error> {
+    // Counting takes no time compared to reading in vain.
+    if count(conn, schema, traces, hashes).await?.total() > MAX_ROWS as u64 {
+        return Ok(None);
+    }
     let (mut rows_left, mut bytes_left) = (MAX_ROWS, MAX_BYTES);
     let mut extracts = Vec::new();
     for table in schema.tables() {

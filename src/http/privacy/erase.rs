@@ -4,7 +4,7 @@ use axum::Json;
 use serde::{Deserialize, Serialize};
 
 use super::named::Named;
-use super::{desk, truth};
+use super::{desk, in_time, truth};
 use crate::app::App;
 use crate::clock::timestamp;
 use crate::http::error::ApiError;
@@ -49,8 +49,8 @@ pub async fn erase(
     let dry_run = truth("dry_run", wish.dry_run.as_deref())? || named.dry_run()?;
     let desk = desk(&app, hasher, by);
     let answer = match dry_run {
-        true => Answer::counted(desk.count(&selector, mode).await?, mode),
-        false => Answer::erased(desk.erase(&selector, mode).await?, mode),
+        true => Answer::counted(in_time(desk.count(&selector, mode)).await?, mode),
+        false => Answer::erased(in_time(desk.erase(&selector, mode)).await?, mode),
     };
     Ok(Json(Answer { timestamp: timestamp(desk.now), ..answer }))
 }

@@ -7,8 +7,8 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use tokio::task::spawn_blocking;
 
-use super::desk;
 use super::named::Named;
+use super::{desk, in_time};
 use crate::app::App;
 use crate::http::error::ApiError;
 use crate::http::extract::{Caused, JsonBody, Query, Subjects};
@@ -45,7 +45,8 @@ pub async fn export(
     // Each may take a hundred megabytes while it is written.
     let permit = tokio::time::timeout(PATIENCE, app.exports.acquire()).await;
     let _permit = permit.ok().and_then(Result::ok).ok_or(ApiError::Overloaded)?;
-    let receipt = desk(&app, hasher, by).export(&selector, kept()).await?;
+    let desk = desk(&app, hasher, by);
+    let receipt = in_time(desk.export(&selector, kept())).await?;
     let written = spawn_blocking(move || format.write(&receipt.done)).await;
     let bytes = written.map_err(|_| ApiError::Internal)?.map_err(|error| {
         tracing::error!("{error}");

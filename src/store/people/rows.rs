@@ -148,7 +148,7 @@ impl Rows for PgConnection {
 }
 
 impl Rows for SqliteConnection {
-    const IMPATIENT: &'static str = "select 1";
+    const IMPATIENT: &'static str = "select ''";
     const LOCK: &'static str = "";
     const LOCK_FREE: &'static str = "";
     const COLUMNS: &'static str = "select name, type, case when \"notnull\" or pk then 'y' else 'n' end,
