@@ -23,6 +23,7 @@ use crate::ingest::Ingest;
 use crate::lifecycle::Lifecycle;
 use crate::metrics::Metrics;
 use crate::quota::{Limits, memory, shared};
+use crate::retention::Keeper;
 use crate::security::SecurityLog;
 use crate::store::Store;
 use pulse::Pulse;
@@ -151,6 +152,9 @@ impl App {
         let stopping = || lifecycle.stopping().clone();
         lifecycle.spawn("sweep", self.clone().sweep());
         lifecycle.spawn("quotas", self.limits.clone().tend(self.clock.clone(), stopping()));
+        let keeper =
+            Keeper::new(&self.config, self.store.clone(), self.clock.clone(), self.metrics.retention().clone());
+        lifecycle.spawn("retention", keeper.run(stopping()));
         lifecycle.spawn("keys", self.access.ring().clone().run(stopping()));
         if let Some(tokens) = self.access.tokens() {
             lifecycle.spawn("tokens", tokens.clone().run(stopping()));

@@ -3,6 +3,7 @@
 mod healthcheck;
 mod key;
 mod migrate;
+mod retention;
 mod serve;
 
 use std::future::Future;
@@ -36,6 +37,9 @@ enum Verb {
     /// Make, list, replace and revoke named API keys
     #[command(subcommand)]
     Key(key::Verb),
+    /// Delete what is older than the settings allow
+    #[command(subcommand)]
+    Retention(retention::Verb),
     /// Print the file .env.example
     EnvExample,
 }
@@ -53,6 +57,7 @@ pub fn run() -> ExitCode {
         Verb::Serve => with_config(serve::run),
         Verb::Migrate => with_config(migrate::run),
         Verb::Healthcheck => with_config(healthcheck::run),
+        Verb::Retention(verb) => with_config(|config| retention::run(config, verb)),
         Verb::Key(verb) => with_config(|config| key::run(config, verb)),
     }
 }

@@ -12,7 +12,7 @@ mod tiers;
 pub use issuer::{Issuer, IssuerUrl, KeySource};
 pub use setting::{
     ApiKey, Bounded, Database, Environment, Folder, Limit, LogFormat, MAX_KEY_BYTES, Mode, Origin,
-    PostgresUrl, RedisUrl, Setting, Tls, Wait,
+    PostgresUrl, RedisUrl, Setting, TimeOfDay, Tls, Wait,
 };
 pub use source::{Problem, Problems, Source};
 pub use tiers::Tiers;
@@ -101,6 +101,17 @@ settings! {
     spool_max_mb: Bounded<1, 65_536> = "SPOOL_MAX_MB", default "512", example "512";
     /// Time zone of the days in analytics, by its IANA name. Days that are already added up keep theirs.
     time_zone: Tz = "TIME_ZONE", default "UTC", example "Europe/Berlin";
+    /// Days that events (rows of ai_metrics) are kept; their sums stay. off: for ever.
+    retention_days: Limit<Bounded<1, 36_500>> = "RETENTION_DAYS", default "90", example "90";
+    /// When each day what is older is deleted: HH:MM in TIME_ZONE.
+    retention_at: TimeOfDay = "RETENTION_AT", default "03:00", example "03:00";
+    /// Days that the receptionist app's messages and conversations (messages, chat_messages, conversations) are kept. off:
+    /// they are never deleted.
+    retention_chats_days: Limit<Bounded<1, 36_500>> = "RETENTION_CHATS_DAYS", default "off", example "365";
+    /// Days that the receptionist app's appointments are kept. off: they are never deleted.
+    retention_appointments_days: Limit<Bounded<1, 36_500>> = "RETENTION_APPOINTMENTS_DAYS", default "off", example "730";
+    /// Days that the audit trail, requests that are done and consents that hold no more are kept; at least 31. off: for ever.
+    retention_audit_days: Limit<Bounded<31, 36_500>> = "RETENTION_AUDIT_DAYS", default "730", example "730";
     /// Proxies whose X-Forwarded-For is believed: addresses or CIDRs, separated by commas.
     trusted_proxies: Vec<IpNet> = "TRUSTED_PROXIES", default "", example "10.0.0.0/8,192.0.2.7";
     /// Origins whose pages may call the service from a browser, separated by commas. When unset:

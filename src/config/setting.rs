@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use chrono::NaiveTime;
 use chrono_tz::Tz;
 use ipnet::IpNet;
 use secrecy::{ExposeSecret, SecretString};
@@ -137,6 +138,17 @@ pub struct Folder(pub PathBuf);
 impl Setting for Folder {
     fn read(text: &str) -> Result<Self, String> {
         Ok(Self(text.into()))
+    }
+}
+
+/// A time of the day, to the minute.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TimeOfDay(pub NaiveTime);
+
+impl Setting for TimeOfDay {
+    fn read(text: &str) -> Result<Self, String> {
+        let time = NaiveTime::parse_from_str(text, "%H:%M").ok().filter(|_| text.len() == 5);
+        time.map(Self).ok_or_else(|| "must be a time of the day, 00:00 to 23:59".to_owned())
     }
 }
 

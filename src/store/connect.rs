@@ -2,7 +2,7 @@
 
 use std::fs::{DirBuilder, OpenOptions};
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::dialect::{self, Pools};
 use super::{Db, Store, StoreError};
@@ -28,8 +28,12 @@ impl Store {
                 (pools, format!("Postgres at {}", postgres.place))
             }
         };
-        let Pools { read, write, admin } = pools;
-        Ok(Self { read, write, admin, zone: config.time_zone, place })
+        let Pools { read, write, admin, sweep } = pools;
+        let retention_lock = match &config.database_url {
+            Database::Sqlite(path) => Some(beside(path, "-retention")),
+            Database::Postgres(_) => None,
+        };
+        Ok(Self { read, write, admin, sweep, retention_lock, zone: config.time_zone, place })
     }
 
     /// Brings the tables up to date. Replicas that start together take turns.
@@ -47,6 +51,13 @@ impl Store {
         }
         Ok(())
     }
+}
+
+/// The path of a companion of the file at `path`.
+fn beside(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(ending);
+    name.into()
 }
 
 /// Creates the file at `path` and its folder, where they are not there, for their owner alone. SQLite gives its other

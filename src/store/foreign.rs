@@ -16,8 +16,9 @@ use crate::rollup::Rollup;
 /// Rows that are counted in one transaction.
 const CHUNK: i64 = 2_000;
 
+/// What [`dialect::Dialect::FOREIGN_VALUES`] selects.
 #[derive(FromRow)]
-struct ForeignRow {
+pub(super) struct ForeignRow {
     business_id: String,
     response_time_ms: i32,
     success_rate: f64,
@@ -37,7 +38,7 @@ struct ForeignRow {
 impl ForeignRow {
     /// The row as an event. Nothing checked the row, and a counter must not go down, so amounts below zero count as
     /// zero; a row without a time counts as of `now`.
-    fn into_event(self, now: DateTime<Utc>) -> Event {
+    pub(super) fn into_event(self, now: DateTime<Utc>) -> Event {
         Event {
             id: Uuid::nil(),
             named: false,
