@@ -50,6 +50,16 @@ impl fmt::Display for Caller {
 }
 
 impl Caller {
+    /// What the audit trail calls it: by no address, and by nothing of a key but its public id.
+    #[must_use]
+    pub fn actor(self) -> String {
+        match self {
+            Self::Configured(_) => "service key".to_owned(),
+            Self::Network(_) => "nobody known".to_owned(),
+            Self::Named(_) | Self::Token(_) => self.to_string(),
+        }
+    }
+
     /// The caller behind `ip`, for requests without a valid key.
     #[must_use]
     pub fn at(ip: ClientIp) -> Self {

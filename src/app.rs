@@ -26,6 +26,7 @@ use crate::quota::{Limits, memory, shared};
 use crate::retention::Keeper;
 use crate::security::SecurityLog;
 use crate::store::Store;
+use crate::subject::Hasher;
 use pulse::Pulse;
 
 /// What quotas are counted for: a caller on a route.
@@ -75,6 +76,9 @@ pub struct Inner {
     pub metrics: Metrics,
     /// Recognises callers.
     pub access: Authenticator,
+    /// Makes the hashes that stand for persons; none in production without `PRIVACY_HASH_KEY`. Handlers take a
+    /// [`crate::http::extract::Subjects`].
+    pub hasher: Option<Hasher>,
     /// Where security events are told.
     pub security_log: SecurityLog,
     /// The proxies that are believed.
@@ -128,6 +132,7 @@ impl App {
         let Parts { config, store, ingest, metrics, limits, access, clock } = parts;
         Self(Arc::new(Inner {
             access,
+            hasher: Hasher::of(&config),
             security_log: SecurityLog::default(),
             proxies: Proxies::new(config.trusted_proxies.clone()),
             flood: config.flood_limit_per_second.get().map(|rate| Flood::new(rate.get())),

@@ -11,7 +11,7 @@ mod tiers;
 
 pub use issuer::{Issuer, IssuerUrl, KeySource};
 pub use setting::{
-    ApiKey, Bounded, Database, Environment, Folder, Limit, LogFormat, MAX_KEY_BYTES, Mode, Origin,
+    ApiKey, Bounded, Database, Environment, Folder, HashKey, Limit, LogFormat, MAX_KEY_BYTES, Mode, Origin,
     PostgresUrl, RedisUrl, Setting, TimeOfDay, Tls, Wait,
 };
 pub use source::{Problem, Problems, Source};
@@ -117,6 +117,14 @@ settings! {
     /// Origins whose pages may call the service from a browser, separated by commas. When unset:
     /// http://localhost:3000 in development, none elsewhere.
     cors_allowed_origins: Option<Vec<Origin>> = "CORS_ALLOWED_ORIGINS", default "", example "https://app.example.com";
+    /// The key under which persons are hashed wherever their plain e-mail address, phone number or id is not needed; at
+    /// least 32 characters. Whoever changes it loses who a consent or an audit entry is about. When unset: a key that
+    /// everybody knows, and in production none, so that the privacy routes that need it answer 503. Make one with:
+    /// openssl rand -hex 32
+    privacy_hash_key: Option<HashKey> = "PRIVACY_HASH_KEY", default "", example "your-generated-key-of-32-characters-or-more";
+    /// true: without an API key (development) the privacy routes and GET /admin/audit are as open as the others. Otherwise
+    /// they are refused then.
+    allow_unauthenticated_privacy: bool = "ALLOW_UNAUTHENTICATED_PRIVACY", default "false", example "true";
     /// Quota of GET /health, per caller; off lifts it.
     rate_limit_health: Limit<Quota> = "RATE_LIMIT_HEALTH", default "100 per minute", example "100 per minute";
     /// Quota of GET /health/detailed, per caller; off lifts it.

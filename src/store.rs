@@ -26,6 +26,7 @@ macro_rules! on {
 pub(crate) use on;
 
 mod analytics;
+mod audit;
 mod batch;
 mod connect;
 mod dialect;
@@ -40,9 +41,10 @@ mod rollups;
 mod spool;
 
 pub use analytics::Summary;
+pub use audit::Purged;
 pub use batch::{CLAIM_MINUTES, Outcome, Written};
 pub use error::StoreError;
-pub use retention::{Counts, Retained, RetentionLock, RetentionRecord, Seen, Shelf, Window};
+pub use retention::{Counts, Deleted, Retained, RetentionLock, RetentionRecord, Seen, Shelf, Window};
 pub use spool::{Spool, Spooled, Standing};
 
 use std::path::PathBuf;

@@ -1,5 +1,6 @@
 //! What every implementation of a seam must do, written once.
 
+mod audit;
 mod limiter;
 mod migrations;
 mod spool;

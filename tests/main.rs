@@ -8,5 +8,6 @@ mod faults;
 mod harness;
 mod lab;
 mod logs;
+mod retention;
 mod routes;
 mod settings;

@@ -53,6 +53,16 @@ fn parse<T: FromStr>(text: &str, must_be: &str) -> Result<T, String> {
     text.parse().map_err(|_: T::Err| must_be.to_owned())
 }
 
+impl Setting for bool {
+    fn read(text: &str) -> Result<Self, String> {
+        match text.to_ascii_lowercase().as_str() {
+            "true" => Ok(true),
+            "false" => Ok(false),
+            _ => Err("must be true or false".to_owned()),
+        }
+    }
+}
+
 impl Setting for u16 {
     fn read(text: &str) -> Result<Self, String> {
         parse(text, "must be a port number from 0 to 65535")
@@ -188,6 +198,32 @@ impl Setting for ApiKey {
     fn read(text: &str) -> Result<Self, String> {
         if text.len() > MAX_KEY_BYTES || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err(format!("must be at most {MAX_KEY_BYTES} printable ASCII characters without spaces"));
+        }
+        Ok(Self(text.to_owned().into()))
+    }
+}
+
+/// The shortest key for hashes of persons, in characters.
+const MIN_HASH_KEY_CHARS: usize = 32;
+
+/// The key under which persons are hashed.
+#[derive(Debug, Clone)]
+pub struct HashKey(SecretString);
+
+impl HashKey {
+    /// The plain key.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        self.0.expose_secret()
+    }
+}
+
+impl Setting for HashKey {
+    fn read(text: &str) -> Result<Self, String> {
+        if text.chars().count() < MIN_HASH_KEY_CHARS {
+            return Err(format!(
+                "must have at least {MIN_HASH_KEY_CHARS} characters; make one with: openssl rand -hex 32"
+            ));
         }
         Ok(Self(text.to_owned().into()))
     }

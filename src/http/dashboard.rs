@@ -44,7 +44,7 @@ impl From<&Row> for Endpoint {
         let link = public && row.method == Method::GET && !row.path.contains('{');
         let access = match row.access {
             Access::Public => "public".to_owned(),
-            Access::Scope(scope) => format!("API key, {}", scope.name()),
+            Access::Scope(scope) | Access::Personal(scope) => format!("API key, {}", scope.name()),
         };
         Self { method: row.method.clone(), path: row.path, access, link }
     }

@@ -75,6 +75,8 @@ pub enum ApiError {
     Overloaded,
     /// 503: the service cannot take events, or is stopping.
     NotReady(&'static str),
+    /// 503: a setting is missing, without which the route does nothing.
+    NotSetUp(&'static str),
     /// 500: a defect of the service.
     Internal,
 }
@@ -114,9 +116,11 @@ impl ApiError {
             Self::QuotaExceeded(..) | Self::Throttled(..) | Self::Flooded(..) => {
                 StatusCode::TOO_MANY_REQUESTS
             }
-            Self::NotStored(_) | Self::StoreUnavailable | Self::Overloaded | Self::NotReady(_) => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            Self::NotStored(_)
+            | Self::StoreUnavailable
+            | Self::Overloaded
+            | Self::NotReady(_)
+            | Self::NotSetUp(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -168,7 +172,7 @@ impl ApiError {
                 ("Service Unavailable", "The database does not answer; try again later")
             }
             Self::Overloaded => ("Service Unavailable", "The service is busy; try again later"),
-            Self::NotReady(why) => ("Service Unavailable", *why),
+            Self::NotReady(why) | Self::NotSetUp(why) => ("Service Unavailable", *why),
             Self::Internal => ("Internal Server Error", "The service met a defect; its log tells more"),
         };
         body(error, message)

@@ -12,7 +12,12 @@ use serde::de::DeserializeOwned;
 use serde_json::error::Category;
 
 use super::error::ApiError;
+use super::observe::RequestId;
+use crate::access::{ClientIp, Principal};
+use crate::app::App;
+use crate::audit::By;
 use crate::event::Refusal;
+use crate::subject::Hasher;
 
 /// The largest body that is read.
 pub const MAX_BODY_BYTES: usize = 64 * 1024;
@@ -64,6 +69,35 @@ impl<S: Sync> FromRequest<S> for JsonBytes {
             return Err(ApiError::NotJsonType("Content-Type must be application/json"));
         }
         Ok(Self(body))
+    }
+}
+
+/// Who makes the request, as the audit trail calls them, and the request's name.
+#[derive(Debug)]
+pub struct Caused(pub By);
+
+impl FromRequestParts<App> for Caused {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, ApiError> {
+        let extensions = &parts.extensions;
+        let ip = extensions.get::<ClientIp>().copied();
+        let caller = extensions.get::<Principal>().zip(ip).map(|(principal, ip)| principal.caller(ip));
+        let request_id = extensions.get::<RequestId>().map(|id| id.as_str().to_owned());
+        Ok(Self(By { actor: caller.ok_or(ApiError::Internal)?.actor(), request_id }))
+    }
+}
+
+/// Makes the hashes that stand for persons.
+#[derive(Debug)]
+pub struct Subjects(pub Hasher);
+
+impl FromRequestParts<App> for Subjects {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(_: &mut Parts, app: &App) -> Result<Self, ApiError> {
+        let missing = "PRIVACY_HASH_KEY is not set; set it to use this route in production";
+        app.hasher.clone().map(Self).ok_or(ApiError::NotSetUp(missing))
     }
 }
 

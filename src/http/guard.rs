@@ -121,7 +121,13 @@ impl Policy {
     /// Decides about a request of whom memory recognises, or not, at `ip`. An attempt without a valid key counts against
     /// the quota of its address, so that guessing keys runs into 429 and never uses up that of a caller who has one.
     pub async fn admit(&self, recognised: Result<Principal, Denied>, ip: ClientIp) -> Admission {
-        let is_open = self.access == Access::Public || !self.app.access.is_required();
+        let is_open = match self.access {
+            Access::Public => true,
+            Access::Scope(_) => !self.app.access.is_required(),
+            Access::Personal(_) => {
+                !self.app.access.is_required() && self.app.config.allow_unauthenticated_privacy
+            }
+        };
         let known = match recognised {
             Err(_) if is_open => Ok(Principal::Anyone),
             Err(denied) => self.appeal(denied, ip).await,
@@ -211,10 +217,16 @@ impl Policy {
             (Access::Scope(scope), Principal::Anyone) if !principal.has(scope) => {
                 Err(ApiError::AuthenticationOff)
             }
-            (Access::Scope(scope), Principal::Token(_)) if !principal.has(scope) => {
+            // Only where the settings say so is it admitted.
+            (Access::Personal(_), Principal::Anyone) => Ok(principal),
+            (Access::Scope(scope) | Access::Personal(scope), Principal::Token(_))
+                if !principal.has(scope) =>
+            {
                 Err(ApiError::TokenScopeLacking(scope))
             }
-            (Access::Scope(scope), _) if !principal.has(scope) => Err(ApiError::ScopeLacking(scope)),
+            (Access::Scope(scope) | Access::Personal(scope), _) if !principal.has(scope) => {
+                Err(ApiError::ScopeLacking(scope))
+            }
             _ => Ok(principal),
         }
     }
@@ -262,7 +274,9 @@ impl Policy {
         let _counted = self.app.answering.token();
         let _permit = match self.access {
             Access::Public => None,
-            Access::Scope(_) => Some(self.app.in_flight.try_acquire().map_err(|_| ApiError::Overloaded)?),
+            Access::Scope(_) | Access::Personal(_) => {
+                Some(self.app.in_flight.try_acquire().map_err(|_| ApiError::Overloaded)?)
+            }
         };
         let handled = AssertUnwindSafe(next.run(request)).catch_unwind();
         match tokio::time::timeout(REQUEST_LIMIT, handled).await {

@@ -24,6 +24,9 @@ pub enum Access {
     Public,
     /// Whoever holds a key or a token with this scope.
     Scope(Scope),
+    /// The same, for what concerns persons: where authentication is off it is refused too, unless
+    /// `ALLOW_UNAUTHENTICATED_PRIVACY` is set.
+    Personal(Scope),
 }
 
 /// Which quota a route has.

@@ -4,8 +4,6 @@ use chrono::{DateTime, Utc};
 use prometheus::core::Collector;
 use prometheus::{Gauge, IntCounterVec, IntGaugeVec, Opts};
 
-use crate::store::Retained;
-
 /// How runs end.
 const OUTCOMES: [&str; 3] = ["done", "failed", "interrupted"];
 
@@ -38,9 +36,6 @@ impl RetentionMetrics {
             overdue: IntGaugeVec::new(overdue, &["table"]).expect("names are valid"),
             runs: IntCounterVec::new(runs, &["outcome"]).expect("names are valid"),
         };
-        for kind in Retained::ALL {
-            drop(metrics.deleted.with_label_values(&[kind.table()]));
-        }
         for outcome in OUTCOMES {
             drop(metrics.runs.with_label_values(&[outcome]));
         }
@@ -64,13 +59,13 @@ impl RetentionMetrics {
     }
 
     /// Counts rows that were deleted.
-    pub fn deleted(&self, kind: Retained, rows: u64) {
-        self.deleted.with_label_values(&[kind.table()]).inc_by(rows);
+    pub fn deleted(&self, table: &str, rows: u64) {
+        self.deleted.with_label_values(&[table]).inc_by(rows);
     }
 
     /// Shows how many rows should have been deleted.
-    pub fn show_overdue(&self, kind: Retained, rows: i64) {
-        self.overdue.with_label_values(&[kind.table()]).set(rows);
+    pub fn show_overdue(&self, table: &str, rows: i64) {
+        self.overdue.with_label_values(&[table]).set(rows);
     }
 
     /// Counts a run.

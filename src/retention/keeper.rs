@@ -41,6 +41,9 @@ impl Keeper {
     /// What the settings ask for.
     #[must_use]
     pub fn new(config: &Config, store: Store, clock: Clock, metrics: RetentionMetrics) -> Self {
+        for kind in Retained::ALL {
+            metrics.deleted(kind.table(), 0);
+        }
         Self {
             store,
             policy: Policy::of(config),
@@ -125,7 +128,7 @@ impl Keeper {
         for kind in Retained::ALL {
             let Some(cutoff) = self.policy.cutoff(kind, due) else { continue };
             if let Some(shelf) = self.store.shelf(kind).await? {
-                self.metrics.show_overdue(kind, self.store.overdue(&shelf, cutoff).await?);
+                self.metrics.show_overdue(kind.table(), self.store.overdue(&shelf, cutoff).await?);
             }
         }
         Ok(())

@@ -22,6 +22,8 @@ const REST_AFTER_FAILURE: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(super) struct Pace {
     width: i64,
+    /// The narrowest window: below it, what a transaction costs by itself is most of it.
+    least: i64,
     /// Rows that are deleted together at the most, unless the narrowest window has more.
     pub(super) most_rows: i64,
     /// How long a window is to take.
@@ -32,12 +34,12 @@ pub(super) struct Pace {
 impl Pace {
     /// A pace for Postgres, where writers wait for nothing that a run does.
     pub(super) const fn of_server() -> Self {
-        Self { width: 64, most_rows: 5_000, target: Duration::from_millis(50), failures: 0 }
+        Self { width: 64, least: 1, most_rows: 5_000, target: Duration::from_millis(50), failures: 0 }
     }
 
     /// A pace for SQLite, where a deletion keeps other writers waiting.
     pub(super) const fn of_file() -> Self {
-        Self { width: 256, most_rows: 500, target: Duration::from_millis(10), failures: 0 }
+        Self { width: 256, least: 256, most_rows: 500, target: Duration::from_millis(25), failures: 0 }
     }
 
     /// The next window, from `from` on.
@@ -47,10 +49,10 @@ impl Pace {
 
     /// Takes less at a time when a window has more old rows than are deleted together; says whether it can.
     pub(super) fn narrow(&mut self, old: i64) -> bool {
-        if old <= self.most_rows || self.width == 1 {
+        if old <= self.most_rows || self.width <= self.least {
             return false;
         }
-        self.width = (self.width * self.most_rows / old).clamp(1, self.width - 1);
+        self.width = (self.width * self.most_rows / old).clamp(self.least, self.width - 1);
         true
     }
 
@@ -58,7 +60,7 @@ impl Pace {
     pub(super) fn rest_after(&mut self, took: Duration) -> Duration {
         self.failures = 0;
         if took > self.target {
-            self.width = (self.width / 2).max(1);
+            self.width = (self.width / 2).max(self.least);
         } else if took < self.target / 2 {
             self.width = (self.width * 2).min(WIDEST);
         }
@@ -68,7 +70,7 @@ impl Pace {
     /// The rest to take before a window that failed is tried again, in smaller parts; `None` when it failed too often.
     pub(super) fn rest_after_failure(&mut self) -> Option<Duration> {
         self.failures += 1;
-        self.width = (self.width / 4).max(1);
+        self.width = (self.width / 4).max(self.least);
         (self.failures < MAX_FAILURES).then_some(REST_AFTER_FAILURE)
     }
 }
@@ -100,13 +102,13 @@ mod tests {
     fn a_window_that_fails_is_tried_again_in_parts_and_given_up_in_the_end() {
         let mut pace = Pace::of_file();
         assert!(pace.rest_after_failure().is_some());
-        assert_eq!(pace.window(0, 1_000), 0..64);
+        assert_eq!(pace.window(0, 1_000), 0..256);
         pace.rest_after(Duration::from_millis(7));
         for _ in 1..MAX_FAILURES {
             assert!(pace.rest_after_failure().is_some());
         }
         assert!(pace.rest_after_failure().is_none());
-        assert_eq!(pace.window(0, 1_000), 0..1);
-        assert!(!pace.narrow(1_000_000), "a single page cannot be divided");
+        assert_eq!(pace.window(0, 1_000), 0..256);
+        assert!(!pace.narrow(1_000_000), "it cannot be narrower");
     }
 }

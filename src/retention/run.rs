@@ -11,7 +11,7 @@ use super::pace::Pace;
 use crate::audit::{Action, By, Entry};
 use crate::clock::Clock;
 use crate::metrics::RetentionMetrics;
-use crate::store::{Counts, Retained, RetentionRecord, Seen, Shelf, Store, StoreError, Window};
+use crate::store::{Counts, Deleted, Retained, RetentionRecord, Seen, Store, StoreError, Window};
 
 /// Why a run did not come to its end. What it deleted stays deleted, and the next one goes on.
 #[derive(Debug, thiserror::Error)]
@@ -139,18 +139,16 @@ impl Run<'_> {
         let mut from = shelf.range.start;
         while from < shelf.range.end {
             let window = pace.window(from, shelf.range.end);
-            let begun = Instant::now();
             let rest = match self.go_through_window(Window::new(&shelf, &window, cutoff), &mut pace, now).await {
-                Ok(Some(rows)) => {
+                Ok(Some(Deleted { rows, took })) => {
                     from = window.end;
                     self.note(done, rows);
-                    pace.rest_after(begun.elapsed())
+                    pace.rest_after(took)
                 }
                 Ok(None) => continue,
                 Err(error) => {
-                    let rest = pace.rest_after_failure().ok_or(error)?;
-                    tracing::debug!(table = done.kind.table(), "a window is tried again");
-                    rest
+                    let passing = !is_of_a_row(&error) && !matches!(error, StoreError::Unusable(_));
+                    pace.rest_after_failure().filter(|_| passing).ok_or(error)?
                 }
             };
             self.stop.run_until_cancelled(tokio::time::sleep(rest)).await.ok_or(Failure::Stopped)?;
@@ -164,13 +162,11 @@ impl Run<'_> {
         window: Window<'_>,
         pace: &mut Pace,
         now: DateTime<Utc>,
-    ) -> Result<Option<u64>, StoreError> {
+    ) -> Result<Option<Deleted>, StoreError> {
+        let begun = Instant::now();
         let seen = self.store.look_at(window).await?;
-        if self.dry {
-            return Ok(Some(seen.old.unsigned_abs()));
-        }
-        if seen.old == 0 && seen.undated == 0 {
-            return Ok(Some(0));
+        if self.dry || seen.old == 0 && seen.undated == 0 {
+            return Ok(Some(Deleted { rows: seen.old.unsigned_abs(), took: begun.elapsed() }));
         }
         if pace.narrow(seen.old) {
             return Ok(None);
@@ -179,7 +175,7 @@ impl Run<'_> {
     }
 
     /// Deletes what is old. What cannot be counted stays, so that no sum is wrong.
-    async fn delete(&self, window: Window<'_>, now: DateTime<Utc>, seen: Seen) -> Result<u64, StoreError> {
+    async fn delete(&self, window: Window<'_>, now: DateTime<Utc>, seen: Seen) -> Result<Deleted, StoreError> {
         match self.store.delete_old(window, now, seen, false).await {
             Err(error) if seen.uncounted > 0 && is_of_a_row(&error) => {
                 tracing::error!(
@@ -210,7 +206,7 @@ impl Run<'_> {
         done.rows = Some(done.rows.unwrap_or(0) + rows);
         done.most_together = done.most_together.max(rows);
         if !self.dry {
-            self.metrics.deleted(done.kind, rows);
+            self.metrics.deleted(done.kind.table(), rows);
         }
     }
 

@@ -94,7 +94,9 @@ pub(super) fn sqlite(path: &Path) -> Pools {
     let writer = options.create_if_missing(true);
     let write = pool().max_connections(1).connect_lazy_with(writer.clone());
     let admin = pool().max_connections(1).connect_lazy_with(writer.clone());
-    let sweep = pool().max_connections(1).connect_lazy_with(writer);
+    // As on Postgres, a deletion that is lost is made again.
+    let sweeper = writer.synchronous(SqliteSynchronous::Normal);
+    let sweep = pool().max_connections(1).connect_lazy_with(sweeper);
     Pools {
         read: Db::Sqlite(Connections::shared(read)),
         write: Db::Sqlite(Connections::kept(write)),
@@ -114,6 +116,12 @@ pub(super) trait Dialect: sqlx::Database {
     const PATIENT: &'static str;
     /// Waits until no other transaction gives places to label values. SQLite has one writer at a time.
     const LOCK_LABELS: &'static str;
+    /// Waits until no other transaction appends to the audit trail. SQLite has one writer at a time.
+    const LOCK_AUDIT: &'static str;
+    /// How a transaction begins that reads one state of the store, whatever others write meanwhile.
+    const SNAPSHOT: &'static str;
+    /// Removes what the newest `audit.purged` entry names, if it is from before `$1`.
+    const PURGE_AUDIT: &'static str;
     /// What a foreign row holds, in the types of an event. Nobody checked such a row: it may hold NaN or infinity, on
     /// SQLite a value of any type.
     const FOREIGN_VALUES: &'static str;
@@ -127,6 +135,9 @@ impl Dialect for sqlx::Postgres {
     const UNLIMITED: &'static str = "set statement_timeout = 0";
     const PATIENT: &'static str = "set local statement_timeout = '10s'";
     const LOCK_LABELS: &'static str = "select pg_advisory_xact_lock(hashtext('ai_metric_labels'))";
+    const LOCK_AUDIT: &'static str = "select pg_advisory_xact_lock(hashtext('mlops_audit'))";
+    const SNAPSHOT: &'static str = "begin isolation level repeatable read read only";
+    const PURGE_AUDIT: &'static str = "select mlops_audit_purge($1)";
     const FOREIGN_VALUES: &'static str = "business_id, model_name, intent_detected, response_type, response_time_ms,
         tokens_used, prompt_tokens, completion_tokens,
         case when success_rate = 'NaN' then 0 else cast(success_rate as double precision) end as success_rate,
@@ -145,6 +156,10 @@ impl Dialect for sqlx::Sqlite {
     const UNLIMITED: &'static str = "select 1";
     const PATIENT: &'static str = "select 1";
     const LOCK_LABELS: &'static str = "select 1";
+    const LOCK_AUDIT: &'static str = "select 1";
+    const SNAPSHOT: &'static str = "begin";
+    const PURGE_AUDIT: &'static str = "delete from mlops_audit where at < $1 and seq <= (
+        select json_extract(details, '$.last_seq') from mlops_audit where action = 'audit.purged' order by seq desc limit 1)";
     const FOREIGN_VALUES: &'static str = "cast(business_id as text) as business_id, cast(model_name as text) as model_name,
         cast(intent_detected as text) as intent_detected, cast(response_type as text) as response_type,
         min(max(cast(response_time_ms as integer), 0), 2147483647) as response_time_ms,
@@ -171,6 +186,20 @@ where
     conn.begin_with(SqlStr::from_static(<C::Database as Dialect>::BEGIN)).await
 }
 
+/// Begins a transaction that reads one state of the store.
+pub(super) async fn begin_snapshot<C>(conn: &mut C) -> Result<Transaction<'_, C::Database>, sqlx::Error>
+where
+    C: Connection,
+    C::Database: Dialect,
+{
+    conn.begin_with(SqlStr::from_static(<C::Database as Dialect>::SNAPSHOT)).await
+}
+
+/// The statement that removes what the newest `audit.purged` entry names, if it is from before `$1`.
+pub(super) const fn purge_audit<DB: Dialect>(_: &Transaction<'_, DB>) -> &'static str {
+    DB::PURGE_AUDIT
+}
+
 /// A function that runs a statement of the dialect.
 macro_rules! run {
     ($(#[doc = $doc:literal] $name:ident: $sql:ident;)+) => {
@@ -193,4 +222,6 @@ run! {
     be_patient: PATIENT;
     /// Waits until no other transaction gives places to label values.
     lock_labels: LOCK_LABELS;
+    /// Waits until no other transaction appends to the audit trail.
+    lock_audit: LOCK_AUDIT;
 }

@@ -26,6 +26,7 @@ macro_rules! bounded {
         )
     };
 }
+pub(super) use bounded;
 
 /// The columns of [`RawKey`].
 macro_rules! key_columns {

@@ -3,8 +3,7 @@
 //! A table is gone through from one end to the other in windows: of pages on Postgres, of row numbers on SQLite. So
 //! no index is needed, none is paid for by every event, and neither a gap in the ids nor the dead rows of the last run
 //! have to be searched. A window is one short transaction on a connection that nothing else uses, and touches only rows
-//! that are long finished; on Postgres it is not even waited for that it is on disk, because a deletion that is lost is
-//! made again.
+//! that are long finished; it is not even waited for that it is on disk, because a deletion that is lost is made again.
 
 mod lock;
 mod overdue;
@@ -16,7 +15,7 @@ mod words;
 pub use lock::RetentionLock;
 pub use record::{Counts, RetentionRecord};
 pub use shelf::Shelf;
-pub use windows::{Seen, Window};
+pub use windows::{Deleted, Seen, Window};
 
 /// What is deleted when its time is over, in the order in which a run goes about it: messages before the conversations
 /// that hold them.

@@ -86,15 +86,20 @@ impl Backend {
 
     /// Runs statements beside the service, as another program would.
     pub(crate) async fn execute(&self, sql: &str) {
+        self.try_execute(sql).await.unwrap();
+    }
+
+    /// The same, where the database may refuse them.
+    pub(crate) async fn try_execute(&self, sql: &str) -> Result<(), sqlx::Error> {
         let sql = AssertSqlSafe(sql.to_owned());
         if self.is_postgres() {
-            let mut conn = PgConnection::connect(&self.url).await.unwrap();
-            conn.execute("set timezone = 'UTC'").await.unwrap();
-            conn.execute(sql).await.unwrap();
+            let mut conn = PgConnection::connect(&self.url).await?;
+            conn.execute("set timezone = 'UTC'").await?;
+            conn.execute(sql).await.map(drop)
         } else {
             let path = self.sqlite_path();
-            let mut conn = SqliteConnection::connect(path.to_str().unwrap()).await.unwrap();
-            conn.execute(sql).await.unwrap();
+            let mut conn = SqliteConnection::connect(path.to_str().unwrap()).await?;
+            conn.execute(sql).await.map(drop)
         }
     }
 

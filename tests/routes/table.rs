@@ -3,10 +3,12 @@
 use axum::http::Method;
 use chrono::TimeDelta;
 use futures_util::FutureExt;
+use mlops_service::app::App;
 use mlops_service::http::routes::{Access, QuotaOf, Row, table};
+use mlops_service::key::Scope;
 use serde_json::json;
 
-use crate::harness::{Backend, KEY, Reply, TestApp, event};
+use crate::harness::{Backend, KEY, Reply, TestApp, command, event};
 
 /// An address of the row.
 fn path(row: &Row) -> String {
@@ -81,7 +83,7 @@ async fn no_stranger_passes_a_protected_row() {
         let valid = call(&app, row, Some(KEY)).await;
         assert!(reached(row, &valid), "{row:?}: {}", valid.text());
         match row.access {
-            Access::Scope(_) => {
+            Access::Scope(_) | Access::Personal(_) => {
                 for reply in [&missing, &empty] {
                     assert_eq!(reply.status, 401);
                     let body = json!({"error": "Unauthorized", "message": "API key required. Include X-API-Key header."});
@@ -100,6 +102,46 @@ async fn no_stranger_passes_a_protected_row() {
         }
     }
     assert_eq!(backend.rows().await, 2, "only the holder of the key has tracked");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_concerns_persons_is_refused_without_a_key_even_where_authentication_is_off() {
+    let backend = Backend::sqlite();
+    let personal = |app: &App| {
+        let row = Access::Personal(Scope::Privacy);
+        let audit = Access::Personal(Scope::Admin);
+        table(app).row(Method::GET, "/personal", row, QuotaOf::Default, async || "personal").row(
+            Method::GET,
+            "/trail",
+            audit,
+            QuotaOf::Default,
+            async || "trail",
+        )
+    };
+    let app = TestApp::with_routes(&backend, &[], personal).await;
+    for path in ["/personal", "/trail"] {
+        let refused = app.get(path).send().await;
+        refused.refused(401, "Unauthorized");
+        assert_eq!(refused.json()["message"], "API key required. Include X-API-Key header.");
+        assert_eq!(refused.header("x-ratelimit-remaining"), "49");
+        app.get(path).header("x-api-key", "wrong").send().await.refused(403, "Forbidden");
+    }
+    let made = command(&backend, &[])
+        .args(["key", "create", "--name", "k", "--scopes", "privacy"])
+        .output()
+        .unwrap();
+    let key = String::from_utf8(made.stdout).unwrap();
+    let with_key = async |path: &str| app.get(path).header("x-api-key", key.trim()).send().await;
+    assert_eq!(with_key("/personal").await.status, 200);
+    with_key("/trail").await.refused(403, "Forbidden");
+    assert_eq!(app.track(&event(json!({}))).await.status, 200, "the other routes are open");
+    let open = [("ALLOW_UNAUTHENTICATED_PRIVACY", "true")];
+    let app = TestApp::with_routes(&backend, &open, personal).await;
+    for path in ["/personal", "/trail"] {
+        assert_eq!(app.get(path).send().await.status, 200);
+    }
+    let guarded = TestApp::with_routes(&backend, &[open[0], ("MLOPS_API_KEY", KEY)], personal).await;
+    guarded.get("/personal").send().await.refused(401, "Unauthorized");
 }
 
 #[tokio::test(flavor = "multi_thread")]

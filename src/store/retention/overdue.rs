@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use sqlx::AssertSqlSafe;
 
-use super::super::{Db, READ_LIMIT, Store, StoreError, on};
+use super::super::{Db, READ_LIMIT, Store, StoreError};
 use super::Shelf;
 use super::windows::Window;
 

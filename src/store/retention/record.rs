@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use sqlx::FromRow;
 
 use super::super::audit::append;
-use super::super::{READ_LIMIT, Store, StoreError, dialect, on};
+use super::super::{READ_LIMIT, Store, StoreError, dialect};
 use crate::audit::Entry;
 
 /// Rows that were deleted, for each table.
@@ -65,10 +65,9 @@ impl Store {
         entry: &Entry,
     ) -> Result<(), StoreError> {
         const NOTE: &str = "update mlops_retention set begun_at = null, done_at = coalesce($1, done_at)";
-        let durable = self.words().durable;
-        on!(&self.sweep, READ_LIMIT, |conn| {
+        // Not through the connection that deletes, which does not wait for the disk.
+        on!(&self.admin, READ_LIMIT, |conn| {
             let mut tx = dialect::begin(conn).await?;
-            sqlx::query(durable).execute(&mut *tx).await?;
             sqlx::query("delete from mlops_retention_deleted").execute(&mut *tx).await?;
             sqlx::query(NOTE).bind(done).execute(&mut *tx).await?;
             append(&mut tx, at, entry).await?;

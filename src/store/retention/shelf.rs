@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use sqlx::AssertSqlSafe;
 
-use super::super::{READ_LIMIT, Store, StoreError, on};
+use super::super::{READ_LIMIT, Store, StoreError};
 use super::Retained;
 use super::words::Words;
 

@@ -1,7 +1,7 @@
 //! Looks at one window of a table, and deletes what is old in it.
 
 use std::ops::Range;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use sqlx::{AssertSqlSafe, FromRow};
@@ -9,7 +9,7 @@ use sqlx::{AssertSqlSafe, FromRow};
 use super::super::dialect::{self, Dialect};
 use super::super::foreign::ForeignRow;
 use super::super::rollups::AddRollup;
-use super::super::{Store, StoreError, on};
+use super::super::{Store, StoreError};
 use super::{Retained, Shelf};
 use crate::event::Event;
 use crate::rollup::Rollup;
@@ -27,6 +27,15 @@ pub struct Seen {
     pub uncounted: i64,
     /// Rows of which nobody can tell how old they are.
     pub undated: i64,
+}
+
+/// What was deleted of a window.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Deleted {
+    /// How many rows.
+    pub rows: u64,
+    /// How long the transaction took, without the time for which it waited to begin.
+    pub took: Duration,
 }
 
 /// A window of a table, and what is old in it.
@@ -74,7 +83,7 @@ impl Store {
         now: DateTime<Utc>,
         seen: Seen,
         leave_uncounted: bool,
-    ) -> Result<u64, StoreError> {
+    ) -> Result<Deleted, StoreError> {
         const NOTE: &str = "insert into mlops_retention_deleted (table_name, deleted) values ($1, $2)
             on conflict (table_name) do update set deleted = mlops_retention_deleted.deleted + excluded.deleted";
         let Shelf { kind, undated, .. } = window.shelf;
@@ -86,6 +95,7 @@ impl Store {
         );
         on!(&self.sweep, WINDOW_LIMIT, |conn| {
             let mut tx = dialect::begin(conn).await?;
+            let begun = Instant::now();
             let mut deleted = 0;
             if seen.uncounted > 0 && !leave_uncounted {
                 let sql = format!("{uncounted} returning {}", foreign_values(&tx));
@@ -104,7 +114,7 @@ impl Store {
             let note = sqlx::query(NOTE).bind(kind.table()).bind(deleted.cast_signed());
             note.execute(&mut *tx).await?;
             tx.commit().await?;
-            Ok(deleted)
+            Ok(Deleted { rows: deleted, took: begun.elapsed() })
         })
     }
 

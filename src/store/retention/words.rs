@@ -17,8 +17,6 @@ pub(super) struct Words {
     pub(super) holds_times: fn(&str) -> bool,
     /// Keeps a row that another session holds out of a selection.
     pub(super) skip_locked: &'static str,
-    /// Has a transaction end only when it is on disk.
-    pub(super) durable: &'static str,
 }
 
 impl Store {
@@ -49,7 +47,6 @@ const POSTGRES: Words = Words {
     time: str::to_owned,
     holds_times: |kind| kind == "date" || kind.starts_with("timestamp"),
     skip_locked: "for update skip locked",
-    durable: "set local synchronous_commit = on",
 };
 
 /// Windows are of row numbers, or of seconds since 1970 where rows have none. A text that is no time is no time.
@@ -70,5 +67,4 @@ const SQLITE: Words = Words {
     time: |text| format!("strftime('%Y-%m-%d %H:%M:%f', {text})"),
     holds_times: |_| true,
     skip_locked: "",
-    durable: "select 1",
 };

@@ -1,0 +1,204 @@
+//! The audit trail: appending to its chain, reading and verifying it, and purging its beginning.
+
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use sqlx::{FromRow, PgConnection, Row, SqliteConnection, Transaction};
+
+use super::keys::bounded;
+use super::{READ_LIMIT, Store, StoreError, dialect};
+use crate::audit::chain::{Head, Kept};
+use crate::audit::verify::{Verification, Verifier};
+use crate::audit::{Action, By, Entry};
+use crate::clock::timestamp;
+
+/// Entries that are verified together.
+const PAGE: i64 = 1_000;
+
+/// The most entries that one purge removes.
+const PURGED_TOGETHER: i64 = 10_000;
+
+/// How long a purge may take.
+const PURGE_LIMIT: Duration = Duration::from_secs(10);
+
+/// How long every entry is kept, whatever is asked for.
+const KEPT_DAYS: i64 = 30;
+
+/// The columns of [`Raw`].
+macro_rules! columns {
+    () => {
+        concat!("seq, ", bounded!("at"), ", actor, action, request_id, subject, details, previous, hash")
+    };
+}
+
+/// A row of `mlops_audit`, in the order of [`columns!`].
+type Raw = (i64, DateTime<Utc>, String, String, Option<String>, Option<Vec<u8>>, String, Vec<u8>, Vec<u8>);
+
+fn kept(raw: Raw) -> Kept {
+    let (seq, at, actor, action, request_id, subject, details, previous, hash) = raw;
+    Kept { seq, at, actor, action, request_id, subject, details, previous, hash }
+}
+
+/// What was purged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Purged {
+    /// How many entries.
+    pub rows: u64,
+    /// The place of the last of them.
+    pub last_seq: i64,
+    /// Its hash, which the first entry that is left holds.
+    pub last_hash: [u8; 32],
+}
+
+/// A connection that appends to the audit trail, inside a transaction.
+pub(super) trait Append {
+    /// Appends `entry`. Writers wait for each other from here to the end of their transactions, so let it be the last
+    /// thing that a transaction does.
+    async fn append(&mut self, at: DateTime<Utc>, entry: &Entry) -> Result<Head, sqlx::Error>;
+}
+
+macro_rules! append {
+    ($($connection:ty),+) => {
+        $(impl Append for $connection {
+            async fn append(&mut self, at: DateTime<Utc>, entry: &Entry) -> Result<Head, sqlx::Error> {
+                const LAST: &str = "select seq, hash from mlops_audit order by seq desc limit 1";
+                const ADD: &str = "insert into mlops_audit
+                    (seq, at, actor, action, request_id, subject, details, previous, hash)
+                    values ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
+                dialect::lock_audit(&mut *self).await?;
+                let last: Option<(i64, Vec<u8>)> = sqlx::query_as(LAST).fetch_optional(&mut *self).await?;
+                // A hash of another length is a broken entry, which verifying names; the trail goes on.
+                let head = last.map(|(seq, hash)| Head { seq, hash: hash.try_into().unwrap_or_default() });
+                let kept = Kept::after(head.unwrap_or(Head::NONE), at, entry);
+                let query = sqlx::query(ADD).bind(kept.seq).bind(kept.at).bind(&kept.actor).bind(&kept.action);
+                let query = query.bind(&kept.request_id).bind(&kept.subject).bind(&kept.details);
+                query.bind(&kept.previous).bind(&kept.hash).execute(&mut *self).await?;
+                Ok(kept.head().unwrap_or(Head::NONE))
+            }
+        })+
+    };
+}
+
+append!(PgConnection, SqliteConnection);
+
+/// Appends `entry` in the transaction `tx`, which says when it is written for good. Let it be the last thing that the
+/// transaction does: other writers wait for its end. On SQLite the transaction must have begun with [`dialect::begin`].
+pub(super) async fn append<DB>(
+    tx: &mut Transaction<'_, DB>,
+    at: DateTime<Utc>,
+    entry: &Entry,
+) -> Result<Head, sqlx::Error>
+where
+    DB: sqlx::Database,
+    DB::Connection: Append,
+{
+    Append::append(&mut **tx, at, entry).await
+}
+
+impl Store {
+    /// Appends `entry` to the audit trail, and gives the head that the trail then has.
+    pub async fn append_audit(&self, at: DateTime<Utc>, entry: &Entry) -> Result<Head, StoreError> {
+        on!(&self.admin, READ_LIMIT, |conn| {
+            let mut tx = dialect::begin(conn).await?;
+            let head = append(&mut tx, at, entry).await?;
+            tx.commit().await?;
+            Ok(head)
+        })
+    }
+
+    /// At most `most` entries from the place `seq` and the time `since` on, oldest first. One that cannot be read is an
+    /// error of its own.
+    pub async fn audit(
+        &self,
+        seq: i64,
+        since: DateTime<Utc>,
+        most: u32,
+    ) -> Result<Vec<Result<Kept, StoreError>>, StoreError> {
+        const SQL: &str = concat!(
+            "select ",
+            columns!(),
+            " from mlops_audit where seq >= $1 and mlops_audit.at >= $2 order by seq limit $3"
+        );
+        on!(&self.read, READ_LIMIT, |conn| {
+            let query = sqlx::query(SQL).bind(seq).bind(since).bind(i64::from(most));
+            let rows = query.fetch_all(conn).await?;
+            Ok(rows.iter().map(|row| Raw::from_row(row).map(kept).map_err(StoreError::from)).collect())
+        })
+    }
+
+    /// Recomputes the chain, all of it or as much as can be done within `patience`, and compares it with a head that it
+    /// had once, where one is given. Memory does not grow with the trail.
+    pub async fn verify_audit(
+        &self,
+        noted: Option<Head>,
+        patience: Duration,
+    ) -> Result<Verification, StoreError> {
+        const SQL: &str =
+            concat!("select ", columns!(), " from mlops_audit where seq > $1 order by seq limit $2");
+        let begun = Instant::now();
+        on!(&self.read, patience.saturating_add(READ_LIMIT), |conn| {
+            let mut tx = dialect::begin_snapshot(conn).await?;
+            let (mut verifier, mut last, mut more) = (Verifier::new(noted), i64::MIN, true);
+            while more && begun.elapsed() < patience {
+                let rows = sqlx::query(SQL).bind(last).bind(PAGE).fetch_all(&mut *tx).await?;
+                more = i64::try_from(rows.len()) == Ok(PAGE);
+                for row in &rows {
+                    last = row.try_get(0)?;
+                    let goes_on = match Raw::from_row(row) {
+                        Ok(raw) => verifier.look_at(&kept(raw)),
+                        Err(_unreadable) => verifier.cannot_read(last),
+                    };
+                    if !goes_on {
+                        return Ok(verifier.finish(true));
+                    }
+                }
+            }
+            Ok(verifier.finish(!more))
+        })
+    }
+
+    /// Purges the oldest entries, as far as they are from before `before` and at most 10,000 of them, and appends an
+    /// `audit.purged` entry at `at`, from which on the chain is verified then; all or nothing. `None` if there are none:
+    /// call it again until then. `before` must be at least 30 days before `at`, on Postgres also before now.
+    pub async fn purge_audit(
+        &self,
+        before: DateTime<Utc>,
+        at: DateTime<Utc>,
+        by: &By,
+    ) -> Result<Option<Purged>, StoreError> {
+        const OLD: &str = "select count(*), cast(max(seq) as bigint) from (
+                select seq from mlops_audit
+                where seq < coalesce((select min(seq) from mlops_audit where at >= $1), 9223372036854775807)
+                order by seq limit $2
+            ) old";
+        const HASH: &str = "select hash from mlops_audit where seq = $1";
+        if at - before < TimeDelta::days(KEPT_DAYS) {
+            let what = format!("entries of the audit trail are kept for {KEPT_DAYS} days at least");
+            return Err(StoreError::Unusable(what));
+        }
+        on!(&self.admin, PURGE_LIMIT, |conn| {
+            let mut tx = dialect::begin(conn).await?;
+            dialect::be_patient(&mut *tx).await?;
+            dialect::lock_audit(&mut *tx).await?;
+            let old = sqlx::query_as(OLD).bind(before).bind(PURGED_TOGETHER).fetch_one(&mut *tx).await?;
+            let (rows, Some(last_seq)): (i64, Option<i64>) = old else { return Ok(None) };
+            let hash: Vec<u8> = sqlx::query_scalar(HASH).bind(last_seq).fetch_one(&mut *tx).await?;
+            let last_hash = hash.try_into().unwrap_or_default();
+            let purged = Purged { rows: rows.unsigned_abs(), last_seq, last_hash };
+            append(&mut tx, at, &purged.entry(before, by)).await?;
+            sqlx::query(dialect::purge_audit(&tx)).bind(before).execute(&mut *tx).await?;
+            tx.commit().await?;
+            Ok(Some(purged))
+        })
+    }
+}
+
+impl Purged {
+    fn entry(&self, before: DateTime<Utc>, by: &By) -> Entry {
+        by.did(Action::AuditPurged)
+            .with("before", timestamp(before))
+            .with("rows", self.rows)
+            .with("last_seq", self.last_seq)
+            .with("last_hash", hex::encode(self.last_hash))
+    }
+}
