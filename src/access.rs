@@ -19,6 +19,7 @@ pub use keys::Keys;
 pub use manage::{DEFAULT_GRACE, KeyError, Wish};
 pub use principal::Principal;
 pub use tokens::{BadToken, Token, Tokens};
+pub(crate) use trouble::Trouble;
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};

@@ -27,6 +27,7 @@ use crate::retention::Keeper;
 use crate::security::SecurityLog;
 use crate::store::Store;
 use crate::subject::Hasher;
+use crate::trail::Trail;
 use pulse::Pulse;
 
 /// What quotas are counted for: a caller on a route.
@@ -81,6 +82,8 @@ pub struct Inner {
     pub hasher: Option<Hasher>,
     /// Where security events are told.
     pub security_log: SecurityLog,
+    /// The way into the audit trail of what nobody waits for.
+    pub trail: Trail,
     /// The proxies that are believed.
     pub proxies: Proxies,
     /// The counts of the quotas, per route and caller.
@@ -134,6 +137,7 @@ impl App {
             access,
             hasher: Hasher::of(&config),
             security_log: SecurityLog::default(),
+            trail: Trail::new(store.clone(), clock.clone()),
             proxies: Proxies::new(config.trusted_proxies.clone()),
             flood: config.flood_limit_per_second.get().map(|rate| Flood::new(rate.get())),
             in_flight: Semaphore::new(config.max_requests_in_flight.get() as usize),
@@ -155,6 +159,8 @@ impl App {
     /// Starts the tasks that keep what handlers share fresh.
     pub fn start_tasks(&self, lifecycle: &Lifecycle) {
         let stopping = || lifecycle.stopping().clone();
+        self.trail.started(&self.config.in_force);
+        lifecycle.spawn("audit", self.trail.clone().run(lifecycle.ending().clone()));
         lifecycle.spawn("sweep", self.clone().sweep());
         lifecycle.spawn("quotas", self.limits.clone().tend(self.clock.clone(), stopping()));
         let keeper =

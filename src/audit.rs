@@ -124,10 +124,13 @@ impl Entry {
         self
     }
 
-    /// The entry with one more detail, a count or an id.
+    /// The entry with one more detail, a count or an id, if there is one.
     #[must_use]
     pub fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
-        self.details.insert(name.to_owned(), value.into());
+        let value = value.into();
+        if !value.is_null() {
+            self.details.insert(name.to_owned(), value);
+        }
         self
     }
 }

@@ -1,5 +1,6 @@
 //! The command line: one verb, by default `serve`.
 
+mod audit;
 mod healthcheck;
 mod key;
 mod migrate;
@@ -40,6 +41,9 @@ enum Verb {
     /// Delete what is older than the settings allow
     #[command(subcommand)]
     Retention(retention::Verb),
+    /// Look at the audit trail
+    #[command(subcommand)]
+    Audit(audit::Verb),
     /// Print the file .env.example
     EnvExample,
 }
@@ -58,6 +62,7 @@ pub fn run() -> ExitCode {
         Verb::Migrate => with_config(migrate::run),
         Verb::Healthcheck => with_config(healthcheck::run),
         Verb::Retention(verb) => with_config(|config| retention::run(config, verb)),
+        Verb::Audit(verb) => with_config(|config| audit::run(config, verb)),
         Verb::Key(verb) => with_config(|config| key::run(config, verb)),
     }
 }

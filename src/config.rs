@@ -46,6 +46,8 @@ macro_rules! settings {
             $($(#[doc = $doc])+ pub $field: $type,)+
             /// The tiers of keys, TIER_FREE and TIER_PAID among them.
             pub tiers: Tiers,
+            /// The variables that have a value, with its text where it may be shown.
+            pub in_force: Vec<(&'static str, String)>,
         }
 
         /// Every variable, in the order in which they are documented.
@@ -60,7 +62,9 @@ macro_rules! settings {
                 let mut variables = VARIABLES.iter();
                 let mut next = || variables.next().expect("VARIABLES has an entry for every field");
                 let tiers = Tiers::read(source, &mut problems);
-                let config = Self { $($field: source.get::<$type>(next(), &mut problems),)+ tiers };
+                let shown = VARIABLES.iter().zip([$(<$type as Setting>::SHOWN),+]);
+                let in_force = shown.filter_map(|(variable, shown)| source.in_force(variable, shown)).collect();
+                let config = Self { $($field: source.get::<$type>(next(), &mut problems),)+ tiers, in_force };
                 check::together(&config, &mut problems);
                 if problems.all().is_empty() { Ok(config) } else { Err(problems) }
             }
@@ -91,6 +95,9 @@ settings! {
     /// The database: postgresql://… or sqlite:PATH. Postgres connections are encrypted (sslmode=require) unless
     /// the URL says otherwise; with sslmode=verify-full&sslrootcert=PATH the server is authenticated too.
     database_url: Database = "DATABASE_URL", default "sqlite:data/mlops.db", example "postgresql://USER:PASSWORD@HOST:5432/DATABASE?sslmode=require";
+    /// The same database for mlops-service migrate alone, as the role that owns its tables. When it is set, the service and
+    /// all other commands change no tables, and DATABASE_URL may name a role that cannot; see migrations/roles.sql.
+    migration_database_url: Option<PostgresUrl> = "MIGRATION_DATABASE_URL", default "", example "postgresql://OWNER:PASSWORD@HOST:5432/DATABASE?sslmode=require";
     /// Connections to Postgres for reading, beside one for writing.
     database_connections: Bounded<1, 100> = "DATABASE_CONNECTIONS", default "4", example "4";
     /// How long an event may wait for Postgres before it goes into the spool, or is refused where there is none; 0.1s to 2.5s.

@@ -1,6 +1,7 @@
 //! The service as callers see it. The onion stands below, outermost layer first; the routes in `routes.rs`.
 
 pub mod analytics;
+pub mod audit;
 pub mod connection;
 pub mod dashboard;
 pub mod error;

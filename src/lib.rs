@@ -26,3 +26,4 @@ pub mod security;
 pub mod store;
 pub mod subject;
 pub mod telemetry;
+pub mod trail;

@@ -86,6 +86,8 @@ pub struct Store {
     retention_lock: Option<PathBuf>,
     zone: Tz,
     place: String,
+    /// Whether it may change tables.
+    migrates: bool,
 }
 
 impl Store {

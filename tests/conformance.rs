@@ -3,5 +3,6 @@
 mod audit;
 mod limiter;
 mod migrations;
+mod roles;
 mod spool;
 mod store;

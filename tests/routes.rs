@@ -2,6 +2,7 @@
 
 mod analytics;
 mod attempts;
+mod audit;
 mod cors;
 mod dashboard;
 mod health;

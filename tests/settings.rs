@@ -42,6 +42,9 @@ fn every_problem_is_told_at_once_with_an_example_and_without_the_value() {
         ("OIDC_ISSUER", "ftp://s3cret"),
         ("JWKS_URL", "s3cret"),
         ("DATABASE_URL", "mysql://user:s3cret@host/db"),
+        ("MIGRATION_DATABASE_URL", "sqlite:s3cret"),
+        ("PRIVACY_HASH_KEY", "s3cret-that-is-too-short"),
+        ("ALLOW_UNAUTHENTICATED_PRIVACY", "s3cret"),
         ("DATABASE_CONNECTIONS", "0"),
         ("TIME_ZONE", "s3cret/Mars"),
         ("TRUSTED_PROXIES", "10.0.0.0/s3cret"),
@@ -81,9 +84,24 @@ fn production_insists_on_a_strong_key_and_on_encryption() {
         assert_eq!(problems([production, key, ("DATABASE_URL", &url)]), ["DATABASE_URL"], "{mode}");
         assert!(read([("DATABASE_URL", &url)]).is_ok(), "{mode} in development");
     }
+    let owner = "postgresql://o:p@h/d?sslmode=prefer";
+    let serving = ("DATABASE_URL", "postgresql://u:p@h/d?sslmode=require");
+    let migrating = [production, key, serving, ("MIGRATION_DATABASE_URL", owner)];
+    assert_eq!(problems(migrating), ["MIGRATION_DATABASE_URL"]);
     let several =
         [production, ("SERVICE_PORT", "x"), ("DATABASE_URL", "postgresql://u:p@h/d?sslmode=disable")];
     assert_eq!(problems(several), ["SERVICE_PORT", "MLOPS_API_KEY", "DATABASE_URL"]);
+}
+
+#[test]
+fn another_role_migrates_postgres_alone() {
+    let owner = ("MIGRATION_DATABASE_URL", "postgresql://o:p@h/d");
+    assert_eq!(problems([owner]), ["MIGRATION_DATABASE_URL"]);
+    assert!(read([owner, ("DATABASE_URL", "postgresql://u:p@h/d")]).is_ok());
+    assert_eq!(
+        problems([("MIGRATION_DATABASE_URL", "postgresql://h/d?sslmode=x")]),
+        ["MIGRATION_DATABASE_URL"]
+    );
 }
 
 #[test]

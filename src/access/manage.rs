@@ -4,6 +4,8 @@ use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use serde::Deserialize;
 
 use super::KeyRing;
+use crate::audit::{Action, By, Entry};
+use crate::clock::timestamp;
 use crate::config::Tiers;
 use crate::key::{KeyId, NamedKey, NoScope, PlainKey, Scope, Scopes, Status};
 use crate::store::StoreError;
@@ -60,16 +62,16 @@ pub enum KeyError {
 
 impl KeyRing {
     /// Makes a key. The plain form is to be shown to its holder now; nobody can show it again.
-    pub async fn create(&self, wish: Wish, tiers: &Tiers) -> Result<(NamedKey, PlainKey), KeyError> {
-        let plain = PlainKey::generate();
-        let key = wish.key(&plain, tiers, self.now().trunc_subsecs(0))?;
-        self.store().add_key(&key).await?;
+    pub async fn create(&self, wish: Wish, tiers: &Tiers, by: &By) -> Result<(NamedKey, PlainKey), KeyError> {
+        let (plain, now) = (PlainKey::generate(), self.now());
+        let key = wish.key(&plain, tiers, now.trunc_subsecs(0))?;
+        self.store().add_key(&key, now, &entry_of(&key, by)).await?;
         self.replace(key.clone());
         Ok((key, plain))
     }
 
     /// Gives the key `id` a new secret; the one before works for another `grace`, such as `24h`.
-    pub async fn rotate(&self, id: KeyId, grace: &str) -> Result<(NamedKey, PlainKey), KeyError> {
+    pub async fn rotate(&self, id: KeyId, grace: &str, by: &By) -> Result<(NamedKey, PlainKey), KeyError> {
         let now = self.now().trunc_subsecs(0);
         let grace_ends = now + time("grace", grace)?;
         match self.store().key(id).await?.map(|key| key.status(now)) {
@@ -78,7 +80,9 @@ impl KeyRing {
             None => return Err(KeyError::Unknown),
         }
         let plain = PlainKey::generate_for(id);
-        let replaced = self.store().replace_secret(id, plain.hash(), grace_ends).await?;
+        let entry = by.did(Action::KeyRotated).with("key", id.to_string());
+        let entry = entry.with("previous_secret_until", timestamp(grace_ends));
+        let replaced = self.store().replace_secret(id, plain.hash(), grace_ends, self.now(), &entry).await?;
         let key = replaced.ok_or(KeyError::Over(Status::Revoked))?;
         self.replace(key.clone());
         Ok((key, plain))
@@ -86,8 +90,9 @@ impl KeyRing {
 
     /// Revokes the key `id`: here at once, on other replicas within seconds. Revoking it again changes nothing. Says
     /// whether this revoked it.
-    pub async fn revoke(&self, id: KeyId) -> Result<(NamedKey, bool), KeyError> {
-        let revoked = self.store().revoke_key(id, self.now().trunc_subsecs(0)).await?;
+    pub async fn revoke(&self, id: KeyId, by: &By) -> Result<(NamedKey, bool), KeyError> {
+        let entry = by.did(Action::KeyRevoked).with("key", id.to_string());
+        let revoked = self.store().revoke_key(id, self.now(), &entry).await?;
         let is_new = revoked.is_some();
         let key = match revoked {
             Some(key) => key,
@@ -96,6 +101,16 @@ impl KeyRing {
         self.replace(key.clone());
         Ok((key, is_new))
     }
+}
+
+/// What the audit trail says of a new key. Its name is left out: it may be a person's.
+fn entry_of(key: &NamedKey, by: &By) -> Entry {
+    by.did(Action::KeyCreated)
+        .with("key", key.id.to_string())
+        .with("scopes", key.scopes.to_string())
+        .with("business_id", key.business_id.clone())
+        .with("tier", key.tier.clone())
+        .with("expires_at", key.expires_at.map(timestamp))
 }
 
 impl Wish {

@@ -2,7 +2,7 @@
 
 /// What was last told.
 #[derive(Debug)]
-pub(super) struct Trouble {
+pub(crate) struct Trouble {
     told: Option<String>,
     /// What is logged when it is over.
     over: &'static str,
@@ -10,12 +10,12 @@ pub(super) struct Trouble {
 
 impl Trouble {
     /// None so far.
-    pub(super) const fn none(over: &'static str) -> Self {
+    pub(crate) const fn none(over: &'static str) -> Self {
         Self { told: None, over }
     }
 
     /// Tells what is found now: a trouble that was not told last, or that there is none any more.
-    pub(super) fn tell(&mut self, found: Option<String>) {
+    pub(crate) fn tell(&mut self, found: Option<String>) {
         match &found {
             Some(what) if self.told != found => tracing::error!("{what}"),
             None if self.told.is_some() => tracing::info!("{}", self.over),

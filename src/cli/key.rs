@@ -7,6 +7,7 @@ use clap::{Args, Subcommand};
 
 use super::fail;
 use crate::access::{DEFAULT_GRACE, KeyError, KeyRing, Wish};
+use crate::audit::By;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::key::{KeyId, NamedKey, PlainKey};
@@ -82,17 +83,18 @@ pub(super) async fn run(config: Config, verb: Verb) -> ExitCode {
 }
 
 async fn perform(config: &Config, ring: &KeyRing, verb: Verb) -> Result<(), KeyError> {
+    let by = By::command_line();
     match verb {
         Verb::Create(wish) => {
-            let (key, plain) = ring.create(wish.into(), &config.tiers).await?;
+            let (key, plain) = ring.create(wish.into(), &config.tiers, &by).await?;
             print_once(config, SecurityEvent::KeyCreated, &key, &plain);
         }
         Verb::Rotate { id, grace } => {
-            let (key, plain) = ring.rotate(id, &grace).await?;
+            let (key, plain) = ring.rotate(id, &grace, &by).await?;
             print_once(config, SecurityEvent::KeyRotated, &key, &plain);
         }
         Verb::Revoke { id } => {
-            let (key, is_new) = ring.revoke(id).await?;
+            let (key, is_new) = ring.revoke(id, &by).await?;
             if is_new {
                 Incident::new(SecurityEvent::KeyRevoked, Some(key.id)).log();
             }

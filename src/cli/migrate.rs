@@ -8,7 +8,7 @@ use crate::store::Store;
 
 pub(super) async fn run(config: Config) -> ExitCode {
     let migrated = async {
-        let store = Store::open(&config)?;
+        let store = Store::open_as_owner(&config)?;
         store.migrate().await?;
         store.close().await;
         Ok(store)

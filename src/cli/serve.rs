@@ -14,7 +14,7 @@ use super::fail;
 use crate::access::Authenticator;
 use crate::app::{App, Parts, limits};
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, Environment};
 use crate::http::{connection, metrics_service, routes, service};
 use crate::ingest::Ingest;
 use crate::lifecycle::{Lifecycle, Signals};
@@ -101,6 +101,7 @@ fn cannot_listen(address: SocketAddr, setting: &str, error: &io::Error) -> Strin
 
 /// Starts the tasks. A store that is away is waited for in the background; one that a person must mend is an error.
 async fn start(config: Config, lifecycle: &Lifecycle) -> Result<App, String> {
+    warn_of_open_persons(&config);
     let store = Store::open(&config).map_err(|error| format!("the database cannot be used: {error}"))?;
     let (metrics, clock) = (Metrics::new(), Clock::system());
     let limits = limits(&config, &metrics)?;
@@ -115,6 +116,25 @@ async fn start(config: Config, lifecycle: &Lifecycle) -> Result<App, String> {
     drop(app.access.ring().read().await);
     app.start_tasks(lifecycle);
     Ok(app)
+}
+
+/// Says what keeps persons from being as safe as they could be.
+fn warn_of_open_persons(config: &Config) {
+    const MAKE_ONE: &str = "make one with: openssl rand -hex 32";
+    match (&config.privacy_hash_key, config.environment) {
+        (Some(_), _) => {}
+        (None, Environment::Production) => {
+            tracing::warn!("PRIVACY_HASH_KEY is not set: privacy routes that need it answer 503; {MAKE_ONE}")
+        }
+        (None, _) => tracing::warn!(
+            "PRIVACY_HASH_KEY is not set: persons are hashed under a key that everybody knows; {MAKE_ONE}"
+        ),
+    }
+    if config.allow_unauthenticated_privacy && !config.authenticates() {
+        tracing::warn!(
+            "ALLOW_UNAUTHENTICATED_PRIVACY is set: whoever reaches the service can see and erase persons' data"
+        );
+    }
 }
 
 async fn serve(

@@ -15,6 +15,7 @@ pub(super) fn together(config: &Config, problems: &mut Problems) {
     check_log_filter(config, &mut found);
     check_ports(config, &mut found);
     check_origins(config, &mut found);
+    check_migration(config, &mut found);
     issuer::check(config, &mut found);
     if config.environment == Environment::Production {
         check_production_keys(config, &mut found);
@@ -46,6 +47,12 @@ fn check_origins(config: &Config, problems: &mut Problems) {
     }
 }
 
+fn check_migration(config: &Config, problems: &mut Problems) {
+    if config.migration_database_url.is_some() && matches!(config.database_url, Database::Sqlite(_)) {
+        problems.add("MIGRATION_DATABASE_URL", "must be unset unless DATABASE_URL is a Postgres, too", "");
+    }
+}
+
 fn check_production_keys(config: &Config, problems: &mut Problems) {
     let example = "your-generated-key-here";
     if config.mlops_api_key.is_empty() {
@@ -61,10 +68,15 @@ fn check_production_keys(config: &Config, problems: &mut Problems) {
 }
 
 fn check_production_tls(config: &Config, problems: &mut Problems) {
-    let Database::Postgres(postgres) = &config.database_url else { return };
-    if let Tls::Optional(mode) = postgres.tls {
+    let serving = match &config.database_url {
+        Database::Postgres(url) => Some(("DATABASE_URL", url)),
+        Database::Sqlite(_) => None,
+    };
+    let migrating = config.migration_database_url.as_ref().map(|url| ("MIGRATION_DATABASE_URL", url));
+    for (name, url) in serving.into_iter().chain(migrating) {
+        let Tls::Optional(mode) = url.tls else { continue };
         problems.add(
-            "DATABASE_URL",
+            name,
             format!(
                 "has sslmode={mode}, which production does not allow; use sslmode=verify-full, or require at least"
             ),

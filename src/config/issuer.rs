@@ -29,6 +29,8 @@ impl IssuerUrl {
 }
 
 impl Setting for IssuerUrl {
+    const SHOWN: bool = true;
+
     fn read(text: &str) -> Result<Self, String> {
         let url = Url::parse(text)
             .ok()

@@ -18,6 +18,10 @@ pub const MAX_KEY_BYTES: usize = 255;
 
 /// A value that can be read from the text of an environment variable.
 pub trait Setting: Sized {
+    /// Whether its text may be shown: it holds neither a secret nor what names a person. Of any other only that it is set
+    /// is told.
+    const SHOWN: bool = false;
+
     /// Reads `text`; the error says what the value must be, never what it is.
     fn read(text: &str) -> Result<Self, String>;
 
@@ -29,6 +33,8 @@ pub trait Setting: Sized {
 }
 
 impl<T: Setting> Setting for Option<T> {
+    const SHOWN: bool = T::SHOWN;
+
     fn read(text: &str) -> Result<Self, String> {
         T::read(text).map(Some)
     }
@@ -40,6 +46,8 @@ impl<T: Setting> Setting for Option<T> {
 
 /// Reads a list separated by commas; empty items are passed over.
 impl<T: Setting> Setting for Vec<T> {
+    const SHOWN: bool = T::SHOWN;
+
     fn read(text: &str) -> Result<Self, String> {
         text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(T::read).collect()
     }
@@ -54,6 +62,8 @@ fn parse<T: FromStr>(text: &str, must_be: &str) -> Result<T, String> {
 }
 
 impl Setting for bool {
+    const SHOWN: bool = true;
+
     fn read(text: &str) -> Result<Self, String> {
         match text.to_ascii_lowercase().as_str() {
             "true" => Ok(true),
@@ -64,6 +74,8 @@ impl Setting for bool {
 }
 
 impl Setting for u16 {
+    const SHOWN: bool = true;
+
     fn read(text: &str) -> Result<Self, String> {
         parse(text, "must be a port number from 0 to 65535")
     }
@@ -76,18 +88,24 @@ impl Setting for String {
 }
 
 impl Setting for IpAddr {
+    const SHOWN: bool = true;
+
     fn read(text: &str) -> Result<Self, String> {
         parse(text, "must be an IP address")
     }
 }
 
 impl Setting for Tz {
+    const SHOWN: bool = true;
+
     fn read(text: &str) -> Result<Self, String> {
         parse(text, "must be the IANA name of a time zone")
     }
 }
 
 impl Setting for IpNet {
+    const SHOWN: bool = true;
+
     fn read(text: &str) -> Result<Self, String> {
         let address = text.parse::<IpAddr>().map(Self::from);
         address.or_else(|_| parse(text, "must be IP addresses or CIDRs, separated by commas"))
@@ -107,6 +125,8 @@ impl<const MIN: u32, const MAX: u32> Bounded<MIN, MAX> {
 }
 
 impl<const MIN: u32, const MAX: u32> Setting for Bounded<MIN, MAX> {
+    const SHOWN: bool = true;
+
     fn read(text: &str) -> Result<Self, String> {
         let number = text.parse().ok().filter(|number| (MIN..=MAX).contains(number));
         number.map(Self).ok_or_else(|| format!("must be a whole number from {MIN} to {MAX}"))
@@ -133,6 +153,8 @@ impl<T> Limit<T> {
 }
 
 impl<T: Setting> Setting for Limit<T> {
+    const SHOWN: bool = T::SHOWN;
+
     fn read(text: &str) -> Result<Self, String> {
         if text.eq_ignore_ascii_case("off") {
             return Ok(Self::Off);
@@ -146,6 +168,8 @@ impl<T: Setting> Setting for Limit<T> {
 pub struct Folder(pub PathBuf);
 
 impl Setting for Folder {
+    const SHOWN: bool = true;
+
     fn read(text: &str) -> Result<Self, String> {
         Ok(Self(text.into()))
     }
@@ -167,6 +191,8 @@ impl Setting for TimeOfDay {
 pub struct Wait(pub Duration);
 
 impl Setting for Wait {
+    const SHOWN: bool = true;
+
     fn read(text: &str) -> Result<Self, String> {
         let seconds = text.strip_suffix('s').and_then(|text| text.trim().parse::<f64>().ok());
         let bounded = seconds.filter(|seconds| (0.1..=2.5).contains(seconds));
@@ -177,6 +203,8 @@ impl Setting for Wait {
 }
 
 impl Setting for Quota {
+    const SHOWN: bool = true;
+
     fn read(text: &str) -> Result<Self, String> {
         text.parse().map_err(|error: NoQuota| error.to_string())
     }
@@ -256,6 +284,8 @@ impl Environment {
 }
 
 impl Setting for Environment {
+    const SHOWN: bool = true;
+
     fn read(text: &str) -> Result<Self, String> {
         [Self::Development, Self::Test, Self::Staging, Self::Production]
             .into_iter()
@@ -274,6 +304,8 @@ pub enum LogFormat {
 }
 
 impl Setting for LogFormat {
+    const SHOWN: bool = true;
+
     fn read(text: &str) -> Result<Self, String> {
         match text.to_ascii_lowercase().as_str() {
             "text" => Ok(Self::Text),
@@ -302,13 +334,16 @@ impl Origin {
 }
 
 impl Setting for Origin {
+    const SHOWN: bool = true;
+
     fn read(text: &str) -> Result<Self, String> {
         let must_be = "must be origins such as https://app.example.com, separated by commas, or *";
         if text == "*" {
             return Ok(Self(text.to_owned()));
         }
         let url: Url = parse(text.trim_end_matches('/'), must_be)?;
-        let plain = url.path() == "/" && url.query().is_none() && url.username().is_empty();
+        let plain = url.path() == "/" && url.query().is_none();
+        let plain = plain && url.username().is_empty() && url.password().is_none();
         match url.scheme() {
             "http" | "https" if plain => Ok(Self(url.origin().ascii_serialization())),
             _ => Err(must_be.to_owned()),
@@ -400,6 +435,18 @@ impl Setting for Database {
     }
 }
 
+impl Setting for PostgresUrl {
+    fn read(text: &str) -> Result<Self, String> {
+        match Database::read(text) {
+            Ok(Database::Postgres(url)) => Ok(url),
+            Err(what) if text.starts_with("postgres") => Err(what),
+            Ok(Database::Sqlite(_)) | Err(_) => {
+                Err("must be a URL that begins with postgresql://".to_owned())
+            }
+        }
+    }
+}
+
 /// Drops the parameters that sqlx does not know and would log with their values.
 fn keep_known_parameters(url: &mut Url) {
     const KNOWN: [&str; 18] = [
@@ -443,6 +490,8 @@ pub enum Mode {
 }
 
 impl Setting for Mode {
+    const SHOWN: bool = true;
+
     fn read(text: &str) -> Result<Self, String> {
         match text.to_ascii_lowercase().as_str() {
             "enforce" => Ok(Self::Enforce),

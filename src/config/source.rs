@@ -65,6 +65,17 @@ impl Source {
         .expect("every default is valid")
     }
 
+    /// The text of `variable` that is in force, if there is one; of a variable that is not to be shown, that it is set.
+    pub(super) fn in_force(&self, variable: &Variable, is_shown: bool) -> Option<(&'static str, String)> {
+        let set = self.variables.get(variable.name).map(|value| value.trim());
+        let text = match set.filter(|value| !value.is_empty()) {
+            Some(text) if is_shown => text,
+            Some(_) => "set",
+            None => variable.default,
+        };
+        (!text.is_empty()).then(|| (variable.name, text.to_owned()))
+    }
+
     /// The set variables whose names begin with `prefix`, and their values.
     pub(super) fn with_prefix(&self, prefix: &str) -> impl Iterator<Item = (&str, &str)> {
         let set = self.variables.iter().map(|(name, value)| (name.as_str(), value.trim()));

@@ -179,7 +179,7 @@ impl ApiError {
     }
 
     /// The security event that it is.
-    fn incident(&self) -> Option<Incident> {
+    pub(super) fn incident(&self) -> Option<Incident> {
         let event = match self {
             Self::KeyMissing => SecurityEvent::AuthMissing,
             Self::KeyInvalid | Self::TokenInvalid(_) => SecurityEvent::AuthInvalid,

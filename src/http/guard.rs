@@ -11,14 +11,15 @@ use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
 
 use super::error::ApiError;
-use super::observe::method_label;
+use super::observe::{RequestId, method_label};
 use super::routes::{Access, QuotaOf, Row};
 use crate::access::{Caller, ClientIp, Denied, Presented, Principal, Unknown};
 use crate::app::{App, Counted};
+use crate::audit::By;
 use crate::config::Mode;
-use crate::key::KeyId;
+use crate::key::{KeyId, Scope};
 use crate::quota::{Decision, Quota};
-use crate::security::Incident;
+use crate::security::{Incident, SecurityEvent};
 
 /// How long a request may take to arrive and be answered. Whatever neighbour hangs, handlers answer within 3 s; what
 /// takes longer is a body that trickles in.
@@ -78,6 +79,7 @@ pub async fn check(State(policy): State<Policy>, mut request: Request, next: Nex
         None => policy.app.access.recognise(presented(request.headers())),
     };
     let admission = policy.admit(recognised, ip).await;
+    policy.note_refusal(&admission, &request);
     let answer = match admission.verdict {
         Ok(principal) => {
             request.extensions_mut().insert(principal);
@@ -142,6 +144,29 @@ impl Policy {
             }
             Err(refused) => self.turn_away(refused, Caller::at(ip)).await,
         }
+    }
+
+    /// Notes in the audit trail that a route of administration or privacy is refused to somebody who may not use it.
+    fn note_refusal(&self, admission: &Admission, request: &Request) {
+        let is_watched = match self.access {
+            Access::Public => false,
+            Access::Scope(scope) => matches!(scope, Scope::Admin | Scope::Privacy),
+            Access::Personal(_) => true,
+        };
+        let refusal = admission.verdict.as_ref().err().filter(|_| is_watched);
+        let Some(error) = refusal
+            .filter(|error| matches!(error.status(), StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN))
+        else {
+            return;
+        };
+        let (kind, reason) = match error.incident() {
+            Some(incident) => (incident.event, incident.reason),
+            None => (SecurityEvent::AuthMissing, "authentication is off"),
+        };
+        let request_id = request.extensions().get::<RequestId>().map(|id| id.as_str().to_owned());
+        let by = By { actor: admission.caller.actor(), request_id };
+        let route = format!("{} {}", self.method, self.path);
+        self.app.trail.refused(kind, &by, &route, reason, admission.key.map(|key| key.to_string()));
     }
 
     /// Answers who presents nothing valid.

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::error::ApiError;
-use super::extract::{JsonBody, Path};
+use super::extract::{Caused, JsonBody, Path};
 use crate::access::{DEFAULT_GRACE, KeyError, Wish};
 use crate::app::App;
 use crate::clock::timestamp;
@@ -62,26 +62,35 @@ pub async fn list(app: App) -> Result<Json<List>, ApiError> {
 }
 
 /// `POST /admin/keys`: makes a key.
-pub async fn create(app: App, JsonBody(wish): JsonBody<Wish>) -> Result<Response, ApiError> {
-    let (key, plain) = app.access.ring().create(wish, &app.config.tiers).await?;
+pub async fn create(
+    app: App,
+    Caused(by): Caused,
+    JsonBody(wish): JsonBody<Wish>,
+) -> Result<Response, ApiError> {
+    let (key, plain) = app.access.ring().create(wish, &app.config.tiers, &by).await?;
     Ok(fresh(&app, StatusCode::CREATED, SecurityEvent::KeyCreated, key, &plain))
 }
 
 /// `POST /admin/keys/{id}/rotate`: gives a key a new secret; `{"grace": "24h"}` says how long the old one works.
 pub async fn rotate(
     app: App,
+    Caused(by): Caused,
     Path(id): Path<String>,
     JsonBody(rotation): JsonBody<Option<Rotation>>,
 ) -> Result<Response, ApiError> {
     let grace = rotation.unwrap_or_default().grace;
     let grace = grace.as_deref().unwrap_or(DEFAULT_GRACE);
-    let (key, plain) = app.access.ring().rotate(read(&id)?, grace).await?;
+    let (key, plain) = app.access.ring().rotate(read(&id)?, grace, &by).await?;
     Ok(fresh(&app, StatusCode::OK, SecurityEvent::KeyRotated, key, &plain))
 }
 
 /// `DELETE /admin/keys/{id}`: revokes a key.
-pub async fn revoke(app: App, Path(id): Path<String>) -> Result<impl IntoResponse, ApiError> {
-    let (key, is_new) = app.access.ring().revoke(read(&id)?).await?;
+pub async fn revoke(
+    app: App,
+    Caused(by): Caused,
+    Path(id): Path<String>,
+) -> Result<impl IntoResponse, ApiError> {
+    let (key, is_new) = app.access.ring().revoke(read(&id)?, &by).await?;
     let incident = is_new.then(|| Extension(Incident::new(SecurityEvent::KeyRevoked, Some(key.id))));
     Ok((incident, Json(Shown::of(key, app.clock.now()))))
 }

@@ -10,7 +10,8 @@ use axum::routing::{MethodFilter, on};
 
 use super::guard::{self, Policy};
 use super::{
-    analytics, dashboard, error::ApiError, flood, health, keys, metrics, probes, refresh, track, track_batch,
+    analytics, audit, dashboard, error::ApiError, flood, health, keys, metrics, probes, refresh, track,
+    track_batch,
 };
 use crate::app::App;
 use crate::config::{Config, Limit};
@@ -103,6 +104,7 @@ pub fn table(app: &App) -> Routes {
         .row(Method::POST, "/admin/keys", ADMIN, Default, keys::create)
         .row(Method::POST, "/admin/keys/{id}/rotate", ADMIN, Default, keys::rotate)
         .row(Method::DELETE, "/admin/keys/{id}", ADMIN, Default, keys::revoke)
+        .row(Method::GET, "/admin/audit", Access::Personal(Scope::Admin), Default, audit::list)
 }
 
 /// The table as code and as data.

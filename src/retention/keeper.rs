@@ -16,7 +16,7 @@ use crate::store::{Retained, Store, StoreError};
 const LOOK_EVERY: Duration = Duration::from_secs(30);
 
 /// How long after a run that failed the next one begins.
-const RETRY_AFTER: TimeDelta = TimeDelta::minutes(10);
+const RETRY_AFTER: TimeDelta = TimeDelta::minutes(30);
 
 /// How often what is overdue is counted.
 const COUNT_EVERY: TimeDelta = TimeDelta::minutes(5);
@@ -113,10 +113,10 @@ impl Keeper {
                 tell_of(tally);
             }
             Err(Failure::Stopped) => metrics.ran("interrupted"),
-            Err(Failure::Store(_)) => metrics.ran("failed"),
+            Err(Failure::Uncountable(_) | Failure::Store(_)) => metrics.ran("failed"),
         }
-        // Another replica's run may still fail, so it is looked again soon.
-        if !matches!(made, Err(Failure::Store(_))) {
+        // Where another replica's run is under way it may still fail, so it is looked again soon.
+        if matches!(made, Ok(_) | Err(Failure::Busy)) {
             self.not_before = DateTime::<Utc>::MIN_UTC;
         }
         made

@@ -22,6 +22,12 @@ pub enum Failure {
     /// It was told to stop.
     #[error("it was stopped before its end")]
     Stopped,
+    /// Old rows cannot be counted, so they are kept.
+    #[error(
+        "{0} old rows of ai_metrics that another program inserted hold what cannot be counted, and are kept; mend or \
+         delete them"
+    )]
+    Uncountable(i64),
     /// The database is in the way.
     #[error("{0}")]
     Store(#[from] StoreError),
@@ -36,6 +42,8 @@ pub struct Done {
     pub cutoff: Option<DateTime<Utc>>,
     /// Rows that were deleted, or would be; `None` when there is no such table, or its rows are kept for ever.
     pub rows: Option<u64>,
+    /// Old rows that are kept, because they cannot be counted.
+    pub uncountable: i64,
     /// The most of them that went in one transaction.
     pub most_together: u64,
 }
@@ -107,7 +115,7 @@ impl Run<'_> {
     async fn go_through(&self, now: DateTime<Utc>, so_far: &mut Tally) -> Result<Tally, Failure> {
         for kind in Retained::ALL {
             let cutoff = self.policy.cutoff(kind, now);
-            let mut done = Done { kind, cutoff, rows: None, most_together: 0 };
+            let mut done = Done { kind, cutoff, rows: None, uncountable: 0, most_together: 0 };
             let gone = match cutoff {
                 Some(cutoff) => self.go_through_table(&mut done, cutoff, now).await,
                 None => Ok(()),
@@ -115,7 +123,10 @@ impl Run<'_> {
             so_far.push(done);
             gone?;
         }
-        Ok(so_far.clone())
+        match so_far.iter().map(|done| done.uncountable).sum() {
+            0 => Ok(so_far.clone()),
+            kept => Err(Failure::Uncountable(kept)),
+        }
     }
 
     async fn go_through_table(
@@ -140,8 +151,9 @@ impl Run<'_> {
         while from < shelf.range.end {
             let window = pace.window(from, shelf.range.end);
             let rest = match self.go_through_window(Window::new(&shelf, &window, cutoff), &mut pace, now).await {
-                Ok(Some(Deleted { rows, took })) => {
+                Ok(Some((Deleted { rows, took }, uncountable))) => {
                     from = window.end;
+                    done.uncountable += uncountable;
                     self.note(done, rows);
                     pace.rest_after(took)
                 }
@@ -156,17 +168,17 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Gives the rows; `None` when the window holds more than are deleted together, and is to be taken in parts.
+    /// Gives what was deleted, and how many rows cannot be counted; `None` when the window holds more than are deleted together, and is to be taken in parts.
     async fn go_through_window(
         &self,
         window: Window<'_>,
         pace: &mut Pace,
         now: DateTime<Utc>,
-    ) -> Result<Option<Deleted>, StoreError> {
+    ) -> Result<Option<(Deleted, i64)>, StoreError> {
         let begun = Instant::now();
         let seen = self.store.look_at(window).await?;
         if self.dry || seen.old == 0 && seen.undated == 0 {
-            return Ok(Some(Deleted { rows: seen.old.unsigned_abs(), took: begun.elapsed() }));
+            return Ok(Some((Deleted { rows: seen.old.unsigned_abs(), took: begun.elapsed() }, 0)));
         }
         if pace.narrow(seen.old) {
             return Ok(None);
@@ -175,15 +187,19 @@ impl Run<'_> {
     }
 
     /// Deletes what is old. What cannot be counted stays, so that no sum is wrong.
-    async fn delete(&self, window: Window<'_>, now: DateTime<Utc>, seen: Seen) -> Result<Deleted, StoreError> {
+    async fn delete(
+        &self,
+        window: Window<'_>,
+        now: DateTime<Utc>,
+        seen: Seen,
+    ) -> Result<(Deleted, i64), StoreError> {
         match self.store.delete_old(window, now, seen, false).await {
             Err(error) if seen.uncounted > 0 && is_of_a_row(&error) => {
-                tracing::error!(
-                    "old rows that another program inserted cannot be counted, and are kept: {error}"
-                );
-                self.store.delete_old(window, now, seen, true).await
+                let deleted = self.store.delete_old(window, now, seen, true).await?;
+                tracing::debug!("old rows cannot be counted: {error}");
+                Ok((deleted, seen.uncounted))
             }
-            deleted => deleted,
+            deleted => Ok((deleted?, 0)),
         }
     }
 

@@ -4,9 +4,18 @@ use std::fs::{DirBuilder, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use sqlx::PgConnection;
+use sqlx::migrate::{MigrateError, Migrator};
+
 use super::dialect::{self, Pools};
 use super::{Db, Store, StoreError};
 use crate::config::{Config, Database, Environment, Tls};
+
+static POSTGRES: Migrator = sqlx::migrate!("migrations/postgres");
+static SQLITE: Migrator = sqlx::migrate!("migrations/sqlite");
+
+/// What whoever may not change tables is told when they must be.
+const MISSING: &str = "migrations are missing: run mlops-service migrate, with MIGRATION_DATABASE_URL";
 
 impl Store {
     /// Opens the database of `config`. Nothing is connected yet, so a server that is away is no error here.
@@ -33,23 +42,70 @@ impl Store {
             Database::Sqlite(path) => Some(beside(path, "-retention")),
             Database::Postgres(_) => None,
         };
-        Ok(Self { read, write, admin, sweep, retention_lock, zone: config.time_zone, place })
+        let migrates = config.migration_database_url.is_none();
+        Ok(Self { read, write, admin, sweep, retention_lock, zone: config.time_zone, place, migrates })
     }
 
-    /// Brings the tables up to date. Replicas that start together take turns.
+    /// Opens it as the role that owns the tables, where one is named.
+    pub fn open_as_owner(config: &Config) -> Result<Self, StoreError> {
+        match config.migration_database_url.clone() {
+            Some(owner) => {
+                let database_url = Database::Postgres(owner);
+                Self::open(&Config { database_url, migration_database_url: None, ..config.clone() })
+            }
+            None => Self::open(config),
+        }
+    }
+
+    /// Brings the tables up to date; where another role is to do that, makes sure that they are. Replicas that start
+    /// together take turns.
     pub async fn migrate(&self) -> Result<(), StoreError> {
         match &self.write {
             Db::Postgres(db) => {
                 let mut lease = db.lease().await?;
+                if is_current(lease.connection()).await? {
+                    return lease.finish(Ok(()));
+                }
+                if !self.migrates {
+                    return Err(StoreError::Unusable(MISSING.to_owned()));
+                }
                 dialect::unlimit(lease.connection()).await?;
-                sqlx::migrate!("migrations/postgres").run_direct(None, lease.connection(), false).await?;
+                let migrated = POSTGRES.run_direct(None, lease.connection(), false).await;
+                migrated.map_err(StoreError::from).map_err(explain_denial)
             }
             Db::Sqlite(db) => {
                 let mut lease = db.lease().await?;
-                sqlx::migrate!("migrations/sqlite").run_direct(None, lease.connection(), false).await?;
+                Ok(SQLITE.run_direct(None, lease.connection(), false).await?)
             }
         }
-        Ok(())
+    }
+}
+
+/// Whether every migration is applied. Whoever may not create tables can ask this, and no more.
+async fn is_current(conn: &mut PgConnection) -> Result<bool, StoreError> {
+    let there = "select to_regclass('_sqlx_migrations') is not null";
+    if !sqlx::query_scalar(there).fetch_one(&mut *conn).await? {
+        return Ok(false);
+    }
+    let applied = "select version, checksum from _sqlx_migrations where success";
+    let applied: Vec<(i64, Vec<u8>)> = sqlx::query_as(applied).fetch_all(&mut *conn).await?;
+    for (version, checksum) in &applied {
+        let known = POSTGRES.iter().find(|migration| migration.version == *version);
+        let known = known.ok_or(MigrateError::VersionMissing(*version))?;
+        if *checksum != *known.checksum {
+            return Err(MigrateError::VersionMismatch(*version).into());
+        }
+    }
+    Ok(applied.len() == POSTGRES.iter().count())
+}
+
+/// Says what to do when the role may not change tables.
+fn explain_denial(error: StoreError) -> StoreError {
+    match error {
+        StoreError::Unusable(what) if what.contains("42501") => {
+            StoreError::Unusable(format!("{what}; {MISSING} of the role that owns the tables"))
+        }
+        other => other,
     }
 }
 

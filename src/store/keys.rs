@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, SubsecRound, Utc};
 use sqlx::FromRow;
 
-use super::{READ_LIMIT, Store, StoreError, dialect};
+use super::{READ_LIMIT, Store, StoreError, audit, dialect};
+use crate::audit::Entry;
 use crate::key::{KeyId, NamedKey, NoKeyId, Previous, Scopes, SecretHash};
 
 /// How long one key is looked for: whoever waits for it has a request to make then.
@@ -112,8 +113,8 @@ impl Store {
         row.map(NamedKey::try_from).transpose()
     }
 
-    /// Keeps a new key.
-    pub async fn add_key(&self, key: &NamedKey) -> Result<(), StoreError> {
+    /// Keeps a new key. As with the changes below, `entry` goes into the audit trail with it, or neither is kept.
+    pub async fn add_key(&self, key: &NamedKey, at: DateTime<Utc>, entry: &Entry) -> Result<(), StoreError> {
         const SQL: &str =
             "insert into mlops_api_keys (id, name, secret_hash, scopes, business_id, tier, created_at, expires_at)
             values ($1, $2, $3, $4, $5, $6, $7, $8)";
@@ -122,7 +123,10 @@ impl Store {
             let query = query.bind(key.hash.0.to_vec()).bind(key.scopes.to_string());
             let query =
                 query.bind(&key.business_id).bind(&key.tier).bind(key.created_at).bind(key.expires_at);
-            query.execute(conn).await.map(drop)
+            let mut tx = dialect::begin(conn).await?;
+            query.execute(&mut *tx).await?;
+            audit::append(&mut tx, at, entry).await?;
+            tx.commit().await
         })
     }
 
@@ -133,6 +137,8 @@ impl Store {
         id: KeyId,
         hash: SecretHash,
         grace_ends: DateTime<Utc>,
+        at: DateTime<Utc>,
+        entry: &Entry,
     ) -> Result<Option<NamedKey>, StoreError> {
         const SQL: &str = concat!(
             "update mlops_api_keys set previous_hash = secret_hash, previous_until = $3, secret_hash = $2
@@ -141,19 +147,38 @@ impl Store {
         );
         let row = on!(&self.admin, READ_LIMIT, |conn| {
             let query = sqlx::query_as::<_, RawKey>(SQL).bind(id.to_string());
-            query.bind(hash.0.to_vec()).bind(grace_ends).fetch_optional(conn).await
+            let query = query.bind(hash.0.to_vec()).bind(grace_ends);
+            let mut tx = dialect::begin(conn).await?;
+            let replaced = query.fetch_optional(&mut *tx).await?;
+            if replaced.is_some() {
+                audit::append(&mut tx, at, entry).await?;
+            }
+            tx.commit().await?;
+            Ok(replaced)
         })?;
         row.map(NamedKey::try_from).transpose()
     }
 
     /// Revokes the key `id` for good. `None` if there is no such key, or it was revoked before.
-    pub async fn revoke_key(&self, id: KeyId, at: DateTime<Utc>) -> Result<Option<NamedKey>, StoreError> {
+    pub async fn revoke_key(
+        &self,
+        id: KeyId,
+        at: DateTime<Utc>,
+        entry: &Entry,
+    ) -> Result<Option<NamedKey>, StoreError> {
         const SQL: &str = concat!(
             "update mlops_api_keys set revoked_at = $2 where id = $1 and revoked_at is null returning ",
             key_columns!()
         );
         let row = on!(&self.admin, READ_LIMIT, |conn| {
-            sqlx::query_as::<_, RawKey>(SQL).bind(id.to_string()).bind(at).fetch_optional(conn).await
+            let query = sqlx::query_as::<_, RawKey>(SQL).bind(id.to_string()).bind(at.trunc_subsecs(0));
+            let mut tx = dialect::begin(conn).await?;
+            let revoked = query.fetch_optional(&mut *tx).await?;
+            if revoked.is_some() {
+                audit::append(&mut tx, at, entry).await?;
+            }
+            tx.commit().await?;
+            Ok(revoked)
         })?;
         row.map(NamedKey::try_from).transpose()
     }

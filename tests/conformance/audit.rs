@@ -241,6 +241,25 @@ async fn entries_that_nothing_accounts_for_are_missing_not_purged(backend: Backe
     assert_eq!(broken(&store, None).await, Some((3, Fault::Missing)));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn an_outsider_verifies_with_the_documented_query() {
+    let page = std::fs::read_to_string("docs/audit.md").unwrap();
+    let query = page.split("```sql\n").nth(1).unwrap().split(";\n```").next().unwrap();
+    let backend = Backend::postgres().await;
+    let store = backend.store(&[]).await;
+    trail(&store, 3).await;
+    let by = By { actor: "key:0011223344556677".to_owned(), request_id: Some("r-1".to_owned()) };
+    let entry = by.did(Action::PrivacyErase).about(SubjectHash::from([200; 32])).with("quoted", "a\"b\nü€🦀");
+    store.append_audit(real_now(), &entry).await.unwrap();
+    store.append_audit(real_now().trunc_subsecs(0), &entry).await.unwrap();
+    let broken = format!("select count(*) from ({query}) broken");
+    assert_eq!(backend.number(&broken).await, 0);
+    tamper(&backend, "update mlops_audit set request_id = null where seq = 4").await;
+    assert_eq!(backend.number(&broken).await, 1);
+    tamper(&backend, "delete from mlops_audit where seq = 2").await;
+    assert_eq!(backend.number(&format!("select sum(seq) from ({query}) broken")).await, 3 + 4);
+}
+
 async fn verifying_takes_no_longer_than_it_may(backend: Backend) {
     let store = backend.store(&[]).await;
     trail(&store, 2).await;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use mlops_service::audit::{Action, By, Entry};
 use mlops_service::event::{Event, Report};
 use mlops_service::key::{KeyId, NamedKey, PlainKey, Previous, Scopes, SecretHash, Status};
 use mlops_service::rollup::{Key, Rollup, Sums};
@@ -329,43 +330,52 @@ fn named_key(id: u64) -> NamedKey {
     }
 }
 
+fn key_entry() -> Entry {
+    By::service().did(Action::KeyCreated)
+}
+
 async fn a_key_comes_back_as_it_was_kept(backend: Backend) {
     let store = backend.store(&[]).await;
     let bound = named_key(7);
     let free = NamedKey { business_id: None, tier: None, expires_at: None, ..named_key(u64::MAX) };
     for key in [&bound, &free] {
-        store.add_key(key).await.unwrap();
+        store.add_key(key, real_now(), &key_entry()).await.unwrap();
         assert_eq!(store.key(key.id).await.unwrap().as_ref(), Some(key));
     }
     assert_eq!(store.key(KeyId(8)).await.unwrap(), None);
     let all: Vec<NamedKey> = store.keys().await.unwrap().into_iter().map(Result::unwrap).collect();
     assert_eq!(all, [bound.clone(), free]);
-    assert!(matches!(store.add_key(&bound).await, Err(StoreError::Conflict(_))));
+    assert!(matches!(store.add_key(&bound, real_now(), &key_entry()).await, Err(StoreError::Conflict(_))));
 }
 
 async fn a_secret_is_replaced_until_the_key_is_revoked_for_good(backend: Backend) {
     let store = backend.store(&[]).await;
     let key = named_key(7);
-    store.add_key(&key).await.unwrap();
+    store.add_key(&key, real_now(), &key_entry()).await.unwrap();
     let (hash, until) = (SecretHash([1; 32]), key.created_at + TimeDelta::hours(24));
-    let replaced = store.replace_secret(key.id, hash, until).await.unwrap().unwrap();
+    let replaced =
+        store.replace_secret(key.id, hash, until, real_now(), &key_entry()).await.unwrap().unwrap();
     let previous = Some(Previous { hash: key.hash, until });
     assert_eq!(replaced, NamedKey { hash, previous, ..key.clone() });
-    let newest = store.replace_secret(key.id, SecretHash([2; 32]), until).await.unwrap().unwrap();
+    let newest = store
+        .replace_secret(key.id, SecretHash([2; 32]), until, real_now(), &key_entry())
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!(newest.previous.unwrap().hash, hash, "one secret has a grace, not two");
-    let revoked = store.revoke_key(key.id, until).await.unwrap().unwrap();
+    let revoked = store.revoke_key(key.id, until, &key_entry()).await.unwrap().unwrap();
     assert_eq!((revoked.revoked_at, revoked.status(key.created_at)), (Some(until), Status::Revoked));
-    assert_eq!(store.revoke_key(key.id, until + TimeDelta::hours(1)).await.unwrap(), None);
-    assert_eq!(store.replace_secret(key.id, hash, until).await.unwrap(), None);
+    assert_eq!(store.revoke_key(key.id, until + TimeDelta::hours(1), &key_entry()).await.unwrap(), None);
+    assert_eq!(store.replace_secret(key.id, hash, until, real_now(), &key_entry()).await.unwrap(), None);
     assert_eq!(store.key(key.id).await.unwrap(), Some(revoked));
-    assert_eq!(store.revoke_key(KeyId(8), until).await.unwrap(), None);
+    assert_eq!(store.revoke_key(KeyId(8), until, &key_entry()).await.unwrap(), None);
 }
 
 async fn uses_of_keys_are_noted_and_never_go_back(backend: Backend) {
     let store = backend.store(&[]).await;
     let keys = [named_key(7), named_key(8)];
     for key in &keys {
-        store.add_key(key).await.unwrap();
+        store.add_key(key, real_now(), &key_entry()).await.unwrap();
     }
     let at = |seconds| keys[0].created_at + TimeDelta::seconds(seconds);
     let noted = async |uses: &[(KeyId, DateTime<Utc>)]| {
@@ -382,7 +392,7 @@ async fn uses_of_keys_are_noted_and_never_go_back(backend: Backend) {
 async fn a_key_that_cannot_be_read_hides_no_other(backend: Backend) {
     let store = backend.store(&[]).await;
     for id in 1..=4 {
-        store.add_key(&named_key(id)).await.unwrap();
+        store.add_key(&named_key(id), real_now(), &key_entry()).await.unwrap();
     }
     backend.execute("update mlops_api_keys set secret_hash = '00' where id like '%1'").await;
     backend.execute("update mlops_api_keys set id = 'none' where id like '%2'").await;

@@ -76,6 +76,11 @@ impl Postgres {
         Self { port, options, folder, keeper, databases: AtomicU32::new(0) }
     }
 
+    /// The program with which people talk to it.
+    pub(crate) fn psql() -> PathBuf {
+        binaries().join("psql")
+    }
+
     /// The URL of a database, without a word on TLS.
     pub(crate) fn url(&self, database: &str) -> String {
         format!("postgresql://postgres@localhost:{}/{database}", self.port)

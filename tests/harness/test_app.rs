@@ -103,6 +103,11 @@ impl TestApp {
         Some(line.parse().unwrap())
     }
 
+    /// Starts the tasks that run beside requests.
+    pub(crate) fn start_tasks(&self) {
+        self.app.start_tasks(&self.lifecycle);
+    }
+
     /// Stops it in order.
     pub(crate) async fn stop(&self) {
         self.lifecycle.begin_stop();

@@ -150,7 +150,10 @@ async fn rows_that_cannot_be_counted_are_kept(backend: Backend) {
         false => "create trigger full_up before update on ai_totals begin select raise(abort, 'full'); end",
     };
     backend.execute(full).await;
-    let tally = run_at(&backend, &[], now).await.unwrap();
-    assert_eq!(rows(&tally, Retained::Events), Some(30));
+    let failure = run_at(&backend, &[], now).await.unwrap_err();
+    assert!(matches!(failure, Failure::Uncountable(5)), "{failure}");
     assert_eq!(backend.number("select count(*) from ai_metrics where event_id is null").await, 5);
+    assert_eq!(backend.rows().await, 5);
+    let told = told(&backend).await;
+    assert_eq!((&told[0]["outcome"], &told[0]["rows"]["ai_metrics"]), (&json!("failed"), &json!(30)));
 }

@@ -123,8 +123,8 @@ async fn a_run_that_failed_is_made_within_the_hour(backend: Backend) {
     assert_eq!(replica.metric(r#"retention_runs_total{outcome="failed"}"#).await, Some(1.0));
     assert_eq!(replica.metric(r#"retention_overdue_rows{table="ai_metrics"}"#).await, Some(100.0));
     backend.execute(allow).await;
-    assert!(replica.look(night + TimeDelta::minutes(9)).await.is_none());
-    let made = replica.look(night + TimeDelta::minutes(10)).await.unwrap();
+    assert!(replica.look(night + TimeDelta::minutes(29)).await.is_none());
+    let made = replica.look(night + TimeDelta::minutes(30)).await.unwrap();
     assert_eq!(rows(&made, Retained::Events), Some(100));
     assert_eq!(replica.metric(r#"retention_overdue_rows{table="ai_metrics"}"#).await, Some(0.0));
     let told: Vec<String> = told(&backend).await.iter().map(|entry| entry["outcome"].to_string()).collect();

@@ -1,0 +1,120 @@
+-- Two roles for the service's Postgres: an owner, as which `mlops-service migrate` runs (MIGRATION_DATABASE_URL), and one
+-- for the service itself (DATABASE_URL), which can neither drop, alter nor create, and touches no more than it needs.
+--
+--     psql -d DATABASE -f migrations/roles.sql
+--     psql -d DATABASE -v owner=mlops_owner -v service=mlops_service -v schema=public -f migrations/roles.sql
+--
+-- Run it as a superuser, before the first migration and again after every upgrade: it may be run as often as one likes,
+-- and takes from the service's role what it was given beyond its needs. Give the roles their passwords with \password.
+
+\set ON_ERROR_STOP on
+\if :{?owner}
+\else
+    \set owner mlops_owner
+\endif
+\if :{?service}
+\else
+    \set service mlops_service
+\endif
+\if :{?schema}
+\else
+    \set schema public
+\endif
+
+begin;
+
+select format('create role %I login', name)
+from unnest(array[:'owner', :'service']) name
+where not exists (select from pg_roles where rolname = name) \gexec
+
+alter role :"owner" nosuperuser nocreatedb nocreaterole noreplication nobypassrls;
+alter role :"service" nosuperuser nocreatedb nocreaterole noreplication nobypassrls;
+
+-- What the service's role inherits from others it could do too.
+select format('revoke %I from %I', granted.rolname, :'service')
+from pg_auth_members m join pg_roles granted on granted.oid = m.roleid
+where m.member = :'service'::regrole \gexec
+
+-- Before Postgres 15 everybody may create in the schema public. Whoever has tables there keeps the right.
+select format('grant create on schema %I to %I', :'schema', r.rolname)
+from pg_roles r
+where not r.rolsuper and r.rolname <> :'service'
+  and r.oid in (select relowner from pg_class where relnamespace = :'schema'::regnamespace)
+  and has_schema_privilege(r.oid, :'schema', 'create') \gexec
+revoke create on schema :"schema" from public, :"service";
+grant usage, create on schema :"schema" to :"owner";
+grant usage on schema :"schema" to :"service";
+select format('grant connect on database %I to %I, %I', current_database(), :'owner', :'service') \gexec
+
+-- Where the tables are not in public, the roles must find them.
+select format('alter role %I in database %I set search_path = %I', name, current_database(), :'schema')
+from unnest(array[:'owner', :'service']) name where :'schema' <> 'public' \gexec
+
+-- The tables of the service, where one role had everything so far.
+select format('alter %s %I.%I owner to %I', case relkind when 'v' then 'view' else 'table' end, :'schema', relname, :'owner')
+from pg_class
+where relnamespace = :'schema'::regnamespace and relkind in ('r', 'v') and relowner <> :'owner'::regrole
+  and relname ~ '^(ai_(rollup|totals|latency_daily|metric_labels)|mlops_|_sqlx_migrations$)' \gexec
+select format('alter function %s owner to %I', oid::regprocedure, :'owner')
+from pg_proc
+where pronamespace = :'schema'::regnamespace and proname ~ '^mlops_' and proowner <> :'owner'::regrole \gexec
+
+-- ai_metrics is the receptionist app's. Migrations add a column and indexes, which only its owner may: whoever migrates acts
+-- for the app's role then. A superuser's table becomes the owner's, so that nobody acts for a superuser.
+select case when r.rolsuper then format('alter table %s owner to %I', c.oid::regclass, :'owner')
+            else format('grant %I to %I', r.rolname, :'owner') end
+from pg_class c join pg_roles r on r.oid = c.relowner
+where c.oid = to_regclass(format('%I.ai_metrics', :'schema')) and r.rolname <> :'owner'
+  and (r.rolsuper or not pg_has_role(:'owner', r.oid, 'usage')) \gexec
+
+-- What the service needs, and no more. Tables that are not there are passed over.
+create temporary table needed (name text, rights text) on commit drop;
+insert into needed values
+    -- Events and their sums.
+    ('ai_metrics', 'select, insert, update, delete'),
+    ('ai_rollup_daily', 'select, insert, update'),
+    ('ai_totals', 'select, insert, update'),
+    ('ai_latency_daily', 'select, insert, update'),
+    ('ai_rollup_pending', 'select, insert, update, delete'),
+    ('ai_rollup_daily_now', 'select'),
+    ('ai_totals_now', 'select'),
+    ('ai_latency_daily_now', 'select'),
+    ('ai_metric_labels', 'select, insert'),
+    ('mlops_counted_events', 'select, insert, delete'),
+    -- Keys, the privacy desk, the audit trail.
+    ('mlops_api_keys', 'select, insert, update'),
+    ('mlops_privacy_requests', 'select, insert, update'),
+    ('mlops_consents', 'select, insert, delete'),
+    ('mlops_retention', 'select, insert, update'),
+    ('mlops_retention_deleted', 'select, insert, update, delete'),
+    ('mlops_audit', 'select, insert'),
+    ('_sqlx_migrations', 'select'),
+    -- The receptionist app's tables, for access, erasure and retention.
+    ('businesses', 'select'),
+    ('conversations', 'select, update, delete'),
+    ('messages', 'select, update, delete'),
+    ('chat_messages', 'select, update, delete'),
+    ('appointments', 'select, update, delete');
+
+select statement
+from needed, pg_class c, lateral (values
+    (1, format('revoke all on %s from %I', c.oid::regclass, :'service')),
+    (2, format('grant %s on %s to %I', needed.rights, c.oid::regclass, :'service'))) s (n, statement)
+where c.oid = to_regclass(format('%I.%I', :'schema', needed.name))
+order by c.relname, n \gexec
+
+-- The numbers of rows of ai_metrics.
+select format('grant usage on sequence %s to %I', s.oid::regclass, :'service')
+from pg_class s join pg_depend d on d.objid = s.oid and d.classid = 'pg_class'::regclass
+where s.relkind = 'S' and d.refobjid = to_regclass(format('%I.ai_metrics', :'schema')) \gexec
+
+select format('grant execute on function %s to %I', oid::regprocedure, :'service')
+from pg_proc where pronamespace = :'schema'::regnamespace and proname = 'mlops_audit_purge' \gexec
+
+-- What later migrations make is within reach at once; running this again takes back what is not needed.
+alter default privileges for role :"owner" in schema :"schema"
+    grant select, insert, update, delete on tables to :"service";
+alter default privileges for role :"owner" in schema :"schema" grant usage on sequences to :"service";
+alter default privileges for role :"owner" in schema :"schema" grant execute on functions to :"service";
+
+commit;

@@ -1,0 +1,145 @@
+//! `GET /admin/audit`: the audit trail, and whether its chain holds.
+
+use std::time::Duration;
+
+use axum::Json;
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use super::error::ApiError;
+use super::extract::Query;
+use crate::app::App;
+use crate::audit::chain::Kept;
+use crate::audit::verify::{Broken, Verification};
+use crate::clock::timestamp;
+use crate::store::StoreError;
+
+/// How long the chain is verified for one answer. `mlops-service audit verify` takes the time that it needs.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Entries of one answer, when nobody says otherwise and at most.
+const LIMIT: (u32, u32) = (100, 1_000);
+
+/// What is asked for.
+#[derive(Debug, Deserialize)]
+pub struct Asked {
+    since: Option<String>,
+    limit: Option<String>,
+}
+
+/// The body of the answer.
+#[derive(Debug, Serialize)]
+pub struct Answer {
+    /// Oldest first.
+    entries: Vec<Shown>,
+    /// What `since` must be for those that follow; none when there are none yet.
+    next: Option<i64>,
+    chain: Chain,
+}
+
+/// An entry, with all that its hash is made of.
+#[derive(Debug, Serialize)]
+struct Shown {
+    seq: i64,
+    at: String,
+    actor: String,
+    action: String,
+    request_id: Option<String>,
+    subject: Option<String>,
+    /// To the letter as it is kept, or a string where it is no JSON.
+    details: Box<RawValue>,
+    previous: String,
+    hash: String,
+}
+
+/// What recomputing the chain found out.
+#[derive(Debug, Serialize)]
+struct Chain {
+    intact: bool,
+    /// Whether there was time to look at all entries.
+    complete: bool,
+    /// How many were looked at.
+    entries: u64,
+    /// The last of them that is sound, as `audit verify --head` takes it.
+    head: String,
+    broken: Option<Fault>,
+}
+
+/// The first broken entry.
+#[derive(Debug, Serialize)]
+struct Fault {
+    seq: i64,
+    fault: &'static str,
+    message: String,
+}
+
+/// `GET /admin/audit`: entries from a place or a time on, and whether the chain of all entries holds.
+pub async fn list(app: App, Query(asked): Query<Asked>) -> Result<Json<Answer>, ApiError> {
+    let (seq, since) = since(asked.since.as_deref().unwrap_or("1"))?;
+    let limit = limit(asked.limit.as_deref())?;
+    // One more tells whether there are more.
+    let mut entries = app.store.audit(seq, since, limit + 1).await.map_err(unavailable)?;
+    let verified = app.store.verify_audit(None, PATIENCE).await.map_err(unavailable)?;
+    let more = entries.len() > limit as usize;
+    entries.truncate(limit as usize);
+    // One that cannot be read is not shown; the chain tells of it.
+    let entries: Vec<Kept> = entries.into_iter().filter_map(Result::ok).collect();
+    let next = entries.last().filter(|_| more).map(|last| last.seq.saturating_add(1));
+    Ok(Json(Answer { entries: entries.into_iter().map(Shown::from).collect(), next, chain: verified.into() }))
+}
+
+fn since(text: &str) -> Result<(i64, DateTime<Utc>), ApiError> {
+    if let Ok(seq) = text.parse() {
+        return Ok((seq, DateTime::UNIX_EPOCH));
+    }
+    // In an address, + stands for a space.
+    let at = DateTime::parse_from_rfc3339(&text.replace(' ', "+"));
+    let must_be = "since must be the seq of an entry, or a time such as 2024-01-15T10:30:00Z";
+    at.map(|at| (1, at.to_utc())).map_err(|_: chrono::ParseError| ApiError::InvalidValue("since", must_be))
+}
+
+fn limit(text: Option<&str>) -> Result<u32, ApiError> {
+    let limit = text.map_or(Ok(LIMIT.0), str::parse).ok().filter(|limit| (1..=LIMIT.1).contains(limit));
+    limit.ok_or(ApiError::InvalidValue("limit", "limit must be a whole number from 1 to 1000"))
+}
+
+fn unavailable(error: StoreError) -> ApiError {
+    tracing::error!("the audit trail cannot be read: {error}");
+    ApiError::StoreUnavailable
+}
+
+impl From<Kept> for Shown {
+    fn from(kept: Kept) -> Self {
+        let as_string = |text| RawValue::from_string(serde_json::Value::String(text).to_string());
+        let details = RawValue::from_string(kept.details.clone()).or_else(|_no_json| as_string(kept.details));
+        Self {
+            seq: kept.seq,
+            at: timestamp(kept.at),
+            actor: kept.actor,
+            action: kept.action,
+            request_id: kept.request_id,
+            subject: kept.subject.map(hex::encode),
+            details: details.expect("a string is JSON"),
+            previous: hex::encode(kept.previous),
+            hash: hex::encode(kept.hash),
+        }
+    }
+}
+
+impl From<Verification> for Chain {
+    fn from(verified: Verification) -> Self {
+        let broken = verified.broken.map(|broken: Broken| Fault {
+            seq: broken.seq,
+            fault: broken.fault.name(),
+            message: broken.to_string(),
+        });
+        Self {
+            intact: broken.is_none(),
+            complete: verified.complete,
+            entries: verified.entries,
+            head: verified.head.to_string(),
+            broken,
+        }
+    }
+}

@@ -1,0 +1,335 @@
+//! The roles of `migrations/roles.sql` on a real Postgres: what the service's role can do, and what it cannot.
+
+use std::process::Command;
+
+use chrono::TimeDelta;
+use mlops_service::audit::{Action, By};
+use mlops_service::store::Store;
+use reqwest::Client;
+use serde_json::{Value, json};
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
+
+use crate::harness::{
+    Backend, KEY, LAB_TABLE, Postgres, Service, command, event, insert_as_the_app, real_now,
+};
+
+/// The receptionist app's tables.
+const APP: &str = "
+    create table businesses (id text primary key, name text);
+    create table conversations (id text primary key, business_id text references businesses (id), customer_name text,
+        customer_email text, customer_phone text, status text, created_at timestamptz default now(),
+        updated_at timestamptz default now());
+    create table messages (id text primary key, conversation_id text references conversations (id) on delete cascade,
+        sender text, content text, message_type text, metadata jsonb, created_at timestamptz default now());
+    create table chat_messages (id text primary key, content text, created_at timestamptz default now());
+    create table appointments (id text primary key, business_id text references businesses (id),
+        conversation_id text references conversations (id) on delete set null, customer_name text, customer_email text,
+        customer_phone text, appointment_date date, appointment_time time, status text, notes text,
+        created_at timestamptz default now());
+    insert into businesses values ('acme', 'Acme');
+    insert into conversations (id, business_id) values ('c-1', 'acme');
+    insert into messages (id, conversation_id) values ('m-1', 'c-1');
+    insert into chat_messages (id) values ('m-2');
+    insert into appointments (id, business_id) values ('a-1', 'acme');";
+
+/// A database with roles of its own: the app's, the owner's and the service's.
+struct Roles {
+    backend: Backend,
+    suffix: String,
+}
+
+impl Roles {
+    /// An empty database, in which the app's role may create tables.
+    async fn new() -> Self {
+        let backend = Backend::postgres().await;
+        let suffix = backend.url.rsplit('/').next().unwrap().to_owned();
+        let app = format!("create role app_{suffix} login; grant create on schema public to app_{suffix}");
+        backend.execute(&app).await;
+        Self { backend, suffix }
+    }
+
+    fn url(&self, role: &str) -> String {
+        self.backend.url.replace("postgres@", &format!("{role}_{}@", self.suffix))
+    }
+
+    fn owner(&self) -> String {
+        self.url("owner")
+    }
+
+    /// Runs roles.sql, as its head says.
+    fn apply(&self) {
+        let names = [format!("owner=owner_{}", self.suffix), format!("service=service_{}", self.suffix)];
+        let output = Command::new(Postgres::psql())
+            .args(["-X", "-q", "-d", &self.backend.url, "-v", &names[0], "-v", &names[1]])
+            .args(["-f", "migrations/roles.sql"])
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    /// The database as the service sees it.
+    fn serving(&self) -> Backend {
+        Backend { url: self.url("service"), folder: self.backend.folder.clone() }
+    }
+
+    /// Runs the program, and gives whether it worked and what it said.
+    fn program(&self, settings: &[(&str, &str)], arguments: &[&str]) -> (bool, String) {
+        let output = command(&self.serving(), settings).args(arguments).output().unwrap();
+        let told = [output.stdout, output.stderr].concat();
+        (output.status.success(), String::from_utf8(told).unwrap())
+    }
+
+    fn migrate(&self) {
+        let (worked, told) = self.program(&[("MIGRATION_DATABASE_URL", &self.owner())], &["migrate"]);
+        assert!(worked, "{told}");
+    }
+
+    /// Runs statements as a role.
+    async fn run(&self, role: &str, sql: &str) -> Result<(), sqlx::Error> {
+        let mut conn = PgConnection::connect(&self.url(role)).await.unwrap();
+        conn.execute(AssertSqlSafe(sql.to_owned())).await.map(drop)
+    }
+
+    async fn allowed(&self, role: &str, statements: &[&str]) {
+        for sql in statements {
+            self.run(role, sql).await.unwrap_or_else(|error| panic!("{sql}: {error}"));
+        }
+    }
+
+    /// Tries what must be refused for want of a permission.
+    async fn denied(&self, statements: &[&str]) {
+        for sql in statements {
+            let error = self.run("service", sql).await.expect_err(sql);
+            let code = error.as_database_error().unwrap().code().unwrap().into_owned();
+            assert_eq!(code, "42501", "{sql}: {error}");
+        }
+    }
+}
+
+/// Uses the service from end to end.
+async fn assert_serves(roles: &Roles, settings: &[(&str, &str)]) {
+    let all = [&[("MLOPS_API_KEY", KEY), ("TIME_ZONE", "UTC")], settings].concat();
+    let service = Service::start(&roles.serving(), &all);
+    let send = async |call: reqwest::RequestBuilder| {
+        let answer = call.header("x-api-key", KEY).send().await.unwrap();
+        (answer.status().as_u16(), answer.json::<Value>().await.unwrap())
+    };
+    let client = Client::new();
+    let before = roles.backend.rows().await;
+    let tracked = send(client.post(service.url("/track")).json(&event(json!({})))).await;
+    assert_eq!((tracked.0, &tracked.1["database_stored"]), (200, &json!(true)));
+    assert_eq!(roles.backend.rows().await, before + 1);
+    let refreshed = send(client.post(service.url("/refresh-metrics"))).await;
+    assert_eq!(refreshed.1["status"], "success");
+    let analytics = send(client.get(service.url("/analytics/acme"))).await;
+    assert_eq!(analytics.1["metrics"]["total_conversations"], before + 1);
+    let made =
+        send(client.post(service.url("/admin/keys")).json(&json!({"name": "k", "scopes": ["track"]}))).await;
+    assert_eq!(made.0, 201, "{}", made.1);
+    let revoke = client.delete(service.url(&format!("/admin/keys/{}", made.1["id"].as_str().unwrap())));
+    assert_eq!(send(revoke).await.0, 200);
+    let trail = send(client.get(service.url("/admin/audit"))).await;
+    assert_eq!((trail.0, &trail.1["chain"]["intact"]), (200, &json!(true)));
+    assert!(service.log().contains("head of the audit trail"), "{}", service.log());
+}
+
+/// A database of the app, with `ai_metrics` and two rows of the app's in it.
+async fn of_the_app() -> Roles {
+    let roles = Roles::new().await;
+    roles.run("app", APP).await.unwrap();
+    roles.run("app", LAB_TABLE).await.unwrap();
+    let app = Backend { url: roles.url("app"), folder: roles.backend.folder.clone() };
+    for session in ["s-1", "s-2"] {
+        insert_as_the_app(&app, session, 60).await;
+    }
+    roles
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_service_serves_with_a_role_that_can_do_nothing_else() {
+    let roles = of_the_app().await;
+    roles.apply();
+    let owner = roles.owner();
+    for settings in [&[][..], &[("MIGRATION_DATABASE_URL", owner.as_str())]] {
+        let (worked, told) = roles.program(settings, &["serve"]);
+        assert!(!worked && told.contains("run mlops-service migrate"), "{told}");
+    }
+    roles.migrate();
+    assert_serves(&roles, &[]).await;
+    roles.apply();
+    roles.migrate();
+    assert_serves(&roles, &[("MIGRATION_DATABASE_URL", &owner)]).await;
+    let (worked, told) = roles.program(&[], &["key", "create", "--name", "k", "--scopes", "track"]);
+    assert!(worked, "{told}");
+    let (worked, told) = roles.program(&[], &["audit", "verify"]);
+    assert!(worked, "{told}");
+    let (worked, told) = roles.program(&[], &["migrate"]);
+    assert!(worked, "there is nothing to do: {told}");
+    cannot_change_the_house(&roles).await;
+    cannot_touch_what_it_does_not_need(&roles).await;
+    let needed = [
+        "select * from businesses, conversations, messages, chat_messages, appointments",
+        "update conversations set customer_email = null where id = 'c-1'",
+        "update appointments set customer_name = null where id = 'a-1'",
+        "delete from messages",
+        "delete from chat_messages",
+        "delete from appointments",
+        "delete from conversations",
+        "delete from ai_metrics where false",
+    ];
+    roles.allowed("service", &needed).await;
+    // The app goes on as before.
+    roles
+        .allowed(
+            "app",
+            &["create table more (id int)", "alter table ai_metrics add column note text", "drop table more"],
+        )
+        .await;
+}
+
+async fn cannot_change_the_house(roles: &Roles) {
+    let (service, owner) = (format!("service_{}", roles.suffix), format!("owner_{}", roles.suffix));
+    let becoming = [
+        format!("set role {owner}"),
+        format!("alter role {service} superuser"),
+        format!("alter role {service} createrole"),
+        format!("grant select on mlops_audit to {owner}"),
+    ];
+    roles.denied(&becoming[..3].iter().map(String::as_str).collect::<Vec<_>>()).await;
+    // Postgres warns, and grants nothing.
+    roles.allowed("service", &[becoming[3].as_str()]).await;
+    roles
+        .denied(&[
+            "create table more (id int)",
+            "create view more as select 1",
+            "create function more() returns int language sql as 'select 1'",
+            "create schema more",
+            "create role more",
+            "create table copied as select * from ai_metrics",
+            "drop table ai_metrics",
+            "drop table mlops_api_keys",
+            "drop table mlops_audit",
+            "drop table conversations",
+            "drop view ai_totals_now",
+            "drop function mlops_audit_purge(timestamptz)",
+            "drop schema public cascade",
+            "alter table ai_metrics add column more int",
+            "alter table mlops_audit disable trigger all",
+            "alter table mlops_api_keys drop column secret_hash",
+            "alter table conversations rename to more",
+            "create index on ai_metrics (id)",
+            "create trigger more before insert on mlops_audit for each row execute function mlops_audit_keep()",
+            "drop trigger mlops_audit_keep on mlops_audit",
+            "set session_replication_role = replica",
+            "alter system set fsync = off",
+            "copy (select 1) to program 'true'",
+            "select pg_read_file('postgresql.conf')",
+            "select * from pg_authid",
+        ])
+        .await;
+}
+
+async fn cannot_touch_what_it_does_not_need(roles: &Roles) {
+    roles
+        .denied(&[
+            "update mlops_audit set actor = 'nobody'",
+            "delete from mlops_audit",
+            "truncate mlops_audit",
+            "truncate ai_metrics",
+            "truncate messages",
+            "delete from mlops_api_keys",
+            "delete from ai_totals",
+            "delete from ai_rollup_daily",
+            "delete from ai_latency_daily",
+            "delete from ai_metric_labels",
+            "insert into _sqlx_migrations select * from _sqlx_migrations",
+            "update _sqlx_migrations set success = false",
+            "delete from _sqlx_migrations",
+            "insert into businesses values ('more')",
+            "update businesses set name = 'more'",
+            "delete from businesses",
+            "insert into conversations (id) values ('more')",
+            "insert into messages (id) values ('more')",
+            "insert into appointments (id) values ('more')",
+        ])
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_run_before_the_first_migration_is_enough_to_serve() {
+    let roles = Roles::new().await;
+    roles.apply();
+    roles.migrate();
+    assert_serves(&roles, &[("MIGRATION_DATABASE_URL", &roles.owner())]).await;
+    roles
+        .denied(&[
+            "delete from mlops_audit",
+            "update mlops_audit set actor = ''",
+            "delete from _sqlx_migrations",
+        ])
+        .await;
+    roles.denied(&["drop table ai_metrics", "create table more (id int)"]).await;
+    // What a later migration makes is within reach.
+    roles.allowed("owner", &["create table later (id serial, what text)"]).await;
+    roles.allowed("service", &["insert into later (what) values ('more')", "delete from later"]).await;
+    roles.denied(&["drop table later"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_where_one_role_had_everything_is_taken_over() {
+    let roles = of_the_app().await;
+    let everything = Backend { url: roles.url("app"), folder: roles.backend.folder.clone() };
+    everything.store(&[]).await.close().await;
+    roles.apply();
+    roles.migrate();
+    assert_serves(&roles, &[]).await;
+    roles.denied(&["drop table ai_totals", "delete from mlops_audit", "drop table ai_metrics"]).await;
+    let app = "insert into ai_metrics (business_id, session_id, response_time_ms, success_rate, tokens_used,
+        api_cost_usd, model_name, intent_detected, user_message_length, ai_response_length, response_type)
+        values ('acme', 's-9', 1, 1, 1, 0, 'm', 'i', 1, 1, 'r')";
+    roles.allowed("app", &[app]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_acts_for_a_superuser() {
+    let roles = Roles::new().await;
+    roles.backend.execute(LAB_TABLE).await;
+    roles.apply();
+    roles.migrate();
+    assert_serves(&roles, &[]).await;
+    assert!(roles.run("owner", "set role postgres").await.is_err());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_trail_is_append_only_even_for_whom_everything_was_granted() {
+    let roles = Roles::new().await;
+    roles.apply();
+    roles.migrate();
+    let store = Store::open(&roles.serving().config(&[])).unwrap();
+    store.migrate().await.unwrap();
+    let now = real_now();
+    for days in [800, 790, 1] {
+        store
+            .append_audit(now - TimeDelta::days(days), &By::service().did(Action::KeyCreated))
+            .await
+            .unwrap();
+    }
+    let grant = format!("grant all on all tables in schema public to service_{}", roles.suffix);
+    roles.backend.execute(&grant).await;
+    for sql in
+        ["update mlops_audit set actor = ''", "delete from mlops_audit where seq = 1", "truncate mlops_audit"]
+    {
+        let error = roles.run("service", sql).await.expect_err(sql).to_string();
+        assert!(error.contains("append-only"), "{sql}: {error}");
+    }
+    let purged = store.purge_audit(now - TimeDelta::days(730), now, &By::service()).await.unwrap().unwrap();
+    assert_eq!(purged.rows, 2);
+    assert!(store.verify_audit(None, std::time::Duration::from_secs(9)).await.unwrap().is_intact());
+    // The function alone removes nothing that no entry accounts for.
+    roles.allowed("service", &["select mlops_audit_purge(now() - interval '31 days')"]).await;
+    assert_eq!(roles.backend.number("select count(*) from mlops_audit").await, 2);
+    let error = roles.run("service", "select mlops_audit_purge(now())").await.unwrap_err().to_string();
+    assert!(error.contains("30 days"), "{error}");
+    roles.apply();
+    roles.denied(&["delete from mlops_audit", "truncate mlops_audit"]).await;
+}
