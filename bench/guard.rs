@@ -8,6 +8,7 @@ use std::net::Ipv4Addr;
 use criterion::{Criterion, criterion_group, criterion_main};
 use mlops_service::access::{Authenticator, ClientIp, Presented, Wish};
 use mlops_service::app::{App, Parts, limits};
+use mlops_service::audit::By;
 use mlops_service::clock::Clock;
 use mlops_service::config::{Config, Source};
 use mlops_service::http::guard::Policy;
@@ -45,7 +46,7 @@ fn guard(criterion: &mut Criterion) {
         tier: None,
         expires: None,
     };
-    let created = runtime.block_on(app.access.ring().create(wish, &app.config.tiers));
+    let created = runtime.block_on(app.access.ring().create(wish, &app.config.tiers, &By::service()));
     let named = created.expect("the store takes it").1.expose();
     let rows = table(&app);
     let track = rows.rows().iter().find(|row| row.path == "/track").expect("it is there");

@@ -67,7 +67,8 @@ from pg_class c join pg_roles r on r.oid = c.relowner
 where c.oid = to_regclass(format('%I.ai_metrics', :'schema')) and r.rolname <> :'owner'
   and (r.rolsuper or not pg_has_role(:'owner', r.oid, 'usage')) \gexec
 
--- What the service needs, and no more. Tables that are not there are passed over.
+-- What the service needs, and no more. Tables that are not there are passed over. Rows that are deleted are locked first,
+-- which asks for the right to update.
 create temporary table needed (name text, rights text) on commit drop;
 insert into needed values
     -- Events and their sums.
@@ -80,11 +81,11 @@ insert into needed values
     ('ai_totals_now', 'select'),
     ('ai_latency_daily_now', 'select'),
     ('ai_metric_labels', 'select, insert'),
-    ('mlops_counted_events', 'select, insert, delete'),
+    ('mlops_counted_events', 'select, insert, update, delete'),
     -- Keys, the privacy desk, the audit trail.
     ('mlops_api_keys', 'select, insert, update'),
-    ('mlops_privacy_requests', 'select, insert, update'),
-    ('mlops_consents', 'select, insert, delete'),
+    ('mlops_privacy_requests', 'select, insert, update, delete'),
+    ('mlops_consents', 'select, insert, update, delete'),
     ('mlops_retention', 'select, insert, update'),
     ('mlops_retention_deleted', 'select, insert, update, delete'),
     ('mlops_audit', 'select, insert'),

@@ -205,14 +205,14 @@ mod tests {
     fn chain(length: usize) -> Vec<Kept> {
         let mut entries: Vec<Kept> = Vec::new();
         for rows in 0..length {
-            add(&mut entries, By::service().did(Action::RetentionRun).with("rows", rows));
+            add(&mut entries, &By::service().did(Action::RetentionRun).with("rows", rows));
         }
         entries
     }
 
-    fn add(entries: &mut Vec<Kept>, entry: crate::audit::Entry) {
+    fn add(entries: &mut Vec<Kept>, entry: &crate::audit::Entry) {
         let head = entries.last().and_then(Kept::head).unwrap_or(Head::NONE);
-        entries.push(Kept::after(head, DateTime::UNIX_EPOCH, &entry));
+        entries.push(Kept::after(head, DateTime::UNIX_EPOCH, entry));
     }
 
     fn verify(entries: &[Kept], noted: Option<Head>) -> Option<(i64, Fault)> {
@@ -268,7 +268,7 @@ mod tests {
     fn a_purged_beginning_needs_an_entry_that_accounts_for_it() {
         let purge = |entries: &mut Vec<Kept>, upto: usize, last_seq: i64, hash: &[u8]| {
             let anchor = By::service().did(Action::AuditPurged).with("last_seq", last_seq);
-            add(entries, anchor.with("last_hash", hex::encode(hash)));
+            add(entries, &anchor.with("last_hash", hex::encode(hash)));
             entries.drain(..upto);
         };
         let hash = chain(3)[2].hash.clone();
@@ -300,7 +300,7 @@ mod tests {
         assert_eq!(verify(&entries[..3], noted), Some((4, Fault::CutOff)));
         assert_eq!(verify(&[], noted), Some((1, Fault::CutOff)));
         let mut anew = other;
-        add(&mut anew, By::command_line().did(Action::KeyRevoked));
+        add(&mut anew, &By::command_line().did(Action::KeyRevoked));
         assert_eq!(verify(&anew, None), None);
         assert_eq!(verify(&anew, noted), Some((5, Fault::Rewritten)));
         assert_eq!(verify(&entries, Some(Head::NONE)), None);

@@ -124,7 +124,7 @@ fn warn_of_open_persons(config: &Config) {
     match (&config.privacy_hash_key, config.environment) {
         (Some(_), _) => {}
         (None, Environment::Production) => {
-            tracing::warn!("PRIVACY_HASH_KEY is not set: privacy routes that need it answer 503; {MAKE_ONE}")
+            tracing::warn!("PRIVACY_HASH_KEY is not set: privacy routes that need it answer 503; {MAKE_ONE}");
         }
         (None, _) => tracing::warn!(
             "PRIVACY_HASH_KEY is not set: persons are hashed under a key that everybody knows; {MAKE_ONE}"

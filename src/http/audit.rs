@@ -70,7 +70,8 @@ struct Chain {
 #[derive(Debug, Serialize)]
 struct Fault {
     seq: i64,
-    fault: &'static str,
+    #[serde(rename = "fault")]
+    name: &'static str,
     message: String,
 }
 
@@ -79,8 +80,8 @@ pub async fn list(app: App, Query(asked): Query<Asked>) -> Result<Json<Answer>, 
     let (seq, since) = since(asked.since.as_deref().unwrap_or("1"))?;
     let limit = limit(asked.limit.as_deref())?;
     // One more tells whether there are more.
-    let mut entries = app.store.audit(seq, since, limit + 1).await.map_err(unavailable)?;
-    let verified = app.store.verify_audit(None, PATIENCE).await.map_err(unavailable)?;
+    let mut entries = app.store.audit(seq, since, limit + 1).await.map_err(|error| unavailable(&error))?;
+    let verified = app.store.verify_audit(None, PATIENCE).await.map_err(|error| unavailable(&error))?;
     let more = entries.len() > limit as usize;
     entries.truncate(limit as usize);
     // One that cannot be read is not shown; the chain tells of it.
@@ -104,7 +105,7 @@ fn limit(text: Option<&str>) -> Result<u32, ApiError> {
     limit.ok_or(ApiError::InvalidValue("limit", "limit must be a whole number from 1 to 1000"))
 }
 
-fn unavailable(error: StoreError) -> ApiError {
+fn unavailable(error: &StoreError) -> ApiError {
     tracing::error!("the audit trail cannot be read: {error}");
     ApiError::StoreUnavailable
 }
@@ -131,7 +132,7 @@ impl From<Verification> for Chain {
     fn from(verified: Verification) -> Self {
         let broken = verified.broken.map(|broken: Broken| Fault {
             seq: broken.seq,
-            fault: broken.fault.name(),
+            name: broken.fault.name(),
             message: broken.to_string(),
         });
         Self {

@@ -21,6 +21,7 @@ on_every_backend! {
     entries_of_thirty_days_are_kept_whatever_is_asked_for,
     entries_that_nothing_accounts_for_are_missing_not_purged,
     verifying_takes_no_longer_than_it_may,
+    a_long_trail_is_verified_in_pages_and_purged_in_steps,
 }
 
 /// Longer than verifying takes.
@@ -106,7 +107,6 @@ async fn writers_on_every_replica_make_one_chain(backend: Backend) {
 
 async fn what_was_changed_or_removed_is_named(backend: Backend) {
     let store = backend.store(&[]).await;
-    // More than are read together.
     trail(&store, 5).await;
     let copy = "create table copy as select * from mlops_audit";
     backend.execute(copy).await;
@@ -258,6 +258,54 @@ async fn an_outsider_verifies_with_the_documented_query() {
     assert_eq!(backend.number(&broken).await, 1);
     tamper(&backend, "delete from mlops_audit where seq = 2").await;
     assert_eq!(backend.number(&format!("select sum(seq) from ({query}) broken")).await, 3 + 4);
+}
+
+/// Inserts `count` entries of long ago, chained as they should be.
+async fn insert_old(backend: &Backend, count: i64) {
+    let begun = real_now().trunc_subsecs(0) - TimeDelta::days(900);
+    let entry = By::service().did(Action::RetentionRun);
+    let bytes = |bytes: &[u8]| match backend.is_postgres() {
+        true => format!("'\\x{}'", hex::encode(bytes)),
+        false => format!("x'{}'", hex::encode(bytes)),
+    };
+    let (mut head, mut rows) = (Head::NONE, Vec::new());
+    for seconds in 0..count {
+        let kept = Kept::after(head, begun + TimeDelta::seconds(seconds), &entry);
+        head = kept.head().unwrap();
+        let at = kept.at.to_rfc3339();
+        let (previous, hash) = (bytes(&kept.previous), bytes(&kept.hash));
+        rows.push(format!("({}, '{at}', 'service', 'retention.run', '{{}}', {previous}, {hash})", kept.seq));
+    }
+    for rows in rows.chunks(1_000) {
+        let values = rows.join(", ");
+        let insert = "insert into mlops_audit (seq, at, actor, action, details, previous, hash) values";
+        backend.execute(&format!("{insert} {values}")).await;
+    }
+}
+
+async fn a_long_trail_is_verified_in_pages_and_purged_in_steps(backend: Backend) {
+    let store = backend.store(&[]).await;
+    insert_old(&backend, 12_500).await;
+    let now = real_now();
+    write(&store, now, 1).await;
+    assert_eq!((verify(&store).await.entries, broken(&store, None).await), (12_501, None));
+    let before = now - TimeDelta::days(730);
+    let mut purged = Vec::new();
+    while let Some(step) = store.purge_audit(before, now, &By::service()).await.unwrap() {
+        purged.push((step.rows, step.last_seq));
+        assert_eq!(broken(&store, None).await, None);
+    }
+    assert_eq!(purged, [(10_000, 10_000), (2_500, 12_500)]);
+    assert_eq!(verify(&store).await.entries, 3);
+    insert_again_and_break(&backend, &store).await;
+}
+
+/// Breaks an entry that is read with the second thousand.
+async fn insert_again_and_break(backend: &Backend, store: &Store) {
+    tamper(backend, "delete from mlops_audit").await;
+    insert_old(backend, 2_500).await;
+    tamper(backend, "update mlops_audit set details = '{\"rows\":1}' where seq = 1500").await;
+    assert_eq!(broken(store, None).await, Some((1_500, Fault::Changed)));
 }
 
 async fn verifying_takes_no_longer_than_it_may(backend: Backend) {

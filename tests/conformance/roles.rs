@@ -333,3 +333,20 @@ async fn the_trail_is_append_only_even_for_whom_everything_was_granted() {
     roles.apply();
     roles.denied(&["delete from mlops_audit", "truncate mlops_audit"]).await;
 }
+
+#[test]
+fn every_table_and_view_of_the_migrations_has_its_rights() {
+    let script = std::fs::read_to_string("migrations/roles.sql").unwrap();
+    let mut found = 0;
+    for file in std::fs::read_dir("migrations/postgres").unwrap() {
+        let migration = std::fs::read_to_string(file.unwrap().path()).unwrap();
+        for made in migration.split("\ncreate ").skip(1) {
+            let made = made.strip_prefix("table ").or_else(|| made.strip_prefix("view "));
+            let made = made.map(|made| made.strip_prefix("if not exists ").unwrap_or(made));
+            let Some(name) = made.and_then(|made| made.split([' ', '(']).next()) else { continue };
+            assert!(script.contains(&format!("('{name}', '")), "{name} is not in migrations/roles.sql");
+            found += 1;
+        }
+    }
+    assert!(found >= 9, "{found}");
+}

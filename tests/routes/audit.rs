@@ -42,10 +42,10 @@ fn program(backend: &Backend, arguments: &[&str]) -> (bool, String) {
 async fn every_key_operation_is_an_entry_with_who_did_it(backend: Backend) {
     let app = TestApp::guarded(&backend).await;
     let (chief, chief_key) = create(&app, json!({"name": "Ana Müller", "scopes": ["admin"]})).await;
-    let make = app.post("/admin/keys").header("x-api-key", &chief_key).header("x-request-id", "r-made");
+    let call = app.post("/admin/keys").header("x-api-key", &chief_key).header("x-request-id", "r-made");
     let wish =
         json!({"name": "web", "scopes": ["track"], "business_id": "acme", "tier": "free", "expires": "1d"});
-    let made = make.json(&wish).send().await.json()["id"].as_str().unwrap().to_owned();
+    let made = call.json(&wish).send().await.json()["id"].as_str().unwrap().to_owned();
     admin(app.post(&format!("/admin/keys/{made}/rotate")).json(&json!({"grace": "1h"}))).await.ok();
     for _ in 0..2 {
         admin(app.call(Method::DELETE, &format!("/admin/keys/{made}"))).await.ok();
