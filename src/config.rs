@@ -9,6 +9,7 @@ mod setting;
 mod source;
 mod tiers;
 
+pub use check::MIN_PRODUCTION_KEY_CHARS;
 pub use issuer::{Issuer, IssuerUrl, KeySource};
 pub use setting::{
     ApiKey, Bounded, Database, Environment, Folder, HashKey, Limit, LogFormat, MAX_KEY_BYTES, Mode, Origin,
@@ -187,16 +188,29 @@ impl Config {
     /// Whether there is any limit on how often callers may call.
     #[must_use]
     pub fn limits(&self) -> bool {
+        self.all_limits().iter().any(|(_, is_on)| *is_on)
+    }
+
+    /// The limits on how often callers may call that are off, by the variables that say so.
+    #[must_use]
+    pub fn limits_off(&self) -> Vec<&'static str> {
+        self.all_limits().iter().filter(|(_, is_on)| !is_on).map(|(name, _)| *name).collect()
+    }
+
+    /// Every limit on how often callers may call, and whether it is on.
+    fn all_limits(&self) -> [(&'static str, bool); 8] {
         let quotas = [
-            &self.rate_limit_health,
-            &self.rate_limit_health_detailed,
-            &self.rate_limit_track,
-            &self.rate_limit_analytics,
-            &self.rate_limit_refresh_metrics,
-            &self.rate_limit_default,
-            &self.rate_limit_auth_failures,
+            ("RATE_LIMIT_HEALTH", &self.rate_limit_health),
+            ("RATE_LIMIT_HEALTH_DETAILED", &self.rate_limit_health_detailed),
+            ("RATE_LIMIT_TRACK", &self.rate_limit_track),
+            ("RATE_LIMIT_ANALYTICS", &self.rate_limit_analytics),
+            ("RATE_LIMIT_REFRESH_METRICS", &self.rate_limit_refresh_metrics),
+            ("RATE_LIMIT_DEFAULT", &self.rate_limit_default),
+            ("RATE_LIMIT_AUTH_FAILURES", &self.rate_limit_auth_failures),
         ];
-        quotas.iter().any(|quota| quota.get().is_some()) || self.flood_limit_per_second.get().is_some()
+        let flood = ("FLOOD_LIMIT_PER_SECOND", self.flood_limit_per_second.get().is_some());
+        let [a, b, c, d, e, f, g] = quotas.map(|(name, quota)| (name, quota.get().is_some()));
+        [a, b, c, d, e, f, g, flood]
     }
 
     /// The address to listen on. Without a key only this machine reaches the service, unless it is told otherwise.

@@ -32,6 +32,7 @@ mod connect;
 mod dialect;
 mod error;
 mod foreign;
+mod inspect;
 mod keys;
 mod labels;
 mod lease;
@@ -44,6 +45,7 @@ pub use analytics::Summary;
 pub use audit::Purged;
 pub use batch::{CLAIM_MINUTES, Outcome, Written};
 pub use error::StoreError;
+pub use inspect::{Encryption, Powers};
 pub use retention::{Counts, Deleted, Retained, RetentionLock, RetentionRecord, Seen, Shelf, Window};
 pub use spool::{Spool, Spooled, Standing};
 

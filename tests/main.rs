@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 mod browser;
+mod check;
 mod conformance;
 mod faults;
 mod harness;

@@ -371,6 +371,14 @@ pub struct PostgresUrl {
     pub tls: Tls,
 }
 
+impl PostgresUrl {
+    /// The role that it names; empty where it names none.
+    #[must_use]
+    pub fn user(&self) -> String {
+        Url::parse(self.url.expose_secret()).map_or_else(|_| String::new(), |url| url.username().to_owned())
+    }
+}
+
 /// How a connection to Postgres is protected, by the name libpq gives it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tls {

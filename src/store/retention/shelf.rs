@@ -29,6 +29,15 @@ struct Catalogue {
 }
 
 impl Store {
+    /// Whether there is a table of `kind`.
+    pub async fn has_table(&self, kind: Retained) -> Result<bool, StoreError> {
+        let columns = self.words().columns;
+        let found = on!(&self.read, READ_LIMIT, |conn| {
+            sqlx::query_as::<_, (String, String)>(columns).bind(kind.table()).fetch_optional(conn).await
+        })?;
+        Ok(found.is_some())
+    }
+
     /// The table of `kind`; `None` when it is absent, or lacks what tells the age of its rows.
     pub async fn shelf(&self, kind: Retained) -> Result<Option<Shelf>, StoreError> {
         let mut catalogue = Catalogue { tables: BTreeMap::new(), words: self.words() };
