@@ -163,8 +163,12 @@ impl App {
         lifecycle.spawn("audit", self.trail.clone().run(lifecycle.ending().clone()));
         lifecycle.spawn("sweep", self.clone().sweep());
         lifecycle.spawn("quotas", self.limits.clone().tend(self.clock.clone(), stopping()));
-        let keeper =
-            Keeper::new(&self.config, self.store.clone(), self.clock.clone(), self.metrics.retention().clone());
+        let keeper = Keeper::new(
+            &self.config,
+            self.store.clone(),
+            self.clock.clone(),
+            self.metrics.retention().clone(),
+        );
         lifecycle.spawn("retention", keeper.run(stopping()));
         lifecycle.spawn("keys", self.access.ring().clone().run(stopping()));
         if let Some(tokens) = self.access.tokens() {

@@ -51,7 +51,9 @@ pub fn banner(config: &Config, store_place: &str, port: u16) -> String {
         false if host.is_ipv6() => format!("http://[{host}]:{port}/"),
         false => format!("http://{host}:{port}/"),
     };
-    format!("{security}\n🚦 Rate Limiting: {limits}\n💾 Database: {store_place}\n🧹 Retention: {retention}\n🌐 {url}")
+    format!(
+        "{security}\n🚦 Rate Limiting: {limits}\n💾 Database: {store_place}\n🧹 Retention: {retention}\n🌐 {url}"
+    )
 }
 
 #[cfg(test)]

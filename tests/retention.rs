@@ -70,6 +70,7 @@ async fn insert_old(backend: &Backend, count: u32, now: DateTime<Utc>, days: i64
 async fn told(backend: &Backend) -> Vec<serde_json::Value> {
     let store = backend.store(&[]).await;
     let entries = store.audit(0, DateTime::<Utc>::UNIX_EPOCH, 100).await.unwrap();
-    let entries = entries.into_iter().map(Result::unwrap).filter(|entry| entry.action.starts_with("retention."));
+    let entries =
+        entries.into_iter().map(Result::unwrap).filter(|entry| entry.action.starts_with("retention."));
     entries.map(|entry| serde_json::from_str(&entry.details).unwrap()).collect()
 }

@@ -56,7 +56,8 @@ pub(super) async fn run(config: Config, verb: Verb) -> ExitCode {
 async fn make(config: &Config, store: &Store, dry: bool) -> Result<Tally, Failure> {
     let (stop, clock, metrics) = (CancellationToken::new(), Clock::system(), RetentionMetrics::new());
     let policy = Policy::of(config);
-    let run = Run { store, policy, clock: &clock, by: By::command_line(), dry, stop: &stop, metrics: &metrics };
+    let run =
+        Run { store, policy, clock: &clock, by: By::command_line(), dry, stop: &stop, metrics: &metrics };
     let watch = async {
         match Signals::new() {
             Ok(mut signals) => signals.next().await,
@@ -74,10 +75,17 @@ async fn make(config: &Config, store: &Store, dry: bool) -> Result<Tally, Failur
 
 fn print(config: &Config, tally: &Tally, dry: bool) {
     let policy = Policy::of(config);
-    println!("{:<24}{:<8}{:<22}{}", "TABLE", "DAYS", "OLDER THAN", if dry { "WOULD BE DELETED" } else { "DELETED" });
+    println!(
+        "{:<24}{:<8}{:<22}{}",
+        "TABLE",
+        "DAYS",
+        "OLDER THAN",
+        if dry { "WOULD BE DELETED" } else { "DELETED" }
+    );
     for Done { kind, cutoff, rows, .. } in tally {
         let days = policy.days(*kind).map_or_else(|| "off".to_owned(), |days| days.to_string());
-        let cutoff = cutoff.map_or_else(|| "-".to_owned(), |cutoff| cutoff.format("%Y-%m-%d %H:%M UTC").to_string());
+        let cutoff =
+            cutoff.map_or_else(|| "-".to_owned(), |cutoff| cutoff.format("%Y-%m-%d %H:%M UTC").to_string());
         let rows = match (rows, policy.days(*kind)) {
             (Some(rows), _) => rows.to_string(),
             (None, Some(_)) => "no such table".to_owned(),

@@ -102,8 +102,15 @@ impl Keeper {
         }
         self.not_before = now + RETRY_AFTER;
         let (metrics, policy) = (&self.metrics, self.policy);
-        let run =
-            Run { store: &self.store, policy, clock: &self.clock, by: By::service(), dry: false, stop, metrics };
+        let run = Run {
+            store: &self.store,
+            policy,
+            clock: &self.clock,
+            by: By::service(),
+            dry: false,
+            stop,
+            metrics,
+        };
         let made = run.make(|record| schedule.is_due(now, record)).await;
         match &made {
             Ok(None) | Err(Failure::Busy) => {}

@@ -150,19 +150,20 @@ impl Run<'_> {
         let mut from = shelf.range.start;
         while from < shelf.range.end {
             let window = pace.window(from, shelf.range.end);
-            let rest = match self.go_through_window(Window::new(&shelf, &window, cutoff), &mut pace, now).await {
-                Ok(Some((Deleted { rows, took }, uncountable))) => {
-                    from = window.end;
-                    done.uncountable += uncountable;
-                    self.note(done, rows);
-                    pace.rest_after(took)
-                }
-                Ok(None) => continue,
-                Err(error) => {
-                    let passing = !is_of_a_row(&error) && !matches!(error, StoreError::Unusable(_));
-                    pace.rest_after_failure().filter(|_| passing).ok_or(error)?
-                }
-            };
+            let rest =
+                match self.go_through_window(Window::new(&shelf, &window, cutoff), &mut pace, now).await {
+                    Ok(Some((Deleted { rows, took }, uncountable))) => {
+                        from = window.end;
+                        done.uncountable += uncountable;
+                        self.note(done, rows);
+                        pace.rest_after(took)
+                    }
+                    Ok(None) => continue,
+                    Err(error) => {
+                        let passing = !is_of_a_row(&error) && !matches!(error, StoreError::Unusable(_));
+                        pace.rest_after_failure().filter(|_| passing).ok_or(error)?
+                    }
+                };
             self.stop.run_until_cancelled(tokio::time::sleep(rest)).await.ok_or(Failure::Stopped)?;
         }
         Ok(())
@@ -227,9 +228,9 @@ impl Run<'_> {
     }
 
     fn entry(&self, outcome: &str, rows: Value) -> Entry {
-        let days = Retained::ALL.into_iter().filter_map(|kind| {
-            Some((kind.table().to_owned(), self.policy.days(kind)?.into()))
-        });
+        let days = Retained::ALL
+            .into_iter()
+            .filter_map(|kind| Some((kind.table().to_owned(), self.policy.days(kind)?.into())));
         let days = Value::Object(days.collect());
         self.by.did(Action::RetentionRun).with("outcome", outcome).with("days", days).with("rows", rows)
     }

@@ -74,8 +74,7 @@ mod tests {
     fn runs(schedule: Schedule, from: &str, to: &str) -> Vec<String> {
         let (mut now, mut done, mut runs) = (at(from), at(from), Vec::new());
         while now < at(to) {
-            let record =
-                RetentionRecord { waiting_since: at(from), begun_at: None, done_at: Some(done) };
+            let record = RetentionRecord { waiting_since: at(from), begun_at: None, done_at: Some(done) };
             if schedule.is_due(now, &record) {
                 runs.push(now.format("%d %H:%M").to_string());
                 done = now;
@@ -103,7 +102,8 @@ mod tests {
         assert_eq!(spring, ["28 01:30", "29 01:00", "30 00:30"], "02:30 is left out on the 29th");
         let autumn = runs(berlin, "2026-10-24T00:00:00Z", "2026-10-27T00:00:00Z");
         assert_eq!(autumn, ["24 00:30", "25 00:30", "26 01:30"], "02:30 is there twice on the 25th");
-        let midnight = runs(daily("00:00", "America/Sao_Paulo"), "2018-11-03T00:00:00Z", "2018-11-06T00:00:00Z");
+        let midnight =
+            runs(daily("00:00", "America/Sao_Paulo"), "2018-11-03T00:00:00Z", "2018-11-06T00:00:00Z");
         assert_eq!(midnight, ["03 03:00", "04 03:00", "05 02:00"], "the 4th began at 01:00");
     }
 

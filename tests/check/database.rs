@@ -135,7 +135,8 @@ async fn what_the_role_may_do_is_looked_at() {
             .output()
             .unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        let migrated = command(&backend, &[("MIGRATION_DATABASE_URL", &owner)]).arg("migrate").output().unwrap();
+        let migrated =
+            command(&backend, &[("MIGRATION_DATABASE_URL", &owner)]).arg("migrate").output().unwrap();
         assert!(migrated.status.success(), "{}", String::from_utf8_lossy(&migrated.stderr));
     }
     let least = as_role(&backend, &service, &[("MIGRATION_DATABASE_URL", &owner)]);
@@ -164,7 +165,8 @@ async fn it_is_said_that_nothing_of_the_app_is_deleted_unasked() {
     for name in ["retention-chats", "retention-appointments"] {
         assert_verdict(&check(&backend, &[]), name, "not_applicable");
     }
-    let tables = "create table messages (id text, created_at timestamptz); create table appointments (id text)";
+    let tables =
+        "create table messages (id text, created_at timestamptz); create table appointments (id text)";
     backend.execute(tables).await;
     let checks = check(&backend, &[("RETENTION_CHATS_DAYS", "365")]);
     assert_verdict(&checks, "retention-chats", "ok");
@@ -179,7 +181,9 @@ fn without_the_database_the_other_lines_are_told() {
     let url = format!("postgresql://postgres:hunter2@127.0.0.1:{}/away", free_port());
     let backend = Backend { url, ..Backend::sqlite() };
     let checks = check(&backend, &[("CORS_ALLOWED_ORIGINS", "https://app.example.com")]);
-    for name in ["database-tls", "database-role", "audit-append-only", "audit-chain", "named-keys", "retention"] {
+    for name in
+        ["database-tls", "database-role", "audit-append-only", "audit-chain", "named-keys", "retention"]
+    {
         assert_verdict(&checks, name, "wrong");
         assert!(checks[name].1.contains("could not be looked at"), "{:?}", checks[name]);
     }

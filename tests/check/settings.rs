@@ -38,7 +38,8 @@ async fn settings_are_judged() {
     with(&[("RATE_LIMIT_TRACK", "off")], "limits", "warning");
     with(&[("FLOOD_LIMIT_PER_SECOND", "off")], "limits", "warning");
     with(&[("RATE_LIMIT_MODE", "shadow")], "limits", "wrong");
-    let all = ["HEALTH", "HEALTH_DETAILED", "TRACK", "ANALYTICS", "REFRESH_METRICS", "DEFAULT", "AUTH_FAILURES"];
+    let all =
+        ["HEALTH", "HEALTH_DETAILED", "TRACK", "ANALYTICS", "REFRESH_METRICS", "DEFAULT", "AUTH_FAILURES"];
     let all = all.map(|name| format!("RATE_LIMIT_{name}"));
     let mut off: Vec<(&str, &str)> = all.iter().map(|name| (name.as_str(), "off")).collect();
     off.push(("FLOOD_LIMIT_PER_SECOND", "off"));

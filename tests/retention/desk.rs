@@ -40,7 +40,8 @@ async fn requests_that_are_done_go_and_open_ones_stay(backend: Backend) {
     let row = |id: &str, done: String| {
         format!("('{id}', 'export', 'email', '', 'letter', {old}, {old}, {done})", old = days_ago(now, 900))
     };
-    let rows_of = [row("done", days_ago(now, 731)), row("just", days_ago(now, 729)), row("open", "null".into())];
+    let rows_of =
+        [row("done", days_ago(now, 731)), row("just", days_ago(now, 729)), row("open", "null".into())];
     backend
         .execute(&format!(
             "create table if not exists mlops_privacy_requests (id text primary key, kind text not null,
@@ -113,7 +114,9 @@ async fn ids_of_counted_events_go_after_a_month(backend: Backend) {
     backend.execute(table).await;
     let ids = (0..60).map(|days| format!("({}, {})", id(days), days_ago(now + TimeDelta::seconds(1), days)));
     let ids: Vec<String> = ids.collect();
-    backend.execute(&format!("insert into mlops_counted_events (event_id, at) values {}", ids.join(", "))).await;
+    backend
+        .execute(&format!("insert into mlops_counted_events (event_id, at) values {}", ids.join(", ")))
+        .await;
     assert_eq!(rows(&run_at(&backend, &[], now).await.unwrap(), Retained::CountedIds), Some(29));
     assert_eq!(backend.number("select count(*) from mlops_counted_events").await, 31);
 }

@@ -133,7 +133,10 @@ async fn what_was_deleted_is_told_even_when_the_run_was_cut_off(backend: Backend
     let told = told(&backend).await;
     let told: Vec<_> = told.iter().map(|entry| (&entry["outcome"], &entry["rows"]["ai_metrics"])).collect();
     let expected = [("interrupted", 10_000 - left), ("interrupted", 17), ("done", left)];
-    assert_eq!(told, expected.map(|(outcome, rows)| (json!(outcome), json!(rows))).each_ref().map(|(a, b)| (a, b)));
+    assert_eq!(
+        told,
+        expected.map(|(outcome, rows)| (json!(outcome), json!(rows))).each_ref().map(|(a, b)| (a, b))
+    );
     assert!(store.retention_record().await.unwrap().unwrap().begun_at.is_none());
     assert_eq!(backend.number("select sum(events) from ai_totals_now").await, 10_000);
 }

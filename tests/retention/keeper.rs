@@ -34,7 +34,8 @@ impl Replica {
         let (store, metrics) = (backend.store(&[]).await, Metrics::new());
         let micros = Arc::new(AtomicI64::new(now.timestamp_micros()));
         let hand = micros.clone();
-        let clock = Clock::new(move || DateTime::from_timestamp_micros(hand.load(Ordering::Relaxed)).unwrap());
+        let clock =
+            Clock::new(move || DateTime::from_timestamp_micros(hand.load(Ordering::Relaxed)).unwrap());
         let keeper = Keeper::new(&config, store.clone(), clock, metrics.retention().clone());
         Self { store, keeper, metrics, now: micros }
     }

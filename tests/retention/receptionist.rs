@@ -69,7 +69,8 @@ async fn nothing_of_the_app_is_deleted_unasked() {
     let (backend, now) = (with_tables(TABLES).await, real_now());
     fill_chats(&backend, now).await;
     let tally = run_at(&backend, &[], now + TimeDelta::days(3_000)).await.unwrap();
-    for kind in [Retained::Messages, Retained::ChatMessages, Retained::Conversations, Retained::Appointments] {
+    for kind in [Retained::Messages, Retained::ChatMessages, Retained::Conversations, Retained::Appointments]
+    {
         assert_eq!(rows(&tally, kind), None);
     }
     assert_eq!(left(&backend, "messages").await.len(), 4);

@@ -65,7 +65,8 @@ pub(super) async fn look(config: &Config, store: Result<&Store, &String>) -> Vec
 fn tls(config: &Config, postgres: &PostgresUrl, found: Option<Encryption>) -> Finding {
     let mend = "sslmode=verify-full with sslrootcert in DATABASE_URL";
     let production = config.environment == Environment::Production;
-    let is_here = ["localhost:", "127.0.0.1:", "[::1]:", "::1:"].iter().any(|here| postgres.place.starts_with(here));
+    let is_here =
+        ["localhost:", "127.0.0.1:", "[::1]:", "::1:"].iter().any(|here| postgres.place.starts_with(here));
     let Some(Encryption { ssl: true, version }) = found else {
         let place = if is_here { "on this machine" } else { "over the network" };
         return TLS.wrong_if(production || !is_here, format!("not encrypted, {place}"), mend);
@@ -119,7 +120,8 @@ fn trail(found: Option<&Powers>) -> Finding {
 }
 
 fn migrations(config: &Config) -> Finding {
-    let mend = "run migrations/roles.sql and set it to the owner's role, which only mlops-service migrate needs";
+    let mend =
+        "run migrations/roles.sql and set it to the owner's role, which only mlops-service migrate needs";
     match (&config.migration_database_url, &config.database_url) {
         (None, _) => MIGRATIONS.warning("not set: the service migrates as the role that serves", mend),
         (Some(owner), Database::Postgres(service)) if owner.user() == service.user() => {
@@ -153,7 +155,9 @@ fn file_mode(config: &Config) -> Finding {
     match path.metadata().map(|file| file.permissions().mode() & 0o777) {
         Err(error) => away(check, &error.to_string()),
         Ok(mode) if mode & 0o077 == 0 => check.ok(format!("its owner alone (mode {mode:03o})")),
-        Ok(mode) => check.wrong(format!("others too (mode {mode:03o})"), format!("chmod 600 {}*", path.display())),
+        Ok(mode) => {
+            check.wrong(format!("others too (mode {mode:03o})"), format!("chmod 600 {}*", path.display()))
+        }
     }
 }
 
@@ -164,11 +168,7 @@ fn file_mode(_: &Config) -> Finding {
 }
 
 /// Whether old events are deleted.
-pub(super) async fn retention(
-    store: Result<&Store, &String>,
-    policy: Policy,
-    now: DateTime<Utc>,
-) -> Finding {
+pub(super) async fn retention(store: Result<&Store, &String>, policy: Policy, now: DateTime<Utc>) -> Finding {
     let Some(days) = policy.days(Retained::Events) else {
         return RETENTION.wrong("off: events are kept for ever", "set RETENTION_DAYS=90");
     };
@@ -187,7 +187,10 @@ pub(super) async fn retention(
                 RETENTION.ok(format!("{days} days; the last run began {}", at.format("%Y-%m-%d %H:%M UTC")))
             }
             Some(at) => RETENTION.wrong(
-                format!("{days} days, but the last run that came to its end began {}", at.format("%Y-%m-%d %H:%M UTC")),
+                format!(
+                    "{days} days, but the last run that came to its end began {}",
+                    at.format("%Y-%m-%d %H:%M UTC")
+                ),
                 mend,
             ),
             None if now - record.waiting_since <= RUN_AGE => {
@@ -201,7 +204,8 @@ pub(super) async fn retention(
 /// Whether what belongs to the receptionist app is deleted, where it is here.
 pub(super) async fn app_retention(store: Result<&Store, &String>, policy: Policy) -> [Finding; 2] {
     let chats = Check::new("retention-chats", "RETENTION_CHATS_DAYS, and the app's tables");
-    let appointments = Check::new("retention-appointments", "RETENTION_APPOINTMENTS_DAYS, and the app's table");
+    let appointments =
+        Check::new("retention-appointments", "RETENTION_APPOINTMENTS_DAYS, and the app's table");
     let kinds = [Retained::Messages, Retained::ChatMessages, Retained::Conversations];
     [
         of_app(chats, store, policy, &kinds, "RETENTION_CHATS_DAYS").await,

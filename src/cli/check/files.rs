@@ -64,7 +64,8 @@ fn tracked(folder: &Path, repository: &Repository) -> Finding {
     let untrack = "git rm --cached .env, add .env to .gitignore, and replace every secret that is in it";
     match git(at, &["ls-files", "--", ".env", "*/.env"]) {
         Ok(Answer { success: true, said, .. }) if !said.is_empty() => {
-            return TRACKED.wrong(format!("git has {}", said.lines().collect::<Vec<_>>().join(", ")), untrack);
+            return TRACKED
+                .wrong(format!("git has {}", said.lines().collect::<Vec<_>>().join(", ")), untrack);
         }
         Ok(Answer { success: true, .. }) => {}
         _ => return TRACKED.wrong("it could not be looked at", "run git ls-files .env and see why it fails"),
@@ -83,7 +84,10 @@ fn history(repository: &Repository) -> Finding {
     let log = ["log", "--all", "--full-history", "--format=%h", "--", ":(top,glob)**/.env"];
     let commits = match git(at, &log) {
         Ok(Answer { success: true, said, .. }) => said,
-        _ => return HISTORY.wrong("it could not be looked at", "run git log --all -- '**/.env' and see why it fails"),
+        _ => {
+            return HISTORY
+                .wrong("it could not be looked at", "run git log --all -- '**/.env' and see why it fails");
+        }
     };
     if let Some(newest) = commits.lines().next() {
         return HISTORY.wrong(

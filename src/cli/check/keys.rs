@@ -6,7 +6,7 @@ use std::time::UNIX_EPOCH;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::finding::{Check, Finding};
-use crate::config::{ApiKey, Config, Environment, MIN_PRODUCTION_KEY_CHARS, env_example};
+use crate::config::{ApiKey, Config, Environment, MIN_PRODUCTION_KEY_CHARS, VARIABLES};
 use crate::key::{NamedKey, Status};
 use crate::store::{Store, StoreError};
 
@@ -30,7 +30,7 @@ pub(super) fn shared(config: &Config) -> Finding {
             format!("set MLOPS_API_KEY; {MAKE_A_KEY}"),
         );
     }
-    if keys.iter().any(|key| env_example().contains(key.expose())) {
+    if keys.iter().any(|key| VARIABLES.iter().any(|variable| variable.example == key.expose())) {
         return check.wrong("a key is an example from the documentation", MAKE_A_KEY);
     }
     let short = |key: &ApiKey| key.expose().len() < MIN_PRODUCTION_KEY_CHARS;
@@ -55,7 +55,8 @@ pub(super) fn shared_age(config: &Config, dotenv: &Path, now: DateTime<Utc>) -> 
         return check.not_applicable("no .env file here holds it: nobody can tell; rotate it quarterly");
     }
     let changed = dotenv.metadata().and_then(|file| file.modified());
-    let seconds = changed.ok().and_then(|at| at.duration_since(UNIX_EPOCH).ok()).map_or(0, |age| age.as_secs());
+    let seconds =
+        changed.ok().and_then(|at| at.duration_since(UNIX_EPOCH).ok()).map_or(0, |age| age.as_secs());
     let changed = DateTime::from_timestamp(seconds.cast_signed(), 0).unwrap_or(now);
     let days = (now - changed).num_days();
     match days > ROTATE_DAYS {
@@ -79,7 +80,10 @@ pub(super) async fn named(store: Result<&Store, &String>, now: DateTime<Utc>) ->
         Err(error) => return super::database::away(check, &error),
     };
     if keys.iter().any(Result::is_err) {
-        return check.warning("a key cannot be read, and is refused", "delete or mend the row that was written by hand");
+        return check.warning(
+            "a key cannot be read, and is refused",
+            "delete or mend the row that was written by hand",
+        );
     }
     let keys: Vec<NamedKey> = keys.into_iter().filter_map(Result::<_, StoreError>::ok).collect();
     of_keys(check, &keys, now)
@@ -93,10 +97,7 @@ fn of_keys(check: Check, keys: &[NamedKey], now: DateTime<Utc>) -> Finding {
         (!ids.is_empty()).then(|| ids.join(", "))
     };
     if let Some(ids) = names(&|key| (now - secret_since(key, now)).num_days() > ROTATE_DAYS) {
-        return check.warning(
-            format!("older than {ROTATE_DAYS} days: {ids}"),
-            "mlops-service key rotate ID",
-        );
+        return check.warning(format!("older than {ROTATE_DAYS} days: {ids}"), "mlops-service key rotate ID");
     }
     let soon = now + TimeDelta::days(ENDS_SOON_DAYS);
     if let Some(ids) = names(&|key| key.expires_at.is_some_and(|end| end < soon)) {

@@ -15,7 +15,9 @@ fn cors(config: &Config) -> Finding {
     let plain = |origin: &&Origin| origin.as_str().starts_with("http:");
     match origins.as_slice() {
         [] => check.ok("no page of another origin may call the service"),
-        some if some.iter().any(Origin::is_any) => check.wrong("*: every page may call the service", name_them),
+        some if some.iter().any(Origin::is_any) => {
+            check.wrong("*: every page may call the service", name_them)
+        }
         some => match some.iter().find(plain) {
             Some(plain) if config.environment == Environment::Production => {
                 check.warning(format!("{} is not encrypted", plain.as_str()), name_them)
@@ -28,7 +30,8 @@ fn cors(config: &Config) -> Finding {
 fn https(config: &Config) -> Finding {
     let check = Check::new("https", "ENVIRONMENT, SERVICE_HOST and TRUSTED_PROXIES");
     if config.environment != Environment::Production {
-        return check.not_applicable(format!("it is for production, and this is {}", config.environment.name()));
+        return check
+            .not_applicable(format!("it is for production, and this is {}", config.environment.name()));
     }
     match (config.trusted_proxies.len(), config.host().is_loopback()) {
         (0, true) => check.ok("only this machine reaches the service: what serves HTTPS must be here too"),
@@ -55,7 +58,8 @@ fn limits(config: &Config) -> Finding {
     }
     match config.redis_url {
         Some(_) => check.ok("all on, shared through Redis"),
-        None => check.ok("all on, counted by each replica for itself; several replicas need REDIS_URL to share them"),
+        None => check
+            .ok("all on, counted by each replica for itself; several replicas need REDIS_URL to share them"),
     }
 }
 

@@ -35,9 +35,7 @@ const POSTGRES: Words = Words {
     columns: "select cast(a.attname as text), format_type(a.atttypid, null) from pg_attribute a
         join pg_class c on c.oid = a.attrelid
         where c.oid = to_regclass($1) and c.relkind = 'r' and a.attnum > 0 and not a.attisdropped",
-    window: |_| {
-        "t.ctid >= cast('(' || cast($1 as bigint) || ',0)' as tid) and t.ctid < cast('(' || cast($2 as bigint) || ',0)' as tid)"
-    },
+    window: |_| "t.ctid >= cast('(' || cast($1 as bigint) || ',0)' as tid) and t.ctid < cast('(' || cast($2 as bigint) || ',0)' as tid)",
     extent: |kind| {
         format!(
             "select cast(0 as bigint), pg_relation_size('{}') / cast(current_setting('block_size') as bigint)",
