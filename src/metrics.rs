@@ -54,6 +54,8 @@ pub struct Metrics {
     near: IntCounterVec,
     shadow: IntCounterVec,
     retention: RetentionMetrics,
+    requests_open: IntGauge,
+    requests_overdue: IntGauge,
     pages: Arc<Pages>,
 }
 
@@ -88,12 +90,17 @@ impl Metrics {
             near: IntCounterVec::new(near, &["route"]).expect("names are valid"),
             shadow: IntCounterVec::new(shadow, &["route"]).expect("names are valid"),
             retention: RetentionMetrics::new(),
+            requests_open: gauge("privacy_requests_open", "Requests to the privacy desk that are not done."),
+            requests_overdue: gauge(
+                "privacy_requests_overdue",
+                "Requests to the privacy desk that should be done by now, a month after they came.",
+            ),
             pages: Arc::default(),
         };
         for event in SecurityEvent::ALL {
             drop(metrics.security.with_label_values(&[event.name()]));
         }
-        let own: [Box<dyn prometheus::core::Collector>; 7] = [
+        let own: [Box<dyn prometheus::core::Collector>; 9] = [
             Box::new(totals::TotalsCollector::new(metrics.totals.clone())),
             Box::new(process::ProcessCollector::new(metrics.process.clone())),
             Box::new(metrics.requests.clone()),
@@ -101,6 +108,8 @@ impl Metrics {
             Box::new(metrics.security.clone()),
             Box::new(metrics.near.clone()),
             Box::new(metrics.shadow.clone()),
+            Box::new(metrics.requests_open.clone()),
+            Box::new(metrics.requests_overdue.clone()),
         ];
         for collector in own.into_iter().chain(metrics.retention.collectors()) {
             metrics.registry.register(collector).expect("every name is registered once");
@@ -136,6 +145,12 @@ impl Metrics {
     /// Counts a request of `route` that passes only because quotas are not enforced.
     pub fn count_shadow(&self, route: &str) {
         self.shadow.with_label_values(&[route]).inc();
+    }
+
+    /// Shows how many requests to the privacy desk are open, and how many of them overdue.
+    pub fn show_requests(&self, open: i64, overdue: i64) {
+        self.requests_open.set(open);
+        self.requests_overdue.set(overdue);
     }
 
     /// Adds the metrics of Redis, which are there only when it is used; to be called once.
@@ -191,6 +206,10 @@ impl Metrics {
             change(totals);
         }
     }
+}
+
+fn gauge(name: &str, help: &str) -> IntGauge {
+    IntGauge::new(name, help).expect("names are valid")
 }
 
 impl Default for Metrics {

@@ -29,6 +29,7 @@ mod analytics;
 mod audit;
 mod batch;
 mod connect;
+mod consents;
 mod dialect;
 mod error;
 mod foreign;
@@ -37,6 +38,8 @@ mod keys;
 mod labels;
 mod lease;
 mod pending;
+mod people;
+mod requests;
 mod retention;
 mod rollups;
 mod spool;
@@ -44,9 +47,16 @@ mod spool;
 pub use analytics::Summary;
 pub use audit::Purged;
 pub use batch::{CLAIM_MINUTES, Outcome, Written};
+pub use consents::{ConsentFilter, Placed};
 pub use error::StoreError;
 pub use inspect::{Encryption, Powers};
-pub use retention::{Counts, Deleted, Retained, RetentionLock, RetentionRecord, Seen, Shelf, Window};
+pub use people::{
+    Counts, Erased, Erasure, Extract, Extracts, Found, MAX_BYTES, MAX_ROWS, Mode, PeopleError, Table, Traces,
+};
+pub use requests::{Done, Open, Request};
+pub use retention::{
+    Deleted, Retained, RetentionCounts, RetentionLock, RetentionRecord, Seen, Shelf, Window,
+};
 pub use spool::{Spool, Spooled, Standing};
 
 use std::path::PathBuf;
@@ -55,6 +65,7 @@ use std::time::Duration;
 use chrono_tz::Tz;
 use sqlx::{Postgres, Sqlite};
 
+use crate::subject::Hasher;
 use lease::Connections;
 
 /// How long a reader waits for the database.
@@ -87,6 +98,8 @@ pub struct Store {
     /// Where the right to delete them is a lock on a file: its path.
     retention_lock: Option<PathBuf>,
     zone: Tz,
+    /// Where consent is required: what tells whose it is.
+    consent: Option<Hasher>,
     place: String,
     /// Whether it may change tables.
     migrates: bool,

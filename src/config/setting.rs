@@ -180,6 +180,8 @@ impl Setting for Folder {
 pub struct TimeOfDay(pub NaiveTime);
 
 impl Setting for TimeOfDay {
+    const SHOWN: bool = true;
+
     fn read(text: &str) -> Result<Self, String> {
         let time = NaiveTime::parse_from_str(text, "%H:%M").ok().filter(|_| text.len() == 5);
         time.map(Self).ok_or_else(|| "must be a time of the day, 00:00 to 23:59".to_owned())

@@ -11,7 +11,7 @@ use super::pace::Pace;
 use crate::audit::{Action, By, Entry};
 use crate::clock::Clock;
 use crate::metrics::RetentionMetrics;
-use crate::store::{Counts, Deleted, Retained, RetentionRecord, Seen, Store, StoreError, Window};
+use crate::store::{Deleted, Retained, RetentionCounts, RetentionRecord, Seen, Store, StoreError, Window};
 
 /// Why a run did not come to its end. What it deleted stays deleted, and the next one goes on.
 #[derive(Debug, thiserror::Error)]
@@ -246,6 +246,6 @@ fn rows_of(tally: &Tally) -> Value {
     Value::Object(rows.collect())
 }
 
-fn rows_of_counts(counts: Counts) -> Value {
+fn rows_of_counts(counts: RetentionCounts) -> Value {
     Value::Object(counts.into_iter().map(|(table, rows)| (table, rows.into())).collect())
 }

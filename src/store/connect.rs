@@ -10,6 +10,7 @@ use sqlx::migrate::{MigrateError, Migrator};
 use super::dialect::{self, Pools};
 use super::{Db, Store, StoreError};
 use crate::config::{Config, Database, Environment, Tls};
+use crate::subject::Hasher;
 
 static POSTGRES: Migrator = sqlx::migrate!("migrations/postgres");
 static SQLITE: Migrator = sqlx::migrate!("migrations/sqlite");
@@ -42,8 +43,18 @@ impl Store {
             Database::Sqlite(path) => Some(beside(path, "-retention")),
             Database::Postgres(_) => None,
         };
-        let migrates = config.migration_database_url.is_none();
-        Ok(Self { read, write, admin, sweep, retention_lock, zone: config.time_zone, place, migrates })
+        let (consent, migrates) = (consent(config)?, config.migration_database_url.is_none());
+        Ok(Self {
+            read,
+            write,
+            admin,
+            sweep,
+            retention_lock,
+            zone: config.time_zone,
+            consent,
+            place,
+            migrates,
+        })
     }
 
     /// Opens it as the role that owns the tables, where one is named.
@@ -114,6 +125,15 @@ fn beside(path: &Path, ending: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(ending);
     name.into()
+}
+
+/// Where consent is required: what tells whose it is.
+fn consent(config: &Config) -> Result<Option<Hasher>, StoreError> {
+    if !config.consent_required {
+        return Ok(None);
+    }
+    let missing = || StoreError::Unusable("CONSENT_REQUIRED=true needs PRIVACY_HASH_KEY".to_owned());
+    Hasher::of(config).map(Some).ok_or_else(missing)
 }
 
 /// Creates the file at `path` and its folder, where they are not there, for their owner alone. SQLite gives its other

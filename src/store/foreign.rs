@@ -16,7 +16,7 @@ use crate::rollup::Rollup;
 /// Rows that are counted in one transaction.
 const CHUNK: i64 = 2_000;
 
-/// What [`dialect::Dialect::FOREIGN_VALUES`] selects.
+/// A row that another program inserted.
 #[derive(FromRow)]
 pub(super) struct ForeignRow {
     business_id: String,
@@ -76,7 +76,7 @@ impl Store {
             let mut tx = dialect::begin(conn).await?;
             let next: (i64, Option<i64>) = sqlx::query_as(NEXT).bind(CHUNK).fetch_one(&mut *tx).await?;
             let (due, Some(last)) = next else { return Ok(false) };
-            let rows: Vec<ForeignRow> = sqlx::query_as(AssertSqlSafe(count_sql(&tx)))
+            let rows: Vec<ForeignRow> = sqlx::query_as(AssertSqlSafe(count_up_to(&tx)))
                 .bind(claimable_from)
                 .bind(last)
                 .fetch_all(&mut *tx)
@@ -89,10 +89,16 @@ impl Store {
     }
 }
 
-/// The statement that marks rows up to an id as counted and gives back what they hold.
-fn count_sql<DB: dialect::Dialect>(_: &sqlx::Transaction<'_, DB>) -> String {
+/// The statement that marks rows up to the id `$2` as counted and gives back what they hold.
+fn count_up_to<DB: dialect::Dialect>(_: &sqlx::Transaction<'_, DB>) -> String {
+    count_sql::<DB>("id <= $2")
+}
+
+/// The statement that marks the uncounted rows for which `condition` holds as counted, and gives back what they hold.
+/// `$1` is the time from which on a row may still be claimed.
+pub(super) fn count_sql<DB: dialect::Dialect>(condition: &str) -> String {
     format!(
-        "update ai_metrics set event_id = {} where event_id is null and id <= $2 returning {}",
+        "update ai_metrics set event_id = {} where event_id is null and {condition} returning {}",
         DB::FOREIGN_ID,
         DB::FOREIGN_VALUES
     )

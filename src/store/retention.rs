@@ -13,7 +13,7 @@ mod windows;
 mod words;
 
 pub use lock::RetentionLock;
-pub use record::{Counts, RetentionRecord};
+pub use record::{RetentionCounts, RetentionRecord};
 pub use shelf::Shelf;
 pub use windows::{Deleted, Seen, Window};
 

@@ -50,6 +50,10 @@ async fn settings_are_judged() {
     with(&[], "privacy-access", "ok");
     with(&[("ALLOW_UNAUTHENTICATED_PRIVACY", "true")], "privacy-access", "warning");
     in_production(&[("ALLOW_UNAUTHENTICATED_PRIVACY", "true")], "privacy-access", "wrong");
+    with(&[], "consent", "ok");
+    with(&[("CONSENT_REQUIRED", "true"), ("PRIVACY_HASH_KEY", KEY)], "consent", "ok");
+    with(&[], "privacy-contact", "warning");
+    with(&[("PRIVACY_CONTACT", "privacy@example.com")], "privacy-contact", "ok");
 }
 
 async fn each_line_is_told_with_what_was_looked_at_and_no_secret(backend: Backend) {

@@ -5,7 +5,15 @@ use crate::config::{Config, Environment, Mode, Origin};
 
 /// The checks of the settings.
 pub(super) fn look(config: &Config) -> Vec<Finding> {
-    vec![cors(config), https(config), limits(config), hash_key(config), open_privacy(config)]
+    vec![
+        cors(config),
+        https(config),
+        limits(config),
+        hash_key(config),
+        open_privacy(config),
+        consent(config),
+        contact(config),
+    ]
 }
 
 fn cors(config: &Config) -> Finding {
@@ -87,5 +95,29 @@ fn open_privacy(config: &Config) -> Finding {
             "without an API key everybody may read and erase customers' data",
             "remove ALLOW_UNAUTHENTICATED_PRIVACY",
         ),
+    }
+}
+
+/// Consent is a question of law: both answers are well.
+fn consent(config: &Config) -> Finding {
+    let check = Check::new("consent", "CONSENT_REQUIRED");
+    match config.consent_required {
+        true => check.ok("the rows of events are kept only with consent"),
+        false => {
+            check.ok("rows are kept without it; set CONSENT_REQUIRED=true where consent is your lawful basis")
+        }
+    }
+}
+
+fn contact(config: &Config) -> Finding {
+    let check =
+        Check::new("privacy-contact", "PRIVACY_CONTACT and PRIVACY_NOTICE_FILE, for the notice at /privacy");
+    match (&config.privacy_contact, &config.privacy_notice_file) {
+        (None, None) => check.warning(
+            "the notice names nobody whom customers can turn to",
+            "set PRIVACY_CONTACT to an address that somebody reads",
+        ),
+        (_, Some(_)) => check.ok("your own notice"),
+        (Some(_), None) => check.ok("the notice names a contact"),
     }
 }

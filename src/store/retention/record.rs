@@ -10,7 +10,7 @@ use super::super::{READ_LIMIT, Store, StoreError, dialect};
 use crate::audit::Entry;
 
 /// Rows that were deleted, for each table.
-pub type Counts = BTreeMap<String, i64>;
+pub type RetentionCounts = BTreeMap<String, i64>;
 
 /// When runs were.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, FromRow)]
@@ -42,7 +42,7 @@ impl Store {
     }
 
     /// Notes that a run begins at `now`, in whose hands the lock is. Gives what one that was cut off had deleted.
-    pub async fn begin_retention(&self, now: DateTime<Utc>) -> Result<Option<Counts>, StoreError> {
+    pub async fn begin_retention(&self, now: DateTime<Utc>) -> Result<Option<RetentionCounts>, StoreError> {
         const LEFT: &str = "select table_name, deleted from mlops_retention_deleted
             where exists (select 1 from mlops_retention where begun_at is not null)";
         const BEGIN: &str = "update mlops_retention set begun_at = $1";
@@ -53,7 +53,7 @@ impl Store {
             tx.commit().await?;
             Ok(left)
         })?;
-        Ok(Some(left.into_iter().collect()).filter(|left: &Counts| !left.is_empty()))
+        Ok(Some(left.into_iter().collect()).filter(|left: &RetentionCounts| !left.is_empty()))
     }
 
     /// Notes what a run that began at `begun` deleted, with its entry in the audit trail, which says how it ended; `done`
