@@ -23,6 +23,7 @@ use crate::ingest::Ingest;
 use crate::lifecycle::Lifecycle;
 use crate::metrics::Metrics;
 use crate::quota::{Limits, memory, shared};
+use crate::retention::Keeper;
 use crate::security::SecurityLog;
 use crate::store::Store;
 use crate::subject::Hasher;
@@ -171,6 +172,13 @@ impl App {
         lifecycle.spawn("audit", self.trail.clone().run(lifecycle.ending().clone()));
         lifecycle.spawn("sweep", self.clone().sweep());
         lifecycle.spawn("quotas", self.limits.clone().tend(self.clock.clone(), stopping()));
+        let keeper = Keeper::new(
+            &self.config,
+            self.store.clone(),
+            self.clock.clone(),
+            self.metrics.retention().clone(),
+        );
+        lifecycle.spawn("retention", keeper.run(stopping()));
         lifecycle.spawn("keys", self.access.ring().clone().run(stopping()));
         if let Some(tokens) = self.access.tokens() {
             lifecycle.spawn("tokens", tokens.clone().run(stopping()));

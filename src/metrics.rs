@@ -3,11 +3,13 @@
 mod family;
 mod pages;
 mod process;
+mod retention;
 mod spool;
 mod totals;
 
 pub use pages::Page;
 pub use process::{Process, Usage};
+pub use retention::RetentionMetrics;
 pub use spool::SpoolReading;
 pub use totals::{Label, Totals};
 
@@ -51,6 +53,7 @@ pub struct Metrics {
     security: IntCounterVec,
     near: IntCounterVec,
     shadow: IntCounterVec,
+    retention: RetentionMetrics,
     requests_open: IntGauge,
     requests_overdue: IntGauge,
     pages: Arc<Pages>,
@@ -86,6 +89,7 @@ impl Metrics {
             security: IntCounterVec::new(security, &["event"]).expect("names are valid"),
             near: IntCounterVec::new(near, &["route"]).expect("names are valid"),
             shadow: IntCounterVec::new(shadow, &["route"]).expect("names are valid"),
+            retention: RetentionMetrics::new(),
             requests_open: gauge("privacy_requests_open", "Requests to the privacy desk that are not done."),
             requests_overdue: gauge(
                 "privacy_requests_overdue",
@@ -107,7 +111,7 @@ impl Metrics {
             Box::new(metrics.requests_open.clone()),
             Box::new(metrics.requests_overdue.clone()),
         ];
-        for collector in own {
+        for collector in own.into_iter().chain(metrics.retention.collectors()) {
             metrics.registry.register(collector).expect("every name is registered once");
         }
         metrics
@@ -166,6 +170,12 @@ impl Metrics {
             self.registry.register(collector).expect("every name is registered once");
         }
         metrics
+    }
+
+    /// What became of old rows.
+    #[must_use]
+    pub const fn retention(&self) -> &RetentionMetrics {
+        &self.retention
     }
 
     /// Adds the metrics of the spool, which are there only when there is one; to be called once.

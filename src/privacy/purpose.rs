@@ -104,9 +104,20 @@ impl Kept {
             Table::Appointments => (self.appointments, "RETENTION_APPOINTMENTS_DAYS"),
             Table::Audit => (self.audit, "RETENTION_AUDIT_DAYS"),
             Table::Consents => {
-                return "As long as the consent may have to be proved, or until erased".to_owned();
+                return match self.audit {
+                    Some(days) => format!(
+                        "As long as it allows something, and {days} days after it was noted (RETENTION_AUDIT_DAYS), or \
+                         until erased"
+                    ),
+                    None => "As long as the consent may have to be proved, or until erased".to_owned(),
+                };
             }
-            Table::Requests => return "As long as the answer may have to be proved".to_owned(),
+            Table::Requests => {
+                return match self.audit {
+                    Some(days) => format!("{days} days after it was done (RETENTION_AUDIT_DAYS)"),
+                    None => "As long as the answer may have to be proved".to_owned(),
+                };
+            }
         };
         match days {
             Some(days) => format!("{days} days after they came ({setting})"),

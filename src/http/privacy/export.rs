@@ -10,11 +10,14 @@ use tokio::task::spawn_blocking;
 use super::named::Named;
 use super::{desk, in_time};
 use crate::app::App;
+use crate::config::Config;
 use crate::http::error::ApiError;
 use crate::http::extract::{Caused, JsonBody, Query, Subjects};
 use crate::privacy::archive;
 use crate::privacy::document::Document;
 use crate::privacy::purpose::Kept;
+use crate::retention::Policy;
+use crate::store::Retained;
 
 /// How long a request waits for others to be done.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -46,7 +49,7 @@ pub async fn export(
     let permit = tokio::time::timeout(PATIENCE, app.exports.acquire()).await;
     let _permit = permit.ok().and_then(Result::ok).ok_or(ApiError::Overloaded)?;
     let desk = desk(&app, hasher, by);
-    let receipt = in_time(desk.export(&selector, kept())).await?;
+    let receipt = in_time(desk.export(&selector, kept(&app.config))).await?;
     let written = spawn_blocking(move || format.write(&receipt.done)).await;
     let bytes = written.map_err(|_| ApiError::Internal)?.map_err(|error| {
         tracing::error!("{error}");
@@ -57,8 +60,14 @@ pub async fn export(
 }
 
 /// For how long rows are kept.
-const fn kept() -> Kept {
-    Kept { events: None, chats: None, appointments: None, audit: None }
+fn kept(config: &Config) -> Kept {
+    let days = |kind| Policy::of(config).days(kind);
+    Kept {
+        events: days(Retained::Events),
+        chats: days(Retained::Messages),
+        appointments: days(Retained::Appointments),
+        audit: days(Retained::Audit),
+    }
 }
 
 impl Format {
