@@ -60,6 +60,7 @@ async fn the_notice_shows_the_values_in_force() {
         ("events", "90 days"),
         ("chats", "no fixed time"),
         ("appointments", "no fixed time"),
+        ("requests", "730 days"),
         ("audit", "730 days"),
     ] {
         assert!(row(&page, what).contains(&format!("<td>{time}</td>")), "{what}: {}", row(&page, what));
