@@ -120,7 +120,7 @@ impl Keeper {
                 tell_of(tally);
             }
             Err(Failure::Stopped) => metrics.ran("interrupted"),
-            Err(Failure::Uncountable(_) | Failure::Store(_)) => metrics.ran("failed"),
+            Err(_) => metrics.ran("failed"),
         }
         // Where another replica's run is under way it may still fail, so it is looked again soon.
         if matches!(made, Ok(_) | Err(Failure::Busy)) {

@@ -3,9 +3,6 @@
 use std::ops::Range;
 use std::time::Duration;
 
-/// How many times as long as a window took nothing is done afterwards: a run takes a fifth of one connection's time.
-const REST: u32 = 4;
-
 /// The longest rest.
 const LONGEST_REST: Duration = Duration::from_secs(2);
 
@@ -28,18 +25,34 @@ pub(super) struct Pace {
     pub(super) most_rows: i64,
     /// How long a window is to take.
     target: Duration,
+    /// How many times as long as a window took nothing is done afterwards.
+    rest: u32,
     failures: u32,
 }
 
 impl Pace {
     /// A pace for Postgres, where writers wait for nothing that a run does.
     pub(super) const fn of_server() -> Self {
-        Self { width: 64, least: 1, most_rows: 5_000, target: Duration::from_millis(50), failures: 0 }
+        Self {
+            width: 64,
+            least: 1,
+            most_rows: 5_000,
+            target: Duration::from_millis(50),
+            rest: 7,
+            failures: 0,
+        }
     }
 
     /// A pace for SQLite, where a deletion keeps other writers waiting.
     pub(super) const fn of_file() -> Self {
-        Self { width: 256, least: 256, most_rows: 500, target: Duration::from_millis(25), failures: 0 }
+        Self {
+            width: 256,
+            least: 256,
+            most_rows: 500,
+            target: Duration::from_millis(25),
+            rest: 9,
+            failures: 0,
+        }
     }
 
     /// The next window, from `from` on.
@@ -64,7 +77,7 @@ impl Pace {
         } else if took < self.target / 2 {
             self.width = (self.width * 2).min(WIDEST);
         }
-        (took * REST).min(LONGEST_REST)
+        (took * self.rest).min(LONGEST_REST)
     }
 
     /// The rest to take before a window that failed is tried again, in smaller parts; `None` when it failed too often.
@@ -83,7 +96,7 @@ mod tests {
     fn windows_become_as_wide_as_time_and_rows_allow() {
         let mut pace = Pace::of_server();
         assert_eq!(pace.window(0, 1_000), 0..64);
-        assert_eq!(pace.rest_after(Duration::from_millis(5)), Duration::from_millis(20));
+        assert_eq!(pace.rest_after(Duration::from_millis(5)), Duration::from_millis(35));
         assert_eq!(pace.window(64, 1_000), 64..192);
         assert!(pace.narrow(10_000));
         assert_eq!(pace.window(64, 1_000), 64..128);

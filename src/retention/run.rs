@@ -28,6 +28,14 @@ pub enum Failure {
          delete them"
     )]
     Uncountable(i64),
+    /// A table is in the way.
+    #[error("{table}: {error}")]
+    Table {
+        /// The table.
+        table: &'static str,
+        /// What is in the way.
+        error: StoreError,
+    },
     /// The database is in the way.
     #[error("{0}")]
     Store(#[from] StoreError),
@@ -111,8 +119,10 @@ impl Run<'_> {
         Ok(tally)
     }
 
-    /// Goes through all tables. `so_far` is what was done with them, also when it fails in between.
+    /// Goes through all tables. `so_far` is what was done with them, also when it fails; one that fails does not keep the
+    /// others from their turn.
     async fn go_through(&self, now: DateTime<Utc>, so_far: &mut Tally) -> Result<Tally, Failure> {
+        let mut failed = None;
         for kind in Retained::ALL {
             let cutoff = self.policy.cutoff(kind, now);
             let mut done = Done { kind, cutoff, rows: None, uncountable: 0, most_together: 0 };
@@ -121,11 +131,17 @@ impl Run<'_> {
                 None => Ok(()),
             };
             so_far.push(done);
-            gone?;
+            match gone {
+                Err(Failure::Store(error)) => {
+                    failed.get_or_insert(Failure::Table { table: kind.table(), error });
+                }
+                other => other?,
+            }
         }
-        match so_far.iter().map(|done| done.uncountable).sum() {
-            0 => Ok(so_far.clone()),
-            kept => Err(Failure::Uncountable(kept)),
+        match (failed, so_far.iter().map(|done| done.uncountable).sum()) {
+            (Some(failure), _) => Err(failure),
+            (None, 0) => Ok(so_far.clone()),
+            (None, kept) => Err(Failure::Uncountable(kept)),
         }
     }
 
@@ -169,7 +185,8 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Gives what was deleted, and how many rows cannot be counted; `None` when the window holds more than are deleted together, and is to be taken in parts.
+    /// Gives what was deleted, and how many rows cannot be counted; `None` when the window holds more than are deleted
+    /// together, and is to be taken in parts.
     async fn go_through_window(
         &self,
         window: Window<'_>,

@@ -143,6 +143,10 @@ async fn what_the_role_may_do_is_looked_at() {
     for name in ["database-role", "audit-append-only", "migration-role"] {
         assert_verdict(&least, name, "ok");
     }
+    let serving = Backend { url: service.clone(), folder: backend.folder.clone() };
+    let settings = [("MIGRATION_DATABASE_URL", owner.as_str()), ("RETENTION_CHATS_DAYS", "30")];
+    let run = command(&serving, &settings).args(["retention", "run"]).output().unwrap();
+    assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
     let as_owner = as_role(&backend, &owner, &[("MIGRATION_DATABASE_URL", &owner)]);
     assert_verdict(&as_owner, "database-role", "wrong");
     assert_verdict(&as_owner, "audit-append-only", "wrong");

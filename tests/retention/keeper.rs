@@ -150,3 +150,16 @@ async fn one_run_is_made_at_a_time_and_none_waits_for_a_process_that_is_gone(bac
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_overdue_in_a_large_table_is_estimated() {
+    let (backend, night) = (Backend::postgres().await, at("2026-07-02T01:00:00Z"));
+    let mut replica = Replica::start(&backend, night).await;
+    for (rows, days) in [(30_000, 95), (30_000, 5)] {
+        insert_old(&backend, rows, night, days).await;
+    }
+    assert!(replica.look(night).await.is_none());
+    assert!(backend.number("select pg_relation_size('ai_metrics') / 8192").await > 1_000);
+    let overdue = replica.metric(r#"retention_overdue_rows{table="ai_metrics"}"#).await.unwrap();
+    assert!((20_000.0..40_000.0).contains(&overdue), "{overdue} of 30000");
+}

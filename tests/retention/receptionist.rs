@@ -151,3 +151,22 @@ async fn tables_that_are_absent_or_poorer_stop_no_run() {
     assert_eq!(rows(&tally, Retained::Conversations), Some(1), "the one without such a message");
     assert_eq!(rows(&tally, Retained::Appointments), None);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_that_cannot_be_cleared_is_named_and_keeps_no_other() {
+    let (backend, now) = (with_tables(TABLES).await, real_now());
+    fill_chats(&backend, now).await;
+    backend
+        .execute(
+            "create function keep() returns trigger language plpgsql as $$ begin raise 'no'; end $$;
+             create trigger keep before delete on chat_messages for each row execute function keep()",
+        )
+        .await;
+    let failure = run_at(&backend, &CHATS, now).await.unwrap_err().to_string();
+    assert!(failure.starts_with("chat_messages: "), "{failure}");
+    assert_eq!(left(&backend, "messages").await, ["m-answered-young", "m-unknown"]);
+    assert_eq!(left(&backend, "chat_messages").await, ["c-chatted", "c-idle"]);
+    assert_eq!(left(&backend, "conversations").await.len(), 6);
+    backend.execute("drop trigger keep on chat_messages").await;
+    assert_eq!(rows(&run_at(&backend, &CHATS, now).await.unwrap(), Retained::ChatMessages), Some(1));
+}
