@@ -102,6 +102,8 @@ pub struct Inner {
     pub tracked: TrackCounts,
     /// The dashboard's page, once it was asked for.
     pub page: OnceLock<String>,
+    /// The privacy notice, once it was asked for.
+    pub notice: OnceLock<String>,
     /// The time.
     pub clock: Clock,
     /// When the service started.
@@ -146,6 +148,7 @@ impl App {
             pulse: Pulse::default(),
             tracked: TrackCounts::default(),
             page: OnceLock::new(),
+            notice: OnceLock::new(),
             started_at: clock.now(),
             stopping: lifecycle.stopping().clone(),
             config,

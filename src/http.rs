@@ -10,6 +10,7 @@ pub mod guard;
 pub mod health;
 pub mod keys;
 pub mod metrics;
+pub mod notice;
 pub mod observe;
 pub mod privacy;
 pub mod probes;

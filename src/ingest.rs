@@ -34,13 +34,24 @@ const ANSWER_LIMIT: Duration = Duration::from_millis(2_900);
 /// Readings anew that may wait at the same time.
 const MAX_REFRESHES: usize = 16;
 
-/// An event is kept.
+/// An event is kept, or at least counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Tracked {
     /// Whether its id was kept before, so that nothing was counted.
     pub duplicate: bool,
-    /// Whether it is in the store, rather than in the spool on its way there.
-    pub stored: bool,
+    /// Where it is.
+    pub kept: Kept,
+}
+
+/// Where an event is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kept {
+    /// In the store.
+    Stored,
+    /// In the spool, on its way to the store.
+    Spooled,
+    /// Nowhere: it is counted, and its id is known, but its customer has not consented to more.
+    Counted,
 }
 
 /// An event is not kept, and counted nowhere.

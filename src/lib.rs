@@ -13,6 +13,7 @@ pub mod audit;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod consent;
 pub mod event;
 pub mod http;
 pub mod ingest;

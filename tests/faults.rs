@@ -3,6 +3,7 @@
 mod book;
 mod calls;
 mod connections;
+mod consent;
 mod crash;
 mod crowd;
 mod database_away;

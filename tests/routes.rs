@@ -2,11 +2,14 @@
 
 mod analytics;
 mod attempts;
+mod consent_required;
+mod consents;
 mod cors;
 mod dashboard;
 mod health;
 mod keys;
 mod metrics;
+mod notice;
 mod privacy;
 mod refresh;
 mod table;

@@ -11,7 +11,8 @@ use axum::routing::{MethodFilter, on};
 use super::guard::{self, Policy};
 use super::privacy::{erase, export, requests};
 use super::{
-    analytics, dashboard, error::ApiError, flood, health, keys, metrics, probes, refresh, track, track_batch,
+    analytics, dashboard, error::ApiError, flood, health, keys, metrics, notice, privacy::consents, probes,
+    refresh, track, track_batch,
 };
 use crate::app::App;
 use crate::config::{Config, Limit};
@@ -92,6 +93,7 @@ pub fn table(app: &App) -> Routes {
     Routes::new(app)
         .row(Method::GET, "/", Public, Nobody, dashboard::page)
         .row(Method::GET, "/assets/{name}", Public, Nobody, dashboard::asset)
+        .row(Method::GET, "/privacy", Public, Nobody, notice::page)
         .row(Method::GET, "/metrics", Public, Nobody, metrics::text)
         .row(Method::GET, "/health", Public, Health, health::basic)
         .row(Method::GET, "/health/detailed", Public, HealthDetailed, health::detailed)
@@ -109,6 +111,9 @@ pub fn table(app: &App) -> Routes {
         .row(Method::POST, "/privacy/erase", PRIVACY, Default, erase::erase)
         .row(Method::GET, "/privacy/requests", PRIVACY, Default, requests::list)
         .row(Method::POST, "/privacy/requests", PRIVACY, Default, requests::note)
+        .row(Method::GET, "/privacy/consents", PRIVACY, Default, consents::list)
+        .row(Method::POST, "/privacy/consents", PRIVACY, Default, consents::note)
+        .row(Method::POST, "/privacy/consents/search", PRIVACY, Default, consents::search)
 }
 
 /// The table as code and as data.

@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 use uuid::Uuid;
 
 use super::waiting::{Fate, Group};
-use super::{Tracked, replay};
+use super::{Kept, Tracked, replay};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::event::Event;
@@ -214,7 +214,7 @@ impl Upkeep {
         let known = spool.known(&named).await.unwrap_or_default();
         for (event, fate) in group.events.iter().zip(&mut group.fates) {
             if known.contains(&event.id) {
-                *fate = Fate::Kept(Tracked { duplicate: true, stored: false });
+                *fate = Fate::Kept(Tracked { duplicate: true, kept: Kept::Spooled });
             }
         }
     }

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::batch::Attempt;
 use super::upkeep::Upkeep;
 use super::waiting::{Fate, Group, MAX_TOGETHER};
-use super::{IngestError, Job, Settle, Ticket, Tracked, replay};
+use super::{IngestError, Job, Kept, Settle, Ticket, Tracked, replay};
 use crate::config::Config;
 use crate::event::Event;
 use crate::store::{Standing, StoreError};
@@ -336,7 +336,7 @@ async fn put_by(upkeep: &Upkeep, mut group: Group, standing: Standing) {
     let events: Vec<&Event> = unkept.iter().map(|place| &group.events[*place]).collect();
     if let Some(added) = upkeep.put_by(&events, standing).await {
         for (place, added) in unkept.into_iter().zip(added) {
-            group.fates[place] = Fate::Kept(Tracked { duplicate: !added, stored: false });
+            group.fates[place] = Fate::Kept(Tracked { duplicate: !added, kept: Kept::Spooled });
         }
     }
     group.answer(IngestError::Unavailable);

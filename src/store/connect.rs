@@ -7,6 +7,7 @@ use std::path::Path;
 use super::dialect::{self, Pools};
 use super::{Db, Store, StoreError};
 use crate::config::{Config, Database, Environment, Tls};
+use crate::subject::Hasher;
 
 impl Store {
     /// Opens the database of `config`. Nothing is connected yet, so a server that is away is no error here.
@@ -29,7 +30,7 @@ impl Store {
             }
         };
         let Pools { read, write, admin } = pools;
-        Ok(Self { read, write, admin, zone: config.time_zone, place })
+        Ok(Self { read, write, admin, zone: config.time_zone, consent: consent(config)?, place })
     }
 
     /// Brings the tables up to date. Replicas that start together take turns.
@@ -47,6 +48,15 @@ impl Store {
         }
         Ok(())
     }
+}
+
+/// Where consent is required: what tells whose it is.
+fn consent(config: &Config) -> Result<Option<Hasher>, StoreError> {
+    if !config.consent_required {
+        return Ok(None);
+    }
+    let missing = || StoreError::Unusable("CONSENT_REQUIRED=true needs PRIVACY_HASH_KEY".to_owned());
+    Hasher::of(config).map(Some).ok_or_else(missing)
 }
 
 /// Creates the file at `path` and its folder, where they are not there, for their owner alone. SQLite gives its other
