@@ -35,12 +35,14 @@ async fn call(app: &TestApp, row: &Row, key: Option<&str>) -> Reply {
 fn reached(row: &Row, reply: &Reply) -> bool {
     match (row.path, &row.method) {
         (
-            "/admin/keys" | "/privacy/consents" | "/privacy/consents/search" | "/privacy/export" | "/privacy/erase"
+            "/admin/keys"
+            | "/privacy/consents"
+            | "/privacy/consents/search"
+            | "/privacy/export"
+            | "/privacy/erase"
             | "/privacy/requests",
             &Method::POST,
-        ) => {
-            reply.status == 400
-        }
+        ) => reply.status == 400,
         (path, _) if path.contains("{id}") => reply.status == 404,
         _ => reply.status == 200,
     }

@@ -153,7 +153,8 @@ impl Rows for SqliteConnection {
     const IMPATIENT: &'static str = "select ''";
     const LOCK: &'static str = "";
     const LOCK_FREE: &'static str = "";
-    const COLUMNS: &'static str = "select value, name, c.type, case when \"notnull\" or pk then 'y' else 'n' end,
+    const COLUMNS: &'static str =
+        "select value, name, c.type, case when \"notnull\" or pk then 'y' else 'n' end,
             case when hidden in (2, 3) then 'y' else 'n' end
         from json_each($1) join pragma_table_xinfo(value) c where hidden <> 1 order by value, cid";
     const MAY_BE_EMAIL: &'static str = "lower(trim(text, ' ' || char(9, 10, 11, 12, 13))) = $1
