@@ -70,6 +70,16 @@ def build():
     return Programs(service, *examples, python_of_peers())
 
 
+def build_service():
+    """The service alone, built unless MLOPS_BENCH_BIN names one."""
+    built = os.environ.get("MLOPS_BENCH_BIN")
+    if built:
+        return Path(built).resolve()
+    command = ["cargo", "build", "--release", "--locked", "--bin", "mlops-service"]
+    subprocess.run(command, cwd=ROOT, check=True, stdout=sys.stderr)
+    return Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "release" / "mlops-service"
+
+
 def python_of_peers():
     """A Python with the packages of the peers, in a cache folder; it is made anew when the list of packages changed."""
     requirements = Path(__file__).parent / "peers" / "requirements.txt"

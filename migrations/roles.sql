@@ -67,6 +67,13 @@ from pg_class c join pg_roles r on r.oid = c.relowner
 where c.oid = to_regclass(format('%I.ai_metrics', :'schema')) and r.rolname <> :'owner'
   and (r.rolsuper or not pg_has_role(:'owner', r.oid, 'usage')) \gexec
 
+-- Whoever owns a table may drop it, whatever was granted.
+select count(*) > 0 as owns from pg_class
+where relnamespace = :'schema'::regnamespace and relowner = :'service'::regrole \gset
+\if :owns
+    do $$ begin raise exception 'the role of the service owns tables of the app; give the service a role of its own'; end $$;
+\endif
+
 -- What the service needs, and no more. Tables that are not there are passed over. Rows that are deleted are locked first,
 -- which asks for the right to update.
 create temporary table needed (name text, rights text) on commit drop;

@@ -23,6 +23,7 @@ use crate::ingest::Ingest;
 use crate::lifecycle::Lifecycle;
 use crate::metrics::Metrics;
 use crate::quota::{Limits, memory, shared};
+use crate::retention::Keeper;
 use crate::security::SecurityLog;
 use crate::store::Store;
 use crate::subject::Hasher;
@@ -51,6 +52,9 @@ const MAX_CALLERS: usize = 200_000;
 
 /// How often clients that have been quiet are forgotten.
 const SWEEP_EVERY: Duration = Duration::from_secs(5);
+
+/// Exports of a person's data that may be written at the same time; each may take a hundred megabytes.
+const MAX_EXPORTS: usize = 2;
 
 /// The limiter of quotas that `config` asks for. An error is one that a person must mend.
 pub fn limits(config: &Config, metrics: &Metrics) -> Result<Limits<Counted>, String> {
@@ -92,6 +96,8 @@ pub struct Inner {
     /// Permits for requests of protected routes in flight. Public ones take none: whoever comes without a key must not
     /// keep out those who have one.
     pub in_flight: Semaphore,
+    /// Permits for exports of a person's data.
+    pub exports: Semaphore,
     /// Counts the requests of all routes in flight.
     pub answering: TaskTracker,
     /// Whether the database answers.
@@ -142,6 +148,7 @@ impl App {
             proxies: Proxies::new(config.trusted_proxies.clone()),
             flood: config.flood_limit_per_second.get().map(|rate| Flood::new(rate.get())),
             in_flight: Semaphore::new(config.max_requests_in_flight.get() as usize),
+            exports: Semaphore::new(MAX_EXPORTS),
             answering: TaskTracker::new(),
             pulse: Pulse::default(),
             tracked: TrackCounts::default(),
@@ -165,6 +172,13 @@ impl App {
         lifecycle.spawn("audit", self.trail.clone().run(lifecycle.ending().clone()));
         lifecycle.spawn("sweep", self.clone().sweep());
         lifecycle.spawn("quotas", self.limits.clone().tend(self.clock.clone(), stopping()));
+        let keeper = Keeper::new(
+            &self.config,
+            self.store.clone(),
+            self.clock.clone(),
+            self.metrics.retention().clone(),
+        );
+        lifecycle.spawn("retention", keeper.run(stopping()));
         lifecycle.spawn("keys", self.access.ring().clone().run(stopping()));
         if let Some(tokens) = self.access.tokens() {
             lifecycle.spawn("tokens", tokens.clone().run(stopping()));

@@ -1,9 +1,11 @@
 //! The command line: one verb, by default `serve`.
 
 mod audit;
+mod check;
 mod healthcheck;
 mod key;
 mod migrate;
+mod retention;
 mod serve;
 
 use std::future::Future;
@@ -37,6 +39,11 @@ enum Verb {
     /// Make, list, replace and revoke named API keys
     #[command(subcommand)]
     Key(key::Verb),
+    /// Go through the security checklist; exit code 1 when something is wrong
+    Check(check::Options),
+    /// Delete what is older than the settings allow
+    #[command(subcommand)]
+    Retention(retention::Verb),
     /// Look at the audit trail
     #[command(subcommand)]
     Audit(audit::Verb),
@@ -57,6 +64,8 @@ pub fn run() -> ExitCode {
         Verb::Serve => with_config(serve::run),
         Verb::Migrate => with_config(migrate::run),
         Verb::Healthcheck => with_config(healthcheck::run),
+        Verb::Check(options) => with_config(|config| check::run(config, options)),
+        Verb::Retention(verb) => with_config(|config| retention::run(config, verb)),
         Verb::Audit(verb) => with_config(|config| audit::run(config, verb)),
         Verb::Key(verb) => with_config(|config| key::run(config, verb)),
     }

@@ -10,11 +10,12 @@ mod setting;
 mod source;
 mod tiers;
 
+pub use check::MIN_PRODUCTION_KEY_CHARS;
 pub use issuer::{Issuer, IssuerUrl, KeySource};
 pub use notice::{Contact, NoticeFile, Part, Place};
 pub use setting::{
     ApiKey, Bounded, Database, Environment, Folder, HashKey, Limit, LogFormat, MAX_KEY_BYTES, Mode, Origin,
-    PostgresUrl, RedisUrl, Setting, Tls, Wait,
+    PostgresUrl, RedisUrl, Setting, TimeOfDay, Tls, Wait,
 };
 pub use source::{Problem, Problems, Source};
 pub use tiers::Tiers;
@@ -110,6 +111,17 @@ settings! {
     spool_max_mb: Bounded<1, 65_536> = "SPOOL_MAX_MB", default "512", example "512";
     /// Time zone of the days in analytics, by its IANA name. Days that are already added up keep theirs.
     time_zone: Tz = "TIME_ZONE", default "UTC", example "Europe/Berlin";
+    /// Days that events (rows of ai_metrics) are kept; their sums stay. off: for ever.
+    retention_days: Limit<Bounded<1, 36_500>> = "RETENTION_DAYS", default "90", example "90";
+    /// When each day what is older is deleted: HH:MM in TIME_ZONE.
+    retention_at: TimeOfDay = "RETENTION_AT", default "03:00", example "03:00";
+    /// Days that the receptionist app's messages and conversations (messages, chat_messages, conversations) are kept. off:
+    /// they are never deleted.
+    retention_chats_days: Limit<Bounded<1, 36_500>> = "RETENTION_CHATS_DAYS", default "off", example "365";
+    /// Days that the receptionist app's appointments are kept. off: they are never deleted.
+    retention_appointments_days: Limit<Bounded<1, 36_500>> = "RETENTION_APPOINTMENTS_DAYS", default "off", example "730";
+    /// Days that the audit trail, requests that are done and consents that hold no more are kept; at least 31. off: for ever.
+    retention_audit_days: Limit<Bounded<31, 36_500>> = "RETENTION_AUDIT_DAYS", default "730", example "730";
     /// Proxies whose X-Forwarded-For is believed: addresses or CIDRs, separated by commas.
     trusted_proxies: Vec<IpNet> = "TRUSTED_PROXIES", default "", example "10.0.0.0/8,192.0.2.7";
     /// Origins whose pages may call the service from a browser, separated by commas. When unset:
@@ -186,16 +198,29 @@ impl Config {
     /// Whether there is any limit on how often callers may call.
     #[must_use]
     pub fn limits(&self) -> bool {
+        self.all_limits().iter().any(|(_, is_on)| *is_on)
+    }
+
+    /// The limits on how often callers may call that are off, by the variables that say so.
+    #[must_use]
+    pub fn limits_off(&self) -> Vec<&'static str> {
+        self.all_limits().iter().filter(|(_, is_on)| !is_on).map(|(name, _)| *name).collect()
+    }
+
+    /// Every limit on how often callers may call, and whether it is on.
+    fn all_limits(&self) -> [(&'static str, bool); 8] {
         let quotas = [
-            &self.rate_limit_health,
-            &self.rate_limit_health_detailed,
-            &self.rate_limit_track,
-            &self.rate_limit_analytics,
-            &self.rate_limit_refresh_metrics,
-            &self.rate_limit_default,
-            &self.rate_limit_auth_failures,
+            ("RATE_LIMIT_HEALTH", &self.rate_limit_health),
+            ("RATE_LIMIT_HEALTH_DETAILED", &self.rate_limit_health_detailed),
+            ("RATE_LIMIT_TRACK", &self.rate_limit_track),
+            ("RATE_LIMIT_ANALYTICS", &self.rate_limit_analytics),
+            ("RATE_LIMIT_REFRESH_METRICS", &self.rate_limit_refresh_metrics),
+            ("RATE_LIMIT_DEFAULT", &self.rate_limit_default),
+            ("RATE_LIMIT_AUTH_FAILURES", &self.rate_limit_auth_failures),
         ];
-        quotas.iter().any(|quota| quota.get().is_some()) || self.flood_limit_per_second.get().is_some()
+        let flood = ("FLOOD_LIMIT_PER_SECOND", self.flood_limit_per_second.get().is_some());
+        let [a, b, c, d, e, f, g] = quotas.map(|(name, quota)| (name, quota.get().is_some()));
+        [a, b, c, d, e, f, g, flood]
     }
 
     /// The address to listen on. Without a key only this machine reaches the service, unless it is told otherwise.

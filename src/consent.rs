@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::event::Event;
+use crate::event::{Event, NOBODYS_IDS};
 use crate::subject::{Hasher, Selector, SubjectHash};
 
 /// The purpose that covers the rows of events.
@@ -83,7 +83,7 @@ impl Named {
             _ => return Err(MUST_NAME.to_owned()),
         };
         match is_nobody(&selector) {
-            true => Err("must name somebody: events without a session say unknown".to_owned()),
+            true => Err("must name somebody; this word stands for nobody".to_owned()),
             false => Ok(selector),
         }
     }
@@ -167,10 +167,10 @@ fn has_phone(text: &str) -> bool {
     parts.into_iter().any(|part| part.chars().filter(|c| c.is_numeric()).count() >= MIN_PHONE_DIGITS)
 }
 
-/// Whether it is what an event says that has no session, or an empty id.
+/// Whether it is what events say that have no conversation or session.
 fn is_nobody(selector: &Selector) -> bool {
     match selector {
-        Selector::Conversation(id) | Selector::Session(id) => id == "unknown" || id.trim().is_empty(),
+        Selector::Conversation(id) | Selector::Session(id) => NOBODYS_IDS.contains(&id.trim()),
         Selector::Email(_) | Selector::Phone(_) => false,
     }
 }

@@ -4,7 +4,7 @@
 //! [`http::guard`] → a handler. The way of an event: [`event`] parses it, [`ingest`] queues it, one task writes it
 //! with its [`rollup`] into the [`store`], adds it to the totals in [`metrics`], and answers.
 //!
-//! Dependencies point one way: [`cli`] → [`http`] → ([`ingest`], [`quota`], [`access`]) → [`store`] → ([`event`],
+//! Dependencies point one way: [`cli`] → [`http`] → [`privacy`] → ([`ingest`], [`retention`], [`quota`], [`access`]) → [`store`] → ([`event`],
 //! [`rollup`], [`key`], [`audit`], [`subject`]); [`config`], [`metrics`] and [`clock`] are leaves. `http` names no database, `store` no HTTP.
 
 pub mod access;
@@ -20,7 +20,9 @@ pub mod ingest;
 pub mod key;
 pub mod lifecycle;
 pub mod metrics;
+pub mod privacy;
 pub mod quota;
+pub mod retention;
 pub mod rollup;
 pub mod security;
 pub mod store;

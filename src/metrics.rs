@@ -3,11 +3,13 @@
 mod family;
 mod pages;
 mod process;
+mod retention;
 mod spool;
 mod totals;
 
 pub use pages::Page;
 pub use process::{Process, Usage};
+pub use retention::RetentionMetrics;
 pub use spool::SpoolReading;
 pub use totals::{Label, Totals};
 
@@ -26,6 +28,10 @@ pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// Upper bounds, in seconds, of the buckets of `http_request_duration_seconds`.
 const HTTP_BUCKETS: [f64; 11] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 2.5];
+
+const OPEN_HELP: &str = "Requests to the privacy desk that are not done.";
+const OVERDUE_HELP: &str =
+    "Requests to the privacy desk that should be done by now, a month after they came.";
 
 /// The totals as the ingest task leaves them: `None` until the store was read for the first time. Without them
 /// `/metrics` leaves out the AI families, because a counter at 0 would look like a reset.
@@ -51,6 +57,9 @@ pub struct Metrics {
     security: IntCounterVec,
     near: IntCounterVec,
     shadow: IntCounterVec,
+    retention: RetentionMetrics,
+    requests_open: IntGauge,
+    requests_overdue: IntGauge,
     pages: Arc<Pages>,
 }
 
@@ -84,12 +93,15 @@ impl Metrics {
             security: IntCounterVec::new(security, &["event"]).expect("names are valid"),
             near: IntCounterVec::new(near, &["route"]).expect("names are valid"),
             shadow: IntCounterVec::new(shadow, &["route"]).expect("names are valid"),
+            retention: RetentionMetrics::new(),
+            requests_open: gauge("privacy_requests_open", OPEN_HELP),
+            requests_overdue: gauge("privacy_requests_overdue", OVERDUE_HELP),
             pages: Arc::default(),
         };
         for event in SecurityEvent::ALL {
             drop(metrics.security.with_label_values(&[event.name()]));
         }
-        let own: [Box<dyn prometheus::core::Collector>; 7] = [
+        let own: [Box<dyn prometheus::core::Collector>; 9] = [
             Box::new(totals::TotalsCollector::new(metrics.totals.clone())),
             Box::new(process::ProcessCollector::new(metrics.process.clone())),
             Box::new(metrics.requests.clone()),
@@ -97,8 +109,10 @@ impl Metrics {
             Box::new(metrics.security.clone()),
             Box::new(metrics.near.clone()),
             Box::new(metrics.shadow.clone()),
+            Box::new(metrics.requests_open.clone()),
+            Box::new(metrics.requests_overdue.clone()),
         ];
-        for collector in own {
+        for collector in own.into_iter().chain(metrics.retention.collectors()) {
             metrics.registry.register(collector).expect("every name is registered once");
         }
         metrics
@@ -134,6 +148,12 @@ impl Metrics {
         self.shadow.with_label_values(&[route]).inc();
     }
 
+    /// Shows how many requests to the privacy desk are open, and how many of them overdue.
+    pub fn show_requests(&self, open: i64, overdue: i64) {
+        self.requests_open.set(open);
+        self.requests_overdue.set(overdue);
+    }
+
     /// Adds the metrics of Redis, which are there only when it is used; to be called once.
     #[must_use]
     pub fn redis(&self) -> RedisMetrics {
@@ -151,6 +171,12 @@ impl Metrics {
             self.registry.register(collector).expect("every name is registered once");
         }
         metrics
+    }
+
+    /// What became of old rows.
+    #[must_use]
+    pub const fn retention(&self) -> &RetentionMetrics {
+        &self.retention
     }
 
     /// Adds the metrics of the spool, which are there only when there is one; to be called once.
@@ -181,6 +207,10 @@ impl Metrics {
             change(totals);
         }
     }
+}
+
+fn gauge(name: &str, help: &str) -> IntGauge {
+    IntGauge::new(name, help).expect("names are valid")
 }
 
 impl Default for Metrics {

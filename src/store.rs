@@ -33,10 +33,14 @@ mod consents;
 mod dialect;
 mod error;
 mod foreign;
+mod inspect;
 mod keys;
 mod labels;
 mod lease;
 mod pending;
+mod people;
+mod requests;
+mod retention;
 mod rollups;
 mod rows;
 mod spool;
@@ -46,8 +50,17 @@ pub use audit::Purged;
 pub use batch::{CLAIM_MINUTES, Outcome, Written};
 pub use consents::{ConsentFilter, Placed};
 pub use error::StoreError;
+pub use inspect::{Encryption, Powers};
+pub use people::{
+    Counts, Erased, Erasure, Extract, Extracts, Found, MAX_BYTES, MAX_ROWS, Mode, PeopleError, Table, Traces,
+};
+pub use requests::{Done, Open, Request};
+pub use retention::{
+    Deleted, Retained, RetentionCounts, RetentionLock, RetentionRecord, Seen, Shelf, Window,
+};
 pub use spool::{Spool, Spooled, Standing};
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use chrono_tz::Tz;
@@ -81,6 +94,10 @@ pub struct Store {
     read: Db,
     write: Db,
     admin: Db,
+    /// The connection through which old rows are deleted.
+    sweep: Db,
+    /// Where the right to delete them is a lock on a file: its path.
+    retention_lock: Option<PathBuf>,
     zone: Tz,
     /// Where consent is required: what tells whose it is.
     consent: Option<Hasher>,
@@ -96,11 +113,10 @@ impl Store {
         &self.place
     }
 
-    /// Whether two batches written at the same time are stored sooner than one after the other: SQLite has one writer at
-    /// a time.
+    /// Whether it is an embedded file, rather than a server.
     #[must_use]
-    pub const fn has_parallel_writers(&self) -> bool {
-        matches!(self.write, Db::Postgres(_))
+    pub const fn is_file(&self) -> bool {
+        matches!(self.write, Db::Sqlite(_))
     }
 
     /// One round trip to the database, within a second.
@@ -112,7 +128,7 @@ impl Store {
     /// one left, SQLite folds its log into the file.
     pub async fn close(&self) {
         let close = async {
-            for db in [&self.read, &self.admin, &self.write] {
+            for db in [&self.read, &self.admin, &self.sweep, &self.write] {
                 match db {
                     Db::Postgres(connections) => connections.close().await,
                     Db::Sqlite(connections) => connections.close().await,

@@ -7,6 +7,7 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::fmt;
 
 use crate::config::{Config, LogFormat, Mode};
+use crate::retention::Policy;
 
 /// Sends logs to standard error, in the configured form.
 pub fn init(config: &Config) {
@@ -38,13 +39,21 @@ pub fn banner(config: &Config, store_place: &str, port: u16) -> String {
         (true, Mode::Enforce) => "ENABLED",
         (true, Mode::Shadow) => "SHADOW (counted, not enforced)",
     };
+    let retention = format!(
+        "{}; every day at {} ({})",
+        Policy::of(config).summary(),
+        config.retention_at.0.format("%H:%M"),
+        config.time_zone
+    );
     let host = config.host();
     let url = match host.is_loopback() || host.is_unspecified() {
         true => format!("http://localhost:{port}/"),
         false if host.is_ipv6() => format!("http://[{host}]:{port}/"),
         false => format!("http://{host}:{port}/"),
     };
-    format!("{security}\n🚦 Rate Limiting: {limits}\n💾 Database: {store_place}\n🌐 {url}")
+    format!(
+        "{security}\n🚦 Rate Limiting: {limits}\n💾 Database: {store_place}\n🧹 Retention: {retention}\n🌐 {url}"
+    )
 }
 
 #[cfg(test)]

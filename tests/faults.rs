@@ -8,6 +8,7 @@ mod crash;
 mod crowd;
 mod database_away;
 mod durable;
+mod erasure;
 mod foreign_key;
 mod full_disk;
 mod liar;

@@ -3,10 +3,12 @@
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 mod browser;
+mod check;
 mod conformance;
 mod faults;
 mod harness;
 mod lab;
 mod logs;
+mod retention;
 mod routes;
 mod settings;

@@ -11,6 +11,7 @@ mod health;
 mod keys;
 mod metrics;
 mod notice;
+mod privacy;
 mod refresh;
 mod table;
 mod tokens;

@@ -5,7 +5,7 @@ use tracing_subscriber::EnvFilter;
 use super::{ApiKey, Config, Database, Environment, Problems, Tls, issuer};
 
 /// The shortest API key that production accepts, in characters.
-const MIN_PRODUCTION_KEY_CHARS: usize = 32;
+pub const MIN_PRODUCTION_KEY_CHARS: usize = 32;
 
 const MAKE_A_KEY: &str = "make one with: openssl rand -hex 32";
 

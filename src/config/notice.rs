@@ -115,6 +115,8 @@ pub struct NoticeFile {
 }
 
 impl Setting for NoticeFile {
+    const SHOWN: bool = true;
+
     fn read(text: &str) -> Result<Self, String> {
         let (html, updated) = load(Path::new(text))?;
         let start = html.trim_start().get(..15).unwrap_or_default();

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use chrono::NaiveTime;
 use chrono_tz::Tz;
 use ipnet::IpNet;
 use secrecy::{ExposeSecret, SecretString};
@@ -171,6 +172,19 @@ impl Setting for Folder {
 
     fn read(text: &str) -> Result<Self, String> {
         Ok(Self(text.into()))
+    }
+}
+
+/// A time of the day, to the minute.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TimeOfDay(pub NaiveTime);
+
+impl Setting for TimeOfDay {
+    const SHOWN: bool = true;
+
+    fn read(text: &str) -> Result<Self, String> {
+        let time = NaiveTime::parse_from_str(text, "%H:%M").ok().filter(|_| text.len() == 5);
+        time.map(Self).ok_or_else(|| "must be a time of the day, 00:00 to 23:59".to_owned())
     }
 }
 
@@ -357,6 +371,14 @@ pub struct PostgresUrl {
     pub place: String,
     /// What TLS must do.
     pub tls: Tls,
+}
+
+impl PostgresUrl {
+    /// The role that it names; empty where it names none.
+    #[must_use]
+    pub fn user(&self) -> String {
+        Url::parse(self.url.expose_secret()).map_or_else(|_| String::new(), |url| url.username().to_owned())
+    }
 }
 
 /// How a connection to Postgres is protected, by the name libpq gives it.

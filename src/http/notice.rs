@@ -8,6 +8,8 @@ use axum::response::{Html, IntoResponse};
 
 use crate::app::App;
 use crate::config::{Config, Contact, NoticeFile, Part, Place};
+use crate::retention::Policy;
+use crate::store::Retained;
 
 /// Styles and pictures come from the same origin, or lie in the page as data; nothing runs.
 const POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'none'; \
@@ -40,8 +42,12 @@ struct Times {
 }
 
 impl Times {
-    fn of(_: &Config) -> Self {
-        Self { events: time(Some(90)), chats: time(None), appointments: time(None), audit: time(Some(730)) }
+    fn of(config: &Config) -> Self {
+        let kept = Policy::of(config);
+        let [events, chats, appointments, audit] =
+            [Retained::Events, Retained::Messages, Retained::Appointments, Retained::Audit]
+                .map(|kind| time(kept.days(kind)));
+        Self { events, chats, appointments, audit }
     }
 
     fn has_open_end(&self) -> bool {

@@ -11,9 +11,10 @@ use axum::http::Method;
 use axum::routing::{MethodFilter, on};
 
 use super::guard::{self, Policy};
+use super::privacy::{consents, erase, export, requests};
 use super::{
-    analytics, audit, dashboard, error::ApiError, flood, health, keys, metrics, notice, privacy::consents, probes,
-    refresh, track, track_batch,
+    analytics, audit, dashboard, error::ApiError, flood, health, keys, metrics, notice, probes, refresh,
+    track, track_batch,
 };
 use crate::app::App;
 use crate::config::{Config, Limit};
@@ -109,6 +110,10 @@ pub fn table(app: &App) -> Routes {
         .row(Method::POST, "/admin/keys/{id}/rotate", ADMIN, Default, keys::rotate)
         .row(Method::DELETE, "/admin/keys/{id}", ADMIN, Default, keys::revoke)
         .row(Method::GET, "/admin/audit", Access::Personal(Scope::Admin), Default, audit::list)
+        .row(Method::POST, "/privacy/export", PRIVACY, Default, export::export)
+        .row(Method::POST, "/privacy/erase", PRIVACY, Default, erase::erase)
+        .row(Method::GET, "/privacy/requests", PRIVACY, Default, requests::list)
+        .row(Method::POST, "/privacy/requests", PRIVACY, Default, requests::note)
         .row(Method::GET, "/privacy/consents", PRIVACY, Default, consents::list)
         .row(Method::POST, "/privacy/consents", PRIVACY, Default, consents::note)
         .row(Method::POST, "/privacy/consents/search", PRIVACY, Default, consents::search)

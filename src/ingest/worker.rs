@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::batch::Attempt;
 use super::upkeep::Upkeep;
 use super::waiting::{Fate, Group, MAX_TOGETHER};
-use super::{IngestError, Job, Kept, Ticket, Tracked, replay};
+use super::{IngestError, Job, Kept, Settle, Ticket, Tracked, replay};
 use crate::config::Config;
 use crate::event::Event;
 use crate::store::{Standing, StoreError};
@@ -33,6 +33,9 @@ pub(super) struct Worker {
     /// Whether foreign rows are left to be counted, and who waits for it.
     counting: bool,
     refreshing: Vec<oneshot::Sender<bool>>,
+    /// How many tickets came, and who waits until so many of them are done.
+    tickets: usize,
+    settling: Vec<(usize, Settle)>,
     /// Whether to read the totals, or go on counting, before the next batch.
     upkeep_due: bool,
     /// What was last told of why the store is away.
@@ -58,6 +61,8 @@ impl Worker {
             migrated: false,
             counting: true,
             refreshing: Vec::new(),
+            tickets: 0,
+            settling: Vec::new(),
             upkeep_due: false,
             trouble: String::new(),
         }
@@ -71,6 +76,7 @@ impl Worker {
             let Err(Gone(error)) = self.serve(&mut jobs, &stop).await else { break };
             self.ready.store(false, Ordering::Relaxed);
             self.refreshing.clear();
+            self.settling.clear();
             self.trouble = error.to_string();
             tracing::error!("the store went away: {error}; {} until it is back", self.without_store());
         }
@@ -179,17 +185,29 @@ impl Worker {
         if !late.is_empty() {
             put_by(&self.upkeep, late, Standing::Unsent).await;
         }
-        let [group, beside] = match self.upkeep.store.has_parallel_writers() {
-            true => Group::take_two(waiting),
-            false => [Group::take(waiting), Group::default()],
+        // A file has one writer at a time.
+        let [group, beside] = match self.upkeep.store.is_file() {
+            true => [Group::take(waiting), Group::default()],
+            false => Group::take_two(waiting),
         };
         let (due, due_beside) = tokio::join!(self.write(group), self.write(beside));
         self.upkeep_due |= due? | due_beside?;
-        match &self.upkeep.spool {
-            Some(spool) if self.is_replaying() => {
-                replay::step(&self.upkeep.store, spool, Standing::Unsent).await.map(drop).map_err(Gone)
-            }
-            _ => Ok(()),
+        if let Some(spool) = self.upkeep.spool.as_ref().filter(|spool| spool.has_pending()) {
+            replay::step(&self.upkeep.store, spool, Standing::Unsent).await.map(drop).map_err(Gone)?;
+        }
+        self.settle(waiting.len()).await;
+        Ok(())
+    }
+
+    /// Answers those for whom everything is in the store that came before them, while so many tickets are `waiting`.
+    async fn settle(&mut self, waiting: usize) {
+        let done = self.tickets - waiting;
+        while !self.is_replaying()
+            && let Some((_, Settle { theirs, answer })) =
+                self.settling.pop_if(|(tickets, _)| *tickets <= done)
+        {
+            // Who does not wait any more asks again.
+            drop(answer.send(self.upkeep.forget(theirs.as_deref()).await));
         }
     }
 
@@ -201,7 +219,14 @@ impl Worker {
     /// Gives the events of a job that brings some, and notes what else is asked for.
     fn note(&mut self, job: Job) -> Option<Ticket> {
         match job {
-            Job::Track(ticket) => Some(ticket),
+            Job::Track(ticket) => {
+                self.tickets += 1;
+                Some(ticket)
+            }
+            Job::Settle(settle) => {
+                self.settling.push((self.tickets, settle));
+                None
+            }
             Job::Refresh(answer) => {
                 self.counting = true;
                 self.upkeep_due = true;
@@ -303,6 +328,7 @@ async fn put_by_each(upkeep: &Upkeep, jobs: impl Iterator<Item = Job>) {
         match job {
             Job::Track(ticket) => waiting.push_back(ticket),
             Job::Refresh(answer) => drop(answer.send(false)),
+            Job::Settle(settle) => drop(settle),
         }
     }
     while !waiting.is_empty() {

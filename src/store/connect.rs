@@ -2,7 +2,7 @@
 
 use std::fs::{DirBuilder, OpenOptions};
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use sqlx::PgConnection;
 use sqlx::migrate::{MigrateError, Migrator};
@@ -38,9 +38,23 @@ impl Store {
                 (pools, format!("Postgres at {}", postgres.place))
             }
         };
-        let Pools { read, write, admin } = pools;
-        let migrates = config.migration_database_url.is_none();
-        Ok(Self { read, write, admin, zone: config.time_zone, consent: consent(config)?, place, migrates })
+        let Pools { read, write, admin, sweep } = pools;
+        let retention_lock = match &config.database_url {
+            Database::Sqlite(path) => Some(beside(path, "-retention")),
+            Database::Postgres(_) => None,
+        };
+        let (consent, migrates) = (consent(config)?, config.migration_database_url.is_none());
+        Ok(Self {
+            read,
+            write,
+            admin,
+            sweep,
+            retention_lock,
+            zone: config.time_zone,
+            consent,
+            place,
+            migrates,
+        })
     }
 
     /// Opens it as the role that owns the tables, where one is named.
@@ -104,6 +118,13 @@ fn explain_denial(error: StoreError) -> StoreError {
         }
         other => other,
     }
+}
+
+/// The path of a companion of the file at `path`.
+fn beside(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(ending);
+    name.into()
 }
 
 /// Where consent is required: what tells whose it is.

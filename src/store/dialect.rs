@@ -26,11 +26,17 @@ const POSTGRES_WRITER: &str =
     "set plan_cache_mode = force_generic_plan; set jit = off; set enable_seqscan = off;
     set enable_hashjoin = off; set enable_mergejoin = off";
 
+/// Who deletes old rows need not wait for the disk: a deletion that is lost is made again. It gives way to whoever wants
+/// a table to itself.
+const POSTGRES_SWEEPER: &str =
+    "set synchronous_commit = off; set statement_timeout = '10s'; set lock_timeout = '1s'";
+
 /// The pools of a store, which connect when they are first used.
 pub(super) struct Pools {
     pub(super) read: Db,
     pub(super) write: Db,
     pub(super) admin: Db,
+    pub(super) sweep: Db,
 }
 
 /// A server's pools. What people change goes through the readers' connections. `patience` is how long a batch is waited
@@ -61,9 +67,16 @@ pub(super) fn postgres(
             conn.execute(POSTGRES_WRITER).await.map(drop)
         })
     });
-    let (read, write) = (read.connect_lazy_with(options.clone()), write.connect_lazy_with(options));
-    let read = Db::Postgres(Connections::shared(read));
-    Ok(Pools { admin: read.clone(), read, write: Db::Postgres(Connections::kept(write)) })
+    let sweep = pool().max_connections(1).after_connect(|conn, _| {
+        Box::pin(async move {
+            conn.execute(POSTGRES_SESSION).await?;
+            conn.execute(POSTGRES_SWEEPER).await.map(drop)
+        })
+    });
+    let read = Db::Postgres(Connections::shared(read.connect_lazy_with(options.clone())));
+    let write = Db::Postgres(Connections::kept(write.connect_lazy_with(options.clone())));
+    let sweep = Db::Postgres(Connections::shared(sweep.connect_lazy_with(options)));
+    Ok(Pools { admin: read.clone(), read, write, sweep })
 }
 
 /// The pools of the file at `path`, which is created when a writer first connects.
@@ -74,17 +87,23 @@ pub(super) fn sqlite(path: &Path) -> Pools {
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
         .busy_timeout(ACQUIRE_LIMIT)
+        // What is deleted is overwritten, so that an erasure does not leave it in the file.
+        .pragma("secure_delete", "on")
         .disable_statement_logging();
     let pool = || SqlitePoolOptions::new().acquire_timeout(ACQUIRE_LIMIT);
     let reader = options.clone().read_only(true);
     let read = pool().max_connections(4).connect_lazy_with(reader);
     let writer = options.create_if_missing(true);
     let write = pool().max_connections(1).connect_lazy_with(writer.clone());
-    let admin = pool().max_connections(1).connect_lazy_with(writer);
+    let admin = pool().max_connections(1).connect_lazy_with(writer.clone());
+    // As on Postgres, a deletion that is lost is made again.
+    let sweeper = writer.synchronous(SqliteSynchronous::Normal);
+    let sweep = pool().max_connections(1).connect_lazy_with(sweeper);
     Pools {
         read: Db::Sqlite(Connections::shared(read)),
         write: Db::Sqlite(Connections::kept(write)),
         admin: Db::Sqlite(Connections::shared(admin)),
+        sweep: Db::Sqlite(Connections::shared(sweep)),
     }
 }
 

@@ -118,6 +118,10 @@ fn of_code(code: String, constraint: String, message: &str) -> StoreError {
         (Some("28" | "3D" | "42"), _) => StoreError::Unusable(told),
         // Data exceptions, other integrity rules, and errors that a trigger raises.
         (Some("22" | "23" | "P0"), _) => StoreError::Refused { code, constraint },
+        // A rule, such as a trigger, as `P0` is.
+        (None, number) if number.parse::<u32>().unwrap_or(0) & 0xff == 19 => {
+            StoreError::Refused { code, constraint }
+        }
         // Read-only, corrupt, cannot be opened, no database.
         (None, number) if matches!(number.parse::<u32>().unwrap_or(0) & 0xff, 8 | 11 | 14 | 26) => {
             StoreError::Unusable(format!("{told}; see to the file, its folder and their permissions"))

@@ -76,6 +76,11 @@ impl<DB: Database> Lease<'_, DB> {
         self.connection.as_mut().expect("a lease holds its connection until it is finished")
     }
 
+    /// Gives the connection away for good; the pool opens another in its place.
+    pub(crate) fn take(mut self) -> DB::Connection {
+        self.connection.take().expect("a lease holds its connection until it is finished").detach()
+    }
+
     pub(crate) fn finish<T>(mut self, done: Result<T, sqlx::Error>) -> Result<T, StoreError> {
         let done = done.map_err(StoreError::from);
         if done.as_ref().err().is_none_or(StoreError::leaves_connection_sound) {

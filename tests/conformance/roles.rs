@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 
 use crate::harness::{
-    Backend, KEY, LAB_TABLE, Postgres, Service, command, event, insert_as_the_app, real_now,
+    Backend, KEY, LAB_TABLE, Postgres, Service, command, event, eventually, insert_as_the_app, real_now,
 };
 
 /// The receptionist app's tables.
@@ -58,13 +58,20 @@ impl Roles {
 
     /// Runs roles.sql, as its head says.
     fn apply(&self) {
-        let names = [format!("owner=owner_{}", self.suffix), format!("service=service_{}", self.suffix)];
+        self.apply_with("service", "public").unwrap();
+    }
+
+    /// The same for a service whose role's name begins so, and for a schema. An error is what psql says.
+    fn apply_with(&self, service: &str, schema: &str) -> Result<(), String> {
+        let suffix = &self.suffix;
         let output = Command::new(Postgres::psql())
-            .args(["-X", "-q", "-d", &self.backend.url, "-v", &names[0], "-v", &names[1]])
-            .args(["-f", "migrations/roles.sql"])
+            .args(["-X", "-q", "-d", &self.backend.url, "-f", "migrations/roles.sql"])
+            .args(["-v", &format!("owner=owner_{suffix}"), "-v", &format!("service={service}_{suffix}")])
+            .args(["-v", &format!("schema={schema}")])
             .output()
             .unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let told = String::from_utf8(output.stderr).unwrap();
+        if output.status.success() { Ok(()) } else { Err(told) }
     }
 
     /// The database as the service sees it.
@@ -82,6 +89,12 @@ impl Roles {
     fn migrate(&self) {
         let (worked, told) = self.program(&[("MIGRATION_DATABASE_URL", &self.owner())], &["migrate"]);
         assert!(worked, "{told}");
+    }
+
+    /// How many events the service sees.
+    async fn rows(&self) -> i64 {
+        let mut conn = PgConnection::connect(&self.url("service")).await.unwrap();
+        sqlx::query_scalar("select count(*) from ai_metrics").fetch_one(&mut conn).await.unwrap()
     }
 
     /// Runs statements as a role.
@@ -115,10 +128,10 @@ async fn assert_serves(roles: &Roles, settings: &[(&str, &str)]) {
         (answer.status().as_u16(), answer.json::<Value>().await.unwrap())
     };
     let client = Client::new();
-    let before = roles.backend.rows().await;
+    let before = roles.rows().await;
     let tracked = send(client.post(service.url("/track")).json(&event(json!({})))).await;
     assert_eq!((tracked.0, &tracked.1["database_stored"]), (200, &json!(true)));
-    assert_eq!(roles.backend.rows().await, before + 1);
+    assert_eq!(roles.rows().await, before + 1);
     let refreshed = send(client.post(service.url("/refresh-metrics"))).await;
     assert_eq!(refreshed.1["status"], "success");
     let analytics = send(client.get(service.url("/analytics/acme"))).await;
@@ -130,7 +143,7 @@ async fn assert_serves(roles: &Roles, settings: &[(&str, &str)]) {
     assert_eq!(send(revoke).await.0, 200);
     let trail = send(client.get(service.url("/admin/audit"))).await;
     assert_eq!((trail.0, &trail.1["chain"]["intact"]), (200, &json!(true)));
-    assert!(service.log().contains("head of the audit trail"), "{}", service.log());
+    eventually("the start is told", async || service.log().contains("head of the audit trail")).await;
 }
 
 /// A database of the app, with `ai_metrics` and two rows of the app's in it.
@@ -288,6 +301,29 @@ async fn a_database_where_one_role_had_everything_is_taken_over() {
         api_cost_usd, model_name, intent_detected, user_message_length, ai_response_length, response_type)
         values ('acme', 's-9', 1, 1, 1, 0, 'm', 'i', 1, 1, 'r')";
     roles.allowed("app", &[app]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_tables_may_be_in_another_schema() {
+    let roles = Roles::new().await;
+    roles.backend.execute("create schema house").await;
+    roles.apply_with("service", "house").unwrap();
+    roles.migrate();
+    roles.apply_with("service", "house").unwrap();
+    assert_serves(&roles, &[]).await;
+    assert_eq!(roles.backend.number("select count(*) from house.ai_metrics").await, 1);
+    assert_eq!(roles.backend.number("select count(to_regclass('public.mlops_audit'))").await, 0);
+    roles.denied(&["drop table ai_metrics", "create table more (id int)", "delete from mlops_audit"]).await;
+    roles.allowed("service", &["select mlops_audit_purge(now() - interval '31 days')"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_role_of_the_app_is_not_the_services() {
+    let roles = of_the_app().await;
+    let refused = roles.apply_with("app", "public").unwrap_err();
+    assert!(refused.contains("give the service a role of its own"), "{refused}");
+    let made = format!("select count(*) from pg_roles where rolname = 'owner_{}'", roles.suffix);
+    assert_eq!(roles.backend.number(&made).await, 0, "all or nothing");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -16,6 +16,7 @@ on_every_backend! {
     ids_are_remembered_when_consent_is_not_required_any_more,
     totals_are_the_same_after_a_restart,
     once_a_withdrawal_is_answered_no_row_appears,
+    an_erased_customer_does_not_come_back_by_a_repeat,
 }
 
 const COUNTED: &str = "ai_response_time_seconds_count";
@@ -115,7 +116,7 @@ async fn who_cannot_be_asked_has_not_consented(backend: Backend) {
     for changes in [
         json!({"conversation_id": null, "session_id": null}),
         json!({"conversation_id": "", "session_id": ""}),
-        json!({"conversation_id": "unknown", "session_id": "unknown"}),
+        json!({"conversation_id": "null", "session_id": "unknown"}),
     ] {
         assert!(!is_kept(&track(&app, changes).await));
     }
@@ -281,6 +282,47 @@ async fn once_a_withdrawal_is_answered_no_row_appears(backend: Backend) {
         assert!((0..=round + 1).contains(&others), "{others}: answers say what became of their events");
     }
     assert_eq!(app.metric(COUNTED).await, Some(5.0 * 61.0));
+}
+
+async fn an_erased_customer_does_not_come_back_by_a_repeat(backend: Backend) {
+    if backend.is_postgres() {
+        backend.execute(CONVERSATIONS).await;
+    }
+    let mut counted = 0.0;
+    for settings in [&OPEN[..], &[OPEN.as_slice(), &[("CONSENT_REQUIRED", "true")]].concat()] {
+        let app = TestApp::with(&backend, settings).await;
+        let named = json!({"event_id": Uuid::new_v4().to_string()});
+        say(&app, json!("s-1"), true).await;
+        say(&app, json!({"conversation_id": "c-1"}), true).await;
+        assert!(is_kept(&track(&app, named.clone()).await));
+        let whom = match backend.is_postgres() {
+            true => json!({"email": "ana@example.com"}),
+            false => json!({"session_id": "s-1"}),
+        };
+        let erased = post(&app, "/privacy/erase", &whom).await.ok();
+        assert_eq!(
+            (&erased["counts"]["ai_metrics"], &erased["counts"]["mlops_consents"]),
+            (&json!(1), &json!(2))
+        );
+        say(&app, json!("s-1"), true).await;
+        counted += 1.0;
+        let again = track(&app, named.clone()).await;
+        assert_eq!((&again["duplicate"], &again["database_stored"]), (&json!(true), &json!(false)));
+        assert_eq!((backend.rows().await, app.metric(COUNTED).await), (0, Some(counted)));
+        let both = json!({"events": [event(named), event(json!({"session_id": "s-1"}))]});
+        assert_eq!(post(&app, "/track/batch", &both).await.ok()["duplicates"], 1);
+        counted += 1.0;
+        assert_eq!(
+            (backend.rows().await, app.metric(COUNTED).await),
+            (1, Some(counted)),
+            "new ones are events like any"
+        );
+        assert_eq!(post(&app, "/privacy/erase", &json!({"session_id": "s-1"})).await.status, 200);
+        if backend.is_postgres() {
+            backend.execute("truncate conversations; insert into conversations (id, customer_email) values ('c-1', 'Ana@example.com')").await;
+        }
+        app.stop().await;
+    }
 }
 
 /// The receptionist app's table of conversations.

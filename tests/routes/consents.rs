@@ -129,6 +129,7 @@ fn wrong_values() -> Vec<(&'static str, Vec<Value>)> {
         json!("unknown"),
         json!({"session_id": "unknown"}),
         json!({"session_id": " "}),
+        json!({"conversation_id": "undefined"}),
         json!({"email": "secret"}),
         json!({"phone": "secret"}),
         json!({"email": "ana@example.com", "phone": "+49151234567"}),

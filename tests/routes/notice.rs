@@ -60,6 +60,7 @@ async fn the_notice_shows_the_values_in_force() {
         ("events", "90 days"),
         ("chats", "no fixed time"),
         ("appointments", "no fixed time"),
+        ("requests", "730 days"),
         ("audit", "730 days"),
     ] {
         assert!(row(&page, what).contains(&format!("<td>{time}</td>")), "{what}: {}", row(&page, what));
@@ -107,9 +108,11 @@ async fn an_operators_own_notice_gets_the_values_in_its_places() {
         ("PRIVACY_NOTICE_FILE", path.to_str().unwrap()),
         ("PRIVACY_CONTACT", "<i>Ana</i>"),
         ("CONSENT_REQUIRED", "true"),
+        ("RETENTION_DAYS", "60"),
+        ("RETENTION_CHATS_DAYS", "365"),
     ];
     let page = notice(&settings).await;
-    let values = "<p>&#60;i&#62;Ana&#60;/i&#62;|90 days|no fixed time|no fixed time|730 days|yes|2026-01-02|{ {no place} }</p>";
+    let values = "<p>&#60;i&#62;Ana&#60;/i&#62;|60 days|365 days|no fixed time|730 days|yes|2026-01-02|{ {no place} }</p>";
     assert!(page.ends_with(values), "{page}");
     assert!(page.starts_with("\n<!doctype HTML>\n<link rel=\"stylesheet\""), "the rest is as it was written");
 }

@@ -44,8 +44,14 @@ pub(super) async fn on_sqlite(
     let mut tx = dialect::begin(conn).await?;
     let consented = lookup::on_sqlite(&mut tx, events, hasher).await?;
     let (kept, unkept) = parted(events, &consented);
-    let kept = sqlite::write_in(&mut tx, &kept, zone).await?;
-    let unkept = unkept::on_sqlite(&mut tx, &unkept, zone).await?;
+    let kept = match kept[..] {
+        [] => nothing(),
+        [..] => sqlite::write_in(&mut tx, &kept, zone).await?,
+    };
+    let unkept = match unkept[..] {
+        [] => nothing(),
+        [..] => unkept::on_sqlite(&mut tx, &unkept, zone).await?,
+    };
     tx.commit().await?;
     Ok(joined(&consented, kept, unkept))
 }

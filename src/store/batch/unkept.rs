@@ -121,7 +121,9 @@ pub(super) async fn on_sqlite(
         outcomes.push(outcome);
     }
     let rollup = Rollup::of(counted, zone);
-    conn.add_rollup(&rollup).await?;
+    if !rollup.daily.is_empty() {
+        conn.add_rollup(&rollup).await?;
+    }
     Ok(Written { outcomes, rollup })
 }
 

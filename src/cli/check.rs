@@ -1,0 +1,86 @@
+//! `check`: the security checklist, looked at in fact. To add a line, add a function that gives a [`Finding`] to one of the
+//! files below, and a row to the table in docs/operations.md.
+
+mod database;
+mod files;
+mod finding;
+mod keys;
+mod settings;
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::Args;
+use serde_json::json;
+
+use crate::clock::Clock;
+use crate::config::{Config, Database};
+use crate::retention::Policy;
+use crate::store::Store;
+use finding::{Finding, Verdict};
+
+#[derive(Debug, Clone, Args)]
+pub(super) struct Options {
+    /// Print one JSON document
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) async fn run(config: Config, options: Options) -> ExitCode {
+    let findings = look(&config).await;
+    let wrong = findings.iter().filter(|finding| finding.verdict == Verdict::Wrong).count();
+    if options.json {
+        println!("{}", json!({"ok": wrong == 0, "checks": findings}));
+    } else {
+        for finding in &findings {
+            println!("{finding}");
+        }
+        println!("{}", summary(&findings));
+    }
+    if wrong == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Goes through the checklist, in its order.
+async fn look(config: &Config) -> Vec<Finding> {
+    let now = Clock::system().now();
+    let store = open(config).await;
+    let mut findings = vec![keys::shared(config), keys::shared_age(config, Path::new(".env"), now)];
+    findings.push(keys::named(store.as_ref(), now).await);
+    findings.extend(files::look(Path::new(".")));
+    findings.extend(database::look(config, store.as_ref()).await);
+    findings.push(database::retention(store.as_ref(), Policy::of(config), now).await);
+    findings.extend(database::app_retention(store.as_ref(), Policy::of(config)).await);
+    findings.extend(settings::look(config));
+    if let Ok(store) = store {
+        store.close().await;
+    }
+    findings
+}
+
+/// The store, if it answers: to look makes no file. The error says why it cannot be looked at.
+async fn open(config: &Config) -> Result<Store, String> {
+    if let Database::Sqlite(path) = &config.database_url
+        && !path.exists()
+    {
+        return Err(format!("there is no file {} yet", path.display()));
+    }
+    let store = Store::open(config).map_err(|error| error.to_string())?;
+    match store.ping().await {
+        Ok(()) => Ok(store),
+        Err(error) => {
+            store.close().await;
+            Err(error.to_string())
+        }
+    }
+}
+
+fn summary(findings: &[Finding]) -> String {
+    let count = |verdict| findings.iter().filter(|finding| finding.verdict == verdict).count();
+    format!(
+        "{} ok, {} warnings, {} wrong, {} not applicable",
+        count(Verdict::Ok),
+        count(Verdict::Warning),
+        count(Verdict::Wrong),
+        count(Verdict::NotApplicable)
+    )
+}

@@ -1,0 +1,120 @@
+//! API keys: whether there are any, how good and how old they are.
+
+use std::path::Path;
+use std::time::UNIX_EPOCH;
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::finding::{Check, Finding};
+use crate::config::{ApiKey, Config, Environment, MIN_PRODUCTION_KEY_CHARS, VARIABLES};
+use crate::key::{NamedKey, Status};
+use crate::store::{Store, StoreError};
+
+/// Days after which a secret should have been replaced: quarterly.
+const ROTATE_DAYS: i64 = 92;
+
+/// Days before its end at which a key is told.
+const ENDS_SOON_DAYS: i64 = 14;
+
+const MAKE_A_KEY: &str = "make one with: openssl rand -hex 32";
+
+/// Whether the keys of the settings keep anybody out.
+pub(super) fn shared(config: &Config) -> Finding {
+    let check = Check::new("api-key", "MLOPS_API_KEY and OIDC_ISSUER");
+    let keys = &config.mlops_api_key;
+    let serious = !matches!(config.environment, Environment::Development | Environment::Test);
+    if !config.authenticates() {
+        return check.wrong_if(
+            serious,
+            "authentication is off: neither is set",
+            format!("set MLOPS_API_KEY; {MAKE_A_KEY}"),
+        );
+    }
+    if keys.iter().any(|key| VARIABLES.iter().any(|variable| variable.example == key.expose())) {
+        return check.wrong("a key is an example from the documentation", MAKE_A_KEY);
+    }
+    let short = |key: &ApiKey| key.expose().len() < MIN_PRODUCTION_KEY_CHARS;
+    if keys.iter().any(short) {
+        let found = format!("a key is shorter than {MIN_PRODUCTION_KEY_CHARS} characters");
+        return check.wrong_if(serious, found, MAKE_A_KEY);
+    }
+    match keys.len() {
+        0 => check.ok("no shared key; bearer tokens and named keys"),
+        1 => check.ok("one key, long enough"),
+        several => check.ok(format!("{several} keys, each long enough")),
+    }
+}
+
+/// How old the shared key is, as far as its file tells.
+pub(super) fn shared_age(config: &Config, dotenv: &Path, now: DateTime<Utc>) -> Finding {
+    let check = Check::new("api-key-age", "when the .env file that holds MLOPS_API_KEY was last changed");
+    let holds_key = dotenvy::from_path_iter(dotenv).is_ok_and(|lines| {
+        lines.flatten().any(|(name, value)| name == "MLOPS_API_KEY" && !value.trim().is_empty())
+    });
+    if config.mlops_api_key.is_empty() || !holds_key {
+        return check.not_applicable("no .env file here holds it: nobody can tell; rotate it quarterly");
+    }
+    let changed = dotenv.metadata().and_then(|file| file.modified());
+    let seconds =
+        changed.ok().and_then(|at| at.duration_since(UNIX_EPOCH).ok()).map_or(0, |age| age.as_secs());
+    let changed = DateTime::from_timestamp(seconds.cast_signed(), 0).unwrap_or(now);
+    let days = (now - changed).num_days();
+    match days > ROTATE_DAYS {
+        true => check.warning(
+            format!("not changed for {days} days"),
+            "put a new key in front of the old one, separated by a comma; remove the old one when nobody uses it",
+        ),
+        false => check.ok(format!("changed {days} days ago")),
+    }
+}
+
+/// How old named keys are, and when they end.
+pub(super) async fn named(store: Result<&Store, &String>, now: DateTime<Utc>) -> Finding {
+    let check = Check::new("named-keys", "mlops_api_keys");
+    let keys = match store {
+        Ok(store) => store.keys().await.map_err(|error| error.to_string()),
+        Err(error) => Err(error.clone()),
+    };
+    let keys = match keys {
+        Ok(keys) => keys,
+        Err(error) => return super::database::away(check, &error),
+    };
+    if keys.iter().any(Result::is_err) {
+        return check.warning(
+            "a key cannot be read, and is refused",
+            "delete or mend the row that was written by hand",
+        );
+    }
+    let keys: Vec<NamedKey> = keys.into_iter().filter_map(Result::<_, StoreError>::ok).collect();
+    of_keys(check, &keys, now)
+}
+
+fn of_keys(check: Check, keys: &[NamedKey], now: DateTime<Utc>) -> Finding {
+    let active: Vec<&NamedKey> = keys.iter().filter(|key| key.status(now) == Status::Active).collect();
+    let names = |wanted: &dyn Fn(&NamedKey) -> bool| {
+        let ids: Vec<String> =
+            active.iter().filter(|key| wanted(key)).map(|key| key.id.to_string()).collect();
+        (!ids.is_empty()).then(|| ids.join(", "))
+    };
+    if let Some(ids) = names(&|key| (now - secret_since(key, now)).num_days() > ROTATE_DAYS) {
+        return check.warning(format!("older than {ROTATE_DAYS} days: {ids}"), "mlops-service key rotate ID");
+    }
+    let soon = now + TimeDelta::days(ENDS_SOON_DAYS);
+    if let Some(ids) = names(&|key| key.expires_at.is_some_and(|end| end < soon)) {
+        return check.warning(
+            format!("ends within {ENDS_SOON_DAYS} days: {ids}"),
+            "make new keys for whoever uses them: mlops-service key create",
+        );
+    }
+    let endless = active.iter().filter(|key| key.expires_at.is_none()).count();
+    match active.len() {
+        0 => check.not_applicable("there is no active named key"),
+        some => check.ok(format!("{some} active, {endless} of them without end, none due")),
+    }
+}
+
+/// Since when a key has its secret, at the latest: when it was made or, where it was replaced, until when the one before
+/// works.
+fn secret_since(key: &NamedKey, now: DateTime<Utc>) -> DateTime<Utc> {
+    key.previous.map_or(key.created_at, |previous| previous.until.min(now).max(key.created_at))
+}

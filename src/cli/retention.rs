@@ -1,0 +1,96 @@
+//! `retention`: a run from the command line, for cron and for people.
+
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+use tokio_util::sync::CancellationToken;
+
+use super::fail;
+use crate::audit::By;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::lifecycle::Signals;
+use crate::metrics::RetentionMetrics;
+use crate::retention::{Done, Failure, Policy, Run, Tally};
+use crate::store::{Store, StoreError};
+
+#[derive(Debug, Clone, Subcommand)]
+pub(super) enum Verb {
+    /// Delete now what is older than the settings allow
+    Run(Options),
+}
+
+#[derive(Debug, Clone, Args)]
+pub(super) struct Options {
+    /// Only count what would be deleted
+    #[arg(long)]
+    dry_run: bool,
+}
+
+pub(super) async fn run(config: Config, verb: Verb) -> ExitCode {
+    let Verb::Run(Options { dry_run }) = verb;
+    let opened = async {
+        let store = Store::open(&config)?;
+        store.migrate().await?;
+        Ok::<_, StoreError>(store)
+    };
+    let store = match opened.await {
+        Ok(store) => store,
+        Err(error) => return fail(format!("the database cannot be used: {error}")),
+    };
+    let made = make(&config, &store, dry_run).await;
+    store.close().await;
+    match made {
+        Ok(tally) => {
+            print(&config, &tally, dry_run);
+            ExitCode::SUCCESS
+        }
+        Err(Failure::Busy) => fail("another run is under way; nothing was done"),
+        Err(failure) => {
+            fail(format!("the run did not come to its end: {failure}; run it again, and it goes on"))
+        }
+    }
+}
+
+/// Makes the run, until a signal ends it.
+async fn make(config: &Config, store: &Store, dry: bool) -> Result<Tally, Failure> {
+    let (stop, clock, metrics) = (CancellationToken::new(), Clock::system(), RetentionMetrics::new());
+    let policy = Policy::of(config);
+    let run =
+        Run { store, policy, clock: &clock, by: By::command_line(), dry, stop: &stop, metrics: &metrics };
+    let watch = async {
+        match Signals::new() {
+            Ok(mut signals) => signals.next().await,
+            Err(_cannot_listen) => std::future::pending().await,
+        }
+        stop.cancel();
+        std::future::pending().await
+    };
+    let tally = tokio::select! {
+        made = run.make(|_record| true) => made?,
+        never = watch => never,
+    };
+    Ok(tally.unwrap_or_default())
+}
+
+fn print(config: &Config, tally: &Tally, dry: bool) {
+    let policy = Policy::of(config);
+    println!(
+        "{:<24}{:<8}{:<22}{}",
+        "TABLE",
+        "DAYS",
+        "OLDER THAN",
+        if dry { "WOULD BE DELETED" } else { "DELETED" }
+    );
+    for Done { kind, cutoff, rows, .. } in tally {
+        let days = policy.days(*kind).map_or_else(|| "off".to_owned(), |days| days.to_string());
+        let cutoff =
+            cutoff.map_or_else(|| "-".to_owned(), |cutoff| cutoff.format("%Y-%m-%d %H:%M UTC").to_string());
+        let rows = match (rows, policy.days(*kind)) {
+            (Some(rows), _) => rows.to_string(),
+            (None, Some(_)) => "no such table".to_owned(),
+            (None, None) => "kept".to_owned(),
+        };
+        println!("{:<24}{days:<8}{cutoff:<22}{rows}", kind.table());
+    }
+}

@@ -1,0 +1,70 @@
+//! How long what is kept.
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use crate::config::{Bounded, Config, Limit};
+use crate::store::Retained;
+
+/// Days that ids of events are known that were counted and not kept: who repeats an event does so sooner.
+const COUNTED_ID_DAYS: u32 = 30;
+
+/// How many days everything is kept; `None` is for ever.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Policy {
+    events: Option<u32>,
+    chats: Option<u32>,
+    appointments: Option<u32>,
+    audit: Option<u32>,
+}
+
+impl Policy {
+    /// What the settings say.
+    #[must_use]
+    pub fn of(config: &Config) -> Self {
+        Self {
+            events: days(&config.retention_days),
+            chats: days(&config.retention_chats_days),
+            appointments: days(&config.retention_appointments_days),
+            audit: days(&config.retention_audit_days),
+        }
+    }
+
+    /// How many days `kind` is kept.
+    #[must_use]
+    pub const fn days(&self, kind: Retained) -> Option<u32> {
+        match kind {
+            Retained::Events => self.events,
+            Retained::Messages | Retained::ChatMessages | Retained::Conversations => self.chats,
+            Retained::Appointments => self.appointments,
+            Retained::Requests | Retained::Consents | Retained::Audit => self.audit,
+            Retained::CountedIds => Some(COUNTED_ID_DAYS),
+        }
+    }
+
+    /// The time before which a row of `kind` is old at `now`: whole days, of 24 hours, back from there.
+    #[must_use]
+    pub fn cutoff(&self, kind: Retained, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        Some(now - TimeDelta::days(self.days(kind)?.into()))
+    }
+
+    /// What is kept how long, for people.
+    #[must_use]
+    pub fn summary(&self) -> String {
+        let days = |days: Option<u32>| match days {
+            None => "off".to_owned(),
+            Some(1) => "1 day".to_owned(),
+            Some(days) => format!("{days} days"),
+        };
+        format!(
+            "events {}, chats {}, appointments {}, audit trail {}",
+            days(self.events),
+            days(self.chats),
+            days(self.appointments),
+            days(self.audit)
+        )
+    }
+}
+
+fn days<const MIN: u32, const MAX: u32>(limit: &Limit<Bounded<MIN, MAX>>) -> Option<u32> {
+    limit.get().map(|days| days.get())
+}

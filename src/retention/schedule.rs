@@ -1,0 +1,133 @@
+//! When a run is due.
+
+use chrono::{DateTime, Days, NaiveDate, NaiveTime, TimeDelta, TimeZone, Utc};
+use chrono_tz::Tz;
+
+use crate::store::RetentionRecord;
+
+/// How far ahead a time in the record may be: replicas' clocks differ. One that is further was written by a clock that was
+/// wrong, and must not put runs off until then.
+const CLOCKS_DIFFER: TimeDelta = TimeDelta::days(1);
+
+/// The time of the day at which a run is due, every day.
+#[derive(Debug, Clone, Copy)]
+pub struct Schedule {
+    /// The time on the clock,
+    pub at: NaiveTime,
+    /// in this zone.
+    pub zone: Tz,
+}
+
+impl Schedule {
+    /// When the last run was due at the latest at `now`.
+    #[must_use]
+    pub fn last(&self, now: DateTime<Utc>) -> DateTime<Utc> {
+        let today = now.with_timezone(&self.zone).date_naive();
+        let days = (0..3).filter_map(|back| today.checked_sub_days(Days::new(back)));
+        days.map(|day| self.on(day)).find(|due| *due <= now).unwrap_or(now)
+    }
+
+    /// When the next run is due, after `now`.
+    #[must_use]
+    pub fn next(&self, now: DateTime<Utc>) -> DateTime<Utc> {
+        let today = now.with_timezone(&self.zone).date_naive();
+        let days = (0..3).filter_map(|ahead| today.checked_add_days(Days::new(ahead)));
+        days.map(|day| self.on(day)).find(|due| *due > now).unwrap_or(now + TimeDelta::days(1))
+    }
+
+    /// Whether a run is due at `now`: one was due after the last one that came to its end began, or, where there was none,
+    /// after runs were first waited for.
+    #[must_use]
+    pub fn is_due(&self, now: DateTime<Utc>, record: &RetentionRecord) -> bool {
+        let since = record.done_at.unwrap_or(record.waiting_since);
+        since < self.last(now) || since - now > CLOCKS_DIFFER
+    }
+
+    /// When the run of a day is due. A time that the clock shows twice is the first of both; one that it leaves out is
+    /// when it goes on.
+    fn on(&self, day: NaiveDate) -> DateTime<Utc> {
+        let at = day.and_time(self.at);
+        // No zone has left out more than a day.
+        let minutes = (0..=25 * 60).map(|minutes| at + TimeDelta::minutes(minutes));
+        let first = minutes.filter_map(|at| self.zone.from_local_datetime(&at).earliest()).next();
+        first.map_or_else(|| at.and_utc(), |first| first.to_utc())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: &str) -> DateTime<Utc> {
+        text.parse().unwrap()
+    }
+
+    fn daily(time: &str, zone: &str) -> Schedule {
+        Schedule { at: NaiveTime::parse_from_str(time, "%H:%M").unwrap(), zone: zone.parse().unwrap() }
+    }
+
+    fn record(waiting_since: &str, done_at: Option<&str>) -> RetentionRecord {
+        RetentionRecord { waiting_since: at(waiting_since), begun_at: None, done_at: done_at.map(at) }
+    }
+
+    /// When runs are due from one time to another, if each is done at once.
+    fn runs(schedule: Schedule, from: &str, to: &str) -> Vec<String> {
+        let (mut now, mut done, mut runs) = (at(from), at(from), Vec::new());
+        while now < at(to) {
+            let record = RetentionRecord { waiting_since: at(from), begun_at: None, done_at: Some(done) };
+            if schedule.is_due(now, &record) {
+                runs.push(now.format("%d %H:%M").to_string());
+                done = now;
+            }
+            now += TimeDelta::minutes(1);
+        }
+        runs
+    }
+
+    #[test]
+    fn a_run_is_due_at_the_same_time_of_every_day() {
+        let berlin = daily("03:00", "Europe/Berlin");
+        let due = runs(berlin, "2026-07-01T00:30:00Z", "2026-07-04T00:30:00Z");
+        assert_eq!(due, ["01 01:00", "02 01:00", "03 01:00"]);
+        assert_eq!(berlin.next(at("2026-07-01T00:59:59Z")), at("2026-07-01T01:00:00Z"));
+        assert_eq!(berlin.next(at("2026-07-01T01:00:00Z")), at("2026-07-02T01:00:00Z"));
+        assert_eq!(berlin.last(at("2026-07-01T00:59:59Z")), at("2026-06-30T01:00:00Z"));
+        assert_eq!(berlin.last(at("2026-07-01T01:00:00Z")), at("2026-07-01T01:00:00Z"));
+    }
+
+    #[test]
+    fn a_time_that_the_clock_leaves_out_or_shows_twice_is_one_run() {
+        let berlin = daily("02:30", "Europe/Berlin");
+        let spring = runs(berlin, "2026-03-28T00:00:00Z", "2026-03-31T00:00:00Z");
+        assert_eq!(spring, ["28 01:30", "29 01:00", "30 00:30"], "02:30 is left out on the 29th");
+        let autumn = runs(berlin, "2026-10-24T00:00:00Z", "2026-10-27T00:00:00Z");
+        assert_eq!(autumn, ["24 00:30", "25 00:30", "26 01:30"], "02:30 is there twice on the 25th");
+        let midnight =
+            runs(daily("00:00", "America/Sao_Paulo"), "2018-11-03T00:00:00Z", "2018-11-06T00:00:00Z");
+        assert_eq!(midnight, ["03 03:00", "04 03:00", "05 02:00"], "the 4th began at 01:00");
+    }
+
+    #[test]
+    fn a_day_that_a_zone_left_out_stops_nothing() {
+        let apia = runs(daily("03:00", "Pacific/Apia"), "2011-12-29T00:00:00Z", "2012-01-02T00:00:00Z");
+        assert_eq!(apia, ["29 13:00", "30 10:00", "30 13:00", "31 13:00", "01 13:00"], "there was no 30th");
+    }
+
+    #[test]
+    fn a_run_that_was_missed_is_due_at_once_and_one_that_was_never_waited_for_is_not() {
+        let utc = daily("03:00", "UTC");
+        assert!(!utc.is_due(at("2026-07-01T12:00:00Z"), &record("2026-07-01T11:00:00Z", None)));
+        assert!(utc.is_due(at("2026-07-02T03:00:00Z"), &record("2026-07-01T11:00:00Z", None)));
+        let done = Some("2026-07-01T03:00:04Z");
+        assert!(!utc.is_due(at("2026-07-02T02:59:59Z"), &record("2026-06-01T11:00:00Z", done)));
+        assert!(utc.is_due(at("2026-07-09T18:00:00Z"), &record("2026-06-01T11:00:00Z", done)));
+    }
+
+    #[test]
+    fn a_clock_that_was_ahead_does_not_put_runs_off() {
+        let utc = daily("03:00", "UTC");
+        let ahead = |done| record("2026-06-01T11:00:00Z", Some(done));
+        assert!(!utc.is_due(at("2026-07-02T03:00:00Z"), &ahead("2026-07-02T03:00:09Z")), "another replica's");
+        assert!(utc.is_due(at("2026-07-02T03:00:00Z"), &ahead("2027-07-02T03:00:00Z")));
+    }
+}
