@@ -52,6 +52,9 @@ const MAX_CALLERS: usize = 200_000;
 /// How often clients that have been quiet are forgotten.
 const SWEEP_EVERY: Duration = Duration::from_secs(5);
 
+/// Exports of a person's data that may be written at the same time; each may take a hundred megabytes.
+const MAX_EXPORTS: usize = 2;
+
 /// The limiter of quotas that `config` asks for. An error is one that a person must mend.
 pub fn limits(config: &Config, metrics: &Metrics) -> Result<Limits<Counted>, String> {
     let shared =
@@ -92,6 +95,8 @@ pub struct Inner {
     /// Permits for requests of protected routes in flight. Public ones take none: whoever comes without a key must not
     /// keep out those who have one.
     pub in_flight: Semaphore,
+    /// Permits for exports of a person's data.
+    pub exports: Semaphore,
     /// Counts the requests of all routes in flight.
     pub answering: TaskTracker,
     /// Whether the database answers.
@@ -100,6 +105,8 @@ pub struct Inner {
     pub tracked: TrackCounts,
     /// The dashboard's page, once it was asked for.
     pub page: OnceLock<String>,
+    /// The privacy notice, once it was asked for.
+    pub notice: OnceLock<String>,
     /// The time.
     pub clock: Clock,
     /// When the service started.
@@ -140,10 +147,12 @@ impl App {
             proxies: Proxies::new(config.trusted_proxies.clone()),
             flood: config.flood_limit_per_second.get().map(|rate| Flood::new(rate.get())),
             in_flight: Semaphore::new(config.max_requests_in_flight.get() as usize),
+            exports: Semaphore::new(MAX_EXPORTS),
             answering: TaskTracker::new(),
             pulse: Pulse::default(),
             tracked: TrackCounts::default(),
             page: OnceLock::new(),
+            notice: OnceLock::new(),
             started_at: clock.now(),
             stopping: lifecycle.stopping().clone(),
             config,

@@ -5,11 +5,13 @@
 
 mod check;
 mod issuer;
+mod notice;
 mod setting;
 mod source;
 mod tiers;
 
 pub use issuer::{Issuer, IssuerUrl, KeySource};
+pub use notice::{Contact, NoticeFile, Part, Place};
 pub use setting::{
     ApiKey, Bounded, Database, Environment, Folder, HashKey, Limit, LogFormat, MAX_KEY_BYTES, Mode, Origin,
     PostgresUrl, RedisUrl, Setting, Tls, Wait,
@@ -160,6 +162,14 @@ settings! {
     metrics_max_businesses: Bounded<1, 100_000> = "METRICS_MAX_BUSINESSES", default "1000", example "1000";
     /// Seconds a stop may take, from the signal to the exit.
     shutdown_seconds: Bounded<1, 300> = "SHUTDOWN_SECONDS", default "10", example "10";
+    /// true: an event is only counted, and its row not kept, unless the newest consent of its customer to "chat_storage"
+    /// is granted; see POST /privacy/consents.
+    consent_required: bool = "CONSENT_REQUIRED", default "false", example "true";
+    /// Who answers letters about personal data, as the notice at /privacy tells: an e-mail address, a URL, or a text.
+    privacy_contact: Option<Contact> = "PRIVACY_CONTACT", default "", example "privacy@example.com";
+    /// A notice of your own for /privacy, in place of the service's: an HTML file with places for values, such as
+    /// {{contact}}, which docs/privacy.md lists. It is read at start.
+    privacy_notice_file: Option<NoticeFile> = "PRIVACY_NOTICE_FILE", default "", example "/etc/mlops-service/privacy.html";
     /// Form of the log: text or json. When unset: json in production, text elsewhere.
     log_format: Option<LogFormat> = "LOG_FORMAT", default "", example "json";
     /// What is logged, in the notation of Rust's tracing: a level, or target=level pairs.

@@ -70,6 +70,13 @@ fn success_e4(rate: f64) -> i32 {
     e4
 }
 
+/// What stands for a session, an intent and other words that were not told.
+pub const UNSAID: &str = "unknown";
+
+/// Ids that name nobody, whoever's events they are in: what stands for none here, and what callers write where they have
+/// none.
+pub const NOBODYS_IDS: [&str; 4] = ["", UNSAID, "null", "undefined"];
+
 /// First eight bytes of the ids that the store gives to rows which other programs inserted: the first is for a
 /// row that `/track` may still claim, the second for one that is too old for it.
 pub const FOREIGN_ID_PREFIXES: [[u8; 8]; 2] = [[0, 0, 0, 0, 0, 0, 0x80, 0], [0, 0, 0, 0, 0, 0, 0x80, 1]];

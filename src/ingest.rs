@@ -13,6 +13,7 @@ mod upkeep;
 mod waiting;
 mod worker;
 
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -33,13 +34,24 @@ const ANSWER_LIMIT: Duration = Duration::from_millis(2_900);
 /// Readings anew that may wait at the same time.
 const MAX_REFRESHES: usize = 16;
 
-/// An event is kept.
+/// An event is kept, or at least counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Tracked {
     /// Whether its id was kept before, so that nothing was counted.
     pub duplicate: bool,
-    /// Whether it is in the store, rather than in the spool on its way there.
-    pub stored: bool,
+    /// Where it is.
+    pub kept: Kept,
+}
+
+/// Where an event is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kept {
+    /// In the store.
+    Stored,
+    /// In the spool, on its way to the store.
+    Spooled,
+    /// Nowhere: it is counted, and its id is known, but its customer has not consented to more.
+    Counted,
 }
 
 /// An event is not kept, and counted nowhere.
@@ -78,6 +90,23 @@ pub struct Ingest {
 enum Job {
     Track(Ticket),
     Refresh(oneshot::Sender<bool>),
+    Settle(Settle),
+}
+
+/// Tells events of one person from others.
+pub type Theirs = Arc<dyn Fn(&Event) -> bool + Send + Sync>;
+
+/// A wish that everything that came before it be in the store.
+struct Settle {
+    /// Whose events are taken out of the spool for good, where the store refuses them.
+    theirs: Option<Theirs>,
+    answer: oneshot::Sender<Result<u64, StoreError>>,
+}
+
+impl fmt::Debug for Settle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Settle")
+    }
 }
 
 /// Events of one request, which wait to be written together.
@@ -154,6 +183,32 @@ impl Ingest {
             return false;
         }
         matches!(tokio::time::timeout(ANSWER_LIMIT, answered).await, Ok(Ok(true)))
+    }
+
+    /// Waits until all events that came before are in the store, those in the spool too. With `theirs`, events of the spool
+    /// that the store refuses and that are theirs are counted in the store without a row and taken out of the spool for
+    /// good; gives their number.
+    pub async fn settle(&self, theirs: Option<Theirs>) -> Result<u64, StoreError> {
+        let is_empty = |spool: &Arc<Spool>| spool.works() && spool.state().depth() == 0;
+        if theirs.is_some() && self.spool.as_ref().is_none_or(is_empty) {
+            return Ok(0);
+        }
+        let (answer, answered) = oneshot::channel();
+        let late = || StoreError::Unavailable("events are on their way to the database".to_owned());
+        if self.queue.try_send(Job::Settle(Settle { theirs, answer })).is_err() {
+            return Err(late());
+        }
+        match tokio::time::timeout(ANSWER_LIMIT, answered).await {
+            Ok(Ok(settled)) => settled,
+            _ => Err(late()),
+        }
+    }
+
+    /// The events in the spool that are `theirs`.
+    pub async fn spooled(&self, theirs: Theirs) -> Result<Vec<Event>, StoreError> {
+        let Some(spool) = &self.spool else { return Ok(Vec::new()) };
+        let found = spool.find(&*theirs).await?;
+        Ok(found.into_iter().map(|spooled| spooled.event).collect())
     }
 
     /// Whether events can be written to the store, as far as the task knows.

@@ -51,6 +51,8 @@ pub struct Metrics {
     security: IntCounterVec,
     near: IntCounterVec,
     shadow: IntCounterVec,
+    requests_open: IntGauge,
+    requests_overdue: IntGauge,
     pages: Arc<Pages>,
 }
 
@@ -84,12 +86,17 @@ impl Metrics {
             security: IntCounterVec::new(security, &["event"]).expect("names are valid"),
             near: IntCounterVec::new(near, &["route"]).expect("names are valid"),
             shadow: IntCounterVec::new(shadow, &["route"]).expect("names are valid"),
+            requests_open: gauge("privacy_requests_open", "Requests to the privacy desk that are not done."),
+            requests_overdue: gauge(
+                "privacy_requests_overdue",
+                "Requests to the privacy desk that should be done by now, a month after they came.",
+            ),
             pages: Arc::default(),
         };
         for event in SecurityEvent::ALL {
             drop(metrics.security.with_label_values(&[event.name()]));
         }
-        let own: [Box<dyn prometheus::core::Collector>; 7] = [
+        let own: [Box<dyn prometheus::core::Collector>; 9] = [
             Box::new(totals::TotalsCollector::new(metrics.totals.clone())),
             Box::new(process::ProcessCollector::new(metrics.process.clone())),
             Box::new(metrics.requests.clone()),
@@ -97,6 +104,8 @@ impl Metrics {
             Box::new(metrics.security.clone()),
             Box::new(metrics.near.clone()),
             Box::new(metrics.shadow.clone()),
+            Box::new(metrics.requests_open.clone()),
+            Box::new(metrics.requests_overdue.clone()),
         ];
         for collector in own {
             metrics.registry.register(collector).expect("every name is registered once");
@@ -132,6 +141,12 @@ impl Metrics {
     /// Counts a request of `route` that passes only because quotas are not enforced.
     pub fn count_shadow(&self, route: &str) {
         self.shadow.with_label_values(&[route]).inc();
+    }
+
+    /// Shows how many requests to the privacy desk are open, and how many of them overdue.
+    pub fn show_requests(&self, open: i64, overdue: i64) {
+        self.requests_open.set(open);
+        self.requests_overdue.set(overdue);
     }
 
     /// Adds the metrics of Redis, which are there only when it is used; to be called once.
@@ -181,6 +196,10 @@ impl Metrics {
             change(totals);
         }
     }
+}
+
+fn gauge(name: &str, help: &str) -> IntGauge {
+    IntGauge::new(name, help).expect("names are valid")
 }
 
 impl Default for Metrics {

@@ -29,6 +29,7 @@ mod analytics;
 mod audit;
 mod batch;
 mod connect;
+mod consents;
 mod dialect;
 mod error;
 mod foreign;
@@ -36,13 +37,20 @@ mod keys;
 mod labels;
 mod lease;
 mod pending;
+mod people;
+mod requests;
 mod rollups;
 mod spool;
 
 pub use analytics::Summary;
 pub use audit::Purged;
 pub use batch::{CLAIM_MINUTES, Outcome, Written};
+pub use consents::{ConsentFilter, Placed};
 pub use error::StoreError;
+pub use people::{
+    Counts, Erased, Erasure, Extract, Extracts, Found, MAX_BYTES, MAX_ROWS, Mode, PeopleError, Table, Traces,
+};
+pub use requests::{Done, Open, Request};
 pub use spool::{Spool, Spooled, Standing};
 
 use std::time::Duration;
@@ -50,6 +58,7 @@ use std::time::Duration;
 use chrono_tz::Tz;
 use sqlx::{Postgres, Sqlite};
 
+use crate::subject::Hasher;
 use lease::Connections;
 
 /// How long a reader waits for the database.
@@ -78,6 +87,8 @@ pub struct Store {
     write: Db,
     admin: Db,
     zone: Tz,
+    /// Where consent is required: what tells whose it is.
+    consent: Option<Hasher>,
     place: String,
     /// Whether it may change tables.
     migrates: bool,

@@ -3,10 +3,12 @@
 mod book;
 mod calls;
 mod connections;
+mod consent;
 mod crash;
 mod crowd;
 mod database_away;
 mod durable;
+mod erasure;
 mod foreign_key;
 mod full_disk;
 mod liar;

@@ -1,5 +1,6 @@
 //! What is logged, and what never is.
 
+mod privacy;
 mod security;
 
 use reqwest::Client;

@@ -3,11 +3,15 @@
 mod analytics;
 mod attempts;
 mod audit;
+mod consent_required;
+mod consents;
 mod cors;
 mod dashboard;
 mod health;
 mod keys;
 mod metrics;
+mod notice;
+mod privacy;
 mod refresh;
 mod table;
 mod tokens;

@@ -58,6 +58,9 @@ fn every_problem_is_told_at_once_with_an_example_and_without_the_value() {
         ("FLOOD_LIMIT_PER_SECOND", "0"),
         ("SHUTDOWN_SECONDS", "301"),
         ("LOG_FORMAT", "s3cret"),
+        ("CONSENT_REQUIRED", "s3cret"),
+        ("PRIVACY_CONTACT", "s3cret\ns3cret"),
+        ("PRIVACY_NOTICE_FILE", "/s3cret/notice.html"),
         ("RUST_LOG", "s3cret=s3cret=s3cret"),
     ];
     let told = read(wrong).unwrap_err();
@@ -68,6 +71,55 @@ fn every_problem_is_told_at_once_with_an_example_and_without_the_value() {
     assert_eq!(names, expected);
     assert!(told.all().iter().all(|problem| !problem.example.is_empty() || problem.name == "TIER_STANDARD"));
     assert!(!told.to_string().contains("s3cret"), "{told}");
+}
+
+#[test]
+fn a_notice_that_cannot_be_shown_is_told_at_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("notice.html");
+    let told = |content: &[u8]| {
+        std::fs::write(&path, content).unwrap();
+        match read([("PRIVACY_NOTICE_FILE", path.to_str().unwrap()), ("SERVICE_PORT", "x")]) {
+            Ok(_) => panic!("the port is wrong"),
+            Err(problems) => problems
+                .all()
+                .iter()
+                .find(|problem| problem.name == "PRIVACY_NOTICE_FILE")
+                .map(|problem| problem.what.clone()),
+        }
+    };
+    assert_eq!(told(b"<!DOCTYPE html><p>{{contact}}</p>"), None);
+    let unknown = told(b"<!DOCTYPE html>\n<p>{{s3cret}}</p>").unwrap();
+    assert!(
+        unknown.contains("line 2") && unknown.contains("{{contact}}") && !unknown.contains("s3cret"),
+        "{unknown}"
+    );
+    for (content, what) in [
+        (&b"<p>{{contact}}</p>"[..], "<!DOCTYPE html>"),
+        (b"", "<!DOCTYPE html>"),
+        (b"<!DOCTYPE html>\xff", "cannot be read"),
+        (&b"<!DOCTYPE html>".repeat(20_000), "256 KiB"),
+    ] {
+        let told = told(content).unwrap();
+        assert!(told.contains(what), "{told}");
+    }
+    std::fs::remove_file(&path).unwrap();
+    let missing = read([("PRIVACY_NOTICE_FILE", path.to_str().unwrap())]).unwrap_err().to_string();
+    assert!(missing.contains("cannot be read") && !missing.contains("notice.html."), "{missing}");
+}
+
+#[test]
+fn production_requires_consent_only_with_a_hash_key() {
+    let production = [
+        ("ENVIRONMENT", "production"),
+        ("MLOPS_API_KEY", KEY),
+        ("CONSENT_REQUIRED", "true"),
+        ("PRIVACY_HASH_KEY", KEY),
+    ];
+    assert!(read(production).is_ok());
+    let [environment, key, required, _] = production;
+    assert_eq!(problems([environment, key, required]), ["PRIVACY_HASH_KEY"]);
+    assert!(read([required]).is_ok());
 }
 
 #[test]

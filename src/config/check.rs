@@ -20,6 +20,7 @@ pub(super) fn together(config: &Config, problems: &mut Problems) {
     if config.environment == Environment::Production {
         check_production_keys(config, &mut found);
         check_production_tls(config, &mut found);
+        check_production_consent(config, &mut found);
     }
     problems.add_new(found);
 }
@@ -82,5 +83,13 @@ fn check_production_tls(config: &Config, problems: &mut Problems) {
             ),
             "postgresql://USER:PASSWORD@HOST:5432/DATABASE?sslmode=verify-full&sslrootcert=/path/to/ca.pem",
         );
+    }
+}
+
+/// Without the key no consent can be noted, and nobody's would be found.
+fn check_production_consent(config: &Config, problems: &mut Problems) {
+    if config.consent_required && config.privacy_hash_key.is_none() {
+        let what = format!("must be set in production with CONSENT_REQUIRED=true; {MAKE_A_KEY}");
+        problems.add("PRIVACY_HASH_KEY", what, "your-generated-key-of-32-characters-or-more");
     }
 }

@@ -386,7 +386,7 @@ fn event_id(value: &Scalar<'_>) -> Result<Option<Uuid>, Refusal> {
 }
 
 fn or_unknown(text: Option<String>) -> String {
-    text.unwrap_or_else(|| "unknown".to_owned())
+    text.unwrap_or_else(|| super::UNSAID.to_owned())
 }
 
 /// Rounds half up; `round` does so for numbers that are not negative.

@@ -14,10 +14,11 @@ use crate::app::App;
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
                       base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// Name, content type and content of the files that the page needs.
-const ASSETS: [(&str, &str, &str); 3] = [
+/// Name, content type and content of the files that the page and the privacy notice need.
+const ASSETS: [(&str, &str, &str); 4] = [
     ("dashboard.css", "text/css; charset=utf-8", include_str!("../../templates/assets/dashboard.css")),
     ("dashboard.js", "text/javascript; charset=utf-8", include_str!("../../templates/assets/dashboard.js")),
+    ("privacy.css", "text/css; charset=utf-8", include_str!("../../templates/assets/privacy.css")),
     ("icon.svg", "image/svg+xml", include_str!("../../templates/assets/icon.svg")),
 ];
 

@@ -9,9 +9,10 @@ use axum::middleware::from_fn_with_state;
 use axum::routing::{MethodFilter, on};
 
 use super::guard::{self, Policy};
+use super::privacy::{erase, export, requests};
 use super::{
-    analytics, audit, dashboard, error::ApiError, flood, health, keys, metrics, probes, refresh, track,
-    track_batch,
+    analytics, audit, dashboard, error::ApiError, flood, health, keys, metrics, notice, privacy::consents,
+    probes, refresh, track, track_batch,
 };
 use crate::app::App;
 use crate::config::{Config, Limit};
@@ -88,9 +89,11 @@ pub fn table(app: &App) -> Routes {
     const ANALYTICS: Access = Access::Scope(Scope::Analytics);
     const REFRESH: Access = Access::Scope(Scope::Refresh);
     const ADMIN: Access = Access::Scope(Scope::Admin);
+    const PRIVACY: Access = Access::Personal(Scope::Privacy);
     Routes::new(app)
         .row(Method::GET, "/", Public, Nobody, dashboard::page)
         .row(Method::GET, "/assets/{name}", Public, Nobody, dashboard::asset)
+        .row(Method::GET, "/privacy", Public, Nobody, notice::page)
         .row(Method::GET, "/metrics", Public, Nobody, metrics::text)
         .row(Method::GET, "/health", Public, Health, health::basic)
         .row(Method::GET, "/health/detailed", Public, HealthDetailed, health::detailed)
@@ -105,6 +108,13 @@ pub fn table(app: &App) -> Routes {
         .row(Method::POST, "/admin/keys/{id}/rotate", ADMIN, Default, keys::rotate)
         .row(Method::DELETE, "/admin/keys/{id}", ADMIN, Default, keys::revoke)
         .row(Method::GET, "/admin/audit", Access::Personal(Scope::Admin), Default, audit::list)
+        .row(Method::POST, "/privacy/export", PRIVACY, Default, export::export)
+        .row(Method::POST, "/privacy/erase", PRIVACY, Default, erase::erase)
+        .row(Method::GET, "/privacy/requests", PRIVACY, Default, requests::list)
+        .row(Method::POST, "/privacy/requests", PRIVACY, Default, requests::note)
+        .row(Method::GET, "/privacy/consents", PRIVACY, Default, consents::list)
+        .row(Method::POST, "/privacy/consents", PRIVACY, Default, consents::note)
+        .row(Method::POST, "/privacy/consents/search", PRIVACY, Default, consents::search)
 }
 
 /// The table as code and as data.

@@ -10,8 +10,9 @@ use super::extract::JsonBytes;
 use crate::access::Principal;
 use crate::app::App;
 use crate::clock::timestamp;
+use crate::config::Config;
 use crate::event::{MAX_KEY_CHARS, Report};
-use crate::ingest::Tracked;
+use crate::ingest::{Kept, Tracked};
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
@@ -22,6 +23,9 @@ pub struct Answer {
     message: &'static str,
     prometheus_updated: bool,
     database_stored: bool,
+    /// Why it is counted and not kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'static str>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     duplicate: bool,
     timestamp: String,
@@ -32,24 +36,31 @@ pub async fn track(app: App, request: Request) -> Result<(StatusCode, Json<Answe
     let attempt = app.tracked.begin(app.clock.now());
     let tracked = keep(&app, request).await?;
     attempt.succeed();
-    let (code, status, message) = outcome(tracked.stored);
+    let (code, status, message) = outcome(tracked.kept == Kept::Spooled);
     let answer = Answer {
         status,
         message,
         prometheus_updated: true,
-        database_stored: tracked.stored,
+        database_stored: tracked.kept == Kept::Stored,
+        reason: (tracked.kept == Kept::Counted).then(|| why_unkept(&app.config)),
         duplicate: tracked.duplicate,
         timestamp: timestamp(app.clock.now()),
     };
     Ok((code, Json(answer)))
 }
 
-/// Status code, status and message of an answer about events that are in the store, or some of them in the spool.
-pub(super) const fn outcome(stored: bool) -> (StatusCode, &'static str, &'static str) {
-    match stored {
-        true => (StatusCode::OK, "success", "Metrics tracked successfully"),
-        false => (StatusCode::ACCEPTED, "accepted", "Metrics accepted; database unavailable"),
+/// Status code, status and message of an answer about events, some of which may be in the spool.
+pub(super) const fn outcome(spooled: bool) -> (StatusCode, &'static str, &'static str) {
+    match spooled {
+        false => (StatusCode::OK, "success", "Metrics tracked successfully"),
+        true => (StatusCode::ACCEPTED, "accepted", "Metrics accepted; database unavailable"),
     }
+}
+
+/// Why an event is counted and not kept. Where consent is not required, it is one that comes again after its row was
+/// erased.
+pub(super) const fn why_unkept(config: &Config) -> &'static str {
+    if config.consent_required { "no consent" } else { "not kept" }
 }
 
 async fn keep(app: &App, request: Request) -> Result<Tracked, ApiError> {

@@ -7,12 +7,12 @@ use serde::Serialize;
 
 use super::error::{ApiError, error_text};
 use super::extract::BatchBody;
-use super::track::idempotency_key;
+use super::track::{idempotency_key, why_unkept};
 use crate::access::Principal;
 use crate::app::App;
 use crate::clock::timestamp;
 use crate::event::{Event, Refusal, Report};
-use crate::ingest::Tracked;
+use crate::ingest::{Kept, Tracked};
 
 /// The most events of a batch.
 const MAX_EVENTS: usize = 1_000;
@@ -24,6 +24,11 @@ pub struct Answer {
     message: &'static str,
     accepted: usize,
     duplicates: usize,
+    /// How many are counted and not kept, and why.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unkept: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'static str>,
     rejected: Vec<Rejected>,
     prometheus_updated: bool,
     database_stored: bool,
@@ -106,17 +111,20 @@ fn answer(app: &App, fates: Vec<Fate>) -> Result<(StatusCode, Json<Answer>), Api
         let first = rejected.swap_remove(0).error;
         return Err(unavailable.unwrap_or(ApiError::AllRefused(first)));
     }
-    let stored = kept.iter().all(|tracked| tracked.stored);
+    let count = |place: Kept| kept.iter().filter(|tracked| tracked.kept == place).count();
+    let unkept = Some(count(Kept::Counted)).filter(|unkept| *unkept > 0);
     let duplicates = kept.iter().filter(|tracked| tracked.duplicate).count();
-    let (code, status, message) = super::track::outcome(stored);
+    let (code, status, message) = super::track::outcome(count(Kept::Spooled) > 0);
     let answer = Answer {
         status,
         message,
         accepted: kept.len() - duplicates,
         duplicates,
+        unkept,
+        reason: unkept.map(|_| why_unkept(&app.config)),
         rejected,
         prometheus_updated: true,
-        database_stored: stored,
+        database_stored: count(Kept::Stored) == kept.len(),
         timestamp: timestamp(app.clock.now()),
     };
     Ok((code, Json(answer)))

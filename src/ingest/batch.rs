@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use super::waiting::Fate;
-use super::{IngestError, Tracked};
+use super::{IngestError, Kept, Tracked};
 use crate::event::Event;
 use crate::rollup::Rollup;
 use crate::store::{Outcome, Store, StoreError, Written};
@@ -90,7 +90,13 @@ fn unkept(fates: &[Fate]) -> Vec<Range<usize>> {
 /// An id that the service made is new; it is found in the store only where a first attempt to write it came through
 /// although its answer was lost.
 fn tracked(event: &Event, outcome: Outcome) -> Tracked {
-    Tracked { duplicate: outcome == Outcome::Duplicate && event.named, stored: true }
+    let (repeated, kept) = match outcome {
+        Outcome::Counted | Outcome::Claimed => (false, Kept::Stored),
+        Outcome::Duplicate => (true, Kept::Stored),
+        Outcome::Unkept => (false, Kept::Counted),
+        Outcome::UnkeptDuplicate => (true, Kept::Counted),
+    };
+    Tracked { duplicate: repeated && event.named, kept }
 }
 
 fn split(fates: &mut [Fate], part: Range<usize>, error: &StoreError, parts: &mut Vec<Range<usize>>) {

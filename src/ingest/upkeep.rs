@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 use uuid::Uuid;
 
 use super::waiting::{Fate, Group};
-use super::{Tracked, replay};
+use super::{Kept, Tracked, replay};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::event::Event;
@@ -104,6 +104,7 @@ impl Upkeep {
         }
         self.metrics.replace_totals(totals);
         self.tell_folding();
+        self.show_requests().await;
         // Another replica may have left some pending.
         self.settling.notify_one();
         Ok(())
@@ -179,6 +180,32 @@ impl Upkeep {
         Some(added)
     }
 
+    /// Takes events out of the spool that the store refuses and that are `theirs`, having counted them in the store; gives
+    /// their number. Nothing else is to be on its way from the spool to the store.
+    pub(super) async fn forget(
+        &self,
+        theirs: Option<&(dyn Fn(&Event) -> bool + Send + Sync)>,
+    ) -> Result<u64, StoreError> {
+        let Some(spool) = &self.spool else { return Ok(0) };
+        if !spool.works() {
+            return Err(StoreError::Unavailable("the spool cannot be used".to_owned()));
+        }
+        let Some(theirs) = theirs.filter(|_| spool.state().depth() > 0) else { return Ok(0) };
+        let found = spool.find(theirs).await?;
+        let events: Vec<Event> = found.iter().map(|spooled| spooled.event.clone()).collect();
+        self.store.count_without_rows(&events, self.clock.now()).await?;
+        spool.forget(&found).await?;
+        Ok(found.len() as u64)
+    }
+
+    /// Shows how many requests to the privacy desk are open.
+    async fn show_requests(&self) {
+        match self.store.open_requests(self.clock.now()).await {
+            Ok(open) => self.metrics.show_requests(open.open, open.overdue),
+            Err(error) => tracing::warn!("requests to the privacy desk cannot be counted: {error}"),
+        }
+    }
+
     /// Finds out which events of a group are in the spool: callers repeat those they named.
     pub(super) async fn find_spooled(&self, group: &mut Group) {
         let Some(spool) = self.spool.as_ref().filter(|spool| spool.state().depth() > 0) else { return };
@@ -187,7 +214,7 @@ impl Upkeep {
         let known = spool.known(&named).await.unwrap_or_default();
         for (event, fate) in group.events.iter().zip(&mut group.fates) {
             if known.contains(&event.id) {
-                *fate = Fate::Kept(Tracked { duplicate: true, stored: false });
+                *fate = Fate::Kept(Tracked { duplicate: true, kept: Kept::Spooled });
             }
         }
     }

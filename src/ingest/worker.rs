@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::batch::Attempt;
 use super::upkeep::Upkeep;
 use super::waiting::{Fate, Group, MAX_TOGETHER};
-use super::{IngestError, Job, Ticket, Tracked, replay};
+use super::{IngestError, Job, Kept, Settle, Ticket, Tracked, replay};
 use crate::config::Config;
 use crate::event::Event;
 use crate::store::{Standing, StoreError};
@@ -33,6 +33,9 @@ pub(super) struct Worker {
     /// Whether foreign rows are left to be counted, and who waits for it.
     counting: bool,
     refreshing: Vec<oneshot::Sender<bool>>,
+    /// How many tickets came, and who waits until so many of them are done.
+    tickets: usize,
+    settling: Vec<(usize, Settle)>,
     /// Whether to read the totals, or go on counting, before the next batch.
     upkeep_due: bool,
     /// What was last told of why the store is away.
@@ -58,6 +61,8 @@ impl Worker {
             migrated: false,
             counting: true,
             refreshing: Vec::new(),
+            tickets: 0,
+            settling: Vec::new(),
             upkeep_due: false,
             trouble: String::new(),
         }
@@ -71,6 +76,7 @@ impl Worker {
             let Err(Gone(error)) = self.serve(&mut jobs, &stop).await else { break };
             self.ready.store(false, Ordering::Relaxed);
             self.refreshing.clear();
+            self.settling.clear();
             self.trouble = error.to_string();
             tracing::error!("the store went away: {error}; {} until it is back", self.without_store());
         }
@@ -183,11 +189,22 @@ impl Worker {
         if !group.is_empty() {
             self.write(group).await?;
         }
-        match &self.upkeep.spool {
-            Some(spool) if self.is_replaying() => {
-                replay::step(&self.upkeep.store, spool, Standing::Unsent).await.map(drop).map_err(Gone)
-            }
-            _ => Ok(()),
+        if let Some(spool) = self.upkeep.spool.as_ref().filter(|spool| spool.has_pending()) {
+            replay::step(&self.upkeep.store, spool, Standing::Unsent).await.map(drop).map_err(Gone)?;
+        }
+        self.settle(waiting.len()).await;
+        Ok(())
+    }
+
+    /// Answers those for whom everything is in the store that came before them, while so many tickets are `waiting`.
+    async fn settle(&mut self, waiting: usize) {
+        let done = self.tickets - waiting;
+        while !self.is_replaying()
+            && let Some((_, Settle { theirs, answer })) =
+                self.settling.pop_if(|(tickets, _)| *tickets <= done)
+        {
+            // Who does not wait any more asks again.
+            drop(answer.send(self.upkeep.forget(theirs.as_deref()).await));
         }
     }
 
@@ -199,7 +216,14 @@ impl Worker {
     /// Gives the events of a job that brings some, and notes what else is asked for.
     fn note(&mut self, job: Job) -> Option<Ticket> {
         match job {
-            Job::Track(ticket) => Some(ticket),
+            Job::Track(ticket) => {
+                self.tickets += 1;
+                Some(ticket)
+            }
+            Job::Settle(settle) => {
+                self.settling.push((self.tickets, settle));
+                None
+            }
             Job::Refresh(answer) => {
                 self.counting = true;
                 self.upkeep_due = true;
@@ -298,6 +322,7 @@ async fn put_by_each(upkeep: &Upkeep, jobs: impl Iterator<Item = Job>) {
         match job {
             Job::Track(ticket) => waiting.push_back(ticket),
             Job::Refresh(answer) => drop(answer.send(false)),
+            Job::Settle(settle) => drop(settle),
         }
     }
     while !waiting.is_empty() {
@@ -311,7 +336,7 @@ async fn put_by(upkeep: &Upkeep, mut group: Group, standing: Standing) {
     let events: Vec<&Event> = unkept.iter().map(|place| &group.events[*place]).collect();
     if let Some(added) = upkeep.put_by(&events, standing).await {
         for (place, added) in unkept.into_iter().zip(added) {
-            group.fates[place] = Fate::Kept(Tracked { duplicate: !added, stored: false });
+            group.fates[place] = Fate::Kept(Tracked { duplicate: !added, kept: Kept::Spooled });
         }
     }
     group.answer(IngestError::Unavailable);

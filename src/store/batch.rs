@@ -1,8 +1,10 @@
 //! Writes a batch of events with their rollup, each event once.
 
+mod consented;
 mod postgres;
 mod reconcile;
 mod sqlite;
+mod unkept;
 
 use std::time::Duration;
 
@@ -26,6 +28,10 @@ pub enum Outcome {
     Claimed,
     /// Its id was stored before.
     Duplicate,
+    /// It is counted, by this batch or before it was reported, and its row is not kept: its customer has not consented.
+    Unkept,
+    /// Its id was counted before, and its row is not kept, or not any more.
+    UnkeptDuplicate,
 }
 
 /// A batch that is stored.
@@ -41,19 +47,25 @@ impl Store {
     /// Writes events whose ids differ, all or none, within `limit`. `again` says that some of them may be stored already
     /// under ids that the service made, because an earlier attempt came to no known end.
     pub async fn write(&self, events: &[Event], again: bool, limit: Duration) -> Result<Written, StoreError> {
-        match &self.write {
-            Db::Postgres(db) => {
-                on!(@run db, limit, conn, postgres::write(conn, events, again, self.zone).await)
+        let zone = self.zone;
+        match (&self.write, &self.consent) {
+            (Db::Postgres(db), None) => {
+                on!(@run db, limit, conn, postgres::write(conn, events, again, zone).await)
             }
-            Db::Sqlite(db) => {
-                on!(@run db, limit, conn, sqlite::write(conn, events, self.zone).await)
+            (Db::Postgres(db), Some(hasher)) => {
+                on!(@run db, limit, conn, consented::on_postgres(conn, events, again, zone, hasher).await)
+            }
+            (Db::Sqlite(db), None) => on!(@run db, limit, conn, sqlite::write(conn, events, zone).await),
+            (Db::Sqlite(db), Some(hasher)) => {
+                on!(@run db, limit, conn, consented::on_sqlite(conn, events, zone, hasher).await)
             }
         }
     }
 
-    /// Which of these ids are stored.
+    /// Which of these ids are stored, or counted without their rows.
     pub async fn stored(&self, ids: &[Uuid]) -> Result<Vec<Uuid>, StoreError> {
-        const SQL: &str = "select event_id from ai_metrics where event_id = any($1)";
+        const SQL: &str = "select event_id from ai_metrics where event_id = any($1)
+            union all select event_id from mlops_counted_events where event_id = any($1)";
         let Db::Postgres(db) = &self.read else { return Ok(Vec::new()) };
         on!(@run db, READ_LIMIT, conn, sqlx::query_scalar(SQL).bind(ids).fetch_all(conn).await)
     }

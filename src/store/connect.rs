@@ -10,6 +10,7 @@ use sqlx::migrate::{MigrateError, Migrator};
 use super::dialect::{self, Pools};
 use super::{Db, Store, StoreError};
 use crate::config::{Config, Database, Environment, Tls};
+use crate::subject::Hasher;
 
 static POSTGRES: Migrator = sqlx::migrate!("migrations/postgres");
 static SQLITE: Migrator = sqlx::migrate!("migrations/sqlite");
@@ -39,7 +40,7 @@ impl Store {
         };
         let Pools { read, write, admin } = pools;
         let migrates = config.migration_database_url.is_none();
-        Ok(Self { read, write, admin, zone: config.time_zone, place, migrates })
+        Ok(Self { read, write, admin, zone: config.time_zone, consent: consent(config)?, place, migrates })
     }
 
     /// Opens it as the role that owns the tables, where one is named.
@@ -103,6 +104,15 @@ fn explain_denial(error: StoreError) -> StoreError {
         }
         other => other,
     }
+}
+
+/// Where consent is required: what tells whose it is.
+fn consent(config: &Config) -> Result<Option<Hasher>, StoreError> {
+    if !config.consent_required {
+        return Ok(None);
+    }
+    let missing = || StoreError::Unusable("CONSENT_REQUIRED=true needs PRIVACY_HASH_KEY".to_owned());
+    Hasher::of(config).map(Some).ok_or_else(missing)
 }
 
 /// Creates the file at `path` and its folder, where they are not there, for their owner alone. SQLite gives its other

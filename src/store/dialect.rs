@@ -74,6 +74,8 @@ pub(super) fn sqlite(path: &Path) -> Pools {
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
         .busy_timeout(ACQUIRE_LIMIT)
+        // What is deleted is overwritten, so that an erasure does not leave it in the file.
+        .pragma("secure_delete", "on")
         .disable_statement_logging();
     let pool = || SqlitePoolOptions::new().acquire_timeout(ACQUIRE_LIMIT);
     let reader = options.clone().read_only(true);
@@ -105,6 +107,8 @@ pub(super) trait Dialect: sqlx::Database {
     const SNAPSHOT: &'static str;
     /// Removes what the newest `audit.purged` entry names, if it is from before `$1`.
     const PURGE_AUDIT: &'static str;
+    /// Waits until no batch relies on consents, and no other transaction notes one. SQLite has one writer at a time.
+    const LOCK_CONSENTS: &'static str;
     /// What a foreign row holds, in the types of an event. Nobody checked such a row: it may hold NaN or infinity, on
     /// SQLite a value of any type.
     const FOREIGN_VALUES: &'static str;
@@ -121,6 +125,7 @@ impl Dialect for sqlx::Postgres {
     const LOCK_AUDIT: &'static str = "select pg_advisory_xact_lock(hashtext('mlops_audit'))";
     const SNAPSHOT: &'static str = "begin isolation level repeatable read read only";
     const PURGE_AUDIT: &'static str = "select mlops_audit_purge($1)";
+    const LOCK_CONSENTS: &'static str = "select pg_advisory_xact_lock(hashtext('mlops_consents'))";
     const FOREIGN_VALUES: &'static str = "business_id, model_name, intent_detected, response_type, response_time_ms,
         tokens_used, prompt_tokens, completion_tokens,
         case when success_rate = 'NaN' then 0 else cast(success_rate as double precision) end as success_rate,
@@ -143,6 +148,7 @@ impl Dialect for sqlx::Sqlite {
     const SNAPSHOT: &'static str = "begin";
     const PURGE_AUDIT: &'static str = "delete from mlops_audit where at < $1 and seq <= (
         select json_extract(details, '$.last_seq') from mlops_audit where action = 'audit.purged' order by seq desc limit 1)";
+    const LOCK_CONSENTS: &'static str = "select 1";
     const FOREIGN_VALUES: &'static str = "cast(business_id as text) as business_id, cast(model_name as text) as model_name,
         cast(intent_detected as text) as intent_detected, cast(response_type as text) as response_type,
         min(max(cast(response_time_ms as integer), 0), 2147483647) as response_time_ms,
@@ -207,4 +213,6 @@ run! {
     lock_labels: LOCK_LABELS;
     /// Waits until no other transaction appends to the audit trail.
     lock_audit: LOCK_AUDIT;
+    /// Waits until no batch relies on consents, and no other transaction notes one.
+    lock_consents: LOCK_CONSENTS;
 }

@@ -16,8 +16,9 @@ use crate::rollup::Rollup;
 /// Rows that are counted in one transaction.
 const CHUNK: i64 = 2_000;
 
+/// A row that another program inserted.
 #[derive(FromRow)]
-struct ForeignRow {
+pub(super) struct ForeignRow {
     business_id: String,
     response_time_ms: i32,
     success_rate: f64,
@@ -37,7 +38,7 @@ struct ForeignRow {
 impl ForeignRow {
     /// The row as an event. Nothing checked the row, and a counter must not go down, so amounts below zero count as
     /// zero; a row without a time counts as of `now`.
-    fn into_event(self, now: DateTime<Utc>) -> Event {
+    pub(super) fn into_event(self, now: DateTime<Utc>) -> Event {
         Event {
             id: Uuid::nil(),
             named: false,
@@ -75,7 +76,7 @@ impl Store {
             let mut tx = dialect::begin(conn).await?;
             let next: (i64, Option<i64>) = sqlx::query_as(NEXT).bind(CHUNK).fetch_one(&mut *tx).await?;
             let (due, Some(last)) = next else { return Ok(false) };
-            let rows: Vec<ForeignRow> = sqlx::query_as(AssertSqlSafe(count_sql(&tx)))
+            let rows: Vec<ForeignRow> = sqlx::query_as(AssertSqlSafe(count_up_to(&tx)))
                 .bind(claimable_from)
                 .bind(last)
                 .fetch_all(&mut *tx)
@@ -88,10 +89,16 @@ impl Store {
     }
 }
 
-/// The statement that marks rows up to an id as counted and gives back what they hold.
-fn count_sql<DB: dialect::Dialect>(_: &sqlx::Transaction<'_, DB>) -> String {
+/// The statement that marks rows up to the id `$2` as counted and gives back what they hold.
+fn count_up_to<DB: dialect::Dialect>(_: &sqlx::Transaction<'_, DB>) -> String {
+    count_sql::<DB>("id <= $2")
+}
+
+/// The statement that marks the uncounted rows for which `condition` holds as counted, and gives back what they hold.
+/// `$1` is the time from which on a row may still be claimed.
+pub(super) fn count_sql<DB: dialect::Dialect>(condition: &str) -> String {
     format!(
-        "update ai_metrics set event_id = {} where event_id is null and id <= $2 returning {}",
+        "update ai_metrics set event_id = {} where event_id is null and {condition} returning {}",
         DB::FOREIGN_ID,
         DB::FOREIGN_VALUES
     )

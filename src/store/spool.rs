@@ -29,6 +29,9 @@ use state::State;
 /// The size of a page, which holds the largest frame.
 const PAGE_BYTES: u32 = 8_192;
 
+/// Events that are looked through at once.
+const LOOKED_THROUGH: u32 = 1_000;
+
 /// What is known of an event in the spool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Standing {
@@ -199,6 +202,37 @@ impl Spool {
             // So that nothing of an event is left in a page that is not in use.
             on_file!(self, |conn| conn.execute("vacuum").await.map(drop))?;
         }
+        Ok(())
+    }
+
+    /// The events in it that are `theirs`, whatever their standing.
+    pub async fn find(
+        &self,
+        theirs: &(dyn Fn(&Event) -> bool + Send + Sync),
+    ) -> Result<Vec<Spooled>, StoreError> {
+        let (mut found, mut after) = (Vec::new(), 0);
+        loop {
+            let some = self.next(Standing::Refused, after, LOOKED_THROUGH).await?;
+            let Some(last) = some.last() else { return Ok(found) };
+            after = last.seq;
+            found.extend(some.into_iter().filter(|spooled| theirs(&spooled.event)));
+        }
+    }
+
+    /// Removes events that the store refuses, so that nothing of them is left in the file.
+    pub async fn forget(&self, refused: &[Spooled]) -> Result<(), StoreError> {
+        if refused.is_empty() {
+            return Ok(());
+        }
+        self.noted(async {
+            on_file!(self, |conn| {
+                delete_all(conn, refused.iter().map(|spooled| spooled.seq)).await?;
+                conn.execute("vacuum").await.map(drop)
+            })
+        })
+        .await?;
+        let oldest = self.oldest().await?;
+        self.state().forget(refused, oldest);
         Ok(())
     }
 

@@ -1,6 +1,7 @@
 //! A database for one test, of either kind.
 
 use std::path::PathBuf;
+use std::process::Command;
 use std::sync::Arc;
 
 use mlops_service::config::{Config, Source};
@@ -114,6 +115,31 @@ impl Backend {
             let mut conn = SqliteConnection::connect(path.to_str().unwrap()).await.unwrap();
             conn.fetch_one(sql).await.unwrap().get(0)
         }
+    }
+
+    /// The first column of what a query gives, as text.
+    pub(crate) async fn texts(&self, sql: &str) -> Vec<String> {
+        let sql = AssertSqlSafe(sql.to_owned());
+        if self.is_postgres() {
+            let mut conn = PgConnection::connect(&self.url).await.unwrap();
+            sqlx::query_scalar(sql).fetch_all(&mut conn).await.unwrap()
+        } else {
+            let path = self.sqlite_path();
+            let mut conn = SqliteConnection::connect(path.to_str().unwrap()).await.unwrap();
+            sqlx::query_scalar(sql).fetch_all(&mut conn).await.unwrap()
+        }
+    }
+
+    /// Everything that the database holds: a dump of Postgres, the files of SQLite as they are.
+    pub(crate) fn dump(&self) -> String {
+        if self.is_postgres() {
+            let dump = Command::new("pg_dump").args(["--inserts", &self.url]).output().unwrap();
+            assert!(dump.status.success(), "{}", String::from_utf8_lossy(&dump.stderr));
+            return String::from_utf8(dump.stdout).unwrap();
+        }
+        let files = std::fs::read_dir(self.sqlite_path().parent().unwrap()).unwrap();
+        let bytes = files.flat_map(|file| std::fs::read(file.unwrap().path()).unwrap());
+        String::from_utf8_lossy(&bytes.collect::<Vec<_>>()).into_owned()
     }
 
     /// How many events are stored.

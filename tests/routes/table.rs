@@ -34,7 +34,15 @@ async fn call(app: &TestApp, row: &Row, key: Option<&str>) -> Reply {
 /// Whether the handler answered. Where an address needs a key that is not there, or a body, it says so.
 fn reached(row: &Row, reply: &Reply) -> bool {
     match (row.path, &row.method) {
-        ("/admin/keys", &Method::POST) => reply.status == 400,
+        (
+            "/admin/keys"
+            | "/privacy/consents"
+            | "/privacy/consents/search"
+            | "/privacy/export"
+            | "/privacy/erase"
+            | "/privacy/requests",
+            &Method::POST,
+        ) => reply.status == 400,
         (path, _) if path.contains("{id}") => reply.status == 404,
         _ => reply.status == 200,
     }
@@ -55,6 +63,7 @@ async fn the_table_is_the_contracts() {
     let contract = [
         "GET / Public none",
         "GET /assets/{name} Public none",
+        "GET /privacy Public none",
         "GET /metrics Public none",
         "GET /health Public 100 per 1 minute",
         "GET /health/detailed Public 50 per 1 minute",
@@ -69,6 +78,13 @@ async fn the_table_is_the_contracts() {
         "POST /admin/keys/{id}/rotate Scope(Admin) 200 per 1 day; 50 per 1 hour",
         "DELETE /admin/keys/{id} Scope(Admin) 200 per 1 day; 50 per 1 hour",
         "GET /admin/audit Personal(Admin) 200 per 1 day; 50 per 1 hour",
+        "POST /privacy/export Personal(Privacy) 200 per 1 day; 50 per 1 hour",
+        "POST /privacy/erase Personal(Privacy) 200 per 1 day; 50 per 1 hour",
+        "GET /privacy/requests Personal(Privacy) 200 per 1 day; 50 per 1 hour",
+        "POST /privacy/requests Personal(Privacy) 200 per 1 day; 50 per 1 hour",
+        "GET /privacy/consents Personal(Privacy) 200 per 1 day; 50 per 1 hour",
+        "POST /privacy/consents Personal(Privacy) 200 per 1 day; 50 per 1 hour",
+        "POST /privacy/consents/search Personal(Privacy) 200 per 1 day; 50 per 1 hour",
     ];
     assert_eq!(shown, contract);
     assert_eq!(QuotaOf::Default.quota(&app.app.config).unwrap().to_string(), "200 per 1 day; 50 per 1 hour");

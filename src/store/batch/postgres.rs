@@ -82,13 +82,15 @@ macro_rules! claimable {
 pub(super) use claimable;
 
 /// Stores events of which none is stored yet, in whatever form, with their rollup; or finds that one may be, and does
-/// nothing. Most installations have no claimable row at all, which is soon seen. An id that another session is about to store
+/// nothing. Ids that callers chose are looked up, among those of events that are counted without their rows too. Most
+/// installations have no claimable row at all, which is soon seen. An id that another session is about to store
 /// makes it fail by the unique index.
 const STORE_NEW: &str = concat!(
     "with input as materialized (select * from ",
     event_rows!(),
     "), new as (
         select not exists (select from ai_metrics where event_id = any($43))
+           and not exists (select from mlops_counted_events where event_id = any($43))
            and (
                not exists (select from ai_metrics where ",
     claimable!(),

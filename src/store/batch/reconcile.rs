@@ -17,12 +17,14 @@ use crate::store::rollups::AddRollup;
 /// `waiting` are foreign rows that may be one of these events: each is looked up by the index of such rows, and its lock
 /// makes it be looked at again as it is after another replica claimed or counted it. `novel` are the events for which
 /// there is such a row and which are not stored yet, `paired` gives each row to one of them. What is not paired is
-/// inserted, unless it is stored.
+/// inserted, unless it is stored. `unkept` are events that are counted without their rows.
 const RECONCILE: &str = concat!(
     "with input as (
         select *, row_number() over () as n from ",
     event_rows!(),
-    "), waiting as (
+    "), unkept as (
+        select c.event_id from input i join mlops_counted_events c on c.event_id = i.event_id
+    ), waiting as (
         select i.*, m.id, m.event_id
         from (select distinct business_id, session_id, response_time_ms, tokens_used from input) i
         cross join lateral (
@@ -37,6 +39,7 @@ const RECONCILE: &str = concat!(
         where exists (select from waiting w where w.business_id = i.business_id and w.session_id = i.session_id
                       and w.response_time_ms = i.response_time_ms and w.tokens_used = i.tokens_used)
           and not exists (select from ai_metrics m where m.event_id = i.event_id)
+          and not exists (select from unkept u where u.event_id = i.event_id)
     ), paired as (
         select n.event_id, w.id, w.event_id is not null as counted
         from (select *, row_number() over (partition by business_id, session_id, response_time_ms, tokens_used
@@ -49,10 +52,11 @@ const RECONCILE: &str = concat!(
         returning m.event_id, p.counted
     ), inserted as (",
     insert_events!(),
-    " from input where event_id not in (select event_id from paired)
+    " from input where event_id not in (select event_id from paired) and event_id not in (select event_id from unkept)
         on conflict (event_id) do nothing
         returning event_id
-    ) select event_id, false as counted from inserted union all select event_id, counted from claimed"
+    ) select event_id, false as counted from inserted union all select event_id, counted from claimed
+    union all select event_id, null from unkept"
 );
 
 /// Writes the events, each as what it is; see [`crate::store::Store::write`].
@@ -65,8 +69,8 @@ pub(super) async fn write(
     let all = Rollup::of(events, zone);
     let query =
         bind_events(sqlx::query(RECONCILE), &Columns::of(&all), events, zone).bind(claimable_from(events));
-    let kept = query.try_map(|row| <(Uuid, bool)>::from_row(&row)).fetch_all(&mut *tx).await?;
-    let kept: HashMap<Uuid, bool> = kept.into_iter().collect();
+    let kept = query.try_map(|row| <(Uuid, Option<bool>)>::from_row(&row)).fetch_all(&mut *tx).await?;
+    let kept: HashMap<Uuid, Option<bool>> = kept.into_iter().collect();
     let outcomes = events.iter().map(|event| outcome(kept.get(&event.id))).collect();
     let written = written(events, outcomes, zone);
     tx.add_rollup(&written.rollup).await?;
@@ -74,10 +78,11 @@ pub(super) async fn write(
     Ok(written)
 }
 
-const fn outcome(counted_before: Option<&bool>) -> Outcome {
+const fn outcome(counted_before: Option<&Option<bool>>) -> Outcome {
     match counted_before {
-        Some(false) => Outcome::Counted,
-        Some(true) => Outcome::Claimed,
+        Some(Some(false)) => Outcome::Counted,
+        Some(Some(true)) => Outcome::Claimed,
+        Some(None) => Outcome::UnkeptDuplicate,
         None => Outcome::Duplicate,
     }
 }

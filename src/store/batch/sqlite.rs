@@ -5,14 +5,16 @@ use chrono_tz::Tz;
 use sqlx::SqliteConnection;
 use uuid::Uuid;
 
-use super::{Outcome, Written, claimable_from, written};
+use super::{Outcome, Written, claimable_from, unkept, written};
 use crate::event::Event;
 use crate::store::dialect;
 use crate::store::rollups::AddRollup;
 
-/// Whether any foreign row may be claimed at all; on most installations there is never one.
-const ANY_CLAIMABLE: &str = "select exists (select 1 from ai_metrics where event_id is null
-    or event_id between x'00000000000080008000000000000000' and x'00000000000080008000ffffffffffff')";
+/// Whether any foreign row may be claimed at all, and whether any event is counted without its row; on most installations
+/// there is never one.
+const ANY_ODD: &str = "select exists (select 1 from ai_metrics where event_id is null
+        or event_id between x'00000000000080008000000000000000' and x'00000000000080008000ffffffffffff'),
+    exists (select 1 from mlops_counted_events)";
 
 const CLAIMABLE: &str = "select id, event_id from ai_metrics
     where (event_id is null
@@ -34,15 +36,29 @@ pub(super) async fn write(
     zone: Tz,
 ) -> Result<Written, sqlx::Error> {
     let mut tx = dialect::begin(conn).await?;
-    let claimable: bool = sqlx::query_scalar(ANY_CLAIMABLE).fetch_one(&mut *tx).await?;
+    let written = write_in(&mut tx, events, zone).await?;
+    tx.commit().await?;
+    Ok(written)
+}
+
+/// Writes the batch in the transaction of `conn`.
+pub(super) async fn write_in(
+    conn: &mut SqliteConnection,
+    events: &[Event],
+    zone: Tz,
+) -> Result<Written, sqlx::Error> {
+    let (claimable, unkept): (bool, bool) = sqlx::query_as(ANY_ODD).fetch_one(&mut *conn).await?;
     let claimable_from = claimable.then(|| claimable_from(events));
     let mut outcomes = Vec::with_capacity(events.len());
     for event in events {
-        outcomes.push(write_one(&mut tx, event, claimable_from).await?);
+        let outcome = match unkept && event.named && unkept::is_kept(conn, event.id).await? {
+            true => Outcome::UnkeptDuplicate,
+            false => write_one(conn, event, claimable_from).await?,
+        };
+        outcomes.push(outcome);
     }
     let written = written(events, outcomes, zone);
-    tx.add_rollup(&written.rollup).await?;
-    tx.commit().await?;
+    conn.add_rollup(&written.rollup).await?;
     Ok(written)
 }
 
@@ -65,25 +81,35 @@ async fn claim(
     event: &Event,
     from: NaiveDateTime,
 ) -> Result<Option<Outcome>, sqlx::Error> {
-    let known: bool = sqlx::query_scalar("select exists (select 1 from ai_metrics where event_id = $1)")
-        .bind(event.id)
-        .fetch_one(&mut *conn)
-        .await?;
-    if known {
+    if is_stored(conn, event.id).await? {
         return Ok(Some(Outcome::Duplicate));
     }
-    let row: Option<(i64, Option<Uuid>)> = sqlx::query_as(CLAIMABLE)
+    let Some((id, counted)) = claimable(conn, event, from).await? else { return Ok(None) };
+    let claim = sqlx::query("update ai_metrics set event_id = $1 where id = $2").bind(event.id).bind(id);
+    claim.execute(conn).await?;
+    Ok(Some(if counted.is_some() { Outcome::Claimed } else { Outcome::Counted }))
+}
+
+/// Whether an event is stored with its row.
+pub(super) async fn is_stored(conn: &mut SqliteConnection, id: Uuid) -> Result<bool, sqlx::Error> {
+    let stored = sqlx::query_scalar("select exists (select 1 from ai_metrics where event_id = $1)");
+    stored.bind(id).fetch_one(conn).await
+}
+
+/// The foreign row that is this event, and its id if it was counted.
+pub(super) async fn claimable(
+    conn: &mut SqliteConnection,
+    event: &Event,
+    from: NaiveDateTime,
+) -> Result<Option<(i64, Option<Uuid>)>, sqlx::Error> {
+    sqlx::query_as(CLAIMABLE)
         .bind(&event.business_id)
         .bind(&event.session_id)
         .bind(event.response_time_ms)
         .bind(event.tokens_used)
         .bind(from)
-        .fetch_optional(&mut *conn)
-        .await?;
-    let Some((id, counted)) = row else { return Ok(None) };
-    let claim = sqlx::query("update ai_metrics set event_id = $1 where id = $2").bind(event.id).bind(id);
-    claim.execute(conn).await?;
-    Ok(Some(if counted.is_some() { Outcome::Claimed } else { Outcome::Counted }))
+        .fetch_optional(conn)
+        .await
 }
 
 /// Inserts the event; says whether its id is new.

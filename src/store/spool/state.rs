@@ -74,9 +74,19 @@ impl State {
         self.totals.entry(Key::of(event)).or_default().add(&Sums::of(event));
     }
 
-    pub(super) fn remove(&mut self, removed: &[Spooled], oldest: Option<DateTime<Utc>>) {
+    pub(super) fn remove(&mut self, stored: &[Spooled], oldest: Option<DateTime<Utc>>) {
+        self.replayed += stored.len() as u64;
+        self.take_away(stored, oldest);
+    }
+
+    /// Notes that events are removed which the store refused.
+    pub(super) fn forget(&mut self, refused: &[Spooled], oldest: Option<DateTime<Utc>>) {
+        self.refused = self.refused.saturating_sub(refused.len() as u64);
+        self.take_away(refused, oldest);
+    }
+
+    fn take_away(&mut self, removed: &[Spooled], oldest: Option<DateTime<Utc>>) {
         self.depth = self.depth.saturating_sub(removed.len() as u64);
-        self.replayed += removed.len() as u64;
         self.oldest = oldest;
         for Spooled { event, .. } in removed {
             if let Some(sums) = self.totals.get_mut(&Key::of(event)) {

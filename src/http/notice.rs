@@ -1,0 +1,113 @@
+//! The privacy notice at `/privacy`: the service's own, or the operator's. Both show the values in force.
+
+use askama::Template;
+use askama::filters::{Escaper, Html as HtmlEscaper};
+use axum::http::HeaderName;
+use axum::http::header::CONTENT_SECURITY_POLICY;
+use axum::response::{Html, IntoResponse};
+
+use crate::app::App;
+use crate::config::{Config, Contact, NoticeFile, Part, Place};
+
+/// Styles and pictures come from the same origin, or lie in the page as data; nothing runs.
+const POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'none'; \
+                      frame-ancestors 'none'";
+
+/// What stands in for a contact that is not set.
+const NO_CONTACT: &str = "the business that you wrote to";
+
+/// The service's own notice.
+#[derive(Template)]
+#[template(path = "privacy.html")]
+struct Page<'c> {
+    contact: &'c str,
+    /// Where a link on the contact leads.
+    link: Option<String>,
+    /// Whether a contact is set.
+    named: bool,
+    consent_required: bool,
+    times: Times,
+    /// Whether there is something that the service does not delete by itself.
+    has_open_end: bool,
+}
+
+/// How long what is kept.
+struct Times {
+    events: String,
+    chats: String,
+    appointments: String,
+    audit: String,
+}
+
+impl Times {
+    fn of(_: &Config) -> Self {
+        Self { events: time(Some(90)), chats: time(None), appointments: time(None), audit: time(Some(730)) }
+    }
+
+    fn has_open_end(&self) -> bool {
+        [&self.events, &self.chats, &self.appointments, &self.audit].contains(&&time(None))
+    }
+}
+
+/// `GET /privacy`
+pub async fn page(app: App) -> impl IntoResponse {
+    let policy: [(HeaderName, &'static str); 1] = [(CONTENT_SECURITY_POLICY, POLICY)];
+    (policy, Html(app.notice.get_or_init(|| render(&app.config)).clone()))
+}
+
+fn render(config: &Config) -> String {
+    match &config.privacy_notice_file {
+        Some(file) => fill(file, config),
+        None => Page::of(config).render().expect("its fields are plain text"),
+    }
+}
+
+impl<'c> Page<'c> {
+    fn of(config: &'c Config) -> Self {
+        let (contact, times) = (config.privacy_contact.as_ref(), Times::of(config));
+        Self {
+            contact: contact.map_or(NO_CONTACT, Contact::text),
+            link: contact.and_then(Contact::link),
+            named: contact.is_some(),
+            consent_required: config.consent_required,
+            has_open_end: times.has_open_end(),
+            times,
+        }
+    }
+}
+
+/// The operator's notice with the values in their places.
+fn fill(file: &NoticeFile, config: &Config) -> String {
+    let mut page = String::new();
+    for part in &file.parts {
+        match part {
+            Part::Html(html) => page.push_str(html),
+            Part::Place(place) => HtmlEscaper
+                .write_escaped_str(&mut page, &value(*place, file, config))
+                .expect("a string takes all"),
+        }
+    }
+    page
+}
+
+fn value(place: Place, file: &NoticeFile, config: &Config) -> String {
+    let times = Times::of(config);
+    match place {
+        Place::Contact => Page::of(config).contact.to_owned(),
+        Place::RetentionDays => times.events,
+        Place::RetentionChatsDays => times.chats,
+        Place::RetentionAppointmentsDays => times.appointments,
+        Place::RetentionAuditDays => times.audit,
+        Place::ConsentRequired => if config.consent_required { "yes" } else { "no" }.to_owned(),
+        Place::Updated => file.updated.format("%Y-%m-%d").to_string(),
+    }
+}
+
+/// A time as a notice tells it; `None` where nothing is deleted by itself.
+fn time(days: Option<u32>) -> String {
+    match days {
+        None => "no fixed time".to_owned(),
+        Some(1) => "1 day".to_owned(),
+        Some(days) => format!("{days} days"),
+    }
+}

@@ -1,0 +1,92 @@
+//! `/privacy/…`: what the law asks for, for the holders of keys with the scope `privacy`. The notice, for everybody, is in
+//! `notice.rs`.
+
+pub mod consents;
+pub mod erase;
+pub mod export;
+pub mod named;
+pub mod requests;
+
+use std::time::Duration;
+
+use crate::app::App;
+use crate::audit::By;
+use crate::http::error::ApiError;
+use crate::privacy::{Desk, DeskError};
+use crate::store::StoreError;
+use crate::subject::Hasher;
+
+/// The desk, for one request.
+fn desk(app: &App, hasher: Hasher, by: By) -> Desk<'_> {
+    Desk {
+        store: &app.store,
+        ingest: &app.ingest,
+        metrics: &app.metrics,
+        hasher,
+        zone: app.config.time_zone,
+        now: app.clock.now(),
+        by,
+    }
+}
+
+/// How long the desk may take for one person: less than any request may.
+const LIMIT: Duration = Duration::from_secs(9);
+
+/// What the desk does, unless it takes too long.
+async fn in_time<T>(done: impl Future<Output = Result<T, DeskError>>) -> Result<T, DeskError> {
+    let done = tokio::time::timeout(LIMIT, done).await;
+    done.unwrap_or(Err(DeskError::Store(StoreError::TimedOut)))
+}
+
+/// A truth value of the query string.
+fn truth(name: &'static str, text: Option<&str>) -> Result<bool, ApiError> {
+    match text {
+        None | Some("false") => Ok(false),
+        Some("true") => Ok(true),
+        Some(_) => Err(ApiError::InvalidField(name, "must be true or false".to_owned())),
+    }
+}
+
+impl From<DeskError> for ApiError {
+    fn from(error: DeskError) -> Self {
+        match error {
+            DeskError::Unknown => Self::NothingThere("Nothing is stored about this person"),
+            DeskError::TooMany => Self::TooLarge(
+                "This person has more than 100000 rows, 32 MiB of them or 1000000 events; \
+                 name their conversations one by one, by conversation_id",
+            ),
+            DeskError::Unsettled(error) => {
+                tracing::error!("the privacy desk cannot go on: {error}");
+                Self::NotReady(
+                    "Events that may be this person's wait in the spool and are on their way to the database; \
+                     nothing was changed; see that the database and SPOOL_DIR can be used, and try again in a minute",
+                )
+            }
+            DeskError::Store(error) => of_store(&error),
+        }
+    }
+}
+
+fn of_store(error: &StoreError) -> ApiError {
+    tracing::error!("the privacy desk cannot go on: {error}");
+    match error {
+        StoreError::Conflict(_) => ApiError::NotReady(
+            "Another program holds a lock on rows of this person; nothing was changed; try again when it is done",
+        ),
+        StoreError::TimedOut => ApiError::NotReady(
+            "The database did not answer in time; see with dry_run=true whether it is done, and try again",
+        ),
+        StoreError::Refused { constraint, .. } => ApiError::Conflict(format!(
+            "A rule of this installation's database forbids it (constraint {constraint}); nothing was changed"
+        )),
+        StoreError::UnknownBusiness => ApiError::Conflict(
+            "Rows of another table of this installation refer to rows of this person, and the database forbids to \
+             delete these; nothing was changed"
+                .to_owned(),
+        ),
+        StoreError::Unusable(_) => ApiError::NotReady(
+            "The database does not let the service do this; nothing was changed; the log tells more",
+        ),
+        StoreError::Unreadable(_) | StoreError::Unavailable(_) => ApiError::StoreUnavailable,
+    }
+}

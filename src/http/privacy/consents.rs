@@ -1,0 +1,251 @@
+//! `/privacy/consents`: what customers agreed to and took back.
+
+use std::collections::HashMap;
+
+use axum::Json;
+use axum::http::StatusCode;
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::app::App;
+use crate::audit::Action;
+use crate::clock::timestamp;
+use crate::consent::{Consent, Named, Purpose, Statement, policy_version};
+use crate::http::error::ApiError;
+use crate::http::extract::{Caused, JsonBody, Query, Subjects};
+use crate::store::{ConsentFilter, Placed, StoreError};
+use crate::subject::SubjectHash;
+
+/// How many consents an answer holds when the caller does not say.
+const DEFAULT_LIMIT: u32 = 50;
+
+/// The most consents of an answer.
+const MAX_LIMIT: u32 = 200;
+
+/// The most purposes that are told of a customer.
+const MAX_PURPOSES: u32 = 200;
+
+/// A consent as it is shown: never with whom it is of.
+#[derive(Debug, Serialize)]
+struct Shown {
+    id: String,
+    /// The hash that stands for the customer.
+    subject: String,
+    purpose: String,
+    policy_version: String,
+    granted: bool,
+    source: String,
+    at: String,
+}
+
+/// The body of an answer to `POST /privacy/consents`.
+#[derive(Debug, Serialize)]
+pub struct Noted {
+    #[serde(flatten)]
+    shown: Shown,
+    /// What holds for the customer and the purpose now.
+    state: &'static str,
+}
+
+/// A page of consents, those that were noted last first.
+#[derive(Debug, Serialize)]
+pub struct Page {
+    consents: Vec<Shown>,
+    /// The `before` of the next page; null on the last one.
+    next: Option<i64>,
+}
+
+/// What holds for a purpose.
+#[derive(Debug, Serialize)]
+struct InForce {
+    purpose: String,
+    state: &'static str,
+    policy_version: String,
+    since: String,
+}
+
+/// The body of an answer to `POST /privacy/consents/search`.
+#[derive(Debug, Serialize)]
+pub struct Found {
+    subject: String,
+    in_force: Vec<InForce>,
+    #[serde(flatten)]
+    page: Page,
+}
+
+/// The query string. It names no customer but by the hash: addresses end up in logs.
+#[derive(Debug, Deserialize)]
+pub struct Wanted {
+    id: Option<String>,
+    subject: Option<String>,
+    purpose: Option<String>,
+    policy_version: Option<String>,
+    granted: Option<String>,
+    since: Option<String>,
+    before: Option<String>,
+    limit: Option<String>,
+    #[serde(flatten)]
+    others: HashMap<String, String>,
+}
+
+/// The body of `POST /privacy/consents/search`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Search {
+    subject: Named,
+    purpose: Option<String>,
+    before: Option<i64>,
+    limit: Option<u32>,
+}
+
+/// `POST /privacy/consents`: notes a consent, or its withdrawal.
+pub async fn note(
+    app: App,
+    Subjects(hasher): Subjects,
+    Caused(by): Caused,
+    JsonBody(statement): JsonBody<Statement>,
+) -> Result<(StatusCode, Json<Noted>), ApiError> {
+    let consent = statement.into_consent(&hasher, app.clock.now());
+    let consent = consent.map_err(|(field, must_be)| ApiError::InvalidField(field, must_be))?;
+    let action = if consent.granted { Action::ConsentGranted } else { Action::ConsentWithdrawn };
+    let entry = by.did(action).about(consent.subject).with("consent_id", consent.id.to_string());
+    app.store.add_consent(&consent, &entry).await.map_err(|error| unavailable(&error))?;
+    let state = state(&consent);
+    Ok((StatusCode::CREATED, Json(Noted { shown: consent.into(), state })))
+}
+
+/// `GET /privacy/consents`: the consents of all customers.
+pub async fn list(app: App, Query(wanted): Query<Wanted>) -> Result<Json<Page>, ApiError> {
+    let (filter, limit) = wanted.read()?;
+    page(&app, &filter, limit).await.map(Json)
+}
+
+/// `POST /privacy/consents/search`: what a customer said, and what holds now.
+pub async fn search(
+    app: App,
+    Subjects(hasher): Subjects,
+    JsonBody(search): JsonBody<Search>,
+) -> Result<Json<Found>, ApiError> {
+    let invalid = |field| move |must_be| ApiError::InvalidField(field, must_be);
+    let subject = hasher.hash(&search.subject.selector().map_err(invalid("subject"))?);
+    let purpose = search.purpose.as_deref().map(Purpose::read).transpose().map_err(invalid("purpose"))?;
+    let limit = search.limit.unwrap_or(DEFAULT_LIMIT);
+    if !(1..=MAX_LIMIT).contains(&limit) {
+        return Err(ApiError::InvalidField("limit", format!("must be a whole number from 1 to {MAX_LIMIT}")));
+    }
+    let in_force =
+        app.store.consents_in_force(subject, MAX_PURPOSES).await.map_err(|error| unavailable(&error))?;
+    let in_force =
+        in_force.into_iter().filter(|consent| purpose.as_ref().is_none_or(|only| *only == consent.purpose));
+    let in_force = in_force.map(InForce::from).collect();
+    let filter =
+        ConsentFilter { subject: Some(subject), purpose, before: search.before, ..ConsentFilter::default() };
+    let page = page(&app, &filter, limit).await?;
+    Ok(Json(Found { subject: hex::encode(subject.bytes()), in_force, page }))
+}
+
+async fn page(app: &App, filter: &ConsentFilter, limit: u32) -> Result<Page, ApiError> {
+    let mut found = app.store.consents(filter, limit + 1).await.map_err(|error| unavailable(&error))?;
+    let more = found.len() > limit as usize;
+    found.truncate(limit as usize);
+    let next = found.last().map(|(place, _)| *place).filter(|_| more);
+    Ok(Page { consents: found.into_iter().map(|(_, consent): Placed| consent.into()).collect(), next })
+}
+
+fn unavailable(error: &StoreError) -> ApiError {
+    tracing::error!("consents cannot be read or noted: {error}");
+    ApiError::StoreUnavailable
+}
+
+const fn state(consent: &Consent) -> &'static str {
+    if consent.granted { "granted" } else { "withdrawn" }
+}
+
+impl Wanted {
+    fn read(self) -> Result<(ConsentFilter, u32), ApiError> {
+        if !self.others.is_empty() {
+            return Err(ApiError::BadRequest(
+                "The query may have id, subject, purpose, policy_version, granted, since, before and limit; customers \
+                 are searched for with POST /privacy/consents/search",
+            ));
+        }
+        let filter = ConsentFilter {
+            id: parsed("id", "id must be that of a consent", self.id, |text| text.parse().ok())?,
+            subject: parsed("subject", SUBJECT, self.subject, |text| hash(&text))?,
+            purpose: parsed(
+                "purpose",
+                "purpose must be 1 to 50 of the characters a to z, 0 to 9 and _",
+                self.purpose,
+                |text| Purpose::read(&text).ok(),
+            )?,
+            policy_version: parsed(
+                "policy_version",
+                "policy_version must be 1 to 50 letters, digits, dots, hyphens and underscores",
+                self.policy_version,
+                |text| policy_version(text).ok(),
+            )?,
+            granted: parsed("granted", "granted must be true or false", self.granted, |text| {
+                text.parse().ok()
+            })?,
+            since: parsed("since", SINCE, self.since, |text| time(&text))?,
+            before: parsed("before", "before must be the next of a page", self.before, |text| {
+                text.parse().ok()
+            })?,
+        };
+        let limit = parsed("limit", "limit must be a whole number from 1 to 200", self.limit, |text| {
+            text.parse().ok().filter(|limit| (1..=MAX_LIMIT).contains(limit))
+        })?;
+        Ok((filter, limit.unwrap_or(DEFAULT_LIMIT)))
+    }
+}
+
+const SUBJECT: &str = "subject must be the hash of a customer, 64 hexadecimal digits; by an e-mail address, a phone number or an \
+                       id customers are searched for with POST /privacy/consents/search";
+
+const SINCE: &str = "since must be a time such as 2026-01-15T10:30:00Z";
+
+/// A part of the query, if it is there.
+fn parsed<T>(
+    name: &'static str,
+    must_be: &'static str,
+    text: Option<String>,
+    read: impl FnOnce(String) -> Option<T>,
+) -> Result<Option<T>, ApiError> {
+    text.map(|text| read(text).ok_or(ApiError::InvalidValue(name, must_be))).transpose()
+}
+
+fn hash(text: &str) -> Option<SubjectHash> {
+    let bytes: [u8; 32] = hex::decode(text).ok()?.try_into().ok()?;
+    Some(bytes.into())
+}
+
+/// A time; a `+` that nobody escaped is a space in a query.
+fn time(text: &str) -> Option<DateTime<Utc>> {
+    let time = DateTime::parse_from_rfc3339(&text.replace(' ', "+")).ok()?;
+    Some(time.to_utc())
+}
+
+impl From<Consent> for Shown {
+    fn from(consent: Consent) -> Self {
+        Self {
+            id: consent.id.to_string(),
+            subject: hex::encode(consent.subject.bytes()),
+            purpose: consent.purpose.name().to_owned(),
+            policy_version: consent.policy_version,
+            granted: consent.granted,
+            source: consent.source,
+            at: timestamp(consent.at),
+        }
+    }
+}
+
+impl From<Consent> for InForce {
+    fn from(consent: Consent) -> Self {
+        Self {
+            purpose: consent.purpose.name().to_owned(),
+            state: state(&consent),
+            policy_version: consent.policy_version,
+            since: timestamp(consent.at),
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! `POST /privacy/erase`: erases a person (Art. 17 GDPR).
+
+use axum::Json;
+use serde::{Deserialize, Serialize};
+
+use super::named::Named;
+use super::{desk, in_time, truth};
+use crate::app::App;
+use crate::clock::timestamp;
+use crate::http::error::ApiError;
+use crate::http::extract::{Caused, JsonBody, Query, Subjects};
+use crate::privacy::Receipt;
+use crate::store::{Counts, Erased, Mode};
+
+/// The query string. A word that is not known is refused: it may be a dry run, mistyped.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Wish {
+    dry_run: Option<String>,
+}
+
+/// The body of the answer.
+#[derive(Debug, Serialize)]
+pub struct Answer {
+    status: &'static str,
+    message: &'static str,
+    dry_run: bool,
+    mode: &'static str,
+    receipt_id: String,
+    /// Rows by table: those that were deleted, or in a dry run all that are theirs.
+    counts: Counts,
+    /// Rows that stay without the person.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    anonymised: Option<Counts>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    not_searched: Vec<&'static str>,
+    timestamp: String,
+}
+
+/// `POST /privacy/erase`: erases a person, or with `?dry_run=true` counts what that would be.
+pub async fn erase(
+    app: App,
+    Caused(by): Caused,
+    Subjects(hasher): Subjects,
+    Query(wish): Query<Wish>,
+    JsonBody(named): JsonBody<Named>,
+) -> Result<Json<Answer>, ApiError> {
+    let (selector, mode) = (named.selector()?, named.mode()?);
+    let dry_run = truth("dry_run", wish.dry_run.as_deref())? || named.dry_run()?;
+    let desk = desk(&app, hasher, by);
+    let answer = match dry_run {
+        true => Answer::counted(in_time(desk.count(&selector, mode)).await?, mode),
+        false => Answer::erased(in_time(desk.erase(&selector, mode)).await?, mode),
+    };
+    Ok(Json(Answer { timestamp: timestamp(desk.now), ..answer }))
+}
+
+impl Answer {
+    fn counted(Receipt { id, done, unsearchable }: Receipt<Counts>, mode: Mode) -> Self {
+        Self {
+            status: "success",
+            message: "Nothing was changed; this is what would be erased",
+            dry_run: true,
+            mode: mode.name(),
+            receipt_id: id,
+            counts: done,
+            anonymised: None,
+            not_searched: unsearchable,
+            timestamp: String::new(),
+        }
+    }
+
+    fn erased(Receipt { id, done, unsearchable }: Receipt<Erased>, mode: Mode) -> Self {
+        Self {
+            message: "The person was erased",
+            dry_run: false,
+            counts: done.deleted,
+            anonymised: Some(done.anonymised).filter(|_| mode == Mode::Anonymise),
+            ..Self::counted(Receipt { id, done: Counts::default(), unsearchable }, mode)
+        }
+    }
+}

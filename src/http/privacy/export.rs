@@ -1,0 +1,93 @@
+//! `POST /privacy/export`: everything that is stored about a person (Art. 15, 20 GDPR).
+
+use std::time::Duration;
+
+use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use tokio::task::spawn_blocking;
+
+use super::named::Named;
+use super::{desk, in_time};
+use crate::app::App;
+use crate::http::error::ApiError;
+use crate::http::extract::{Caused, JsonBody, Query, Subjects};
+use crate::privacy::archive;
+use crate::privacy::document::Document;
+use crate::privacy::purpose::Kept;
+
+/// How long a request waits for others to be done.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// The query string.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Wish {
+    format: Option<String>,
+}
+
+/// How the data is written.
+#[derive(Debug, Clone, Copy)]
+enum Format {
+    Json,
+    Zip,
+}
+
+/// `POST /privacy/export`: the data of one person, as JSON or, with `?format=zip`, as JSON and CSV files.
+pub async fn export(
+    app: App,
+    Caused(by): Caused,
+    Subjects(hasher): Subjects,
+    Query(wish): Query<Wish>,
+    JsonBody(named): JsonBody<Named>,
+) -> Result<Response, ApiError> {
+    let (selector, format) = (named.selector()?, Format::read(wish.format.as_deref())?);
+    // Each may take a hundred megabytes while it is written.
+    let permit = tokio::time::timeout(PATIENCE, app.exports.acquire()).await;
+    let _permit = permit.ok().and_then(Result::ok).ok_or(ApiError::Overloaded)?;
+    let desk = desk(&app, hasher, by);
+    let receipt = in_time(desk.export(&selector, kept())).await?;
+    let written = spawn_blocking(move || format.write(&receipt.done)).await;
+    let bytes = written.map_err(|_| ApiError::Internal)?.map_err(|error| {
+        tracing::error!("{error}");
+        ApiError::Internal
+    })?;
+    let name = format!("attachment; filename=\"privacy-export-{}.{}\"", receipt.id, format.ending());
+    Ok(([(CONTENT_TYPE, format.media_type().to_owned()), (CONTENT_DISPOSITION, name)], bytes).into_response())
+}
+
+/// For how long rows are kept.
+const fn kept() -> Kept {
+    Kept { events: None, chats: None, appointments: None, audit: None }
+}
+
+impl Format {
+    fn read(text: Option<&str>) -> Result<Self, ApiError> {
+        match text {
+            None | Some("json") => Ok(Self::Json),
+            Some("zip") => Ok(Self::Zip),
+            Some(_) => Err(ApiError::InvalidField("format", "must be json or zip".to_owned())),
+        }
+    }
+
+    fn write(self, document: &Document) -> Result<Vec<u8>, String> {
+        match self {
+            Self::Json => Ok(document.to_json()),
+            Self::Zip => archive::write(document),
+        }
+    }
+
+    const fn media_type(self) -> &'static str {
+        match self {
+            Self::Json => "application/json",
+            Self::Zip => "application/zip",
+        }
+    }
+
+    const fn ending(self) -> &'static str {
+        match self {
+            Self::Json => "json",
+            Self::Zip => "zip",
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! `/privacy/requests`: what customers asked for, and by when it must be done.
+
+use axum::Json;
+use axum::http::StatusCode;
+use chrono::{DateTime, NaiveDate, NaiveTime, TimeZone, Utc};
+use chrono_tz::Tz;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::desk;
+use super::named::{Named, text};
+use crate::app::App;
+use crate::clock::timestamp;
+use crate::http::error::ApiError;
+use crate::http::extract::{Caused, JsonBody, Query, Subjects};
+use crate::privacy::DeskError;
+use crate::store::Request;
+
+/// How a request may have come. They are these words and no others, so that nobody writes a name there.
+const SOURCES: [&str; 6] = ["letter", "email", "phone", "in person", "web form", "other"];
+
+/// How many requests an answer holds when the caller does not say.
+const DEFAULT_LIMIT: u32 = 100;
+
+/// The most requests of an answer.
+const MAX_LIMIT: u32 = 500;
+
+/// The most requests that are passed over.
+const MAX_OFFSET: u32 = 1_000_000;
+
+/// The query string of the list.
+#[derive(Debug, Deserialize)]
+pub struct Paging {
+    limit: Option<String>,
+    offset: Option<String>,
+}
+
+/// A request as it is shown: never with whom it is of.
+#[derive(Debug, Serialize)]
+pub struct Shown {
+    id: String,
+    kind: String,
+    /// What named the customer.
+    selector: String,
+    /// The first digits of the hash that stands for the customer: the same customer, the same digits.
+    subject: String,
+    source: String,
+    received_at: String,
+    due_at: String,
+    overdue: bool,
+    done_at: Option<String>,
+    receipt_id: Option<String>,
+    counts: Option<Map<String, Value>>,
+}
+
+/// The body of `GET /privacy/requests`.
+#[derive(Debug, Serialize)]
+pub struct List {
+    /// How many requests are not done.
+    open: i64,
+    /// How many of them should be.
+    overdue: i64,
+    requests: Vec<Shown>,
+    /// The `offset` of the next page; null on the last one.
+    next: Option<u32>,
+}
+
+/// `GET /privacy/requests`: those that are overdue first, then by when they are due; those that are done last.
+pub async fn list(app: App, Query(paging): Query<Paging>) -> Result<Json<List>, ApiError> {
+    let limit = number("limit", paging.limit.as_deref(), DEFAULT_LIMIT, 1, MAX_LIMIT)?;
+    let offset = number("offset", paging.offset.as_deref(), 0, 0, MAX_OFFSET)?;
+    let now = app.clock.now();
+    let (open, requests) =
+        tokio::try_join!(app.store.open_requests(now), app.store.requests(offset, limit + 1))
+            .map_err(DeskError::from)?;
+    let more = requests.len() > limit as usize;
+    let requests = requests.into_iter().take(limit as usize).map(|request| Shown::of(request, now));
+    let next = more.then_some(offset + limit);
+    Ok(Json(List { open: open.open, overdue: open.overdue, requests: requests.collect(), next }))
+}
+
+/// `POST /privacy/requests`: notes a request that came by letter, before it is acted on.
+pub async fn note(
+    app: App,
+    Caused(by): Caused,
+    Subjects(hasher): Subjects,
+    JsonBody(named): JsonBody<Named>,
+) -> Result<(StatusCode, Json<Shown>), ApiError> {
+    let (selector, kind) = (named.selector()?, named.kind()?);
+    let source = named.source.as_ref().map_or(Ok(SOURCES[0]), source)?;
+    let desk = desk(&app, hasher, by);
+    let received_at = named.received_at.as_ref().map_or(Ok(desk.now), |at| time(at, desk.zone))?;
+    if received_at > desk.now {
+        return Err(ApiError::InvalidField("received_at", "must not be in the future".to_owned()));
+    }
+    let request = desk.note_request(kind, &selector, source, received_at).await?;
+    Ok((StatusCode::CREATED, Json(Shown::of(request, desk.now))))
+}
+
+fn source(value: &Value) -> Result<&'static str, ApiError> {
+    let known =
+        text("source", value).ok().and_then(|text| SOURCES.into_iter().find(|source| *source == text));
+    known.ok_or_else(|| ApiError::InvalidField("source", format!("must be one of {}", SOURCES.join(", "))))
+}
+
+/// A time, or a day, which begins in `zone`.
+fn time(value: &Value, zone: Tz) -> Result<DateTime<Utc>, ApiError> {
+    let text = text("received_at", value)?;
+    let whole = DateTime::parse_from_rfc3339(text).map(|at| at.to_utc());
+    let at = whole.ok().or_else(|| {
+        let day: NaiveDate = text.parse().ok()?;
+        Some(zone.from_local_datetime(&day.and_time(NaiveTime::MIN)).earliest()?.to_utc())
+    });
+    let at = at.filter(|at| at.timestamp() >= 0);
+    at.ok_or_else(|| {
+        let rule = "must be a day such as 2026-01-31, or a time such as 2026-01-31T10:00:00+01:00";
+        ApiError::InvalidField("received_at", rule.to_owned())
+    })
+}
+
+fn number(
+    name: &'static str,
+    text: Option<&str>,
+    unsaid: u32,
+    least: u32,
+    most: u32,
+) -> Result<u32, ApiError> {
+    let Some(text) = text else { return Ok(unsaid) };
+    let number = text.parse().ok().filter(|number| (least..=most).contains(number));
+    number
+        .ok_or_else(|| ApiError::InvalidField(name, format!("must be a whole number from {least} to {most}")))
+}
+
+impl Shown {
+    fn of(request: Request, now: DateTime<Utc>) -> Self {
+        Self {
+            overdue: request.done_at.is_none() && request.due_at < now,
+            id: request.id,
+            kind: request.kind,
+            selector: request.selector,
+            subject: request.subject.to_string(),
+            source: request.source,
+            received_at: timestamp(request.received_at),
+            due_at: timestamp(request.due_at),
+            done_at: request.done_at.map(timestamp),
+            receipt_id: request.receipt_id,
+            counts: request.counts,
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! Rows as CSV (RFC 4180) that a spreadsheet shows and does not run.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use serde_json::value::RawValue;
+
+/// Tells Excel that a file is UTF-8.
+const BYTE_ORDER_MARK: &str = "\u{feff}";
+
+/// What a cell begins with that a spreadsheet takes for a formula, in every width that it may be written in.
+const FORMULA: [char; 11] = ['=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠'];
+
+/// Writes rows, each a JSON object, as one sheet.
+pub fn write(columns: &[String], rows: &[Box<RawValue>]) -> Result<Vec<u8>, csv::Error> {
+    let mut sheet = BYTE_ORDER_MARK.as_bytes().to_vec();
+    let mut writer = csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(&mut sheet);
+    writer.write_record(columns.iter().map(|column| defused(column).into_owned()))?;
+    for row in rows {
+        let fields: HashMap<Cow<'_, str>, &RawValue> = serde_json::from_str(row.get()).unwrap_or_default();
+        let cells = columns.iter().map(|column| cell(fields.get(column.as_str()).copied()));
+        writer.write_record(cells)?;
+    }
+    writer.flush()?;
+    drop(writer);
+    Ok(sheet)
+}
+
+/// A value as a cell: a text as it is, nothing for null, anything else as JSON.
+fn cell(value: Option<&RawValue>) -> String {
+    let json = value.map_or("null", RawValue::get);
+    match json.as_bytes().first() {
+        Some(b'"') => {
+            let text: String = serde_json::from_str(json).unwrap_or_default();
+            defused(&text).into_owned()
+        }
+        _ if json == "null" => String::new(),
+        _ => json.to_owned(),
+    }
+}
+
+/// A text that no spreadsheet runs: one that begins as a formula does gets an apostrophe in front, plain numbers apart.
+fn defused(text: &str) -> Cow<'_, str> {
+    let runs = text.starts_with(FORMULA) && !is_number(text);
+    if runs { Cow::Owned(format!("'{text}")) } else { Cow::Borrowed(text) }
+}
+
+/// Whether a text is a number with a minus in front.
+fn is_number(text: &str) -> bool {
+    let digits = text.strip_prefix('-').unwrap_or_default();
+    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, "0"));
+    let all_digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+    all_digits(whole) && all_digits(fraction)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sheet(columns: &[&str], rows: &[&str]) -> String {
+        let columns: Vec<String> = columns.iter().map(|column| (*column).to_owned()).collect();
+        let rows: Vec<_> = rows.iter().map(|row| RawValue::from_string((*row).to_owned()).unwrap()).collect();
+        let sheet = String::from_utf8(write(&columns, &rows).unwrap()).unwrap();
+        sheet.strip_prefix(BYTE_ORDER_MARK).unwrap().to_owned()
+    }
+
+    #[test]
+    fn cells_are_quoted_where_they_must_be() {
+        let rows =
+            [r#"{"b":"say \"hi\",\r\nyou","a":1.50}"#, r#"{"a":null,"b":{"x":[1,2]}}"#, r#"{"a":true}"#];
+        assert_eq!(
+            sheet(&["a", "b"], &rows),
+            "a,b\r\n1.50,\"say \"\"hi\"\",\r\nyou\"\r\n,\"{\"\"x\"\":[1,2]}\"\r\ntrue,\r\n"
+        );
+    }
+
+    #[test]
+    fn what_a_spreadsheet_would_run_is_defused_and_numbers_are_not() {
+        for (text, cell) in [
+            ("=1+1", "'=1+1"),
+            ("+49151234567", "'+49151234567"),
+            ("-2+3", "'-2+3"),
+            ("@SUM(A1)", "'@SUM(A1)"),
+            ("\t=1", "'\t=1"),
+            ("＝1", "'＝1"),
+            ("-5", "-5"),
+            ("-5.25", "-5.25"),
+            ("-", "'-"),
+            ("a=1", "a=1"),
+            ("", ""),
+        ] {
+            assert_eq!(defused(text), cell);
+        }
+        assert_eq!(sheet(&["=a"], &[r#"{"=a":-5}"#, r#"{"=a":"\r=1"}"#]), "'=a\r\n-5\r\n\"'\r=1\"\r\n");
+    }
+}

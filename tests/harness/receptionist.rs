@@ -1,0 +1,81 @@
+//! The receptionist app's own tables, and persons in them.
+
+use super::Backend;
+
+/// The app's tables. Both databases take them; SQLite has no such types and keeps what it is given.
+const TABLES: &str = "
+    create table businesses (id text primary key, name text not null);
+    create table conversations (
+        id text primary key, business_id text not null references businesses (id) on delete cascade,
+        customer_name text, customer_email text, customer_phone text, status text default 'active',
+        created_at timestamptz default current_timestamp, updated_at timestamptz default current_timestamp);
+    create table messages (
+        id text primary key, conversation_id text not null references conversations (id) on delete cascade,
+        sender text not null, content text not null, message_type text default 'text', metadata jsonb,
+        created_at timestamptz default current_timestamp);
+    create table chat_messages (
+        id text primary key, conversation_id text, session_id text, message text not null,
+        created_at timestamptz default current_timestamp);
+    create table appointments (
+        id text primary key, business_id text not null references businesses (id) on delete cascade,
+        conversation_id text references conversations (id) on delete set null,
+        customer_name varchar(60) not null, customer_email text, customer_phone varchar(30), appointment_date date,
+        appointment_time time, status text default 'booked', notes text, calendar_link text,
+        created_at timestamptz default current_timestamp);
+    insert into businesses values ('acme', 'Acme');";
+
+/// A person of the app, all of whose texts contain their word.
+#[derive(Debug, Clone)]
+pub(crate) struct Customer<'a> {
+    /// Part of every text of theirs.
+    pub(crate) word: &'a str,
+    /// As the app has it.
+    pub(crate) email: &'a str,
+    /// As the app has it.
+    pub(crate) phone: &'a str,
+}
+
+impl Customer<'_> {
+    /// The id of their conversation.
+    pub(crate) fn conversation(&self) -> String {
+        format!("conversation-{}", self.word)
+    }
+
+    /// The id of their session.
+    pub(crate) fn session(&self) -> String {
+        format!("session-{}", self.word)
+    }
+
+    /// Puts them into every column of the app's tables that can hold a person: one conversation, two messages, two chat
+    /// messages, two appointments of which one names no conversation.
+    pub(crate) async fn plant(&self, backend: &Backend) {
+        let Self { word, email, phone } = self;
+        let (conversation, session) = (self.conversation(), self.session());
+        let rows = format!(
+            "insert into conversations (id, business_id, customer_name, customer_email, customer_phone, status)
+                values ('{conversation}', 'acme', 'Name of {word}', '{email}', '{phone}', 'status of {word}');
+             insert into messages (id, conversation_id, sender, content, metadata) values
+                ('m-1-{word}', '{conversation}', 'sender {word}', '=said by {word}', '{{\"mail\": \"{email}\"}}'),
+                ('m-2-{word}', '{conversation}', 'assistant', 'Dear {word}, call {phone}', null);
+             insert into chat_messages (id, conversation_id, session_id, message) values
+                ('c-1-{word}', '{conversation}', null, 'chat of {word}'),
+                ('c-2-{word}', null, '{session}', 'session chat of {word}');
+             insert into appointments (id, business_id, conversation_id, customer_name, customer_email, customer_phone,
+                appointment_date, appointment_time, notes, calendar_link) values
+                ('a-1-{word}', 'acme', '{conversation}', '{word}', null, null, '2026-03-01', '10:00', 'notes on {word}',
+                    'https://calendar.example/{word}'),
+                ('a-2-{word}', 'acme', null, '{word}', '{email}', '{phone}', '2026-04-01', '11:00', 'more on {word}', null)"
+        );
+        backend.execute(&rows).await;
+    }
+}
+
+impl Backend {
+    /// Makes the app's tables.
+    pub(crate) async fn with_app_tables(self) -> Self {
+        // A file of SQLite is made by the service.
+        self.store(&[]).await.close().await;
+        self.execute(TABLES).await;
+        self
+    }
+}

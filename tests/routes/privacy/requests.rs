@@ -1,0 +1,146 @@
+//! `/privacy/requests`.
+
+use chrono::TimeDelta;
+use serde_json::{Value, json};
+
+use super::{ask, erase, export, open, with_ana_and_ben};
+use crate::harness::{Backend, TestApp, on_every_backend};
+
+on_every_backend! {
+    a_request_by_letter_is_noted_and_done_by_what_is_done_for_its_customer,
+    the_list_has_overdue_requests_first_and_those_that_are_done_last,
+    overdue_requests_are_counted_in_the_metrics,
+    a_request_is_done_although_nothing_is_stored,
+    the_list_comes_in_pages,
+    a_wrong_request_is_told,
+}
+
+const EMAIL: &str = "ana.zqana@example.com";
+
+async fn note(app: &TestApp, body: Value) -> Value {
+    let reply = ask(app, "/privacy/requests", body).await;
+    assert_eq!(reply.status, 201, "{}", reply.text());
+    reply.json()
+}
+
+async fn list(app: &TestApp) -> Value {
+    app.get("/privacy/requests").send().await.ok()
+}
+
+/// The ids of the requests on the list, in its order.
+async fn ids(app: &TestApp) -> Vec<Value> {
+    list(app).await["requests"].as_array().unwrap().iter().map(|request| request["id"].clone()).collect()
+}
+
+async fn a_request_by_letter_is_noted_and_done_by_what_is_done_for_its_customer(backend: Backend) {
+    let (backend, app) = with_ana_and_ben(backend).await;
+    let noted = note(
+        &app,
+        json!({"kind": "erase", "email": "Ana.Zqana@Example.com", "received_at": "2026-01-31", "source": "letter"}),
+    )
+    .await;
+    assert_eq!(noted["received_at"], "2026-01-31T00:00:00.000000+00:00");
+    assert_eq!(noted["due_at"], "2026-02-28T00:00:00.000000+00:00", "the last day of the next month");
+    assert_eq!((&noted["kind"], &noted["source"]), (&json!("erase"), &json!("letter")));
+    assert_eq!((&noted["selector"], &noted["done_at"]), (&json!("email"), &Value::Null));
+    assert!(!noted.to_string().to_lowercase().contains("zqana"), "{noted}");
+    let entry = backend.texts("select details from mlops_audit where action = 'privacy.request_noted'").await;
+    assert!(entry[0].contains(noted["id"].as_str().unwrap()) && !entry[0].contains("zqana"), "{entry:?}");
+    export(&app, json!({"email": EMAIL})).await;
+    let open = list(&app).await;
+    assert_eq!(open["requests"][0]["id"], noted["id"], "an export does not erase");
+    assert_eq!((open["open"].clone(), open["requests"].as_array().unwrap().len()), (json!(1), 2));
+    let erased = erase(&app, json!({"email": EMAIL})).await;
+    let done = list(&app).await;
+    assert_eq!((&done["open"], done["requests"].as_array().unwrap().len()), (&json!(0), 2), "no third one");
+    let requests = done["requests"].as_array().unwrap();
+    let done = requests.iter().find(|request| request["id"] == noted["id"]).unwrap();
+    assert_eq!(done["receipt_id"], erased["receipt_id"]);
+    assert!(done["done_at"].is_string());
+    let columns = backend.dump().to_lowercase();
+    assert!(!columns.contains("zqana"), "the list knows the customer by a hash alone");
+}
+
+async fn the_list_has_overdue_requests_first_and_those_that_are_done_last(backend: Backend) {
+    let (_backend, app) = with_ana_and_ben(backend).await;
+    let day = |days: i64| (app.now() - TimeDelta::days(days)).to_rfc3339();
+    let noted = async |email: &str, days: i64| {
+        note(&app, json!({"kind": "export", "email": email, "received_at": day(days)})).await["id"].clone()
+    };
+    let (young, old) = (noted("a@example.com", 1).await, noted("b@example.com", 50).await);
+    let (done, older) = (noted("ben@example.com", 90).await, noted("c@example.com", 70).await);
+    export(&app, json!({"email": "ben@example.com"})).await;
+    assert_eq!(ids(&app).await, [older, old, young, done]);
+    let list = list(&app).await;
+    assert_eq!((&list["open"], &list["overdue"]), (&json!(3), &json!(2)));
+    let overdue: Vec<_> =
+        list["requests"].as_array().unwrap().iter().map(|one| one["overdue"].clone()).collect();
+    assert_eq!(overdue, [true, true, false, false]);
+}
+
+async fn overdue_requests_are_counted_in_the_metrics(backend: Backend) {
+    let (_backend, app) = with_ana_and_ben(backend).await;
+    let shown =
+        async || (app.metric("privacy_requests_open").await, app.metric("privacy_requests_overdue").await);
+    assert_eq!(shown().await, (Some(0.0), Some(0.0)));
+    note(&app, json!({"kind": "erase", "email": EMAIL})).await;
+    note(&app, json!({"kind": "export", "phone": "+33 123 456 789"})).await;
+    assert_eq!(shown().await, (Some(2.0), Some(0.0)), "at once");
+    app.pass(TimeDelta::days(32));
+    assert!(app.app.ingest.refresh().await, "as it is read from time to time");
+    assert_eq!(shown().await, (Some(2.0), Some(2.0)));
+    erase(&app, json!({"email": EMAIL})).await;
+    assert_eq!(shown().await, (Some(1.0), Some(1.0)));
+}
+
+async fn a_request_is_done_although_nothing_is_stored(backend: Backend) {
+    let app = open(&backend).await;
+    let noted = note(&app, json!({"kind": "export", "email": "nobody@example.com"})).await;
+    ask(&app, "/privacy/export", json!({"email": "nobody@example.com"})).await.refused(404, "Not Found");
+    let list = list(&app).await;
+    let done = &list["requests"][0];
+    assert_eq!((&done["id"], &done["counts"]), (&noted["id"], &json!({})));
+    assert!(done["done_at"].is_string() && done["receipt_id"].is_string(), "{done}");
+}
+
+async fn the_list_comes_in_pages(backend: Backend) {
+    let app = open(&backend).await;
+    for number in 0..5 {
+        note(&app, json!({"kind": "export", "email": format!("{number}@example.com")})).await;
+    }
+    let all = ids(&app).await;
+    let (mut paged, mut next) = (Vec::new(), json!(0));
+    while let Some(offset) = next.as_u64() {
+        let page = app.get(&format!("/privacy/requests?limit=2&offset={offset}")).send().await.ok();
+        assert!(page["requests"].as_array().unwrap().len() <= 2);
+        paged.extend(page["requests"].as_array().unwrap().iter().map(|request| request["id"].clone()));
+        next = page["next"].clone();
+    }
+    assert_eq!(paged, all);
+    for wrong in ["limit=0", "limit=501", "limit=x", "offset=-1", "offset=9999999"] {
+        let field = wrong.split('=').next().unwrap();
+        let reply = app.get(&format!("/privacy/requests?{wrong}")).send().await;
+        reply.refused(400, &format!("Invalid value for field: {field}"));
+    }
+}
+
+async fn a_wrong_request_is_told(backend: Backend) {
+    let app = open(&backend).await;
+    let tomorrow = (app.now() + TimeDelta::days(1)).to_rfc3339();
+    for (field, value) in [
+        ("kind", json!("delete")),
+        ("kind", Value::Null),
+        ("source", json!("letter of ana@example.com")),
+        ("received_at", json!("yesterday")),
+        ("received_at", json!("2026-02-30")),
+        ("received_at", json!(tomorrow)),
+        ("received_at", json!("1950-01-01")),
+    ] {
+        let mut body = json!({"kind": "export", "email": "a@example.com"});
+        body[field] = value.clone();
+        let reply = ask(&app, "/privacy/requests", body).await;
+        reply.refused(400, &format!("Invalid value for field: {field}"));
+        assert!(!reply.text().contains("ana@"), "{}", reply.text());
+    }
+    assert!(ids(&app).await.is_empty());
+}
