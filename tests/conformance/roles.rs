@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 
 use crate::harness::{
-    Backend, KEY, LAB_TABLE, Postgres, Service, command, event, insert_as_the_app, real_now,
+    Backend, KEY, LAB_TABLE, Postgres, Service, command, event, eventually, insert_as_the_app, real_now,
 };
 
 /// The receptionist app's tables.
@@ -143,7 +143,7 @@ async fn assert_serves(roles: &Roles, settings: &[(&str, &str)]) {
     assert_eq!(send(revoke).await.0, 200);
     let trail = send(client.get(service.url("/admin/audit"))).await;
     assert_eq!((trail.0, &trail.1["chain"]["intact"]), (200, &json!(true)));
-    assert!(service.log().contains("head of the audit trail"), "{}", service.log());
+    eventually("the start is told", async || service.log().contains("head of the audit trail")).await;
 }
 
 /// Uses the privacy desk: consent, export and erasure of the app's customer.

@@ -242,7 +242,7 @@ async fn a_start_is_an_entry_with_the_settings_in_force_and_no_secret(mut backen
     let place = if backend.is_postgres() { "Postgres at localhost:" } else { "SQLite at " };
     assert!(started["details"]["database"].as_str().unwrap().starts_with(place));
     let head = format!("the head of the audit trail is 1:{}", started["hash"].as_str().unwrap());
-    assert!(service.log().contains(&head), "{}", service.log());
+    eventually("its head is logged", async || service.log().contains(&head)).await;
     for secret in SECRETS {
         assert!(!trail.to_string().contains(secret) && !service.log().contains(secret), "{secret}");
     }
