@@ -71,8 +71,8 @@ async fn an_erasure_raced_against_events_loses_none_and_leaves_none_that_came_be
         stop.store(true, Ordering::Relaxed);
     };
     tokio::join!(callers, eraser);
-    let erased = erase(&app, json!({"conversation_id": "hot", "mode": "anonymise"})).await;
-    assert!([200, 404].contains(&erased.status.as_u16()), "{}", erased.text());
+    let last = erase(&app, json!({"conversation_id": "hot", "mode": "anonymise"})).await;
+    assert!([200, 404].contains(&last.status.as_u16()), "{}", last.text());
     assert_eq!(backend.number("select count(*) from ai_metrics where conversation_id = 'hot'").await, 0);
     let tracked = tracked.into_inner();
     assert!(tracked > 50, "{tracked} events prove nothing");

@@ -114,7 +114,6 @@ pub struct Erasure<'e> {
     /// Now.
     pub at: DateTime<Utc>,
     /// The entry of the audit trail, and what the list of requests gets, for what was done.
-    #[expect(clippy::type_complexity, reason = "it is called in one place")]
     pub note: &'e (dyn Fn(&Erased) -> (Entry, Done) + Sync),
 }
 
