@@ -146,6 +146,37 @@ async fn assert_serves(roles: &Roles, settings: &[(&str, &str)]) {
     eventually("the start is told", async || service.log().contains("head of the audit trail")).await;
 }
 
+/// Uses the privacy desk: consent, export and erasure of the app's customer.
+async fn assert_serves_the_desk(roles: &Roles) {
+    let person = "update conversations set customer_email = 'ana@example.com' where id = 'c-1'";
+    roles.run("app", person).await.unwrap();
+    let service = Service::start(&roles.serving(), &[("MLOPS_API_KEY", KEY), ("CONSENT_REQUIRED", "true")]);
+    let client = Client::new();
+    let post = async |path: &str, body: Value| {
+        let answer =
+            client.post(service.url(path)).header("x-api-key", KEY).json(&body).send().await.unwrap();
+        (answer.status().as_u16(), answer.json::<Value>().await.unwrap())
+    };
+    let consent = json!({"subject": "ana@example.com", "purpose": "chat_storage", "policy_version": "1",
+                         "granted": true, "source": "chat"});
+    for (path, body, status) in [
+        ("/track", event(json!({"conversation_id": "c-9"})), 200),
+        ("/privacy/consents", consent, 201),
+        ("/track", event(json!({"conversation_id": "c-1"})), 200),
+        ("/privacy/requests", json!({"kind": "erase", "email": "ana@example.com"}), 201),
+        ("/privacy/export", json!({"email": "ana@example.com"}), 200),
+        ("/privacy/erase?dry_run=true", json!({"email": "ana@example.com"}), 200),
+        ("/privacy/erase", json!({"email": "ana@example.com"}), 200),
+        ("/privacy/erase", json!({"email": "ana@example.com"}), 404),
+    ] {
+        let (answered, told) = post(path, body).await;
+        assert_eq!(answered, status, "{path}: {told}\n{}", service.log());
+    }
+    let answer = client.get(service.url("/privacy/requests")).header("x-api-key", KEY).send().await.unwrap();
+    assert_eq!(answer.status(), 200);
+    assert_eq!(roles.backend.number("select count(*) from messages").await, 0);
+}
+
 /// A database of the app, with `ai_metrics` and two rows of the app's in it.
 async fn of_the_app() -> Roles {
     let roles = Roles::new().await;
@@ -172,6 +203,7 @@ async fn the_service_serves_with_a_role_that_can_do_nothing_else() {
     roles.apply();
     roles.migrate();
     assert_serves(&roles, &[("MIGRATION_DATABASE_URL", &owner)]).await;
+    assert_serves_the_desk(&roles).await;
     let (worked, told) = roles.program(&[], &["key", "create", "--name", "k", "--scopes", "track"]);
     assert!(worked, "{told}");
     let (worked, told) = roles.program(&[], &["audit", "verify"]);
