@@ -209,18 +209,17 @@ impl Config {
 
     /// Every limit on how often callers may call, and whether it is on.
     fn all_limits(&self) -> [(&'static str, bool); 8] {
-        let quotas = [
-            ("RATE_LIMIT_HEALTH", &self.rate_limit_health),
-            ("RATE_LIMIT_HEALTH_DETAILED", &self.rate_limit_health_detailed),
-            ("RATE_LIMIT_TRACK", &self.rate_limit_track),
-            ("RATE_LIMIT_ANALYTICS", &self.rate_limit_analytics),
-            ("RATE_LIMIT_REFRESH_METRICS", &self.rate_limit_refresh_metrics),
-            ("RATE_LIMIT_DEFAULT", &self.rate_limit_default),
-            ("RATE_LIMIT_AUTH_FAILURES", &self.rate_limit_auth_failures),
-        ];
-        let flood = ("FLOOD_LIMIT_PER_SECOND", self.flood_limit_per_second.get().is_some());
-        let [a, b, c, d, e, f, g] = quotas.map(|(name, quota)| (name, quota.get().is_some()));
-        [a, b, c, d, e, f, g, flood]
+        let is_on = |quota: &Limit<Quota>| quota.get().is_some();
+        [
+            ("RATE_LIMIT_HEALTH", is_on(&self.rate_limit_health)),
+            ("RATE_LIMIT_HEALTH_DETAILED", is_on(&self.rate_limit_health_detailed)),
+            ("RATE_LIMIT_TRACK", is_on(&self.rate_limit_track)),
+            ("RATE_LIMIT_ANALYTICS", is_on(&self.rate_limit_analytics)),
+            ("RATE_LIMIT_REFRESH_METRICS", is_on(&self.rate_limit_refresh_metrics)),
+            ("RATE_LIMIT_DEFAULT", is_on(&self.rate_limit_default)),
+            ("RATE_LIMIT_AUTH_FAILURES", is_on(&self.rate_limit_auth_failures)),
+            ("FLOOD_LIMIT_PER_SECOND", self.flood_limit_per_second.get().is_some()),
+        ]
     }
 
     /// The address to listen on. Without a key only this machine reaches the service, unless it is told otherwise.

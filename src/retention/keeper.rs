@@ -156,8 +156,9 @@ fn tell_of(tally: &Tally) {
         .iter()
         .filter_map(|done| Some(format!("{} of {}", done.rows.filter(|rows| *rows > 0)?, done.kind.table())))
         .collect();
-    match rows.is_empty() {
-        true => tracing::info!("nothing was old enough to be deleted"),
-        false => tracing::info!("old rows were deleted: {}", rows.join(", ")),
+    if rows.is_empty() {
+        tracing::info!("nothing was old enough to be deleted");
+    } else {
+        tracing::info!("old rows were deleted: {}", rows.join(", "));
     }
 }

@@ -151,7 +151,7 @@ impl Run<'_> {
         cutoff: DateTime<Utc>,
         now: DateTime<Utc>,
     ) -> Result<(), Failure> {
-        let Some(shelf) = self.store.shelf(done.kind).await? else {
+        let Some(table) = self.store.shelf(done.kind).await? else {
             if done.kind == Retained::Events {
                 let what = "ai_metrics is no table, or has no created_at that holds times";
                 return Err(StoreError::Unusable(what.to_owned()).into());
@@ -163,11 +163,11 @@ impl Run<'_> {
             return self.purge_audit(done, cutoff, now).await;
         }
         let mut pace = if self.store.is_file() { Pace::of_file() } else { Pace::of_server() };
-        let mut from = shelf.range.start;
-        while from < shelf.range.end {
-            let window = pace.window(from, shelf.range.end);
+        let mut from = table.range.start;
+        while from < table.range.end {
+            let window = pace.window(from, table.range.end);
             let rest =
-                match self.go_through_window(Window::new(&shelf, &window, cutoff), &mut pace, now).await {
+                match self.go_through_window(Window::new(&table, &window, cutoff), &mut pace, now).await {
                     Ok(Some((Deleted { rows, took }, uncountable))) => {
                         from = window.end;
                         done.uncountable += uncountable;

@@ -48,8 +48,8 @@ impl Schedule {
     fn on(&self, day: NaiveDate) -> DateTime<Utc> {
         let at = day.and_time(self.at);
         // No zone has left out more than a day.
-        let minutes = (0..=25 * 60).map(|minutes| at + TimeDelta::minutes(minutes));
-        let first = minutes.filter_map(|at| self.zone.from_local_datetime(&at).earliest()).next();
+        let mut minutes = (0..=25 * 60).map(|minutes| at + TimeDelta::minutes(minutes));
+        let first = minutes.find_map(|at| self.zone.from_local_datetime(&at).earliest());
         first.map_or_else(|| at.and_utc(), |first| first.to_utc())
     }
 }

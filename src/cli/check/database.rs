@@ -10,7 +10,7 @@ use crate::retention::Policy;
 use crate::store::{Encryption, Powers, Retained, Store, StoreError};
 
 /// How long the audit trail is verified.
-const VERIFY_PATIENCE: Duration = Duration::from_secs(60);
+const VERIFY_PATIENCE: Duration = Duration::from_mins(1);
 
 /// How old the last run of retention may be: one a day, and the time it takes.
 const RUN_AGE: TimeDelta = TimeDelta::hours(26);
@@ -154,7 +154,9 @@ fn file_mode(config: &Config) -> Finding {
     let Database::Sqlite(path) = &config.database_url else { return check.not_applicable("it is no file") };
     match path.metadata().map(|file| file.permissions().mode() & 0o777) {
         Err(error) => away(check, &error.to_string()),
-        Ok(mode) if mode & 0o077 == 0 => check.ok(format!("its owner alone (mode {mode:03o})")),
+        Ok(mode) if super::files::is_owners_alone(mode) => {
+            check.ok(format!("its owner alone (mode {mode:03o})"))
+        }
         Ok(mode) => {
             check.wrong(format!("others too (mode {mode:03o})"), format!("chmod 600 {}*", path.display()))
         }

@@ -15,14 +15,25 @@ pub(super) fn look(folder: &Path) -> [Finding; 3] {
     [mode(folder), tracked(folder, &repository), history(&repository)]
 }
 
+/// Whether a mode lets neither its group nor others in.
+#[cfg(unix)]
+pub(super) const fn is_owners_alone(mode: u32) -> bool {
+    mode & 0o070 == 0 && !lets_others_in(mode)
+}
+
+#[cfg(unix)]
+const fn lets_others_in(mode: u32) -> bool {
+    mode & 0o007 != 0
+}
+
 #[cfg(unix)]
 fn mode(folder: &Path) -> Finding {
     use std::os::unix::fs::PermissionsExt;
     match folder.join(".env").metadata() {
         Err(_) => MODE.not_applicable("there is no .env here"),
         Ok(file) => match file.permissions().mode() & 0o777 {
-            mode if mode & 0o077 == 0 => MODE.ok(format!("its owner alone (mode {mode:03o})")),
-            mode if mode & 0o007 == 0 => {
+            mode if is_owners_alone(mode) => MODE.ok(format!("its owner alone (mode {mode:03o})")),
+            mode if !lets_others_in(mode) => {
                 MODE.warning(format!("its group too (mode {mode:03o})"), "chmod 600 .env")
             }
             mode => MODE.wrong(format!("everybody on this machine (mode {mode:03o})"), "chmod 600 .env"),
@@ -82,12 +93,9 @@ fn tracked(folder: &Path, repository: &Repository) -> Finding {
 fn history(repository: &Repository) -> Finding {
     let Repository::There(at) = repository else { return HISTORY.not_applicable(repository.why()) };
     let log = ["log", "--all", "--full-history", "--format=%h", "--", ":(top,glob)**/.env"];
-    let commits = match git(at, &log) {
-        Ok(Answer { success: true, said, .. }) => said,
-        _ => {
-            return HISTORY
-                .wrong("it could not be looked at", "run git log --all -- '**/.env' and see why it fails");
-        }
+    let Ok(Answer { success: true, said: commits, .. }) = git(at, &log) else {
+        return HISTORY
+            .wrong("it could not be looked at", "run git log --all -- '**/.env' and see why it fails");
     };
     if let Some(newest) = commits.lines().next() {
         return HISTORY.wrong(

@@ -16,22 +16,22 @@ const FIRST_ROWS: i64 = 20_000;
 impl Store {
     /// How many rows are from before `cutoff`: exactly for a small table, an estimate for a large one on Postgres, and at
     /// least that many on SQLite.
-    pub async fn overdue(&self, shelf: &Shelf, cutoff: DateTime<Utc>) -> Result<i64, StoreError> {
-        let (first, end) = (shelf.range.start, shelf.range.end);
+    pub async fn overdue(&self, table: &Shelf, cutoff: DateTime<Utc>) -> Result<i64, StoreError> {
+        let (first, end) = (table.range.start, table.range.end);
         let Db::Postgres(db) = &self.sweep else {
             let first_rows = first..end.min(first.saturating_add(FIRST_ROWS));
-            return Ok(self.look_at(Window::new(shelf, &first_rows, cutoff)).await?.old);
+            return Ok(self.look_at(Window::new(table, &first_rows, cutoff)).await?.old);
         };
         if end <= SAMPLED_PAGES {
-            return Ok(self.look_at(Window::new(shelf, &(first..end), cutoff)).await?.old);
+            return Ok(self.look_at(Window::new(table, &(first..end), cutoff)).await?.old);
         }
         #[expect(clippy::cast_precision_loss, reason = "pages are fewer than 2^53")]
         let share = SAMPLED_PAGES as f64 / end as f64;
         let sql = format!(
             "select cast(round(count(*) filter (where ({}) is true) / $1) as bigint)
             from {} as t tablesample system ($2) where $3 is not null",
-            shelf.old,
-            shelf.kind.table()
+            table.old,
+            table.kind.table()
         );
         on!(@run db, READ_LIMIT, conn, {
             let query = sqlx::query_scalar(AssertSqlSafe(sql)).bind(share).bind(share * 100.0).bind(cutoff);
