@@ -177,6 +177,28 @@ async fn assert_serves_the_desk(roles: &Roles) {
     assert_eq!(roles.backend.number("select count(*) from messages").await, 0);
 }
 
+/// Deletes what is old, of every table, the audit trail's beginning included.
+async fn assert_retains(roles: &Roles) {
+    let old = "insert into conversations (id, business_id, created_at, updated_at)
+            values ('c-old', 'acme', now() - interval '900 days', now() - interval '900 days');
+        insert into messages (id, conversation_id, created_at) values ('m-old', 'c-old', now() - interval '900 days');
+        insert into chat_messages (id, created_at) values ('m-older', now() - interval '900 days');
+        insert into appointments (id, business_id, appointment_date, created_at)
+            values ('a-old', 'acme', current_date - 900, now() - interval '900 days');
+        insert into ai_metrics (business_id, session_id, response_time_ms, success_rate, tokens_used, api_cost_usd,
+            model_name, intent_detected, user_message_length, ai_response_length, response_type, created_at)
+            values ('acme', 's-old', 1, 1, 1, 0, 'm', 'i', 1, 1, 'r', now() - interval '900 days')";
+    roles.run("app", old).await.unwrap();
+    let settings = [("RETENTION_CHATS_DAYS", "30"), ("RETENTION_APPOINTMENTS_DAYS", "30")];
+    let (worked, told) = roles.program(&settings, &["retention", "run"]);
+    assert!(worked, "{told}");
+    let left = "select (select count(*) from conversations where id = 'c-old')
+        + (select count(*) from messages where id = 'm-old') + (select count(*) from chat_messages where id = 'm-older')
+        + (select count(*) from appointments where id = 'a-old')
+        + (select count(*) from ai_metrics where session_id = 's-old')";
+    assert_eq!(roles.backend.number(left).await, 0, "{told}");
+}
+
 /// A database of the app, with `ai_metrics` and two rows of the app's in it.
 async fn of_the_app() -> Roles {
     let roles = Roles::new().await;
@@ -204,6 +226,7 @@ async fn the_service_serves_with_a_role_that_can_do_nothing_else() {
     roles.migrate();
     assert_serves(&roles, &[("MIGRATION_DATABASE_URL", &owner)]).await;
     assert_serves_the_desk(&roles).await;
+    assert_retains(&roles).await;
     let (worked, told) = roles.program(&[], &["key", "create", "--name", "k", "--scopes", "track"]);
     assert!(worked, "{told}");
     let (worked, told) = roles.program(&[], &["audit", "verify"]);
