@@ -4,7 +4,7 @@
 //! [`http::guard`] → a handler. The way of an event: [`event`] parses it, [`ingest`] queues it, one task writes it
 //! with its [`rollup`] into the [`store`], adds it to the totals in [`metrics`], and answers.
 //!
-//! Dependencies point one way: [`cli`] → [`http`] → ([`ingest`], [`retention`], [`quota`], [`access`]) → [`store`] → ([`event`],
+//! Dependencies point one way: [`cli`] → [`http`] → [`privacy`] → ([`ingest`], [`retention`], [`quota`], [`access`]) → [`store`] → ([`event`],
 //! [`rollup`], [`key`], [`audit`], [`subject`]); [`config`], [`metrics`] and [`clock`] are leaves. `http` names no database, `store` no HTTP.
 
 pub mod access;

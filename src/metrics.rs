@@ -29,6 +29,10 @@ pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 /// Upper bounds, in seconds, of the buckets of `http_request_duration_seconds`.
 const HTTP_BUCKETS: [f64; 11] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 2.5];
 
+const OPEN_HELP: &str = "Requests to the privacy desk that are not done.";
+const OVERDUE_HELP: &str =
+    "Requests to the privacy desk that should be done by now, a month after they came.";
+
 /// The totals as the ingest task leaves them: `None` until the store was read for the first time. Without them
 /// `/metrics` leaves out the AI families, because a counter at 0 would look like a reset.
 pub type SharedTotals = Arc<RwLock<Option<Totals>>>;
@@ -90,11 +94,8 @@ impl Metrics {
             near: IntCounterVec::new(near, &["route"]).expect("names are valid"),
             shadow: IntCounterVec::new(shadow, &["route"]).expect("names are valid"),
             retention: RetentionMetrics::new(),
-            requests_open: gauge("privacy_requests_open", "Requests to the privacy desk that are not done."),
-            requests_overdue: gauge(
-                "privacy_requests_overdue",
-                "Requests to the privacy desk that should be done by now, a month after they came.",
-            ),
+            requests_open: gauge("privacy_requests_open", OPEN_HELP),
+            requests_overdue: gauge("privacy_requests_overdue", OVERDUE_HELP),
             pages: Arc::default(),
         };
         SecurityEvent::ALL.iter().for_each(|event| drop(metrics.security.with_label_values(&[event.name()])));

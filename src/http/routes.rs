@@ -107,14 +107,14 @@ pub fn table(app: &App) -> Routes {
         .row(Method::POST, "/admin/keys", ADMIN, Default, keys::create)
         .row(Method::POST, "/admin/keys/{id}/rotate", ADMIN, Default, keys::rotate)
         .row(Method::DELETE, "/admin/keys/{id}", ADMIN, Default, keys::revoke)
-        .row(Method::GET, "/privacy/consents", PRIVACY, Default, consents::list)
-        .row(Method::POST, "/privacy/consents", PRIVACY, Default, consents::note)
-        .row(Method::POST, "/privacy/consents/search", PRIVACY, Default, consents::search)
         .row(Method::GET, "/admin/audit", Access::Personal(Scope::Admin), Default, audit::list)
         .row(Method::POST, "/privacy/export", PRIVACY, Default, export::export)
         .row(Method::POST, "/privacy/erase", PRIVACY, Default, erase::erase)
         .row(Method::GET, "/privacy/requests", PRIVACY, Default, requests::list)
         .row(Method::POST, "/privacy/requests", PRIVACY, Default, requests::note)
+        .row(Method::GET, "/privacy/consents", PRIVACY, Default, consents::list)
+        .row(Method::POST, "/privacy/consents", PRIVACY, Default, consents::note)
+        .row(Method::POST, "/privacy/consents/search", PRIVACY, Default, consents::search)
 }
 
 /// The table as code and as data.

@@ -106,8 +106,8 @@ impl Kept {
             Table::Consents => {
                 return match self.audit {
                     Some(days) => format!(
-                        "As long as it allows something, and {days} days after it was noted (RETENTION_AUDIT_DAYS), or \
-                         until erased"
+                        "As long as it is the last word on its purpose, and {days} days after it was noted \
+                         (RETENTION_AUDIT_DAYS), or until erased"
                     ),
                     None => "As long as the consent may have to be proved, or until erased".to_owned(),
                 };

@@ -199,8 +199,8 @@ impl Store {
         let (tables, unsearchable, traces) = search!(self, |tx| {
             let schema = Schema::read(tx).await?;
             let traces = find::find(tx, &schema, selector).await?;
-            let hashes = traces.hashes(hasher.hash(selector), hasher);
-            (extract(tx, &schema, &traces, &hashes).await?, schema.unsearchable(), traces)
+            let under = traces.hashes(hasher.hash(selector), hasher);
+            (extract(tx, &schema, &traces, &under).await?, schema.unsearchable(), traces)
         })?;
         match tables {
             Some(tables) if !traces.are_too_many() => Ok((Extracts { tables, unsearchable }, traces)),

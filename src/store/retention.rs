@@ -33,7 +33,7 @@ pub enum Retained {
     Appointments,
     /// Requests of customers that are done.
     Requests,
-    /// Consents that are withdrawn or were followed by others.
+    /// Consents and withdrawals that others followed.
     Consents,
     /// Ids of events that were counted and not kept.
     CountedIds,

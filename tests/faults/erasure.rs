@@ -58,7 +58,7 @@ async fn an_erasure_raced_against_events_loses_none_and_leaves_none_that_came_be
     });
     let callers = futures_util::future::join_all(callers);
     let eraser = async {
-        for round in 0..12 {
+        for round in 0..8 {
             let own = format!("own-{round}");
             track(&own, &own).await;
             for name in [own.as_str(), "hot"] {
@@ -71,11 +71,11 @@ async fn an_erasure_raced_against_events_loses_none_and_leaves_none_that_came_be
         stop.store(true, Ordering::Relaxed);
     };
     tokio::join!(callers, eraser);
-    let erased = erase(&app, json!({"conversation_id": "hot", "mode": "anonymise"})).await;
-    assert!([200, 404].contains(&erased.status.as_u16()), "{}", erased.text());
+    let last = erase(&app, json!({"conversation_id": "hot", "mode": "anonymise"})).await;
+    assert!([200, 404].contains(&last.status.as_u16()), "{}", last.text());
     assert_eq!(backend.number("select count(*) from ai_metrics where conversation_id = 'hot'").await, 0);
     let tracked = tracked.into_inner();
-    assert!(tracked > 100, "{tracked} events prove nothing");
+    assert!(tracked > 50, "{tracked} events prove nothing");
     assert_eq!(app.metric(COUNT).await, Some(tracked as f64));
     assert!(app.app.ingest.refresh().await);
     assert_eq!(app.metric(COUNT).await, Some(tracked as f64), "read anew");

@@ -7,7 +7,7 @@ mod requests;
 
 use serde_json::{Value, json};
 
-use crate::harness::{Backend, Customer, Reply, TestApp, event};
+use crate::harness::{Backend, Customer, KEY, Reply, TestApp, event};
 
 /// Whoever asks.
 const ANA: Customer<'static> =
@@ -76,4 +76,40 @@ fn counts(export: &Value) -> Value {
 fn rows<'e>(export: &'e Value, table: &str) -> &'e Vec<Value> {
     let categories = export["categories"].as_array().unwrap();
     categories.iter().find(|one| one["table"] == table).unwrap()["rows"].as_array().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn production_needs_a_key_for_the_hashes_of_persons() {
+    let backend = Backend::sqlite();
+    let settings = [("ENVIRONMENT", "production"), ("MLOPS_API_KEY", KEY)];
+    let app = TestApp::with(&backend, &settings).await;
+    let body = json!({"email": "ana@example.com", "kind": "export"});
+    for path in ["/privacy/export", "/privacy/erase", "/privacy/requests"] {
+        let refused = app.post(path).header("x-api-key", KEY).json(&body).send().await;
+        refused.refused(503, "Service Unavailable");
+        assert!(refused.json()["message"].as_str().unwrap().contains("PRIVACY_HASH_KEY"));
+    }
+    let hash_key = ("PRIVACY_HASH_KEY", "fedcba98fedcba98fedcba98fedcba98");
+    let app = TestApp::with(&backend, &[settings[0], settings[1], hash_key]).await;
+    let noted = app.post("/privacy/requests").header("x-api-key", KEY).json(&body).send().await;
+    assert_eq!(noted.status, 201, "{}", noted.text());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_needs_the_scope() {
+    let backend = Backend::sqlite();
+    let app = TestApp::guarded(&backend).await;
+    let make = async |scope: &str| {
+        let wish = json!({"name": scope, "scopes": [scope]});
+        let made = app.post("/admin/keys").header("x-api-key", KEY).json(&wish).send().await;
+        made.json()["key"].as_str().unwrap().to_owned()
+    };
+    let (privacy, admin) = (make("privacy").await, make("admin").await);
+    for path in ["/privacy/export", "/privacy/erase", "/privacy/requests"] {
+        let call = |key: &str| app.post(path).header("x-api-key", key).json(&json!({})).send();
+        call(&privacy).await.refused(400, "Invalid request body");
+        call(&admin).await.refused(403, "Forbidden");
+    }
+    let list = app.get("/privacy/requests").header("x-api-key", &privacy).send().await;
+    assert_eq!(list.ok()["requests"], json!([]));
 }

@@ -77,14 +77,14 @@ async fn the_table_is_the_contracts() {
         "POST /admin/keys Scope(Admin) 200 per 1 day; 50 per 1 hour",
         "POST /admin/keys/{id}/rotate Scope(Admin) 200 per 1 day; 50 per 1 hour",
         "DELETE /admin/keys/{id} Scope(Admin) 200 per 1 day; 50 per 1 hour",
-        "GET /privacy/consents Personal(Privacy) 200 per 1 day; 50 per 1 hour",
-        "POST /privacy/consents Personal(Privacy) 200 per 1 day; 50 per 1 hour",
-        "POST /privacy/consents/search Personal(Privacy) 200 per 1 day; 50 per 1 hour",
         "GET /admin/audit Personal(Admin) 200 per 1 day; 50 per 1 hour",
         "POST /privacy/export Personal(Privacy) 200 per 1 day; 50 per 1 hour",
         "POST /privacy/erase Personal(Privacy) 200 per 1 day; 50 per 1 hour",
         "GET /privacy/requests Personal(Privacy) 200 per 1 day; 50 per 1 hour",
         "POST /privacy/requests Personal(Privacy) 200 per 1 day; 50 per 1 hour",
+        "GET /privacy/consents Personal(Privacy) 200 per 1 day; 50 per 1 hour",
+        "POST /privacy/consents Personal(Privacy) 200 per 1 day; 50 per 1 hour",
+        "POST /privacy/consents/search Personal(Privacy) 200 per 1 day; 50 per 1 hour",
     ];
     assert_eq!(shown, contract);
     assert_eq!(QuotaOf::Default.quota(&app.app.config).unwrap().to_string(), "200 per 1 day; 50 per 1 hour");

@@ -14,7 +14,7 @@ use tokio::time::sleep;
 
 use super::find::json_list;
 use super::rows::Rows;
-use super::schema::{Schema, Table, columns};
+use super::schema::{COUNTED_EVENTS, Schema, Table};
 use super::{Links, PeopleError, Traces, anonymise};
 use crate::audit::Entry;
 use crate::clock::timestamp;
@@ -114,7 +114,6 @@ pub struct Erasure<'e> {
     /// Now.
     pub at: DateTime<Utc>,
     /// The entry of the audit trail, and what the list of requests gets, for what was done.
-    #[expect(clippy::type_complexity, reason = "it is called in one place")]
     pub note: &'e (dyn Fn(&Erased) -> (Entry, Done) + Sync),
 }
 
@@ -173,7 +172,7 @@ async fn erase<C: Rows + Append>(
     }
     let mut erased =
         Erased { counted: count_uncounted(conn, &events, erasure.at, zone).await?, ..Erased::default() };
-    remember_ids(conn, &events, erasure).await?;
+    remember_ids(conn, &schema, &events, erasure).await?;
     let hashes = erasure.traces.hashes(erasure.subject, erasure.hasher);
     for table in Table::ERASED.into_iter().filter(|table| !schema.columns(*table).is_empty()) {
         let condition = erasure.traces.condition::<C>(&schema, table, &hashes);
@@ -239,13 +238,17 @@ async fn count_uncounted<C: Rows>(
 }
 
 /// Notes the ids of events that are deleted, so that one that is sent again is not counted again, nor stored.
-async fn remember_ids<C: Rows>(conn: &mut C, events: &str, erasure: &Erasure<'_>) -> Result<(), sqlx::Error> {
-    const TABLE: &str = "mlops_counted_events";
-    if erasure.mode.keeps(Table::Events) || columns(conn, TABLE).await?.is_empty() {
+async fn remember_ids<C: Rows>(
+    conn: &mut C,
+    schema: &Schema,
+    events: &str,
+    erasure: &Erasure<'_>,
+) -> Result<(), sqlx::Error> {
+    if erasure.mode.keeps(Table::Events) || !schema.keeps_ids() {
         return Ok(());
     }
     let sql = format!(
-        "insert into {TABLE} (event_id, at) select event_id, {} from ai_metrics
+        "insert into {COUNTED_EVENTS} (event_id, at) select event_id, {} from ai_metrics
          where id {} and event_id is not null on conflict (event_id) do nothing",
         C::time(2),
         C::any_number(1)

@@ -23,7 +23,8 @@ pub(in crate::store) trait Rows: AddRollup {
     const LOCK: &'static str;
     /// The same, leaving out what others have locked.
     const LOCK_FREE: &'static str;
-    /// The columns of the table `$1` as [`Column`] has them, in their order; nothing where there is no such table.
+    /// The columns of the tables in the JSON list `$1`, each with its table's name in front, as [`Column`] has them and in
+    /// their order; nothing of a table that is not there.
     const COLUMNS: &'static str;
     /// Whether a text may hold the e-mail address `$1`: it does where letters and spaces are plain, else it is read.
     const MAY_BE_EMAIL: &'static str;
@@ -109,11 +110,12 @@ impl Rows for PgConnection {
         "select set_config('statement_timeout', '4s', true), set_config('lock_timeout', '800ms', true)";
     const LOCK: &'static str = " for update";
     const LOCK_FREE: &'static str = " for update skip locked";
-    const COLUMNS: &'static str = "select cast(attname as text),
+    const COLUMNS: &'static str = "select name, cast(attname as text),
             case when typtype = 'e' then 'enum' else format_type(atttypid, atttypmod) end,
             case when attnotnull then 'y' else 'n' end, case when attgenerated <> '' then 'y' else 'n' end
-        from pg_attribute join pg_type t on t.oid = atttypid
-        where attrelid = to_regclass($1) and attnum > 0 and not attisdropped order by attnum";
+        from jsonb_array_elements_text(cast($1 as jsonb)) name
+        join pg_attribute on attrelid = to_regclass(name) join pg_type t on t.oid = atttypid
+        where attnum > 0 and not attisdropped order by name, attnum";
     const MAY_BE_EMAIL: &'static str =
         "lower(btrim(text, E' \\t\\n\\r\\f\\v') collate \"C\") = $1 or octet_length(text) > length(text)";
     // Its last digits, in the form that needs no pattern to be matched: what is no digit is taken away.
@@ -151,9 +153,10 @@ impl Rows for SqliteConnection {
     const IMPATIENT: &'static str = "select ''";
     const LOCK: &'static str = "";
     const LOCK_FREE: &'static str = "";
-    const COLUMNS: &'static str = "select name, type, case when \"notnull\" or pk then 'y' else 'n' end,
+    const COLUMNS: &'static str =
+        "select value, name, c.type, case when \"notnull\" or pk then 'y' else 'n' end,
             case when hidden in (2, 3) then 'y' else 'n' end
-        from pragma_table_xinfo($1) where hidden <> 1 order by cid";
+        from json_each($1) join pragma_table_xinfo(value) c where hidden <> 1 order by value, cid";
     const MAY_BE_EMAIL: &'static str = "lower(trim(text, ' ' || char(9, 10, 11, 12, 13))) = $1
         or length(cast(text as blob)) > length(text)";
     // It cannot take digits out of a text. Such tables are small there, if there are any.

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use super::find::json_list;
 use super::rows::{Fields, Rows};
 
 /// A table that may hold a person.
@@ -77,11 +78,12 @@ pub(in crate::store) struct Column {
 }
 
 impl Column {
-    fn read(fields: Fields) -> Option<Self> {
-        let [name, kind, must_be_set, generated] = <[Option<String>; 4]>::try_from(fields).ok()?;
+    /// Reads the name of a table and one of its columns.
+    fn read(fields: Fields) -> Option<(String, Self)> {
+        let [table, name, kind, must_be_set, generated] = <[Option<String>; 5]>::try_from(fields).ok()?;
         let yes = |text: Option<String>| text.as_deref() == Some("y");
         let (must_be_set, generated) = (yes(must_be_set), yes(generated));
-        Some(Self { name: name?, kind: kind.unwrap_or_default(), must_be_set, generated })
+        Some((table?, Self { name: name?, kind: kind.unwrap_or_default(), must_be_set, generated }))
     }
 
     /// Its name as a statement has it.
@@ -90,23 +92,35 @@ impl Column {
     }
 }
 
-/// The tables that are there.
-pub(super) struct Schema(BTreeMap<Table, Vec<Column>>);
+/// Ids of events whose rows are not kept.
+pub(super) const COUNTED_EVENTS: &str = "mlops_counted_events";
+
+/// The tables that are there, by their names.
+pub(super) struct Schema(BTreeMap<String, Vec<Column>>);
 
 impl Schema {
     /// Finds out.
     pub(super) async fn read<C: Rows>(conn: &mut C) -> Result<Self, sqlx::Error> {
-        let mut tables = BTreeMap::new();
-        for table in Table::ALL {
-            tables.insert(table, columns(conn, table.name()).await?);
-        }
-        tables.retain(|_, columns| !columns.is_empty());
+        let names: Vec<&str> = Table::ALL.into_iter().map(Table::name).chain([COUNTED_EVENTS]).collect();
+        let mut tables: BTreeMap<String, Vec<Column>> = BTreeMap::new();
+        let mut keep = |fields: Fields| {
+            if let Some((table, column)) = Column::read(fields) {
+                tables.entry(table).or_default().push(column);
+            }
+            true
+        };
+        conn.read(C::COLUMNS.to_owned(), &[json_list(&names)], &mut keep).await?;
         Ok(Self(tables))
     }
 
     /// The columns of a table, in their order; none where it is not there.
     pub(super) fn columns(&self, table: Table) -> &[Column] {
-        self.0.get(&table).map_or(&[], Vec::as_slice)
+        self.0.get(table.name()).map_or(&[], Vec::as_slice)
+    }
+
+    /// Whether ids of events can be kept.
+    pub(super) fn keeps_ids(&self) -> bool {
+        self.0.contains_key(COUNTED_EVENTS)
     }
 
     pub(super) fn has(&self, table: Table, column: &str) -> bool {
@@ -115,7 +129,7 @@ impl Schema {
 
     /// The tables that are there.
     pub(super) fn tables(&self) -> impl Iterator<Item = Table> {
-        self.0.keys().copied()
+        Table::ALL.into_iter().filter(|table| self.0.contains_key(table.name()))
     }
 
     /// Tables that are there and do not tell whose their rows are.
@@ -128,15 +142,4 @@ impl Schema {
         };
         self.tables().filter(|table| !tells(*table)).map(Table::name).collect()
     }
-}
-
-/// The columns of a table; none where it is not there.
-pub(super) async fn columns<C: Rows>(conn: &mut C, table: &str) -> Result<Vec<Column>, sqlx::Error> {
-    let mut columns = Vec::new();
-    let mut keep = |fields: Fields| {
-        columns.extend(Column::read(fields));
-        true
-    };
-    conn.read(C::COLUMNS.to_owned(), &[table.to_owned()], &mut keep).await?;
-    Ok(columns)
 }

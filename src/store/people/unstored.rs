@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use super::rows::Rows;
-use super::schema::columns;
+use super::schema::Schema;
 use crate::event::Event;
 use crate::rollup::Rollup;
 use crate::store::rollups::AddRollup;
@@ -35,5 +35,5 @@ impl Store {
 }
 
 async fn has_ids<C: Rows>(conn: &mut C) -> Result<bool, sqlx::Error> {
-    Ok(!columns(conn, "mlops_counted_events").await?.is_empty())
+    Ok(Schema::read(conn).await?.keeps_ids())
 }

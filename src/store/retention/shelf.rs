@@ -69,10 +69,11 @@ impl Catalogue {
             Retained::CountedIds | Retained::Audit => Some(self.before("t", self.time(kind, "at")?)),
             Retained::Consents => {
                 let old = self.before("t", self.time(kind, "at")?);
-                // What a person said last on a purpose stays as long as it allows something.
+                // What was said last stays, a withdrawal too: without it, an earlier consent under another of the person's
+                // names would hold again.
                 Some(format!(
-                    "{old} and (not t.granted or exists (select 1 from mlops_consents n
-                        where n.subject = t.subject and n.purpose = t.purpose and n.seq > t.seq))"
+                    "{old} and exists (select 1 from mlops_consents n
+                        where n.subject = t.subject and n.purpose = t.purpose and n.seq > t.seq)"
                 ))
             }
         }

@@ -3,8 +3,8 @@
 use chrono::TimeDelta;
 use serde_json::{Value, json};
 
-use super::{ANA, ask, erase, open, with_ana_and_ben};
-use crate::harness::{Backend, Customer, TestApp, insert_as_the_app, on_every_backend};
+use super::{ANA, BEN, ask, erase, open, with_ana_and_ben};
+use crate::harness::{Backend, Customer, TestApp, event, insert_as_the_app, on_every_backend};
 
 on_every_backend! {
     nothing_of_the_person_remains,
@@ -14,6 +14,8 @@ on_every_backend! {
     columns_that_nobody_knows_are_emptied_too,
     totals_and_analytics_stay_what_they_were,
     rows_of_the_app_are_counted_before_they_go,
+    an_event_that_is_sent_again_does_not_come_back,
+    consents_of_the_person_are_given_out_and_erased,
     an_erasure_leaves_its_entry_and_its_receipt,
     a_wrong_mode_or_dry_run_is_told_and_erases_nobody,
 }
@@ -211,6 +213,46 @@ async fn rows_of_the_app_are_counted_before_they_go(backend: Backend) {
     assert_eq!(backend.number("select sum(events) from ai_rollup_daily_now").await, 5);
     assert_eq!(backend.number("select sum(events) from ai_latency_daily_now").await, 5);
     assert_eq!(backend.rows().await, 2);
+}
+
+async fn an_event_that_is_sent_again_does_not_come_back(backend: Backend) {
+    let (backend, app) = with_ana_and_ben(backend).await;
+    let named = event(json!({"conversation_id": ANA.conversation(), "session_id": ANA.session(),
+                             "event_id": "8e03978e-40d5-43dd-bc93-6894a57f9324"}));
+    assert_eq!(app.track(&named).await.ok()["duplicate"], Value::Null);
+    erase(&app, json!({"email": EMAIL})).await;
+    assert_eq!(backend.rows().await, 2, "those of Ben");
+    let again = app.track(&named).await.ok();
+    assert_eq!(again["duplicate"], true, "{again}");
+    assert_eq!(backend.rows().await, 2);
+    assert_eq!(app.metric("ai_response_time_seconds_count").await, Some(5.0));
+    let named =
+        event(json!({"session_id": BEN.session(), "event_id": "8e03978e-40d5-43dd-bc93-6894a57f9325"}));
+    assert_eq!(app.track(&named).await.status, 200);
+    erase(&app, json!({"session_id": BEN.session(), "mode": "anonymise"})).await;
+    let again = app.track(&named).await.ok();
+    assert_eq!(again["duplicate"], true, "{again}");
+    assert_eq!(backend.number("select count(*) from ai_metrics where session_id <> 'unknown'").await, 0);
+}
+
+async fn consents_of_the_person_are_given_out_and_erased(backend: Backend) {
+    let (backend, app) = with_ana_and_ben(backend).await;
+    let conversation = ANA.conversation();
+    for subject in [EMAIL, conversation.as_str(), "ben@example.com", "only@example.com"] {
+        let consent = json!({"subject": subject, "purpose": "chat_storage", "policy_version": "2026-01",
+                             "granted": true, "source": "chat widget"});
+        let noted = ask(&app, "/privacy/consents", consent).await;
+        assert_eq!(noted.status, 201, "{}", noted.text());
+    }
+    let found = super::export(&app, json!({"email": EMAIL})).await;
+    assert_eq!(super::rows(&found, "mlops_consents").len(), 2);
+    assert_eq!(super::rows(&found, "mlops_consents")[0]["policy_version"], "2026-01");
+    assert_eq!(erase(&app, json!({"email": EMAIL})).await["counts"]["mlops_consents"], 2);
+    assert_eq!(backend.number("select count(*) from mlops_consents").await, 2);
+    let only = json!({"email": "only@example.com"});
+    assert_eq!(super::counts(&super::export(&app, only.clone()).await), json!({"mlops_consents": 1}));
+    assert_eq!(erase(&app, only.clone()).await["counts"]["mlops_consents"], 1);
+    ask(&app, "/privacy/erase", only).await.refused(404, "Not Found");
 }
 
 async fn an_erasure_leaves_its_entry_and_its_receipt(backend: Backend) {
