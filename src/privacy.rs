@@ -25,6 +25,22 @@ use crate::subject::{Hasher, Selector, SubjectHash};
 use document::{Document, Spooled};
 use purpose::Kept;
 
+/// How often it is tried to write into a busy file of SQLite, each time for 1.5 s.
+const MAX_ATTEMPTS: u32 = 3;
+
+/// Does some work of the store, again where others kept it from beginning.
+macro_rules! patiently {
+    ($desk:expr, $work:expr) => {{
+        let mut attempt = 1;
+        loop {
+            match $work.await {
+                Err(error) if attempt < MAX_ATTEMPTS && $desk.store.is_busy(&error) => attempt += 1,
+                done => break done,
+            }
+        }
+    }};
+}
+
 /// What a customer may ask for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -114,6 +130,7 @@ impl Desk<'_> {
     /// Gives everything that is stored about a person; `kept` says for how long.
     pub async fn export(&self, selector: &Selector, kept: Kept) -> Result<Receipt<Document>, DeskError> {
         let case = self.case(Kind::Export, Action::PrivacyExport, selector);
+        self.await_what_came_before().await;
         let (extracts, traces) = self.store.extract_person(selector, &self.hasher).await?;
         let spooled = self.spooled(traces).await?;
         let Extracts { tables, unsearchable } = extracts;
@@ -122,7 +139,7 @@ impl Desk<'_> {
             return self.close_unknown(&case).await;
         }
         let (entry, done) = self.note(&case, "done", counts.to_json(), true);
-        self.store.note_done(&done, &entry, self.now).await?;
+        patiently!(self, self.store.note_done(&done, &entry, self.now))?;
         self.show_requests().await;
         let document = Document {
             generated_at: self.now,
@@ -139,12 +156,14 @@ impl Desk<'_> {
     /// Counts what an erasure would delete, or make anonymous.
     pub async fn count(&self, selector: &Selector, mode: Mode) -> Result<Receipt<Counts>, DeskError> {
         let case = self.case(Kind::Erase, Action::PrivacyEraseDryRun, selector);
+        self.await_what_came_before().await;
         let found = self.store.find_person(selector, &self.hasher).await?;
         let mut counts = found.counts;
         counts.set("spool", self.spooled(found.traces).await?.len() as u64);
         let known = counts.total() > 0;
         let (entry, _) = self.note(&case, if known { "counted" } else { "unknown" }, counts.to_json(), false);
-        self.store.append_audit(self.now, &entry.with("mode", mode.name())).await?;
+        let entry = entry.with("mode", mode.name());
+        patiently!(self, self.store.append_audit(self.now, &entry)).map(drop)?;
         if !known {
             return Err(DeskError::Unknown);
         }
@@ -168,8 +187,8 @@ impl Desk<'_> {
             mode,
             at: self.now,
             note: &|erased: &Erased| {
-                let counts = details(erased, mode);
-                self.note(&case, "done", counts, true)
+                let (entry, done) = self.note(&case, "done", details(erased, mode), true);
+                (entry.with("mode", mode.name()), done)
             },
         };
         let Some(erased) = self.store.erase_person(&erasure).await? else {
@@ -200,7 +219,7 @@ impl Desk<'_> {
         };
         let entry = self.by.did(case.action).about(case.subject).with("request", request.id.clone());
         let entry = entry.with("kind", kind.name()).with("source", source);
-        self.store.note_request(&request, &entry, self.now).await?;
+        patiently!(self, self.store.note_request(&request, &entry, self.now))?;
         self.show_requests().await;
         Ok(request)
     }
@@ -208,6 +227,13 @@ impl Desk<'_> {
     fn case<'c>(&self, kind: Kind, action: Action, selector: &'c Selector) -> Case<'c> {
         let receipt = Uuid::new_v4().to_string();
         Case { kind, action, selector, subject: self.hasher.hash(selector), receipt }
+    }
+
+    /// Waits until what was accepted before is in the store. What takes longer is found in the spool.
+    async fn await_what_came_before(&self) {
+        if let Err(error) = self.ingest.settle(None).await {
+            tracing::debug!("events are still on their way: {error}");
+        }
     }
 
     /// The events of the spool that these traces lead to.
@@ -250,7 +276,7 @@ impl Desk<'_> {
     /// not go on the list.
     async fn close_unknown<T>(&self, case: &Case<'_>) -> Result<T, DeskError> {
         let (entry, done) = self.note(case, "unknown", Map::new(), false);
-        self.store.note_done(&done, &entry, self.now).await?;
+        patiently!(self, self.store.note_done(&done, &entry, self.now))?;
         self.show_requests().await;
         Err(DeskError::Unknown)
     }

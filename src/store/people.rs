@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use serde_json::value::RawValue;
 
-use super::{Store, StoreError, dialect};
+use super::{Db, Store, StoreError, dialect};
 use crate::event::Event;
 use crate::subject::{Hasher, Selector, SubjectHash};
 use find::json_list;
@@ -179,6 +179,13 @@ macro_rules! search {
 }
 
 impl Store {
+    /// Whether an error says that somebody else was writing into the file of SQLite for long. Who waits for that has no
+    /// place in a queue, so that events may come first again and again.
+    #[must_use]
+    pub fn is_busy(&self, error: &StoreError) -> bool {
+        matches!((&self.admin, error), (Db::Sqlite(_), StoreError::Unavailable(_)))
+    }
+
     /// Finds whom `selector` names, and counts their rows.
     pub async fn find_person(&self, selector: &Selector, hasher: &Hasher) -> Result<Found, PeopleError> {
         let found = search!(self, |tx| {

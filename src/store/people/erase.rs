@@ -26,7 +26,7 @@ use crate::store::{Store, StoreError, dialect};
 use crate::subject::{Hasher, SubjectHash};
 
 /// How long one attempt may take.
-const ERASE_LIMIT: Duration = Duration::from_millis(2_500);
+const ERASE_LIMIT: Duration = Duration::from_secs(4);
 
 /// How often it is tried when somebody else is in the way.
 const MAX_ATTEMPTS: u32 = 3;
@@ -139,6 +139,7 @@ impl Store {
                 Ok(Attempt::InTheWay) | Err(StoreError::Conflict(_)) if attempt < MAX_ATTEMPTS => {
                     sleep(PAUSE).await;
                 }
+                Err(error) if self.is_busy(&error) && attempt < MAX_ATTEMPTS => sleep(PAUSE).await,
                 Ok(Attempt::InTheWay) => return Err(StoreError::Conflict("locked".to_owned()).into()),
                 Err(error) => return Err(error.into()),
             }

@@ -85,7 +85,7 @@ macro_rules! run_statements {
         }
 
         async fn read(&mut self, sql: String, binds: &[String], each: Each<'_>) -> Result<(), sqlx::Error> {
-            let query = sqlx::query(AssertSqlSafe(sql)).persistent(false);
+            let query = sqlx::query(AssertSqlSafe(sql));
             let query = binds.iter().fold(query, |query, bind| query.bind(bind));
             let mut rows = query.fetch(self);
             while let Some(row) = rows.try_next().await? {
@@ -98,7 +98,7 @@ macro_rules! run_statements {
         }
 
         async fn run(&mut self, sql: String, binds: &[String]) -> Result<u64, sqlx::Error> {
-            let query = sqlx::query(AssertSqlSafe(sql)).persistent(false);
+            let query = sqlx::query(AssertSqlSafe(sql));
             let query = binds.iter().fold(query, |query, bind| query.bind(bind));
             Ok(query.execute(self).await?.rows_affected())
         }
