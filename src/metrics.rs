@@ -98,7 +98,9 @@ impl Metrics {
             requests_overdue: gauge("privacy_requests_overdue", OVERDUE_HELP),
             pages: Arc::default(),
         };
-        SecurityEvent::ALL.iter().for_each(|event| drop(metrics.security.with_label_values(&[event.name()])));
+        for event in SecurityEvent::ALL {
+            drop(metrics.security.with_label_values(&[event.name()]));
+        }
         let own: [Box<dyn prometheus::core::Collector>; 9] = [
             Box::new(totals::TotalsCollector::new(metrics.totals.clone())),
             Box::new(process::ProcessCollector::new(metrics.process.clone())),

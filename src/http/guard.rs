@@ -305,8 +305,8 @@ impl Policy {
                 Some(self.app.in_flight.try_acquire().map_err(|_| ApiError::Overloaded)?)
             }
         };
-        let handled = AssertUnwindSafe(handler.call(request, self.app.clone())).catch_unwind();
-        match tokio::time::timeout(REQUEST_LIMIT, handled).await {
+        let answer = AssertUnwindSafe(handler.call(request, self.app.clone())).catch_unwind();
+        match tokio::time::timeout(REQUEST_LIMIT, answer).await {
             Ok(Ok(response)) => Ok(response),
             // The panic hook has logged where.
             Ok(Err(_panic)) => Err(ApiError::Internal),

@@ -159,6 +159,6 @@ mod tests {
         assert_eq!(taken(&[500, 500]), [500, 500, 0]);
         assert_eq!(taken(&[500, 500, 500]), [500, 500, 500]);
         assert_eq!(taken(&[1_000, 1_000, 1_000]), [1_000, 1_000, 1_000]);
-        assert_eq!(taken(&[1; 4_000]), [MAX_TOGETHER, MAX_TOGETHER, 4_000 - 2 * MAX_TOGETHER]);
+        assert_eq!(taken(&vec![1; 4_000]), [MAX_TOGETHER, MAX_TOGETHER, 4_000 - 2 * MAX_TOGETHER]);
     }
 }

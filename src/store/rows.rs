@@ -40,7 +40,7 @@ impl Insert {
         while let Some(largest) = items.len().checked_ilog2() {
             let size = (largest as usize).min(SIZES - 1);
             let (now, later) = items.split_at(1 << size);
-            let query = now.iter().fold(sqlx::query(self.text(size)), |query, item| bind(query, item));
+            let query = now.iter().fold(sqlx::query(self.text(size)), &bind);
             affected += query.execute(&mut *conn).await?.rows_affected();
             items = later;
         }
@@ -49,7 +49,8 @@ impl Insert {
 
     /// The statement for two to the power of `size` rows.
     fn text(&'static self, size: usize) -> &'static str {
-        self.texts[size]
-            .get_or_init(|| format!("{} values {}{}", self.head, vec![self.row; 1 << size].join(", "), self.tail))
+        self.texts[size].get_or_init(|| {
+            format!("{} values {}{}", self.head, vec![self.row; 1 << size].join(", "), self.tail)
+        })
     }
 }
