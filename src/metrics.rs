@@ -98,9 +98,7 @@ impl Metrics {
             requests_overdue: gauge("privacy_requests_overdue", OVERDUE_HELP),
             pages: Arc::default(),
         };
-        for event in SecurityEvent::ALL {
-            drop(metrics.security.with_label_values(&[event.name()]));
-        }
+        metrics.start_security_at_zero();
         let own: [Box<dyn prometheus::core::Collector>; 9] = [
             Box::new(totals::TotalsCollector::new(metrics.totals.clone())),
             Box::new(process::ProcessCollector::new(metrics.process.clone())),
@@ -116,6 +114,12 @@ impl Metrics {
             metrics.registry.register(collector).expect("every name is registered once");
         }
         metrics
+    }
+
+    fn start_security_at_zero(&self) {
+        for event in SecurityEvent::ALL {
+            drop(self.security.with_label_values(&[event.name()]));
+        }
     }
 
     /// All metrics as they are now; `None` while too many pages are on their way to readers that do not take them in.

@@ -15,6 +15,9 @@ use crate::config::{PostgresUrl, Tls};
 /// How long to wait for a connection.
 const ACQUIRE_LIMIT: Duration = Duration::from_millis(1_500);
 
+/// The same for a run that deletes old rows, which nobody waits for.
+const SWEEP_ACQUIRE_LIMIT: Duration = Duration::from_secs(10);
+
 /// What every session of ours is set to, whatever the server's defaults. A commit is answered only when it is on
 /// disk; times are UTC; and no statement outlives the patience of whoever asked for it.
 const POSTGRES_SESSION: &str =
@@ -67,7 +70,7 @@ pub(super) fn postgres(
             conn.execute(POSTGRES_WRITER).await.map(drop)
         })
     });
-    let sweep = pool().max_connections(1).after_connect(|conn, _| {
+    let sweep = pool().acquire_timeout(SWEEP_ACQUIRE_LIMIT).max_connections(1).after_connect(|conn, _| {
         Box::pin(async move {
             conn.execute(POSTGRES_SESSION).await?;
             conn.execute(POSTGRES_SWEEPER).await.map(drop)
@@ -98,7 +101,7 @@ pub(super) fn sqlite(path: &Path) -> Pools {
     let admin = pool().max_connections(1).connect_lazy_with(writer.clone());
     // As on Postgres, a deletion that is lost is made again.
     let sweeper = writer.synchronous(SqliteSynchronous::Normal);
-    let sweep = pool().max_connections(1).connect_lazy_with(sweeper);
+    let sweep = pool().acquire_timeout(SWEEP_ACQUIRE_LIMIT).max_connections(1).connect_lazy_with(sweeper);
     Pools {
         read: Db::Sqlite(Connections::shared(read)),
         write: Db::Sqlite(Connections::kept(write)),

@@ -17,6 +17,12 @@ pub use record::{RetentionCounts, RetentionRecord};
 pub use shelf::Shelf;
 pub use windows::{Deleted, Seen, Window};
 
+use std::time::Duration;
+
+/// How long one step of a run may take. It is meant to take a hundredth of that; nobody waits for it, and the server gives up
+/// sooner, see [`super::dialect`].
+const STEP_LIMIT: Duration = Duration::from_secs(12);
+
 /// What is deleted when its time is over, in the order in which a run goes about it: messages before the conversations
 /// that hold them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -40,7 +40,7 @@ async fn a_key_that_was_not_changed_for_a_quarter_is_told() {
     assert_verdict(&check(&backend, &[]), "api-key-age", "ok");
     let file = fs::File::options().append(true).open(backend.folder.path().join(".env")).unwrap();
     #[expect(clippy::disallowed_methods, reason = "the program under test looks at the real clock")]
-    let long_ago = SystemTime::now() - Duration::from_secs(93 * 86_400);
+    let long_ago = SystemTime::now() - Duration::from_hours(93 * 24);
     file.set_modified(long_ago).unwrap();
     assert_verdict(&check(&backend, &[]), "api-key-age", "warning");
     fs::write(backend.folder.path().join(".env"), "TIME_ZONE=UTC\n").unwrap();

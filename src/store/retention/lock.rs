@@ -6,7 +6,8 @@ use std::path::Path;
 use sqlx::{Connection, PgConnection};
 
 use super::super::connect::create_file;
-use super::super::{Db, READ_LIMIT, Store, StoreError};
+use super::super::{Db, Store, StoreError};
+use super::STEP_LIMIT;
 
 /// The right to run. It ends when it is dropped, and when the process dies, however that happens.
 #[derive(Debug)]
@@ -45,7 +46,7 @@ impl Store {
                     .await?;
                     Ok(got.then(|| RetentionLock(Held::Session(Box::new(lease.take())))))
                 };
-                tokio::time::timeout(READ_LIMIT, lock).await.unwrap_or(Err(StoreError::TimedOut))
+                tokio::time::timeout(STEP_LIMIT, lock).await.unwrap_or(Err(StoreError::TimedOut))
             }
             (Db::Sqlite(_), Some(path)) => lock_file(path),
             (Db::Sqlite(_), None) => Err(StoreError::Unusable("the database is no file".to_owned())),

@@ -7,6 +7,7 @@ use sqlx::FromRow;
 
 use super::super::audit::append;
 use super::super::{READ_LIMIT, Store, StoreError, dialect};
+use super::STEP_LIMIT;
 use crate::audit::Entry;
 
 /// Rows that were deleted, for each table.
@@ -35,7 +36,7 @@ impl Store {
     pub async fn await_retention(&self, now: DateTime<Utc>) -> Result<RetentionRecord, StoreError> {
         const NOTE: &str =
             "insert into mlops_retention (id, waiting_since) values (1, $1) on conflict (id) do nothing";
-        on!(&self.sweep, READ_LIMIT, |conn| {
+        on!(&self.sweep, STEP_LIMIT, |conn| {
             sqlx::query(NOTE).bind(now).execute(&mut *conn).await?;
             sqlx::query_as(RECORD).fetch_one(conn).await
         })
@@ -46,7 +47,7 @@ impl Store {
         const LEFT: &str = "select table_name, deleted from mlops_retention_deleted
             where exists (select 1 from mlops_retention where begun_at is not null)";
         const BEGIN: &str = "update mlops_retention set begun_at = $1";
-        let left: Vec<(String, i64)> = on!(&self.sweep, READ_LIMIT, |conn| {
+        let left: Vec<(String, i64)> = on!(&self.sweep, STEP_LIMIT, |conn| {
             let mut tx = dialect::begin(conn).await?;
             let left = sqlx::query_as(LEFT).fetch_all(&mut *tx).await?;
             sqlx::query(BEGIN).bind(now).execute(&mut *tx).await?;
@@ -66,7 +67,7 @@ impl Store {
     ) -> Result<(), StoreError> {
         const NOTE: &str = "update mlops_retention set begun_at = null, done_at = coalesce($1, done_at)";
         // Not through the connection that deletes, which does not wait for the disk.
-        on!(&self.admin, READ_LIMIT, |conn| {
+        on!(&self.admin, STEP_LIMIT, |conn| {
             let mut tx = dialect::begin(conn).await?;
             sqlx::query("delete from mlops_retention_deleted").execute(&mut *tx).await?;
             sqlx::query(NOTE).bind(done).execute(&mut *tx).await?;

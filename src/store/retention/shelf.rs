@@ -6,8 +6,8 @@ use std::ops::Range;
 use sqlx::AssertSqlSafe;
 
 use super::super::{READ_LIMIT, Store, StoreError};
-use super::Retained;
 use super::words::Words;
+use super::{Retained, STEP_LIMIT};
 
 /// A table that is gone through: from where to where, and which of its rows are old.
 #[derive(Debug, Clone)]
@@ -42,14 +42,14 @@ impl Store {
     pub async fn shelf(&self, kind: Retained) -> Result<Option<Shelf>, StoreError> {
         let mut catalogue = Catalogue { tables: BTreeMap::new(), words: self.words() };
         for kind in [kind, Retained::Messages, Retained::ChatMessages] {
-            let columns: Vec<(String, String)> = on!(&self.sweep, READ_LIMIT, |conn| {
+            let columns: Vec<(String, String)> = on!(&self.sweep, STEP_LIMIT, |conn| {
                 sqlx::query_as(catalogue.words.columns).bind(kind.table()).fetch_all(conn).await
             })?;
             catalogue.tables.insert(kind, columns.into_iter().collect());
         }
         let Some(old) = catalogue.old(kind) else { return Ok(None) };
         let extent = (catalogue.words.extent)(kind);
-        let (first, end) = on!(&self.sweep, READ_LIMIT, |conn| {
+        let (first, end) = on!(&self.sweep, STEP_LIMIT, |conn| {
             sqlx::query_as(AssertSqlSafe(extent)).fetch_one(conn).await
         })?;
         Ok(Some(Shelf { kind, range: first..end, old, undated: catalogue.undated(kind) }))

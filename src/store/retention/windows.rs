@@ -10,13 +10,9 @@ use super::super::dialect::{self, Dialect};
 use super::super::foreign::ForeignRow;
 use super::super::rollups::AddRollup;
 use super::super::{Store, StoreError};
-use super::{Retained, Shelf};
+use super::{Retained, STEP_LIMIT, Shelf};
 use crate::event::Event;
 use crate::rollup::Rollup;
-
-/// How long one window may take. It is meant to take a hundredth of that; the server gives up sooner, see
-/// [`dialect`].
-const WINDOW_LIMIT: Duration = Duration::from_secs(12);
 
 /// What is in a window.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, FromRow)]
@@ -70,7 +66,7 @@ impl Store {
     /// Counts what is old in a window. It locks nothing.
     pub async fn look_at(&self, window: Window<'_>) -> Result<Seen, StoreError> {
         let sql = self.look_sql(window.shelf);
-        on!(&self.sweep, WINDOW_LIMIT, |conn| {
+        on!(&self.sweep, STEP_LIMIT, |conn| {
             bound!(sqlx::query_as(AssertSqlSafe(sql)), window).fetch_one(conn).await
         })
     }
@@ -93,7 +89,7 @@ impl Store {
             kind.table(),
             (self.words().window)(*kind)
         );
-        on!(&self.sweep, WINDOW_LIMIT, |conn| {
+        on!(&self.sweep, STEP_LIMIT, |conn| {
             let mut tx = dialect::begin(conn).await?;
             let begun = Instant::now();
             let mut deleted = 0;
