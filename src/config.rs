@@ -101,7 +101,7 @@ settings! {
     /// The same database for mlops-service migrate alone, as the role that owns its tables. When it is set, the service and
     /// all other commands change no tables, and DATABASE_URL may name a role that cannot; see migrations/roles.sql.
     migration_database_url: Option<PostgresUrl> = "MIGRATION_DATABASE_URL", default "", example "postgresql://OWNER:PASSWORD@HOST:5432/DATABASE?sslmode=require";
-    /// Connections to Postgres for reading, beside one for writing.
+    /// Connections to Postgres for reading, beside two for writing and, while old rows are deleted, two for that.
     database_connections: Bounded<1, 100> = "DATABASE_CONNECTIONS", default "4", example "4";
     /// How long an event may wait for Postgres before it goes into the spool, or is refused where there is none; 0.1s to 2.5s.
     store_timeout: Wait = "STORE_TIMEOUT", default "2s", example "2s";

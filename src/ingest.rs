@@ -1,8 +1,9 @@
 //! The way of an event into the store.
 //!
-//! One task owns the queue and the connection it writes through. It takes everything that is waiting, writes it in
-//! one transaction, adds it to the totals in memory and answers every waiting request: group commit, without any
-//! artificial delay. The totals are read anew by the same task, between two batches, so that cannot race a commit.
+//! One task owns the queue and the connections it writes through. It takes everything that is waiting, writes it in
+//! one transaction, or much of it in two at the same time, adds it to the totals in memory and answers every waiting
+//! request: group commit, without any artificial delay. The totals are read anew by the same task, between two batches, so
+//! that cannot race a commit.
 //!
 //! What the store cannot take in time goes into the spool, and from there to the store when it is back.
 

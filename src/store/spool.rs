@@ -60,8 +60,10 @@ pub struct Spool {
     /// `None` until it is opened, and while it cannot be.
     file: tokio::sync::Mutex<Option<SqliteConnection>>,
     state: Mutex<State>,
-    /// Whether what it was last asked for went well.
-    works: AtomicBool,
+    /// Whether it takes events, as far as is known.
+    takes: AtomicBool,
+    /// Whether it gives back what it has, as far as is known: a full one does.
+    gives: AtomicBool,
 }
 
 /// Runs `$work` with the open file, a second time where the first one met damage.
@@ -100,7 +102,8 @@ impl Spool {
             max_pages: max_mb.saturating_mul(1024 * 1024 / PAGE_BYTES),
             file: tokio::sync::Mutex::default(),
             state: Mutex::default(),
-            works: AtomicBool::new(false),
+            takes: AtomicBool::new(false),
+            gives: AtomicBool::new(false),
         }
     }
 
@@ -112,20 +115,21 @@ impl Spool {
     /// Does what the file is asked for, and notes whether it went well.
     async fn noted<T>(&self, asked: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
         let done = asked.await;
-        self.works.store(done.is_ok(), Ordering::Relaxed);
+        self.takes.store(done.is_ok(), Ordering::Relaxed);
+        self.gives.store(done.is_ok(), Ordering::Relaxed);
         done
     }
 
     /// Whether it takes events, as far as is known.
     #[must_use]
     pub fn works(&self) -> bool {
-        self.works.load(Ordering::Relaxed)
+        self.takes.load(Ordering::Relaxed)
     }
 
     /// Whether there are events in it that the store may take.
     #[must_use]
     pub fn has_pending(&self) -> bool {
-        self.works() && self.state().has_pending()
+        self.gives.load(Ordering::Relaxed) && self.state().has_pending()
     }
 
     /// What is known of the events in it.
@@ -135,7 +139,10 @@ impl Spool {
 
     /// Keeps events; says of each whether it is new, rather than that its id was there.
     pub async fn add(&self, events: &[&Event], standing: Standing) -> Result<Vec<bool>, StoreError> {
-        self.noted(self.insert_all(events, standing)).await
+        let added = self.insert_all(events, standing).await;
+        self.takes.store(added.is_ok(), Ordering::Relaxed);
+        self.gives.fetch_or(added.is_ok(), Ordering::Relaxed);
+        added
     }
 
     async fn insert_all(&self, events: &[&Event], standing: Standing) -> Result<Vec<bool>, StoreError> {

@@ -127,3 +127,16 @@ async fn a_spool_has_one_process_at_a_time() {
     assert_eq!(other.add(&[&made(2)], Standing::Unsent).await.unwrap(), [true]);
     assert_eq!(all(&other).await.len(), 2);
 }
+
+#[tokio::test]
+async fn a_full_one_gives_back_what_it_has() {
+    let folder = TempDir::new().unwrap();
+    let spool = Spool::new(folder.path(), 1);
+    let mut number = 0;
+    while spool.add(&[&made(number)], Standing::Unsent).await.is_ok() {
+        number += 1;
+    }
+    assert_eq!((spool.works(), spool.has_pending()), (false, true));
+    spool.remove(&all(&spool).await).await.unwrap();
+    assert_eq!((spool.works(), spool.has_pending()), (true, false));
+}
