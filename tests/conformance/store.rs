@@ -107,7 +107,7 @@ async fn a_batch_adds_up_to_its_rollup(backend: Backend) {
     assert_adds_up(&backend, &varied(real_now())).await;
 }
 
-/// So large that Postgres gets it in one statement, and that its sums lie beside their row there.
+/// So large that Postgres gets it in several statements, and SQLite in several of each size.
 async fn a_large_batch_of_many_keys_adds_up_too(backend: Backend) {
     let event = |i: i64| {
         let changes = json!({"business_id": format!("business-{}", i % 300), "response_time_ms": i * 7,

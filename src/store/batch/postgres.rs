@@ -89,7 +89,7 @@ const STORE_NEW: &str = concat!(
     "with input as not materialized (select * from ",
     event_rows!(),
     "), new as (
-        select $45::bytea is not null and not exists (select from ai_metrics where event_id = any($43))
+        select not exists (select from ai_metrics where event_id = any($43))
            and not exists (select from mlops_counted_events where event_id = any($43))
            and (
                not exists (select from ai_metrics where ",
@@ -114,24 +114,15 @@ const STORE_NEW: &str = concat!(
     ) select all_new from new"
 );
 
-/// The most bytes of a statement that fits into one TLS record. The second of two is held back by Nagle's algorithm, which
-/// sqlx 0.9 leaves on, until the server's kernel acknowledges the first, 40 ms later.
+/// The most bytes of a statement that fits into one TLS record. The last of several is held back by Nagle's algorithm, which
+/// sqlx 0.9 leaves on, until the server's kernel acknowledges the one before, 40 ms later.
 const SMALL_BYTES: usize = 15_500;
-
-/// The least bytes of a statement of so many records that the kernel acknowledges them as they come, at once.
-const LARGE_BYTES: usize = 128 * 1024;
-
-/// The least bytes of events that are cheaper to send in one statement, filled up to a large one, than in small ones.
-const WORTH_FILLING: usize = 48 * 1024;
 
 /// What a statement takes beside events and keys, in bytes.
 const HEAD_BYTES: usize = 1_200;
 
 /// What an event takes in a statement beside its texts, in bytes, its part in a latency among them.
 const EVENT_BYTES: usize = 155;
-
-/// What an event takes at least.
-const EVENT_BYTES_AT_LEAST: usize = 110;
 
 /// What a key takes in a statement beside its texts, in bytes.
 const KEY_BYTES: usize = 215;
@@ -157,14 +148,14 @@ pub(super) async fn write(
 /// Stores events with several statements, in one transaction.
 async fn store_new_in_parts(
     conn: &mut PgConnection,
-    parts: &[Part<'_>],
+    parts: &[&[Event]],
     again: bool,
     zone: Tz,
 ) -> Result<Option<Rollup>, sqlx::Error> {
     let mut rollup = Rollup::default();
     let mut tx = conn.begin().await?;
     for part in parts {
-        let Some(stored) = store_new(&mut tx, *part, again, zone).await? else { return Ok(None) };
+        let Some(stored) = store_new(&mut tx, part, again, zone).await? else { return Ok(None) };
         rollup.add(stored);
     }
     tx.commit().await?;
@@ -174,7 +165,7 @@ async fn store_new_in_parts(
 /// Stores events with one statement, if all are new; gives their rollup.
 async fn store_new(
     conn: &mut PgConnection,
-    Part { events, filling }: Part<'_>,
+    events: &[Event],
     again: bool,
     zone: Tz,
 ) -> Result<Option<Rollup>, sqlx::Error> {
@@ -182,47 +173,26 @@ async fn store_new(
     let columns = Columns::of(&rollup);
     let perhaps_stored: Vec<_> = events.iter().filter(|e| again || e.named).map(|e| e.id).collect();
     let query = columns.bind_sums(bind_events(sqlx::query(STORE_NEW), &columns, events, zone));
-    let query = query.bind(perhaps_stored).bind(claimable_from(events)).bind(vec![0_u8; filling]);
+    let query = query.bind(perhaps_stored).bind(claimable_from(events));
     let all_new: bool = query.fetch_one(conn).await?.try_get(0)?;
     Ok(all_new.then_some(rollup))
 }
 
-/// Events of one statement.
-#[derive(Debug, Clone, Copy)]
-struct Part<'e> {
-    events: &'e [Event],
-    /// Bytes that fill the statement up.
-    filling: usize,
-}
-
-/// The events of each statement: all of them in one that is small or large, else as many as fit into a small one each.
-fn parts(events: &[Event]) -> Vec<Part<'_>> {
-    let (mut parts, mut start, mut all_bytes) = (Vec::new(), 0, 0);
+/// The events of each statement: as many as fit into a small one.
+fn parts(events: &[Event]) -> Vec<&[Event]> {
+    let (mut parts, mut start) = (Vec::new(), 0);
     let (mut bytes, mut keys) = (HEAD_BYTES, HashSet::new());
     for (number, event) in events.iter().enumerate() {
-        let own_bytes = bytes_of(event, &mut keys);
-        if bytes + own_bytes > SMALL_BYTES && number > start {
-            parts.push(Part { events: &events[start..number], filling: 0 });
-            (start, all_bytes) = (number, all_bytes + bytes);
+        bytes += bytes_of(event, &mut keys);
+        if bytes > SMALL_BYTES && number > start {
+            parts.push(&events[start..number]);
+            start = number;
             keys.clear();
             bytes = HEAD_BYTES + bytes_of(event, &mut keys);
-        } else {
-            bytes += own_bytes;
         }
     }
-    if all_bytes + bytes > WORTH_FILLING {
-        return vec![Part { events, filling: LARGE_BYTES.saturating_sub(least_bytes(events)) }];
-    }
-    parts.push(Part { events: &events[start..], filling: 0 });
+    parts.push(&events[start..]);
     parts
-}
-
-/// At least so many bytes the events take in a statement.
-fn least_bytes(events: &[Event]) -> usize {
-    let bytes = |event: &Event| {
-        EVENT_BYTES_AT_LEAST + event.session_id.len() + event.conversation_id.as_ref().map_or(0, String::len)
-    };
-    events.iter().map(bytes).sum()
 }
 
 /// What an event adds to a statement that has these keys, in bytes.
