@@ -15,6 +15,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::config::{Config, Source, VARIABLES, env_example, indented};
+use crate::store::{Store, StoreError};
 use crate::telemetry;
 
 /// The exit code when settings are wrong.
@@ -108,4 +109,14 @@ fn variables_help() -> String {
 fn fail(what: impl std::fmt::Display) -> ExitCode {
     tracing::error!("{what}");
     ExitCode::FAILURE
+}
+
+/// Opens the store for a verb and brings its tables up to date, or tells why it cannot.
+async fn open(config: &Config) -> Result<Store, ExitCode> {
+    let opened = async {
+        let store = Store::open(config)?;
+        store.migrate().await?;
+        Ok::<_, StoreError>(store)
+    };
+    opened.await.map_err(|error| fail(format!("the database cannot be used: {error}")))
 }

@@ -5,14 +5,13 @@ use std::process::ExitCode;
 use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand};
 
-use super::fail;
+use super::{fail, open};
 use crate::access::{DEFAULT_GRACE, KeyError, KeyRing, Wish};
 use crate::audit::By;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::key::{KeyId, NamedKey, PlainKey};
 use crate::security::{Incident, SecurityEvent};
-use crate::store::{Store, StoreError};
 
 #[derive(Debug, Clone, Subcommand)]
 pub(super) enum Verb {
@@ -62,14 +61,9 @@ impl From<Create> for Wish {
 }
 
 pub(super) async fn run(config: Config, verb: Verb) -> ExitCode {
-    let opened = async {
-        let store = Store::open(&config)?;
-        store.migrate().await?;
-        Ok::<_, StoreError>(store)
-    };
-    let store = match opened.await {
+    let store = match open(&config).await {
         Ok(store) => store,
-        Err(error) => return fail(format!("the database cannot be used: {error}")),
+        Err(code) => return code,
     };
     let done = perform(&config, &KeyRing::new(store.clone(), Clock::system()), verb).await;
     store.close().await;

@@ -5,14 +5,14 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 use tokio_util::sync::CancellationToken;
 
-use super::fail;
+use super::{fail, open};
 use crate::audit::By;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::lifecycle::Signals;
 use crate::metrics::RetentionMetrics;
 use crate::retention::{Done, Failure, Policy, Run, Tally};
-use crate::store::{Store, StoreError};
+use crate::store::Store;
 
 #[derive(Debug, Clone, Subcommand)]
 pub(super) enum Verb {
@@ -29,14 +29,9 @@ pub(super) struct Options {
 
 pub(super) async fn run(config: Config, verb: Verb) -> ExitCode {
     let Verb::Run(Options { dry_run }) = verb;
-    let opened = async {
-        let store = Store::open(&config)?;
-        store.migrate().await?;
-        Ok::<_, StoreError>(store)
-    };
-    let store = match opened.await {
+    let store = match open(&config).await {
         Ok(store) => store,
-        Err(error) => return fail(format!("the database cannot be used: {error}")),
+        Err(code) => return code,
     };
     let made = make(&config, &store, dry_run).await;
     store.close().await;

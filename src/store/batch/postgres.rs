@@ -81,6 +81,26 @@ macro_rules! claimable {
 }
 pub(super) use claimable;
 
+/// What joins the rows `m` that events of `input` may claim, locked, from the time in parameter `$from` on, to what they have
+/// in common with the events, `i`.
+macro_rules! from_claimable {
+    ($from:literal) => {
+        concat!(
+            "(select distinct business_id, session_id, response_time_ms, tokens_used from input) i
+            cross join lateral (
+                select m.id, m.event_id from ai_metrics m
+                where (",
+            $crate::store::batch::postgres::claimable!(),
+            ") and m.created_at > ",
+            $from,
+            " and m.business_id = i.business_id and m.session_id = i.session_id
+                  and m.response_time_ms = i.response_time_ms and m.tokens_used = i.tokens_used
+                for update) m"
+        )
+    };
+}
+pub(super) use from_claimable;
+
 /// Stores events of which none is stored yet, in whatever form, with their rollup; or finds that one may be, and does
 /// nothing. Ids that callers chose are looked up, among those of events that are counted without their rows too. Most
 /// installations have no claimable row at all, which is soon seen. An id that another session is about to store

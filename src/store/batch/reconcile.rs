@@ -7,7 +7,7 @@ use chrono_tz::Tz;
 use sqlx::{Connection, FromRow, PgConnection};
 use uuid::Uuid;
 
-use super::postgres::{bind_events, claimable, event_rows, insert_events};
+use super::postgres::{bind_events, event_rows, from_claimable, insert_events};
 use super::{Outcome, Written, claimable_from, written};
 use crate::event::Event;
 use crate::rollup::Rollup;
@@ -26,14 +26,9 @@ const RECONCILE: &str = concat!(
         select c.event_id from input i join mlops_counted_events c on c.event_id = i.event_id
     ), waiting as (
         select i.*, m.id, m.event_id
-        from (select distinct business_id, session_id, response_time_ms, tokens_used from input) i
-        cross join lateral (
-            select m.id, m.event_id from ai_metrics m
-            where (",
-    claimable!(),
-    ") and m.created_at > $21 and m.business_id = i.business_id and m.session_id = i.session_id
-              and m.response_time_ms = i.response_time_ms and m.tokens_used = i.tokens_used
-            for update) m
+        from ",
+    from_claimable!("$21"),
+    "
     ), novel as (
         select * from input i
         where exists (select from waiting w where w.business_id = i.business_id and w.session_id = i.session_id

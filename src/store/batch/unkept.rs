@@ -7,7 +7,7 @@ use chrono_tz::Tz;
 use sqlx::{FromRow, PgConnection, SqliteConnection};
 use uuid::Uuid;
 
-use super::postgres::claimable as claimable_sql;
+use super::postgres::from_claimable;
 use super::sqlite::{claimable, is_stored};
 use super::{Outcome, Written, claimable_from};
 use crate::event::Event;
@@ -37,14 +37,9 @@ const REMOVE_CLAIMED: &str = concat!(
             as input(event_id, business_id, session_id, response_time_ms, tokens_used, n)
     ), waiting as (
         select i.*, m.id, m.event_id is not null as counted
-        from (select distinct business_id, session_id, response_time_ms, tokens_used from input) i
-        cross join lateral (
-            select m.id, m.event_id from ai_metrics m
-            where (",
-    claimable_sql!(),
-    ") and m.created_at > $6 and m.business_id = i.business_id and m.session_id = i.session_id
-              and m.response_time_ms = i.response_time_ms and m.tokens_used = i.tokens_used
-            for update) m
+        from ",
+    from_claimable!("$6"),
+    "
     ), paired as (
         select i.event_id, w.id, w.counted from input i
         join (select *, row_number() over (partition by business_id, session_id, response_time_ms, tokens_used
