@@ -20,7 +20,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use crate::clock::Clock;
 use crate::config::{Config, Database};
@@ -135,8 +135,9 @@ impl Ingest {
         let (queue, jobs) = mpsc::channel(places + MAX_REFRESHES);
         let ready = Arc::new(AtomicBool::new(false));
         let (first, prepared) = oneshot::channel();
-        let settling = Arc::new(Notify::new());
-        lifecycle.spawn("rollups", settle::run(store.clone(), settling.clone(), lifecycle.ending().clone()));
+        let settling = Arc::<settle::Settling>::default();
+        let (settle, pool, ending) = (settling.clone(), store.clone(), lifecycle.ending().clone());
+        lifecycle.spawn("rollups", async move { settle.run(pool, ending).await });
         let spool = spool(config).map(Arc::new);
         if let Some(spool) = spool.clone() {
             let clock = clock.clone();

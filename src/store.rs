@@ -43,6 +43,7 @@ mod requests;
 mod retention;
 mod rollups;
 mod rows;
+mod settle;
 mod spool;
 
 pub use analytics::Summary;
@@ -51,6 +52,7 @@ pub use batch::{CLAIM_MINUTES, Outcome, Written};
 pub use consents::{ConsentFilter, Placed};
 pub use error::StoreError;
 pub use inspect::{Encryption, Powers};
+pub use pending::Counted;
 pub use people::{
     Counts, Erased, Erasure, Extract, Extracts, Found, MAX_BYTES, MAX_ROWS, Mode, PeopleError, Table, Traces,
 };

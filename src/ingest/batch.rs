@@ -6,8 +6,7 @@ use std::time::{Duration, Instant};
 use super::waiting::Fate;
 use super::{IngestError, Kept, Tracked};
 use crate::event::Event;
-use crate::rollup::Rollup;
-use crate::store::{Outcome, Store, StoreError, Written};
+use crate::store::{Counted, Outcome, Store, StoreError, Written};
 
 /// How often a batch is tried again when another writer was in the way.
 const MAX_CONFLICTS: u32 = 10;
@@ -16,7 +15,7 @@ const MAX_CONFLICTS: u32 = 10;
 #[derive(Debug, Default)]
 pub(super) struct Attempt {
     /// What the events add up to that the store has counted.
-    pub(super) rollups: Vec<Rollup>,
+    pub(super) counted: Counted,
     /// Whether a connection broke before it told what became of its events.
     pub(super) broke: bool,
     /// The error, if the store went away.
@@ -60,7 +59,7 @@ impl Attempt {
         for ((fate, event), outcome) in fates.iter_mut().zip(events).zip(written.outcomes) {
             *fate = Fate::Kept(tracked(event, outcome));
         }
-        self.rollups.push(written.rollup);
+        self.counted.add(written.counted);
     }
 
     /// Another writer in the way is met again some times, a broken connection is replaced once: the ids make it

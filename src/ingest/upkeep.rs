@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use tokio::sync::Notify;
 use uuid::Uuid;
 
+use super::settle::Settling;
 use super::waiting::{Fate, Group};
 use super::{Kept, Tracked, replay};
 use crate::clock::Clock;
@@ -16,7 +16,7 @@ use crate::config::Config;
 use crate::event::Event;
 use crate::metrics::{Label, Metrics, Totals};
 use crate::rollup::{Key, Rollup, Sums};
-use crate::store::{Spool, Standing, Store, StoreError};
+use crate::store::{Counted, Spool, Standing, Store, StoreError};
 
 /// How long foreign rows are counted before the service says that it is ready.
 const FIRST_COUNT_LIMIT: Duration = Duration::from_secs(5);
@@ -28,8 +28,7 @@ pub(super) struct Upkeep {
     metrics: Metrics,
     clock: Clock,
     max_businesses: usize,
-    /// Told when rollups may be pending.
-    settling: Arc<Notify>,
+    settling: Arc<Settling>,
     /// Whether it was told of a label that it is full.
     folding: [AtomicBool; Label::ALL.len()],
 }
@@ -41,7 +40,7 @@ impl Upkeep {
         metrics: Metrics,
         clock: Clock,
         spool: Option<Arc<Spool>>,
-        settling: Arc<Notify>,
+        settling: Arc<Settling>,
     ) -> Self {
         let max_businesses = config.metrics_max_businesses.get() as usize;
         Self { store, spool, metrics, clock, max_businesses, settling, folding: Default::default() }
@@ -106,7 +105,7 @@ impl Upkeep {
         self.tell_folding();
         self.show_requests().await;
         // Another replica may have left some pending.
-        self.settling.notify_one();
+        self.settling.add_left();
         Ok(())
     }
 
@@ -134,9 +133,16 @@ impl Upkeep {
 
     /// Adds what the store has counted to the totals. An error is one of giving places to new label values; the totals
     /// are to be read anew then.
-    pub(super) async fn count_stored(&self, rollups: &[Rollup]) -> Result<(), StoreError> {
-        self.settling.notify_one();
-        let keys = || rollups.iter().flat_map(|rollup| rollup.daily.keys().map(|(_, key)| key));
+    pub(super) async fn count_stored(&self, counted: Counted) -> Result<(), StoreError> {
+        let shown = self.show_stored(&counted.rollup).await;
+        if !counted.pending.is_empty() {
+            self.settling.add(counted);
+        }
+        shown
+    }
+
+    async fn show_stored(&self, rollup: &Rollup) -> Result<(), StoreError> {
+        let keys = || rollup.daily.keys().map(|(_, key)| key);
         for label in Label::ALL {
             let new = self
                 .metrics
@@ -146,7 +152,7 @@ impl Upkeep {
             self.metrics.update_totals(|totals| totals.show(label, shown));
         }
         self.metrics.update_totals(|totals| {
-            for (key, sums) in rollups.iter().flat_map(Rollup::totals) {
+            for (key, sums) in rollup.totals() {
                 totals.add(key, &sums);
             }
         });

@@ -245,7 +245,7 @@ impl Worker {
         let limit = self.store_timeout.saturating_sub(group.oldest().elapsed());
         let Group { events, fates, .. } = &mut group;
         let attempt = Attempt::run(&self.upkeep.store, events, fates, false, limit).await;
-        let shown = self.upkeep.count_stored(&attempt.rollups).await;
+        let shown = self.upkeep.count_stored(attempt.counted).await;
         let due = attempt.broke || self.counting || shown.is_err();
         match group.unkept().is_empty() {
             true => group.answer(IngestError::Unavailable),

@@ -12,7 +12,8 @@ use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
 
 use uuid::Uuid;
 
-use super::{Db, READ_LIMIT, Store, StoreError, WRITE_LIMIT};
+use super::rollups::AddRollup;
+use super::{Counted, Db, READ_LIMIT, Store, StoreError, WRITE_LIMIT};
 use crate::event::Event;
 use crate::rollup::Rollup;
 
@@ -40,7 +41,7 @@ pub struct Written {
     /// What became of each event, in the order of the batch.
     pub outcomes: Vec<Outcome>,
     /// What the counted ones add up to.
-    pub rollup: Rollup,
+    pub counted: Counted,
 }
 
 impl Store {
@@ -77,11 +78,19 @@ impl Store {
     }
 }
 
-/// The batch as it is once `outcomes` are known.
-fn written(events: &[Event], outcomes: Vec<Outcome>, zone: chrono_tz::Tz) -> Written {
-    let counted = events.iter().zip(&outcomes).filter(|(_, outcome)| **outcome == Outcome::Counted);
-    let rollup = Rollup::of(counted.map(|(event, _)| event), zone);
-    Written { outcomes, rollup }
+/// What the counted ones of `events` add up to.
+fn rollup_of(events: &[Event], outcomes: &[Outcome], zone: chrono_tz::Tz) -> Rollup {
+    let counted = events.iter().zip(outcomes).filter(|(_, outcome)| **outcome == Outcome::Counted);
+    Rollup::of(counted.map(|(event, _)| event), zone)
+}
+
+/// Adds the rollup of a batch, unless nothing is in it.
+async fn count(conn: &mut impl AddRollup, rollup: Rollup) -> Result<Counted, sqlx::Error> {
+    let pending = match rollup.daily.is_empty() {
+        true => Vec::new(),
+        false => conn.add_rollup(&rollup).await?,
+    };
+    Ok(Counted { rollup, pending })
 }
 
 /// The time from which on a foreign row may be claimed by one of `events`.

@@ -1,15 +1,12 @@
 //! Rollups on their way into the rollup tables of Postgres: a batch adds one row for all its keys, and many such rows are
-//! moved over together, when few keys are left of many. Views, whose names end in `_now`, show both as one.
+//! settled together, when few keys are left of many. Views, whose names end in `_now`, show both as one.
 
 use chrono::NaiveDate;
 use sqlx::postgres::PgArguments;
 use sqlx::query::Query;
-use sqlx::{PgConnection, Postgres};
+use sqlx::{PgConnection, Postgres, Row};
 
-use super::rollups::{
-    AddRollup, add_to_daily, add_to_latency, add_to_totals, bind_keys, bind_sums, sum_columns,
-};
-use super::{Db, Store, StoreError, WRITE_LIMIT};
+use super::rollups::{AddRollup, bind_keys, bind_sums};
 use crate::event::Event;
 use crate::rollup::{Key, Rollup, Sums, key_of};
 
@@ -24,6 +21,23 @@ macro_rules! pending_columns {
     };
 }
 pub(super) use pending_columns;
+
+/// What events add up to that the store has counted.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Counted {
+    /// Their sums.
+    pub rollup: Rollup,
+    /// The pending rows that hold these sums, and nothing else. None where sums go into their tables at once.
+    pub pending: Vec<i64>,
+}
+
+impl Counted {
+    /// Adds what others add up to.
+    pub fn add(&mut self, other: Self) {
+        self.rollup.add(other.rollup);
+        self.pending.extend(other.pending);
+    }
+}
 
 /// A statement under construction.
 type PgQuery<'q> = Query<'q, Postgres, PgArguments>;
@@ -97,78 +111,15 @@ fn count(events: i64) -> i32 {
 }
 
 impl AddRollup for PgConnection {
-    async fn add_rollup(&mut self, rollup: &Rollup) -> Result<(), sqlx::Error> {
+    async fn add_rollup(&mut self, rollup: &Rollup) -> Result<Vec<i64>, sqlx::Error> {
         const ADD: &str = concat!(
             "insert into ai_rollup_pending (",
             pending_columns!(),
             ") values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23,
-                $24, $25, $26)"
+                $24, $25, $26) returning seq"
         );
         let columns = Columns::of(rollup);
-        columns.bind_sums(columns.bind_keys(sqlx::query(ADD))).execute(self).await.map(drop)
-    }
-}
-
-/// The sums of rows of the same key.
-macro_rules! summed {
-    () => {
-        "sum(events), sum(response_time_ms), sum(within_100ms), sum(within_500ms), sum(within_1s), sum(within_2s), \
-         sum(within_5s), sum(within_10s), sum(success_e4), sum(tokens), sum(prompt_tokens), sum(completion_tokens), \
-         sum(cost_micros), sum(appointments_requested), sum(appointments_booked), sum(handoffs)"
-    };
-}
-
-/// Rows go in the order of their keys, so that two replicas do not wait for each other in a circle. Large arrays lie beside
-/// their row, and each subscript would fetch them again: joined to nothing they are fetched once.
-const MOVE: &str = concat!(
-    "with moved as (
-        delete from ai_rollup_pending where seq in (
-            select seq from ai_rollup_pending where seq > 0 order by seq limit $1 for update skip locked)
-        returning *
-    ), added as (
-        select a.* from moved, unnest(day, business_id, model_name, intent_detected, response_type, ",
-    sum_columns!(),
-    ", last_success_at, last_success_rate)
-            as a(day, business_id, model_name, intent_detected, response_type, ",
-    sum_columns!(),
-    ", last_success_at, last_success_rate)
-    ), daily as (
-        insert into ai_rollup_daily (day, business_id, model_name, intent_detected, response_type, ",
-    sum_columns!(),
-    ") select day, business_id, model_name, intent_detected, response_type, ",
-    summed!(),
-    " from added group by business_id, day, model_name, intent_detected, response_type
-        order by business_id, day, model_name, intent_detected, response_type",
-    add_to_daily!(),
-    "), totals as (
-        insert into ai_totals (business_id, model_name, intent_detected, response_type, ",
-    sum_columns!(),
-    ", last_success_at, last_success_rate) select business_id, model_name, intent_detected, response_type, ",
-    summed!(),
-    ", max(last_success_at),
-            (array_agg(last_success_rate order by last_success_at desc) filter (where last_success_at is not null))[1]
-        from added group by business_id, model_name, intent_detected, response_type
-        order by business_id, model_name, intent_detected, response_type",
-    add_to_totals!(),
-    "), latency as (
-        insert into ai_latency_daily (day, business_id, bucket, events)
-        select whole.day[l.key] as day, whole.business_id[l.key] as business_id, l.bucket, sum(l.events)
-        from moved m
-        cross join lateral (select m.day || '{}' as day, m.business_id || '{}' as business_id offset 0) whole
-        cross join lateral unnest(m.latency_key, m.latency_bucket, m.latency_events) as l(key, bucket, events)
-        group by 2, 1, 3 order by 2, 1, 3",
-    add_to_latency!(),
-    ") select count(*) from moved"
-);
-
-impl Store {
-    /// Moves pending rollups into their tables, those of at most so many batches; says whether more may be left. Several
-    /// replicas may do so at the same time.
-    pub async fn settle_rollups(&self, most: i64) -> Result<bool, StoreError> {
-        let Db::Postgres(db) = &self.admin else { return Ok(false) };
-        let moved: i64 = on!(@run db, WRITE_LIMIT, conn, {
-            sqlx::query_scalar(MOVE).bind(most).fetch_one(conn).await
-        })?;
-        Ok(moved == most)
+        let added = columns.bind_sums(columns.bind_keys(sqlx::query(ADD)));
+        Ok(vec![added.fetch_one(self).await?.try_get(0)?])
     }
 }

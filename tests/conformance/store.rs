@@ -1,6 +1,7 @@
 //! The store, on both databases.
 
 use std::collections::BTreeMap;
+use std::slice;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -8,7 +9,7 @@ use mlops_service::audit::{Action, By, Entry};
 use mlops_service::event::{Event, Report};
 use mlops_service::key::{KeyId, NamedKey, PlainKey, Previous, Scopes, SecretHash, Status};
 use mlops_service::rollup::{Key, Rollup, Sums};
-use mlops_service::store::{Outcome, Store, StoreError};
+use mlops_service::store::{Counted, Outcome, Store, StoreError};
 use serde_json::json;
 
 use crate::harness::{Backend, event, insert_as_the_app, on_every_backend, real_now};
@@ -16,6 +17,7 @@ use crate::harness::{Backend, event, insert_as_the_app, on_every_backend, real_n
 on_every_backend! {
     a_batch_adds_up_to_its_rollup,
     a_large_batch_of_many_keys_adds_up_too,
+    what_another_settles_is_settled_once,
     a_repeated_id_is_stored_once,
     the_row_of_the_app_becomes_the_event,
     a_counted_row_of_the_app_becomes_the_event_without_being_counted_again,
@@ -122,34 +124,59 @@ async fn assert_adds_up(backend: &Backend, events: &[Event]) {
     let expected = Rollup::of(events, chrono_tz::UTC);
     let written = store.write(events, false, LIMIT).await.unwrap();
     assert_eq!(written.outcomes, vec![Outcome::Counted; events.len()]);
-    assert_eq!(written.rollup, expected);
-    for _ in 0..2 {
-        assert_totals(&store, events).await;
-        assert_counts(
-            backend,
-            &[
-                ("select sum(events) from ai_rollup_daily_now", events.len()),
-                ("select sum(events) from ai_latency_daily_now", events.len()),
-                ("select count(*) from ai_metrics where event_id is not null", events.len()),
-            ],
-        )
-        .await;
-        while store.settle_rollups(3).await.unwrap() {}
+    assert_eq!(written.counted.rollup, expected);
+    assert_now(backend, &store, events).await;
+    assert!(store.settle(&written.counted).await.unwrap());
+    assert_now(backend, &store, events).await;
+    assert_settled(backend, &expected).await;
+    let is_pending = !written.counted.pending.is_empty();
+    assert_eq!(store.settle(&written.counted).await.unwrap(), !is_pending, "nothing is settled twice");
+    assert_now(backend, &store, events).await;
+}
+
+/// What counts is settled in part by somebody else, and the rest by whoever finds it.
+async fn what_another_settles_is_settled_once(backend: Backend) {
+    let store = backend.store(&[]).await;
+    let events: Vec<Event> = (0..6).map(|i| made(json!({"response_time_ms": i}), real_now())).collect();
+    let mut counted = Counted::default();
+    for event in &events {
+        counted.add(store.write(slice::from_ref(event), false, LIMIT).await.unwrap().counted);
     }
-    assert_counts(
-        backend,
-        &[
-            ("select count(*) from ai_rollup_daily", expected.daily.len()),
-            ("select count(*) from ai_totals", expected.totals().len()),
-            ("select count(*) from ai_latency_daily", expected.latency.len()),
-        ],
-    )
-    .await;
-    for ((day, business, bucket), events) in expected.latency {
+    if store.settle_left(2).await.unwrap() {
+        assert_now(&backend, &store, &events).await;
+        assert!(!store.settle(&counted).await.unwrap());
+    }
+    assert_now(&backend, &store, &events).await;
+    while store.settle_left(3).await.unwrap() {}
+    assert_now(&backend, &store, &events).await;
+    assert_settled(&backend, &Rollup::of(&events, chrono_tz::UTC)).await;
+}
+
+/// Readers see all of it, settled or not.
+async fn assert_now(backend: &Backend, store: &Store, events: &[Event]) {
+    assert_totals(store, events).await;
+    let counts = [
+        ("select sum(events) from ai_rollup_daily_now", events.len()),
+        ("select sum(events) from ai_latency_daily_now", events.len()),
+        ("select count(*) from ai_metrics where event_id is not null", events.len()),
+    ];
+    assert_counts(backend, &counts).await;
+}
+
+/// Each key has one row, and its latencies theirs.
+async fn assert_settled(backend: &Backend, expected: &Rollup) {
+    let counts = [
+        ("select count(*) from ai_rollup_daily", expected.daily.len()),
+        ("select count(*) from ai_rollup_daily_now", expected.daily.len()),
+        ("select count(*) from ai_totals", expected.totals().len()),
+        ("select count(*) from ai_latency_daily", expected.latency.len()),
+    ];
+    assert_counts(backend, &counts).await;
+    for ((day, business, bucket), events) in &expected.latency {
         let found = format!(
-            "select events from ai_latency_daily_now where day = '{day}' and business_id = '{business}' and bucket = {bucket}"
+            "select events from ai_latency_daily where day = '{day}' and business_id = '{business}' and bucket = {bucket}"
         );
-        assert_eq!(backend.number(&found).await, events, "{found}");
+        assert_eq!(backend.number(&found).await, *events, "{found}");
     }
 }
 
@@ -174,10 +201,10 @@ async fn the_row_of_the_app_becomes_the_event(backend: Backend) {
     let store = backend.store(&[]).await;
     insert_as_the_app(&backend, "s-1", 0).await;
     let reported = made(json!({}), real_now());
-    assert_eq!(keep(&store, std::slice::from_ref(&reported)).await, [Outcome::Counted]);
+    assert_eq!(keep(&store, slice::from_ref(&reported)).await, [Outcome::Counted]);
     assert!(!store.count_foreign_rows(real_now()).await.unwrap());
     assert_eq!(backend.rows().await, 1);
-    assert_totals(&store, std::slice::from_ref(&reported)).await;
+    assert_totals(&store, slice::from_ref(&reported)).await;
     assert_eq!(keep_again(&store, &[reported]).await, [Outcome::Duplicate], "the row has the event's id");
 }
 
@@ -186,7 +213,7 @@ async fn a_counted_row_of_the_app_becomes_the_event_without_being_counted_again(
     insert_as_the_app(&backend, "s-1", 0).await;
     store.count_foreign_rows(real_now()).await.unwrap();
     let reported = made(json!({}), real_now());
-    assert_eq!(keep(&store, std::slice::from_ref(&reported)).await, [Outcome::Claimed]);
+    assert_eq!(keep(&store, slice::from_ref(&reported)).await, [Outcome::Claimed]);
     assert_eq!(backend.rows().await, 1);
     assert_eq!(backend.number("select sum(events) from ai_totals_now").await, 1);
     assert_eq!(keep_again(&store, &[reported]).await, [Outcome::Duplicate]);

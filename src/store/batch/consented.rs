@@ -4,9 +4,8 @@
 use chrono_tz::Tz;
 use sqlx::{Connection, PgConnection, SqliteConnection};
 
-use super::{Outcome, Written, postgres, sqlite, unkept};
+use super::{Counted, Outcome, Written, postgres, sqlite, unkept};
 use crate::event::Event;
-use crate::rollup::Rollup;
 use crate::store::consents::lookup;
 use crate::store::dialect;
 use crate::subject::Hasher;
@@ -66,18 +65,18 @@ fn parted(events: &[Event], consented: &[bool]) -> (Vec<Event>, Vec<Event>) {
 }
 
 fn nothing() -> Written {
-    Written { outcomes: Vec::new(), rollup: Rollup::default() }
+    Written { outcomes: Vec::new(), counted: Counted::default() }
 }
 
 /// The batch as a whole, in its order.
 fn joined(consented: &[bool], kept: Written, unkept: Written) -> Written {
-    let mut rollup = kept.rollup;
-    rollup.add(unkept.rollup);
+    let mut counted = kept.counted;
+    counted.add(unkept.counted);
     let (mut kept, mut unkept) = (kept.outcomes.into_iter(), unkept.outcomes.into_iter());
     let mut next = |consented: bool| if consented { kept.next() } else { unkept.next() };
     let outcomes: Vec<Outcome> = consented
         .iter()
         .map(|consented| next(*consented).expect("each part has an outcome for each event"))
         .collect();
-    Written { outcomes, rollup }
+    Written { outcomes, counted }
 }

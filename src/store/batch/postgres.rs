@@ -10,7 +10,7 @@ use sqlx::{Connection, PgConnection, Postgres, Row};
 use super::{Outcome, Written, claimable_from, reconcile};
 use crate::event::Event;
 use crate::rollup::{Rollup, day_of, key_of};
-use crate::store::pending::{Columns, pending_columns};
+use crate::store::pending::{Columns, Counted, pending_columns};
 
 /// The events of [`bind_events`], as rows. Their keys come once each, and an event names its own by `key`.
 macro_rules! event_rows {
@@ -131,7 +131,8 @@ const STORE_NEW: &str = concat!(
     ") select $1, $2, $3, $4, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37, $38,
             $39, $40, $41, $42
         where (select all_new from new)
-    ) select all_new from new"
+        returning seq
+    ) select seq from pending"
 );
 
 /// The most bytes of a statement that fits into one TLS record. The last of several is held back by Nagle's algorithm, which
@@ -160,7 +161,7 @@ pub(super) async fn write(
         _ => store_new_in_parts(conn, &parts, again, zone).await?,
     };
     match stored {
-        Some(rollup) => Ok(Written { outcomes: vec![Outcome::Counted; events.len()], rollup }),
+        Some(counted) => Ok(Written { outcomes: vec![Outcome::Counted; events.len()], counted }),
         None => reconcile::write(conn, events, zone).await,
     }
 }
@@ -171,31 +172,32 @@ async fn store_new_in_parts(
     parts: &[&[Event]],
     again: bool,
     zone: Tz,
-) -> Result<Option<Rollup>, sqlx::Error> {
-    let mut rollup = Rollup::default();
+) -> Result<Option<Counted>, sqlx::Error> {
+    let mut counted = Counted::default();
     let mut tx = conn.begin().await?;
     for part in parts {
         let Some(stored) = store_new(&mut tx, part, again, zone).await? else { return Ok(None) };
-        rollup.add(stored);
+        counted.add(stored);
     }
     tx.commit().await?;
-    Ok(Some(rollup))
+    Ok(Some(counted))
 }
 
-/// Stores events with one statement, if all are new; gives their rollup.
+/// Stores events with one statement, if all are new.
 async fn store_new(
     conn: &mut PgConnection,
     events: &[Event],
     again: bool,
     zone: Tz,
-) -> Result<Option<Rollup>, sqlx::Error> {
+) -> Result<Option<Counted>, sqlx::Error> {
     let rollup = Rollup::of(events, zone);
     let columns = Columns::of(&rollup);
     let perhaps_stored: Vec<_> = events.iter().filter(|e| again || e.named).map(|e| e.id).collect();
     let query = columns.bind_sums(bind_events(sqlx::query(STORE_NEW), &columns, events, zone));
     let query = query.bind(perhaps_stored).bind(claimable_from(events));
-    let all_new: bool = query.fetch_one(conn).await?.try_get(0)?;
-    Ok(all_new.then_some(rollup))
+    let Some(pending) = query.fetch_optional(conn).await? else { return Ok(None) };
+    let pending = vec![pending.try_get(0)?];
+    Ok(Some(Counted { rollup, pending }))
 }
 
 /// The events of each statement: as many as fit into a small one.

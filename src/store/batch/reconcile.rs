@@ -8,11 +8,10 @@ use sqlx::{Connection, FromRow, PgConnection};
 use uuid::Uuid;
 
 use super::postgres::{bind_events, event_rows, from_claimable, insert_events};
-use super::{Outcome, Written, claimable_from, written};
+use super::{Outcome, Written, claimable_from, count, rollup_of};
 use crate::event::Event;
 use crate::rollup::Rollup;
 use crate::store::pending::Columns;
-use crate::store::rollups::AddRollup;
 
 /// `waiting` are foreign rows that may be one of these events: each is looked up by the index of such rows, and its lock
 /// makes it be looked at again as it is after another replica claimed or counted it. `novel` are the events for which
@@ -66,11 +65,10 @@ pub(super) async fn write(
         bind_events(sqlx::query(RECONCILE), &Columns::of(&all), events, zone).bind(claimable_from(events));
     let kept = query.try_map(|row| <(Uuid, Option<bool>)>::from_row(&row)).fetch_all(&mut *tx).await?;
     let kept: HashMap<Uuid, Option<bool>> = kept.into_iter().collect();
-    let outcomes = events.iter().map(|event| outcome(kept.get(&event.id))).collect();
-    let written = written(events, outcomes, zone);
-    tx.add_rollup(&written.rollup).await?;
+    let outcomes: Vec<_> = events.iter().map(|event| outcome(kept.get(&event.id))).collect();
+    let counted = count(&mut *tx, rollup_of(events, &outcomes, zone)).await?;
     tx.commit().await?;
-    Ok(written)
+    Ok(Written { outcomes, counted })
 }
 
 const fn outcome(counted_before: Option<&Option<bool>>) -> Outcome {

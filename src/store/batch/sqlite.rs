@@ -5,10 +5,9 @@ use chrono_tz::Tz;
 use sqlx::{Connection, SqliteConnection};
 use uuid::Uuid;
 
-use super::{Outcome, Written, claimable_from, unkept, written};
+use super::{Outcome, Written, claimable_from, count, rollup_of, unkept};
 use crate::event::Event;
 use crate::store::dialect;
-use crate::store::rollups::AddRollup;
 use crate::store::rows::{Insert, SqliteQuery};
 
 /// Whether any foreign row may be claimed at all, and whether any event is counted without its row; on most installations
@@ -56,9 +55,8 @@ pub(super) async fn write_in(
         true => vec![Outcome::Counted; events.len()],
         false => reconcile(conn, events, unkept).await?,
     };
-    let written = written(events, outcomes, zone);
-    conn.add_rollup(&written.rollup).await?;
-    Ok(written)
+    let counted = count(conn, rollup_of(events, &outcomes, zone)).await?;
+    Ok(Written { outcomes, counted })
 }
 
 /// Inserts events of which none is stored yet; or finds that one is, and does nothing.

@@ -9,10 +9,9 @@ use uuid::Uuid;
 
 use super::postgres::from_claimable;
 use super::sqlite::{claimable, is_stored};
-use super::{Outcome, Written, claimable_from};
+use super::{Outcome, Written, claimable_from, count};
 use crate::event::Event;
 use crate::rollup::Rollup;
-use crate::store::rollups::AddRollup;
 
 /// Keeps the ids that nobody has, in their order, so that two replicas do not wait for each other in a circle. Tells of
 /// those that it kept, and of those that are stored with their rows.
@@ -67,17 +66,14 @@ pub(super) async fn on_postgres(
         [] => HashMap::new(),
         [..] => remove_claimed(conn, &fresh, claimable_from(events)).await?,
     };
-    let counted = fresh.into_iter().filter(|event| claimed.get(&event.id) != Some(&true));
-    let rollup = Rollup::of(counted, zone);
-    if !rollup.daily.is_empty() {
-        conn.add_rollup(&rollup).await?;
-    }
+    let uncounted = fresh.into_iter().filter(|event| claimed.get(&event.id) != Some(&true));
+    let counted = count(conn, Rollup::of(uncounted, zone)).await?;
     let outcomes = events.iter().map(|event| match known.get(&event.id) {
         Some(true) => Outcome::Unkept,
         Some(false) => Outcome::Duplicate,
         None => Outcome::UnkeptDuplicate,
     });
-    Ok(Written { outcomes: outcomes.collect(), rollup })
+    Ok(Written { outcomes: outcomes.collect(), counted })
 }
 
 async fn remove_claimed(
@@ -107,19 +103,16 @@ pub(super) async fn on_sqlite(
     events: &[Event],
     zone: Tz,
 ) -> Result<Written, sqlx::Error> {
-    let (mut outcomes, mut counted) = (Vec::with_capacity(events.len()), Vec::new());
+    let (mut outcomes, mut uncounted) = (Vec::with_capacity(events.len()), Vec::new());
     for event in events {
         let outcome = keep_id(conn, event).await?;
         if outcome == Outcome::Unkept && !remove_counted(conn, event, claimable_from(events)).await? {
-            counted.push(event);
+            uncounted.push(event);
         }
         outcomes.push(outcome);
     }
-    let rollup = Rollup::of(counted, zone);
-    if !rollup.daily.is_empty() {
-        conn.add_rollup(&rollup).await?;
-    }
-    Ok(Written { outcomes, rollup })
+    let counted = count(conn, Rollup::of(uncounted, zone)).await?;
+    Ok(Written { outcomes, counted })
 }
 
 /// Removes the row that the app inserted of this event; says whether there was one that was counted before.

@@ -8,8 +8,8 @@ use crate::store::rows::{Insert, SqliteQuery};
 
 /// A connection that takes rollups, inside a transaction.
 pub(in crate::store) trait AddRollup {
-    /// Adds `rollup` to what the tables hold.
-    async fn add_rollup(&mut self, rollup: &Rollup) -> Result<(), sqlx::Error>;
+    /// Adds `rollup` to what the tables hold; gives the rows in which it is pending, if it is.
+    async fn add_rollup(&mut self, rollup: &Rollup) -> Result<Vec<i64>, sqlx::Error>;
 }
 
 /// Binds a key and its sums.
@@ -57,7 +57,7 @@ static LATENCY: Insert = Insert::new(
 );
 
 impl AddRollup for SqliteConnection {
-    async fn add_rollup(&mut self, rollup: &Rollup) -> Result<(), sqlx::Error> {
+    async fn add_rollup(&mut self, rollup: &Rollup) -> Result<Vec<i64>, sqlx::Error> {
         let daily: Vec<_> = rollup.daily.iter().collect();
         DAILY.run(self, &daily, |query, ((day, key), sums)| bound(query, key, sums).bind(day)).await?;
         let totals: Vec<_> = rollup.totals().into_iter().collect();
@@ -73,6 +73,6 @@ impl AddRollup for SqliteConnection {
                 query.bind(day).bind(business_id).bind(bucket).bind(*events)
             })
             .await?;
-        Ok(())
+        Ok(Vec::new())
     }
 }
