@@ -136,8 +136,7 @@ impl Ingest {
         let ready = Arc::new(AtomicBool::new(false));
         let (first, prepared) = oneshot::channel();
         let settling = Arc::<settle::Settling>::default();
-        let (settle, pool, ending) = (settling.clone(), store.clone(), lifecycle.ending().clone());
-        lifecycle.spawn("rollups", async move { settle.run(pool, ending).await });
+        lifecycle.spawn("rollups", settling.clone().run(store.clone(), lifecycle.ending().clone()));
         let spool = spool(config).map(Arc::new);
         if let Some(spool) = spool.clone() {
             let clock = clock.clone();

@@ -228,6 +228,10 @@ impl Rollup {
 
     /// Adds `other` to this rollup.
     pub fn add(&mut self, other: Self) {
+        if self.daily.is_empty() {
+            *self = other;
+            return;
+        }
         for (key, sums) in other.daily {
             self.daily.entry(key).or_default().add(&sums);
         }

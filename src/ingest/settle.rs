@@ -2,7 +2,7 @@
 
 use std::mem;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
@@ -33,7 +33,7 @@ pub(super) struct Settling {
 impl Settling {
     /// Has what was counted settled soon.
     pub(super) fn add(&self, more: Counted) {
-        let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut counted = self.lock();
         match counted.last_mut().filter(|last| last.rollup.daily.len() < MAX_KEYS) {
             Some(last) => last.add(more),
             None => counted.push(more),
@@ -48,8 +48,12 @@ impl Settling {
         self.due.notify_one();
     }
 
+    fn lock(&self) -> MutexGuard<'_, Vec<Counted>> {
+        self.counted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Settles whatever is due, until `stop`.
-    pub(super) async fn run(&self, store: Store, stop: CancellationToken) {
+    pub(super) async fn run(self: Arc<Self>, store: Store, stop: CancellationToken) {
         let mut trouble = String::new();
         let settle = async {
             loop {
@@ -67,7 +71,7 @@ impl Settling {
 
     /// Settles what this process has counted. What fails is left for the next time.
     async fn settle_counted(&self, store: &Store) -> Result<(), StoreError> {
-        let all = mem::take(&mut *self.counted.lock().unwrap_or_else(PoisonError::into_inner));
+        let all = mem::take(&mut *self.lock());
         for counted in all {
             let begun = Instant::now();
             let settled = store.settle(&counted).await;

@@ -84,12 +84,9 @@ fn rollup_of(events: &[Event], outcomes: &[Outcome], zone: chrono_tz::Tz) -> Rol
     Rollup::of(counted.map(|(event, _)| event), zone)
 }
 
-/// Adds the rollup of a batch, unless nothing is in it.
+/// Adds the rollup of a batch.
 async fn count(conn: &mut impl AddRollup, rollup: Rollup) -> Result<Counted, sqlx::Error> {
-    let pending = match rollup.daily.is_empty() {
-        true => Vec::new(),
-        false => conn.add_rollup(&rollup).await?,
-    };
+    let pending = conn.add_rollup(&rollup).await?;
     Ok(Counted { rollup, pending })
 }
 

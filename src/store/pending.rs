@@ -118,6 +118,9 @@ impl AddRollup for PgConnection {
             ") values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23,
                 $24, $25, $26) returning seq"
         );
+        if rollup.daily.is_empty() {
+            return Ok(Vec::new());
+        }
         let columns = Columns::of(rollup);
         let added = columns.bind_sums(columns.bind_keys(sqlx::query(ADD)));
         Ok(vec![added.fetch_one(self).await?.try_get(0)?])

@@ -67,21 +67,16 @@ const SETTLE: &str = concat!(
         select count(*) = cardinality($27) as all_found from found
     ), settled as (
         delete from ai_rollup_pending where seq = any($27) and (select all_found from whole)
-    ), keys as materialized (
+    ), added as (
         select * from unnest($5::date[], $1::text[], $2::text[], $3::text[], $4::text[], $6::int[], $7::bigint[], $8::int[],
             $9::int[], $10::int[], $11::int[], $12::int[], $13::int[], $14::bigint[], $15::bigint[], $16::bigint[],
             $17::bigint[], $18::bigint[], $19::int[], $20::int[], $21::int[], $22::bigint[], $23::float8[])
             with ordinality as keys(",
     added_columns!(),
-    ", key)
-    ), added as (
-        select ",
-    added_columns!(),
-    " from keys where (select all_found from whole)
+    ", key) where (select all_found from whole)
     ), latencies as (
         select day, business_id, bucket, l.events
-        from unnest($24::int[], $25::smallint[], $26::int[]) as l(key, bucket, events) join keys using (key)
-        where (select all_found from whole)
+        from unnest($24::int[], $25::smallint[], $26::int[]) as l(key, bucket, events) join added using (key)
     ), ",
     add_up!(),
     " select all_found from whole"

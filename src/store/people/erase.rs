@@ -232,9 +232,7 @@ async fn count_uncounted<C: Rows>(
 ) -> Result<bool, sqlx::Error> {
     let uncounted = conn.count_uncounted(events).await?;
     let uncounted: Vec<Event> = uncounted.into_iter().map(|row| row.into_event(at)).collect();
-    if !uncounted.is_empty() {
-        conn.add_rollup(&Rollup::of(&uncounted, zone)).await?;
-    }
+    conn.add_rollup(&Rollup::of(&uncounted, zone)).await?;
     Ok(!uncounted.is_empty())
 }
 

@@ -8,7 +8,7 @@ use crate::store::rows::{Insert, SqliteQuery};
 
 /// A connection that takes rollups, inside a transaction.
 pub(in crate::store) trait AddRollup {
-    /// Adds `rollup` to what the tables hold; gives the rows in which it is pending, if it is.
+    /// Adds `rollup` to what the tables hold, if anything is in it; gives the rows in which it is pending, if it is.
     async fn add_rollup(&mut self, rollup: &Rollup) -> Result<Vec<i64>, sqlx::Error>;
 }
 
