@@ -1,7 +1,7 @@
 //! Settles rollups that batches left pending, beside the batches that follow.
 
 use std::mem;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -26,8 +26,10 @@ pub(super) struct Settling {
     due: Notify,
     /// What this process has counted.
     counted: Mutex<Vec<Counted>>,
-    /// Whether other rows may be left: of other processes, or of attempts that failed.
-    left: AtomicBool,
+    /// The newest row that there was when it was last looked.
+    newest: AtomicI64,
+    /// Rows up to this one are left: of processes that ended, or of attempts that failed.
+    left: AtomicI64,
 }
 
 impl Settling {
@@ -42,10 +44,14 @@ impl Settling {
         self.due.notify_one();
     }
 
-    /// Has whatever is pending settled soon, whoever counted it.
-    pub(super) fn add_left(&self) {
-        self.left.store(true, Ordering::Relaxed);
-        self.due.notify_one();
+    /// Notes the newest row that is pending. Whoever counted the rows up to the one before has had the time to settle them:
+    /// what is left of them is settled soon.
+    pub(super) fn look(&self, newest: i64) {
+        let left = self.newest.swap(newest, Ordering::Relaxed);
+        if left > 0 {
+            self.left.store(left, Ordering::Relaxed);
+            self.due.notify_one();
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Counted>> {
@@ -69,16 +75,12 @@ impl Settling {
         stop.run_until_cancelled(settle).await;
     }
 
-    /// Settles what this process has counted. What fails is left for the next time.
+    /// Settles what this process has counted. What fails is left.
     async fn settle_counted(&self, store: &Store) -> Result<(), StoreError> {
         let all = mem::take(&mut *self.lock());
         for counted in all {
             let begun = Instant::now();
-            let settled = store.settle(&counted).await;
-            if !matches!(settled, Ok(true)) {
-                self.left.store(true, Ordering::Relaxed);
-            }
-            settled?;
+            store.settle(&counted).await?;
             // Half of the time belongs to others.
             sleep(begun.elapsed()).await;
         }
@@ -87,15 +89,16 @@ impl Settling {
 
     /// Settles what is left, in smaller steps where one takes too long.
     async fn settle_left(&self, store: &Store) -> Result<(), StoreError> {
-        let (mut together, mut more) = (TOGETHER, self.left.swap(false, Ordering::Relaxed));
+        let left = self.left.swap(0, Ordering::Relaxed);
+        let (mut together, mut more) = (TOGETHER, left > 0);
         while more {
             let begun = Instant::now();
-            more = match store.settle_left(together).await {
+            more = match store.settle_left(left, together).await {
                 Err(StoreError::TimedOut) if together > 1 => {
                     together = (together / 4).max(1);
                     true
                 }
-                settled => settled.inspect_err(|_| self.left.store(true, Ordering::Relaxed))?,
+                settled => settled?,
             };
             sleep(begun.elapsed()).await;
         }
@@ -110,4 +113,24 @@ fn tell(settled: Result<(), StoreError>, trouble: &mut String) {
         tracing::warn!("pending rollups stay pending: {now}");
     }
     *trouble = now;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_left_to_whoever_counted_them_until_the_next_look() {
+        let settling = Settling::default();
+        let left = || settling.left.swap(0, Ordering::Relaxed);
+        settling.look(7);
+        assert_eq!(left(), 0);
+        settling.look(9);
+        assert_eq!(left(), 7);
+        settling.look(9);
+        assert_eq!(left(), 9);
+        settling.look(0);
+        settling.look(0);
+        assert_eq!(left(), 9, "what was left is not forgotten because nothing is any more");
+    }
 }

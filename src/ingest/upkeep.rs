@@ -104,8 +104,7 @@ impl Upkeep {
         self.metrics.replace_totals(totals);
         self.tell_folding();
         self.show_requests().await;
-        // Another replica may have left some pending.
-        self.settling.add_left();
+        self.settling.look(self.store.newest_pending().await?);
         Ok(())
     }
 

@@ -78,7 +78,7 @@ impl<'r> Columns<'r> {
         bind_keys!(query, column)
     }
 
-    /// Binds the others.
+    /// Binds those up to `last_success_rate`.
     pub(super) fn bind_sums(&self, query: PgQuery<'r>) -> PgQuery<'r> {
         macro_rules! sum {
             (|$sums:ident| $value:expr) => {
@@ -94,6 +94,11 @@ impl<'r> Columns<'r> {
         bind_sums!(query, count, sum)
             .bind(sum!(|sums| sums.last_success.map(|last| last.at_micros)))
             .bind(sum!(|sums| sums.last_success.map(|last| last.rate)))
+    }
+
+    /// Binds the last three.
+    pub(super) fn bind_latency(&self, query: PgQuery<'r>) -> PgQuery<'r> {
+        query
             .bind(self.latency.iter().map(|(key, ..)| *key).collect::<Vec<_>>())
             .bind(self.latency.iter().map(|(_, bucket, _)| *bucket).collect::<Vec<_>>())
             .bind(self.latency.iter().map(|(.., events)| *events).collect::<Vec<_>>())
@@ -106,7 +111,7 @@ fn place(index: usize) -> i32 {
 }
 
 /// A number of events of one rollup.
-fn count(events: i64) -> i32 {
+pub(super) fn count(events: i64) -> i32 {
     events.try_into().expect("no rollup is of that many events")
 }
 
@@ -122,7 +127,7 @@ impl AddRollup for PgConnection {
             return Ok(Vec::new());
         }
         let columns = Columns::of(rollup);
-        let added = columns.bind_sums(columns.bind_keys(sqlx::query(ADD)));
+        let added = columns.bind_latency(columns.bind_sums(columns.bind_keys(sqlx::query(ADD))));
         Ok(vec![added.fetch_one(self).await?.try_get(0)?])
     }
 }

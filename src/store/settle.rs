@@ -1,10 +1,14 @@
 //! Settling pending rollups: what many rows add up to goes into the rollup tables, and the rows go away.
 
-use sqlx::Row;
+use std::time::Instant;
 
-use super::pending::{Columns, Counted};
+use sqlx::{Connection, PgConnection, Row};
+use tokio::time::sleep;
+
+use super::pending::{Columns, Counted, count};
 use super::rollups::{add_to_daily, add_to_latency, add_to_totals, sum_columns};
-use super::{Db, Store, StoreError, WRITE_LIMIT};
+use super::{Db, READ_LIMIT, Store, StoreError, WRITE_LIMIT};
+use crate::rollup::Rollup;
 
 /// The sums of rows of the same key.
 macro_rules! summed {
@@ -15,8 +19,8 @@ macro_rules! summed {
     };
 }
 
-/// The end of a statement that adds the rows of `added` and `latencies` to the rollup tables. They go in the order of their
-/// keys, so that two replicas do not wait for each other in a circle.
+/// The part of a statement that adds the rows of `added` to the tables of sums. They go in the order of their keys, so that
+/// two replicas do not wait for each other in a circle.
 macro_rules! add_up {
     () => {
         concat!(
@@ -38,12 +42,20 @@ macro_rules! add_up {
         from added group by business_id, model_name, intent_detected, response_type
         order by business_id, model_name, intent_detected, response_type",
             add_to_totals!(),
-            "), latency as (
-        insert into ai_latency_daily (day, business_id, bucket, events)
-        select day, business_id, bucket, sum(events) from latencies
-        group by business_id, day, bucket order by business_id, day, bucket",
-            add_to_latency!(),
             ")"
+        )
+    };
+}
+
+/// A statement that adds the rows of `$latencies` to their table, in the order of their keys too.
+macro_rules! add_latencies {
+    ($latencies:expr) => {
+        concat!(
+            "insert into ai_latency_daily (day, business_id, bucket, events)
+        select day, business_id, bucket, sum(events) from ",
+            $latencies,
+            " group by business_id, day, bucket order by business_id, day, bucket",
+            add_to_latency!()
         )
     };
 }
@@ -59,35 +71,37 @@ macro_rules! added_columns {
     };
 }
 
-/// Settles rows whose sums are known, or finds that some of them are settled already, and does nothing.
+/// Settles rows whose sums are known, but for the latencies; says whether all of them were there.
 const SETTLE: &str = concat!(
-    "with found as (
-        select seq from ai_rollup_pending where seq = any($27) order by seq for update skip locked
-    ), whole as (
-        select count(*) = cardinality($27) as all_found from found
-    ), settled as (
-        delete from ai_rollup_pending where seq = any($27) and (select all_found from whole)
+    "with settled as (
+        delete from ai_rollup_pending where seq = any($24) returning seq
     ), added as (
         select * from unnest($5::date[], $1::text[], $2::text[], $3::text[], $4::text[], $6::int[], $7::bigint[], $8::int[],
             $9::int[], $10::int[], $11::int[], $12::int[], $13::int[], $14::bigint[], $15::bigint[], $16::bigint[],
             $17::bigint[], $18::bigint[], $19::int[], $20::int[], $21::int[], $22::bigint[], $23::float8[])
-            with ordinality as keys(",
+            as keys(",
     added_columns!(),
-    ", key) where (select all_found from whole)
-    ), latencies as (
-        select day, business_id, bucket, l.events
-        from unnest($24::int[], $25::smallint[], $26::int[]) as l(key, bucket, events) join added using (key)
+    ")
     ), ",
     add_up!(),
-    " select all_found from whole"
+    " select count(*) = cardinality($24) from settled"
 );
+
+/// Settles some of their latencies.
+const SETTLE_LATENCIES: &str = add_latencies!(
+    "unnest($1::date[], $2::text[], $3::smallint[], $4::int[]) as latencies(day, business_id, bucket, events)"
+);
+
+/// Latencies that are settled in one statement: those of a busy second, in one, would keep a core of the database busy for
+/// longer than events should have to wait.
+const LATENCIES_TOGETHER: usize = 300;
 
 /// Moves rows over whose sums nobody knows any more. Large arrays lie beside their row, and each subscript would fetch them
 /// again: joined to nothing they are fetched once.
 const MOVE: &str = concat!(
     "with moved as (
         delete from ai_rollup_pending where seq in (
-            select seq from ai_rollup_pending where seq > 0 order by seq limit $1 for update skip locked)
+            select seq from ai_rollup_pending where seq <= $1 order by seq limit $2 for update skip locked)
         returning *
     ), added as (
         select a.* from moved, unnest(",
@@ -100,30 +114,70 @@ const MOVE: &str = concat!(
         from moved m
         cross join lateral (select m.day || '{}' as day, m.business_id || '{}' as business_id offset 0) whole
         cross join lateral unnest(m.latency_key, m.latency_bucket, m.latency_events) as l(key, bucket, events)
-    ), ",
+    ), latency as (",
+    add_latencies!("latencies"),
+    "), ",
     add_up!(),
     " select count(*) from moved"
 );
 
 impl Store {
-    /// Settles what was counted; says whether it could. Where another replica has settled some of the rows already it does
-    /// nothing, and [`Self::settle_left`] does what is left to do.
+    /// Settles what was counted, gently; says whether it could. Where somebody else has settled some of the rows already it
+    /// does nothing, and [`Self::settle_left`] does what is left to do.
     pub async fn settle(&self, counted: &Counted) -> Result<bool, StoreError> {
         let Db::Postgres(db) = &self.admin else { return Ok(true) };
-        let columns = Columns::of(&counted.rollup);
         on!(@run db, WRITE_LIMIT, conn, {
-            let query = columns.bind_sums(columns.bind_keys(sqlx::query(SETTLE))).bind(&counted.pending);
-            query.fetch_one(conn).await?.try_get(0)
+            let mut tx = conn.begin().await?;
+            let all_found = settle_sums(&mut tx, counted).await?;
+            match all_found {
+                true => {
+                    settle_latencies(&mut tx, &counted.rollup).await?;
+                    tx.commit().await?;
+                }
+                false => tx.rollback().await?,
+            }
+            Ok(all_found)
         })
     }
 
-    /// Settles pending rollups, whoever counted them, those of at most so many batches; says whether more may be left.
-    /// Several replicas may do so at the same time.
-    pub async fn settle_left(&self, most: i64) -> Result<bool, StoreError> {
+    /// The newest pending row; 0 where there is none.
+    pub async fn newest_pending(&self) -> Result<i64, StoreError> {
+        const SQL: &str = "select coalesce(max(seq), 0) from ai_rollup_pending";
+        let Db::Postgres(db) = &self.read else { return Ok(0) };
+        on!(@run db, READ_LIMIT, conn, sqlx::query_scalar(SQL).fetch_one(conn).await)
+    }
+
+    /// Settles pending rollups up to this row, whoever counted them, those of at most so many batches; says whether more may
+    /// be left. Several replicas may do so at the same time.
+    pub async fn settle_left(&self, newest: i64, most: i64) -> Result<bool, StoreError> {
         let Db::Postgres(db) = &self.admin else { return Ok(false) };
         let moved: i64 = on!(@run db, WRITE_LIMIT, conn, {
-            sqlx::query_scalar(MOVE).bind(most).fetch_one(conn).await
+            sqlx::query_scalar(MOVE).bind(newest).bind(most).fetch_one(conn).await
         })?;
         Ok(moved == most)
     }
+}
+
+async fn settle_sums(conn: &mut PgConnection, counted: &Counted) -> Result<bool, sqlx::Error> {
+    let columns = Columns::of(&counted.rollup);
+    let query = columns.bind_sums(columns.bind_keys(sqlx::query(SETTLE))).bind(&counted.pending);
+    query.fetch_one(conn).await?.try_get(0)
+}
+
+/// Half of the time belongs to others.
+async fn settle_latencies(conn: &mut PgConnection, rollup: &Rollup) -> Result<(), sqlx::Error> {
+    let mut latencies: Vec<_> = rollup.latency.iter().collect();
+    latencies.sort_by_key(|((day, business_id, bucket), _)| (business_id, day, bucket));
+    for some in latencies.chunks(LATENCIES_TOGETHER) {
+        let begun = Instant::now();
+        sqlx::query(SETTLE_LATENCIES)
+            .bind(some.iter().map(|((day, ..), _)| *day).collect::<Vec<_>>())
+            .bind(some.iter().map(|((_, business_id, _), _)| business_id.as_str()).collect::<Vec<_>>())
+            .bind(some.iter().map(|((.., bucket), _)| *bucket).collect::<Vec<_>>())
+            .bind(some.iter().map(|(_, events)| count(**events)).collect::<Vec<_>>())
+            .execute(&mut *conn)
+            .await?;
+        sleep(begun.elapsed()).await;
+    }
+    Ok(())
 }

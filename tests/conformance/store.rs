@@ -142,12 +142,15 @@ async fn what_another_settles_is_settled_once(backend: Backend) {
     for event in &events {
         counted.add(store.write(slice::from_ref(event), false, LIMIT).await.unwrap().counted);
     }
-    if store.settle_left(2).await.unwrap() {
+    let newest = store.newest_pending().await.unwrap();
+    if store.settle_left(newest - 1, 2).await.unwrap() {
         assert_now(&backend, &store, &events).await;
         assert!(!store.settle(&counted).await.unwrap());
     }
     assert_now(&backend, &store, &events).await;
-    while store.settle_left(3).await.unwrap() {}
+    while store.settle_left(newest - 1, 3).await.unwrap() {}
+    assert_eq!(store.newest_pending().await.unwrap(), newest, "a newer one is left alone");
+    while store.settle_left(newest, 3).await.unwrap() {}
     assert_now(&backend, &store, &events).await;
     assert_settled(&backend, &Rollup::of(&events, chrono_tz::UTC)).await;
 }

@@ -194,7 +194,7 @@ async fn store_new(
     let columns = Columns::of(&rollup);
     let perhaps_stored: Vec<_> = events.iter().filter(|e| again || e.named).map(|e| e.id).collect();
     let query = columns.bind_sums(bind_events(sqlx::query(STORE_NEW), &columns, events, zone));
-    let query = query.bind(perhaps_stored).bind(claimable_from(events));
+    let query = columns.bind_latency(query).bind(perhaps_stored).bind(claimable_from(events));
     let Some(pending) = query.fetch_optional(conn).await? else { return Ok(None) };
     let pending = vec![pending.try_get(0)?];
     Ok(Some(Counted { rollup, pending }))
