@@ -1,13 +1,15 @@
 //! The way of an event into the store.
 //!
 //! One task owns the queue and the connections it writes through. It takes everything that is waiting, writes it in
-//! one transaction, or much of it in two at the same time, adds it to the totals in memory and answers every waiting
-//! request: group commit, without any artificial delay. The totals are read anew by the same task, between two batches, so
-//! that cannot race a commit.
+//! one transaction, adds it to the totals in memory and answers every waiting request: group commit, without any artificial
+//! delay. While one group waits for the disk, another may be written through a second connection. The totals are read anew by
+//! the same task, when nothing is being written, so that cannot race a commit.
 //!
 //! What the store cannot take in time goes into the spool, and from there to the store when it is back.
 
+mod aside;
 mod batch;
+mod line;
 mod replay;
 mod settle;
 mod upkeep;

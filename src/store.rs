@@ -77,6 +77,9 @@ const READ_LIMIT: Duration = Duration::from_secs(2);
 /// How long one step of writing may take.
 const WRITE_LIMIT: Duration = Duration::from_millis(1_800);
 
+/// Connections to a server that batches are written through.
+const WRITERS: u32 = 2;
+
 /// How long a health check waits for the database.
 const PING_LIMIT: Duration = Duration::from_secs(1);
 
@@ -89,7 +92,7 @@ pub(crate) enum Db {
     Sqlite(Connections<Sqlite>),
 }
 
-/// The store: connections for reading, the one that writes events, which belongs to the ingest task, and those through
+/// The store: connections for reading, those that write events, which belong to the ingest task, and those through
 /// which people change what is kept beside events.
 #[derive(Debug, Clone)]
 pub struct Store {
@@ -119,6 +122,15 @@ impl Store {
     #[must_use]
     pub const fn is_file(&self) -> bool {
         matches!(self.write, Db::Sqlite(_))
+    }
+
+    /// How many batches may be written at the same time. A file has one writer.
+    #[must_use]
+    pub const fn writers(&self) -> usize {
+        match self.write {
+            Db::Postgres(_) => WRITERS as usize,
+            Db::Sqlite(_) => 1,
+        }
     }
 
     /// One round trip to the database, within a second.

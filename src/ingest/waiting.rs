@@ -12,9 +12,6 @@ use crate::event::Event;
 /// The most events that are written together, unless one request brings more.
 pub(super) const MAX_TOGETHER: usize = 1_024;
 
-/// So many events that wait are worth two connections at the same time. Fewer are written sooner together.
-const WORTH_TWO: usize = 512;
-
 /// Events of some requests, each id once, and who waits for them.
 #[derive(Debug, Default)]
 pub(super) struct Group {
@@ -50,15 +47,6 @@ impl Group {
     /// Takes the first of `waiting`.
     pub(super) fn take(waiting: &mut VecDeque<Ticket>) -> Self {
         Self::take_if(waiting, MAX_TOGETHER, |_| true)
-    }
-
-    /// Takes the first of `waiting`; many of them as two groups of about the same size.
-    pub(super) fn take_two(waiting: &mut VecDeque<Ticket>) -> [Self; 2] {
-        let events = waiting.iter().map(|ticket| ticket.events.len()).sum::<usize>().min(2 * MAX_TOGETHER);
-        if events < WORTH_TWO {
-            return [Self::take(waiting), Self::default()];
-        }
-        [(); 2].map(|()| Self::take_if(waiting, events.div_ceil(2), |_| true))
     }
 
     /// Takes those of `waiting` that have waited for longer than `limit`.
@@ -144,21 +132,20 @@ mod tests {
         Ticket { events, queued: Instant::now(), places, answer: oneshot::channel().0 }
     }
 
-    /// How many events the two groups and what is left have when requests bring so many each.
-    fn taken(requests: &[usize]) -> [usize; 3] {
-        let mut waiting: VecDeque<Ticket> = requests.iter().map(|events| ticket(*events)).collect();
-        let [first, second] = Group::take_two(&mut waiting);
-        let left = waiting.iter().map(|ticket| ticket.events.len()).sum();
-        [first.events.len(), second.events.len(), left]
-    }
-
     #[test]
-    fn many_events_are_shared_out_without_parting_those_of_a_request() {
-        assert_eq!(taken(&[1; 64]), [64, 0, 0], "few are written together");
-        assert_eq!(taken(&[500]), [500, 0, 0]);
-        assert_eq!(taken(&[500, 500]), [500, 500, 0]);
-        assert_eq!(taken(&[500, 500, 500]), [500, 500, 500]);
-        assert_eq!(taken(&[1_000, 1_000, 1_000]), [1_000, 1_000, 1_000]);
-        assert_eq!(taken(&vec![1; 4_000]), [MAX_TOGETHER, MAX_TOGETHER, 4_000 - 2 * MAX_TOGETHER]);
+    fn what_waits_is_taken_together_without_parting_the_events_of_a_request() {
+        let taken = |requests: &[usize]| {
+            let mut waiting: VecDeque<Ticket> = requests.iter().map(|events| ticket(*events)).collect();
+            let group = Group::take(&mut waiting);
+            (group.events.len(), waiting.iter().map(|ticket| ticket.events.len()).sum())
+        };
+        assert_eq!(taken(&[1; 64]), (64, 0));
+        assert_eq!(taken(&[500, 500, 500]), (1_000, 500));
+        assert_eq!(
+            taken(&[2_000, 1]),
+            (2_000, 1),
+            "the events of a request come together, however many they are"
+        );
+        assert_eq!(taken(&vec![1; 4_000]), (MAX_TOGETHER, 4_000 - MAX_TOGETHER));
     }
 }

@@ -1,22 +1,22 @@
 //! The ingest task.
 
-use std::collections::VecDeque;
 use std::future::ready;
 use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use futures_util::StreamExt;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 use tokio_util::sync::CancellationToken;
 
-use super::batch::Attempt;
+use super::aside::put_by_until;
+use super::line::{Gone, Line};
 use super::upkeep::Upkeep;
-use super::waiting::{Fate, Group, MAX_TOGETHER};
-use super::{IngestError, Job, Kept, Settle, Ticket, Tracked, replay};
+use super::waiting::MAX_TOGETHER;
+use super::{Job, Settle, Ticket, replay};
 use crate::config::Config;
-use crate::event::Event;
 use crate::store::{Standing, StoreError};
 
 /// The pause between attempts to reach a store that is away.
@@ -24,7 +24,7 @@ const RETRY_PAUSE: Duration = Duration::from_millis(500);
 
 /// The state of the ingest task.
 pub(super) struct Worker {
-    upkeep: Upkeep,
+    upkeep: Arc<Upkeep>,
     store_timeout: Duration,
     refresh_every: Duration,
     ready: Arc<AtomicBool>,
@@ -42,9 +42,6 @@ pub(super) struct Worker {
     trouble: String,
 }
 
-/// The store went away.
-struct Gone(StoreError);
-
 impl Worker {
     pub(super) fn new(
         config: &Config,
@@ -53,7 +50,7 @@ impl Worker {
         first: oneshot::Sender<Result<(), StoreError>>,
     ) -> Self {
         Self {
-            upkeep,
+            upkeep: Arc::new(upkeep),
             store_timeout: config.store_timeout.0,
             refresh_every: Duration::from_secs(config.metrics_refresh_seconds.get().into()),
             ready,
@@ -87,7 +84,7 @@ impl Worker {
         self.upkeep.store.close().await;
     }
 
-    const fn without_store(&self) -> &'static str {
+    fn without_store(&self) -> &'static str {
         match self.upkeep.spool {
             Some(_) => "events go into the spool",
             None => "events are refused",
@@ -144,18 +141,33 @@ impl Worker {
 
     /// Serves jobs until the process stops and none is left, or until the store goes away.
     async fn serve(&mut self, jobs: &mut mpsc::Receiver<Job>, stop: &CancellationToken) -> Result<(), Gone> {
+        let upkeep = self.upkeep.clone();
+        let mut line = Line::new(&upkeep, self.store_timeout);
+        let served = self.serve_line(&mut line, jobs, stop).await;
+        if served.is_err() {
+            line.put_by().await;
+        }
+        served
+    }
+
+    async fn serve_line(
+        &mut self,
+        line: &mut Line<'_>,
+        jobs: &mut mpsc::Receiver<Job>,
+        stop: &CancellationToken,
+    ) -> Result<(), Gone> {
         let mut tick = interval(self.refresh_every);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         tick.reset();
-        let mut waiting = VecDeque::new();
         let mut taken = Vec::with_capacity(MAX_TOGETHER);
         let (mut open, mut stopping) = (true, false);
         loop {
-            if let Err(gone) = self.do_due(&mut waiting).await {
-                put_by(&self.upkeep, Group::take(&mut waiting), Standing::Unsent).await;
-                return Err(gone);
+            if line.writes.is_empty() {
+                self.do_between(line.waiting.len()).await.map_err(Gone)?;
             }
-            if waiting.is_empty() && !open {
+            line.put_late_by().await;
+            line.begin(self.most_writes());
+            if line.writes.is_empty() && !open {
                 return Ok(());
             }
             tokio::select! {
@@ -165,37 +177,35 @@ impl Worker {
                     jobs.close();
                 }
                 _ = tick.tick() => self.upkeep_due = true,
+                Some(written) = line.writes.next() => self.upkeep_due |= written? || self.counting,
                 jobs_taken = jobs.recv_many(&mut taken, MAX_TOGETHER), if open => {
                     open = jobs_taken > 0;
-                    waiting.extend(taken.drain(..).filter_map(|job| self.note(job)));
+                    line.waiting.extend(taken.drain(..).filter_map(|job| self.note(job)));
                 }
-                () = ready(()), if !waiting.is_empty() || !open || (self.is_replaying() && !stopping) => {}
-                () = ready(()), if self.counting => self.upkeep_due = true,
+                () = ready(()), if line.writes.is_empty() && self.is_replaying() && !stopping => {}
+                () = ready(()), if self.counting && !self.upkeep_due => self.upkeep_due = true,
             }
         }
     }
 
-    /// Does what is due: upkeep, one batch of what waits, a part of what is in the spool.
-    async fn do_due(&mut self, waiting: &mut VecDeque<Ticket>) -> Result<(), Gone> {
+    /// How many groups may be written at the same time: one where something waits for a moment when none is.
+    fn most_writes(&self) -> usize {
+        match self.upkeep_due || self.is_replaying() || !self.settling.is_empty() {
+            true => 1,
+            false => self.upkeep.store.writers(),
+        }
+    }
+
+    /// Does what is due and no write may be beside, while so many tickets are `waiting`: upkeep, a part of what is in the
+    /// spool, answers to those who wait for others.
+    async fn do_between(&mut self, waiting: usize) -> Result<(), StoreError> {
         if self.upkeep_due {
-            self.keep_up().await.map_err(Gone)?;
+            self.keep_up().await?;
         }
-        // What waited for half of its time would come too late if the store took as long as it may.
-        let late = Group::take_late(waiting, self.store_timeout / 2);
-        if !late.is_empty() {
-            put_by(&self.upkeep, late, Standing::Unsent).await;
-        }
-        // A file has one writer at a time.
-        let [group, beside] = match self.upkeep.store.is_file() {
-            true => [Group::take(waiting), Group::default()],
-            false => Group::take_two(waiting),
-        };
-        let (due, due_beside) = tokio::join!(self.write(group), self.write(beside));
-        self.upkeep_due |= due? | due_beside?;
         if let Some(spool) = self.upkeep.spool.as_ref().filter(|spool| spool.has_pending()) {
-            replay::step(&self.upkeep.store, spool, Standing::Unsent).await.map(drop).map_err(Gone)?;
+            replay::step(&self.upkeep.store, spool, Standing::Unsent).await?;
         }
-        self.settle(waiting.len()).await;
+        self.settle(waiting).await;
         Ok(())
     }
 
@@ -236,24 +246,6 @@ impl Worker {
         }
     }
 
-    /// Writes events, and answers who waits for them; says whether upkeep is due.
-    async fn write(&self, mut group: Group) -> Result<bool, Gone> {
-        if group.is_empty() {
-            return Ok(false);
-        }
-        self.upkeep.find_spooled(&mut group).await;
-        let limit = self.store_timeout.saturating_sub(group.oldest().elapsed());
-        let Group { events, fates, .. } = &mut group;
-        let attempt = Attempt::run(&self.upkeep.store, events, fates, false, limit).await;
-        let shown = self.upkeep.count_stored(attempt.counted).await;
-        let due = attempt.broke || self.counting || shown.is_err();
-        match group.unkept().is_empty() {
-            true => group.answer(IngestError::Unavailable),
-            false => put_by(&self.upkeep, group, Standing::Unsure).await,
-        }
-        attempt.gone.map_or(Ok(due), |error| Err(Gone(error)))
-    }
-
     /// Counts foreign rows or reads the totals.
     async fn keep_up(&mut self) -> Result<(), StoreError> {
         self.upkeep_due = false;
@@ -289,61 +281,4 @@ impl Worker {
             read => read,
         }
     }
-}
-
-/// Does without the store while `done` is waited for; `None` when the process stops, and then nothing waits any more.
-/// Both go on at the same time: one may hold the spool's file while the other waits for it.
-async fn put_by_until<T>(
-    upkeep: &Upkeep,
-    jobs: &mut mpsc::Receiver<Job>,
-    stop: &CancellationToken,
-    done: impl Future<Output = T>,
-) -> Option<T> {
-    let over = CancellationToken::new();
-    let done = Box::pin(async {
-        let done = stop.run_until_cancelled(done).await;
-        over.cancel();
-        done
-    });
-    let (done, ()) = tokio::join!(done, put_jobs_by(upkeep, jobs, &over));
-    if done.is_none() {
-        jobs.close();
-        put_jobs_by(upkeep, jobs, &CancellationToken::new()).await;
-    }
-    done
-}
-
-/// Puts the events of jobs by until `over`, or until no more can come.
-async fn put_jobs_by(upkeep: &Upkeep, jobs: &mut mpsc::Receiver<Job>, over: &CancellationToken) {
-    let mut taken = Vec::new();
-    while let Some(1..) = over.run_until_cancelled(jobs.recv_many(&mut taken, MAX_TOGETHER)).await {
-        put_by_each(upkeep, taken.drain(..)).await;
-    }
-}
-
-/// Puts the events of jobs by, and refuses what needs the store.
-async fn put_by_each(upkeep: &Upkeep, jobs: impl Iterator<Item = Job>) {
-    let mut waiting = VecDeque::new();
-    for job in jobs {
-        match job {
-            Job::Track(ticket) => waiting.push_back(ticket),
-            Job::Refresh(answer) => drop(answer.send(false)),
-            Job::Settle(settle) => drop(settle),
-        }
-    }
-    while !waiting.is_empty() {
-        put_by(upkeep, Group::take(&mut waiting), Standing::Unsent).await;
-    }
-}
-
-/// Puts those of a group's events into the spool that nobody has, and answers who waits for them.
-async fn put_by(upkeep: &Upkeep, mut group: Group, standing: Standing) {
-    let unkept = group.unkept();
-    let events: Vec<&Event> = unkept.iter().map(|place| &group.events[*place]).collect();
-    if let Some(added) = upkeep.put_by(&events, standing).await {
-        for (place, added) in unkept.into_iter().zip(added) {
-            group.fates[place] = Fate::Kept(Tracked { duplicate: !added, kept: Kept::Spooled });
-        }
-    }
-    group.answer(IngestError::Unavailable);
 }

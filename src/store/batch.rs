@@ -9,7 +9,7 @@ mod unkept;
 use std::time::Duration;
 
 use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
-
+use futures_util::future::try_join_all;
 use uuid::Uuid;
 
 use super::rollups::AddRollup;
@@ -71,10 +71,13 @@ impl Store {
         on!(@run db, READ_LIMIT, conn, sqlx::query_scalar(SQL).bind(ids).fetch_all(conn).await)
     }
 
-    /// Makes sure that the database takes what is written: an update that changes nothing must be committed.
+    /// Makes sure that the database takes what is written, by every connection of the writers, so that none has to be opened
+    /// when events wait: an update that changes nothing must be committed.
     pub async fn probe(&self) -> Result<(), StoreError> {
         const SQL: &str = "update ai_totals set events = events where seq = (select min(seq) from ai_totals)";
-        on!(&self.write, WRITE_LIMIT, |conn| sqlx::query(SQL).execute(conn).await.map(drop))
+        let probe =
+            async |_| on!(&self.write, WRITE_LIMIT, |conn| sqlx::query(SQL).execute(conn).await.map(drop));
+        try_join_all((0..self.writers()).map(probe)).await.map(drop)
     }
 }
 

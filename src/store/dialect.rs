@@ -9,7 +9,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, S
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, SqlStr, Transaction};
 
 use super::lease::Connections;
-use super::{Db, StoreError};
+use super::{Db, StoreError, WRITERS};
 use crate::config::{PostgresUrl, Tls};
 
 /// How long to wait for a connection.
@@ -62,7 +62,7 @@ pub(super) fn postgres(
         .max_connections(readers)
         .after_connect(|conn, _| Box::pin(async move { conn.execute(POSTGRES_SESSION).await.map(drop) }));
     let limit = format!("set statement_timeout = {}", patience.mul_f64(0.8).as_millis());
-    let write = pool().max_connections(2).test_before_acquire(false).after_connect(move |conn, _| {
+    let write = pool().max_connections(WRITERS).test_before_acquire(false).after_connect(move |conn, _| {
         let limit = AssertSqlSafe(limit.clone());
         Box::pin(async move {
             conn.execute(POSTGRES_SESSION).await?;
