@@ -38,7 +38,7 @@ impl Pace {
             least: 1,
             most_rows: 5_000,
             target: Duration::from_millis(50),
-            rest: 23,
+            rest: 31,
             failures: 0,
         }
     }
@@ -96,7 +96,7 @@ mod tests {
     fn windows_become_as_wide_as_time_and_rows_allow() {
         let mut pace = Pace::of_server();
         assert_eq!(pace.window(0, 1_000), 0..64);
-        assert_eq!(pace.rest_after(Duration::from_millis(5)), Duration::from_millis(115));
+        assert_eq!(pace.rest_after(Duration::from_millis(5)), Duration::from_millis(155));
         assert_eq!(pace.window(64, 1_000), 64..192);
         assert!(pace.narrow(10_000));
         assert_eq!(pace.window(64, 1_000), 64..128);
