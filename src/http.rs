@@ -21,13 +21,14 @@ pub mod secure;
 pub mod track;
 pub mod track_batch;
 
+use std::convert::Infallible;
 use std::time::Duration;
 
-use axum::Router;
+use axum::extract::Request;
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderName, HeaderValue, Method};
-use axum::middleware::from_fn_with_state;
-use tower::ServiceBuilder;
+use axum::response::Response;
+use tower::{Service, ServiceBuilder, service_fn};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use crate::app::App;
@@ -37,27 +38,26 @@ use routes::Routes;
 /// How long a browser may remember the answer to a preflight.
 const PREFLIGHT_MAX_AGE: Duration = Duration::from_mins(10);
 
-/// The onion around `routes`.
-pub fn service(app: &App, routes: Routes) -> Router {
-    routes.into_router().layer(
-        ServiceBuilder::new()
-            .layer(from_fn_with_state(app.clone(), observe::observe))
-            .map_response(secure::add_headers(app.config.environment))
-            .layer(cors(&app.config))
-            .map_future(observe::catch_panic),
-    )
+/// The service: the onion around `routes`. Around the router as a whole, because a layer of the router is boxed, and copied
+/// for every request.
+pub fn service(
+    app: &App,
+    routes: Routes,
+) -> impl Service<Request, Response = Response, Error = Infallible, Future: Send> + Clone + Send + Sync + 'static
+{
+    let inner = ServiceBuilder::new()
+        .map_response(secure::add_headers(app.config.environment))
+        .layer(cors(&app.config))
+        .map_future(observe::catch_panic)
+        .service(routes.into_router());
+    let app = app.clone();
+    service_fn(move |request| observe::observe(app.clone(), inner.clone(), request))
 }
 
 /// What the second listener serves: `/metrics` and nothing else.
-pub fn metrics_service(app: &App) -> Router {
-    let routes = Routes::new(app).row(
-        Method::GET,
-        "/metrics",
-        routes::Access::Public,
-        routes::QuotaOf::Nobody,
-        metrics::text,
-    );
-    service(app, routes)
+pub fn metrics_routes(app: &App) -> Routes {
+    use routes::{Access, QuotaOf};
+    Routes::new(app).row(Method::GET, "/metrics", Access::Public, QuotaOf::Nobody, metrics::text)
 }
 
 fn cors(config: &Config) -> CorsLayer {

@@ -15,7 +15,7 @@ use crate::access::Authenticator;
 use crate::app::{App, Parts, limits};
 use crate::clock::Clock;
 use crate::config::{Config, Environment};
-use crate::http::{connection, metrics_service, routes, service};
+use crate::http::{connection, metrics_routes, routes, service};
 use crate::ingest::Ingest;
 use crate::lifecycle::{Lifecycle, Signals};
 use crate::metrics::Metrics;
@@ -149,7 +149,7 @@ async fn serve(
     let main = connection::serve(main, service(app, routes::table(app)), max, handles[0].clone());
     let metrics = async {
         let Some(listener) = metrics else { return Ok(()) };
-        connection::serve(listener, metrics_service(app), max, handles[1].clone()).await
+        connection::serve(listener, service(app, metrics_routes(app)), max, handles[1].clone()).await
     };
     let mut servers = pin!(async { tokio::try_join!(main, metrics) });
     tokio::select! {

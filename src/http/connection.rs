@@ -1,6 +1,7 @@
 //! What happens to a connection before it carries a request: how many there may be, how long they may be silent, how
 //! large the head of a request may be, and a JSON answer where `hyper` itself would send an empty one.
 
+use std::convert::Infallible;
 use std::future::Future;
 use std::io::{self, IoSlice};
 use std::net::{SocketAddr, TcpListener};
@@ -9,8 +10,11 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use axum::Router;
-use axum::http::StatusCode;
+use axum::ServiceExt as _;
+use axum::body::Body;
+use axum::extract::Request;
+use axum::http::{self, StatusCode};
+use axum::response::Response;
 use axum_server::Handle;
 use axum_server::accept::Accept;
 use serde_json::json;
@@ -18,6 +22,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Sleep, sleep, timeout};
+use tower::{Service, ServiceExt as _};
 
 use super::observe::RequestId;
 use super::secure;
@@ -40,13 +45,16 @@ const MAX_TURNED_AWAY: usize = 256;
 /// How long such a connection may take to hear it.
 const TURN_AWAY_LIMIT: Duration = Duration::from_secs(1);
 
-/// Serves `router` on `listener` until `handle` stops it.
-pub async fn serve(
+/// Serves requests on `listener` with `service` until `handle` stops it.
+pub async fn serve<S>(
     listener: TcpListener,
-    router: Router,
+    service: S,
     max_connections: usize,
     handle: Handle<SocketAddr>,
-) -> io::Result<()> {
+) -> io::Result<()>
+where
+    S: Service<Request, Response = Response, Error = Infallible, Future: Send> + Clone + Send + 'static,
+{
     let door = Door {
         seats: Arc::new(Semaphore::new(max_connections)),
         turned_away: Arc::new(Semaphore::new(MAX_TURNED_AWAY)),
@@ -58,7 +66,8 @@ pub async fn serve(
         .header_read_timeout(HEAD_LIMIT)
         .max_headers(MAX_HEADERS)
         .max_buf_size(MAX_HEAD_BYTES);
-    server.serve(router.into_make_service_with_connect_info::<SocketAddr>()).await
+    let service = service.map_request(|request: http::Request<_>| request.map(Body::new));
+    server.serve(service.into_make_service_with_connect_info::<SocketAddr>()).await
 }
 
 /// Lets connections in, up to a number.

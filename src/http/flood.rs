@@ -2,13 +2,14 @@
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{Request, State};
+use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use tower_governor::{GovernorError, GovernorLayer};
 
 use super::error::ApiError;
 use super::guard::{X_API_KEY, stamp};
+use super::observe::name_route;
 use crate::access::ClientIp;
 use crate::app::App;
 use crate::quota::{Decision, Unit, Window};
@@ -26,15 +27,17 @@ pub fn guard(routes: Router<App>, app: &App) -> Router<App> {
 
 /// Finds out who holds the key of a request, for the flood limit and for the guard behind it.
 async fn recognise(State(app): State<App>, mut request: Request, next: Next) -> Response {
+    let matched = request.extensions().get::<MatchedPath>().cloned();
     let key = request.headers().get(X_API_KEY).map(AsRef::as_ref);
-    let Some(holder) = key.and_then(|key: &[u8]| app.access.holder(key)) else {
-        return next.run(request).await;
-    };
+    let holder = key.and_then(|key: &[u8]| app.access.holder(key));
+    if let Some(holder) = &holder {
+        request.extensions_mut().insert(holder.clone());
+    }
     let ip = request.extensions().get::<ClientIp>().copied();
-    request.extensions_mut().insert(holder.clone());
     let mut response = next.run(request).await;
+    name_route(&mut response, matched);
     let incident = response.extensions_mut().get_mut::<Incident>();
-    if let (Some(incident), Some(ip)) = (incident, ip)
+    if let (Some(holder), Some(incident), Some(ip)) = (holder, incident, ip)
         && incident.event == SecurityEvent::FloodLimited
     {
         incident.made_by(holder.caller(ip), holder.key_id());

@@ -4,7 +4,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::Request;
+use axum::extract::{MatchedPath, Request};
 use axum::handler::Handler;
 use axum::http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
@@ -12,7 +12,7 @@ use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
 
 use super::error::ApiError;
-use super::observe::{RequestId, method_label};
+use super::observe::{RequestId, method_label, name_route};
 use super::routes::{Access, QuotaOf, Row};
 use crate::access::{Caller, ClientIp, Denied, Presented, Principal, Unknown};
 use crate::app::{App, Counted};
@@ -74,6 +74,7 @@ pub struct Admission {
 /// Lets a request through to `handler`, or refuses it.
 pub async fn check<T, H: Handler<T, App>>(policy: Arc<Policy>, mut request: Request, handler: H) -> Response {
     let ip = *request.extensions().get::<ClientIp>().expect("the request was observed before");
+    let matched = request.extensions().get::<MatchedPath>().cloned();
     // The flood guard has recognised who holds a key.
     let recognised = match request.extensions_mut().remove::<Principal>() {
         Some(holder) => Ok(holder),
@@ -98,6 +99,7 @@ pub async fn check<T, H: Handler<T, App>>(policy: Arc<Policy>, mut request: Requ
     if let Some(incident) = response.extensions_mut().get_mut::<Incident>() {
         incident.made_by(admission.caller, admission.key);
     }
+    name_route(&mut response, matched);
     // The layers around add a dozen more; growing the map step by step would hash them again each time.
     response.headers_mut().reserve(EXPECTED_HEADERS);
     if let Some(decision) = admission.decision {

@@ -1,14 +1,15 @@
 //! The outermost layer: names the request, finds out where it came from, and measures it.
 
+use std::convert::Infallible;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::panic::AssertUnwindSafe;
 use std::time::Instant;
 
-use axum::extract::{ConnectInfo, MatchedPath, Request, State};
+use axum::extract::{ConnectInfo, MatchedPath, Request};
 use axum::http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method};
-use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
+use tower::{Service, ServiceExt};
 use tracing::Instrument;
 use uuid::Uuid;
 
@@ -56,19 +57,22 @@ impl RequestId {
     }
 }
 
-/// Gives a request its id, client address and log span, and counts its answer.
-pub async fn observe(State(app): State<App>, mut request: Request, next: Next) -> Response {
+/// Gives a request its id, client address and log span, has it answered by `inner`, and counts the answer.
+pub async fn observe<S>(app: App, inner: S, mut request: Request) -> Result<Response, Infallible>
+where
+    S: Service<Request, Response = Response, Error = Infallible>,
+{
     let begun = Instant::now();
     let id = RequestId::of(request.headers());
     let client = client_ip(&app, request.headers(), request.extensions());
     let method = method_label(request.method());
-    let matched = request.extensions().get::<MatchedPath>().cloned();
-    let route = matched.as_ref().map_or(UNMATCHED, MatchedPath::as_str);
-    let span = tracing::debug_span!("request", request_id = id.as_str(), method, route);
+    let span = tracing::debug_span!("request", request_id = id.as_str(), method);
     request.extensions_mut().insert(client);
     request.extensions_mut().insert(id.clone());
-    let mut response = next.run(request).instrument(span.clone()).await;
+    let mut response = inner.oneshot(request).instrument(span.clone()).await?;
     let took = begun.elapsed();
+    let matched = response.extensions().get::<MatchedPath>();
+    let route = matched.map_or(UNMATCHED, MatchedPath::as_str);
     app.metrics.observe_http(method, route, response.status().as_str(), took);
     if let Some(incident) = response.extensions().get::<Incident>() {
         let at = Circumstances { request_id: id.as_str(), client_ip: client, route };
@@ -77,9 +81,16 @@ pub async fn observe(State(app): State<App>, mut request: Request, next: Next) -
         }
         app.security_log.write(*incident, at);
     }
-    tracing::debug!(parent: &span, status = response.status().as_u16(), ?took, "answered");
+    tracing::debug!(parent: &span, route, status = response.status().as_u16(), ?took, "answered");
     response.headers_mut().insert(X_REQUEST_ID, id.0);
-    response
+    Ok(response)
+}
+
+/// Says which route an answer comes from, which whoever stands outside of the router does not know.
+pub(super) fn name_route(answer: &mut Response, route: Option<MatchedPath>) {
+    if let Some(route) = route {
+        answer.extensions_mut().insert(route);
+    }
 }
 
 /// Answers for what panics before it reaches a handler, whose own panics its guard catches.

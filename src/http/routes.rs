@@ -4,11 +4,11 @@
 
 use std::sync::Arc;
 
-use axum::Router;
-use axum::extract::Request;
+use axum::extract::{MatchedPath, Request};
 use axum::handler::Handler;
 use axum::http::Method;
 use axum::routing::{MethodFilter, on};
+use axum::{Extension, Router};
 
 use super::guard::{self, Policy};
 use super::privacy::{consents, erase, export, requests};
@@ -169,7 +169,7 @@ impl Routes {
     /// The router of these routes, the flood guard in front of those with a quota and of unknown paths.
     pub fn into_router(self) -> Router {
         // Set before the guard is put around them, or wrong methods would pass it.
-        let refuse = async || ApiError::MethodNotAllowed;
+        let refuse = async |route: MatchedPath| (Extension(route), ApiError::MethodNotAllowed);
         let limited = flood::guard(self.limited.method_not_allowed_fallback(refuse), &self.app);
         limited.merge(self.exempt.method_not_allowed_fallback(refuse)).with_state(self.app)
     }

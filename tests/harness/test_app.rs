@@ -62,7 +62,7 @@ impl TestApp {
         let limits = limits(&config, &metrics).unwrap();
         let access = Authenticator::new(&config, store.clone(), &clock).unwrap();
         let app = App::new(Parts { config, store, ingest, metrics, limits, access, clock }, &lifecycle);
-        let router = service(&app, build(&app));
+        let router = Router::new().fallback_service(service(&app, build(&app)));
         Self { app, router, lifecycle, now_micros }
     }
 
