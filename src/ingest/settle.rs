@@ -14,7 +14,7 @@ use crate::store::{Counted, Store, StoreError};
 /// How long pending rollups are left to gather: the more there are, the fewer rows they come to each.
 const GATHER: Duration = Duration::from_secs(1);
 
-/// Keys that are settled together. More would keep a core of the database busy for longer than events should have to wait.
+/// Keys that are settled together, in one transaction, which keeps their rows locked.
 const MAX_KEYS: usize = 1_000;
 
 /// Batches whose rollups are settled together where nobody knows their sums, unless that takes too long.

@@ -62,6 +62,11 @@ impl<'r> Columns<'r> {
         Self { keys, latency }
     }
 
+    /// The same keys in parts of so many, without latencies.
+    pub(super) fn parts(&self, most: usize) -> impl Iterator<Item = Self> {
+        self.keys.chunks(most).map(|keys| Self { keys: keys.to_vec(), latency: Vec::new() })
+    }
+
     /// The place, from 1, of the key that `event` is added up by on `day`.
     pub(super) fn place_of(&self, day: NaiveDate, event: &Event) -> i32 {
         let of_event = (day, key_of(event));

@@ -1,8 +1,10 @@
 //! Settling pending rollups: what many rows add up to goes into the rollup tables, and the rows go away.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use sqlx::{Connection, PgConnection, Row};
+use sqlx::postgres::PgArguments;
+use sqlx::query::Query;
+use sqlx::{Connection, PgConnection, Postgres};
 use tokio::time::sleep;
 
 use super::pending::{Columns, Counted, count};
@@ -71,11 +73,12 @@ macro_rules! added_columns {
     };
 }
 
-/// Settles rows whose sums are known, but for the latencies; says whether all of them were there.
-const SETTLE: &str = concat!(
-    "with settled as (
-        delete from ai_rollup_pending where seq = any($24) returning seq
-    ), added as (
+/// Takes some rows away whose sums are known.
+const TAKE: &str = "delete from ai_rollup_pending where seq = any($1)";
+
+/// Adds some of their sums.
+const SETTLE_SUMS: &str = concat!(
+    "with added as (
         select * from unnest($5::date[], $1::text[], $2::text[], $3::text[], $4::text[], $6::int[], $7::bigint[], $8::int[],
             $9::int[], $10::int[], $11::int[], $12::int[], $13::int[], $14::bigint[], $15::bigint[], $16::bigint[],
             $17::bigint[], $18::bigint[], $19::int[], $20::int[], $21::int[], $22::bigint[], $23::float8[])
@@ -84,17 +87,22 @@ const SETTLE: &str = concat!(
     ")
     ), ",
     add_up!(),
-    " select count(*) = cardinality($24) from settled"
+    " select"
 );
 
-/// Settles some of their latencies.
+/// Adds some of their latencies.
 const SETTLE_LATENCIES: &str = add_latencies!(
     "unnest($1::date[], $2::text[], $3::smallint[], $4::int[]) as latencies(day, business_id, bucket, events)"
 );
 
-/// Latencies that are settled in one statement: those of a busy second, in one, would keep a core of the database busy for
-/// longer than events should have to wait.
-const LATENCIES_TOGETHER: usize = 300;
+/// Rows that one statement takes, and keys of sums and latencies that one adds: a millisecond or two of work. In one statement,
+/// what a busy second leaves would keep a core of the database busy for longer than events should have to wait.
+const ROWS_TOGETHER: usize = 100;
+const KEYS_TOGETHER: usize = 50;
+const LATENCIES_TOGETHER: usize = 150;
+
+/// How long settling may take, most of which is rest.
+const SETTLE_LIMIT: Duration = Duration::from_secs(5);
 
 /// Moves rows over whose sums nobody knows any more. Large arrays lie beside their row, and each subscript would fetch them
 /// again: joined to nothing they are fetched once.
@@ -126,17 +134,15 @@ impl Store {
     /// does nothing, and [`Self::settle_left`] does what is left to do.
     pub async fn settle(&self, counted: &Counted) -> Result<bool, StoreError> {
         let Db::Postgres(db) = &self.admin else { return Ok(true) };
-        on!(@run db, WRITE_LIMIT, conn, {
+        on!(@run db, SETTLE_LIMIT, conn, {
             let mut tx = conn.begin().await?;
-            let all_found = settle_sums(&mut tx, counted).await?;
-            match all_found {
-                true => {
-                    settle_latencies(&mut tx, &counted.rollup).await?;
-                    tx.commit().await?;
-                }
-                false => tx.rollback().await?,
+            if !take_rows(&mut tx, &counted.pending).await? {
+                tx.rollback().await?;
+                return Ok(false);
             }
-            Ok(all_found)
+            settle_sums(&mut tx, &counted.rollup).await?;
+            settle_latencies(&mut tx, &counted.rollup).await?;
+            tx.commit().await.map(|()| true)
         })
     }
 
@@ -158,26 +164,44 @@ impl Store {
     }
 }
 
-async fn settle_sums(conn: &mut PgConnection, counted: &Counted) -> Result<bool, sqlx::Error> {
-    let columns = Columns::of(&counted.rollup);
-    let query = columns.bind_sums(columns.bind_keys(sqlx::query(SETTLE))).bind(&counted.pending);
-    query.fetch_one(conn).await?.try_get(0)
+/// Says whether all of them were there.
+async fn take_rows(conn: &mut PgConnection, rows: &[i64]) -> Result<bool, sqlx::Error> {
+    for some in rows.chunks(ROWS_TOGETHER) {
+        if run_gently(conn, sqlx::query(TAKE).bind(some)).await? < some.len() as u64 {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
-/// Half of the time belongs to others.
+async fn settle_sums(conn: &mut PgConnection, rollup: &Rollup) -> Result<(), sqlx::Error> {
+    for some in Columns::of(rollup).parts(KEYS_TOGETHER) {
+        run_gently(conn, some.bind_sums(some.bind_keys(sqlx::query(SETTLE_SUMS)))).await?;
+    }
+    Ok(())
+}
+
 async fn settle_latencies(conn: &mut PgConnection, rollup: &Rollup) -> Result<(), sqlx::Error> {
     let mut latencies: Vec<_> = rollup.latency.iter().collect();
     latencies.sort_by_key(|((day, business_id, bucket), _)| (business_id, day, bucket));
     for some in latencies.chunks(LATENCIES_TOGETHER) {
-        let begun = Instant::now();
-        sqlx::query(SETTLE_LATENCIES)
+        let query = sqlx::query(SETTLE_LATENCIES)
             .bind(some.iter().map(|((day, ..), _)| *day).collect::<Vec<_>>())
             .bind(some.iter().map(|((_, business_id, _), _)| business_id.as_str()).collect::<Vec<_>>())
             .bind(some.iter().map(|((.., bucket), _)| *bucket).collect::<Vec<_>>())
-            .bind(some.iter().map(|(_, events)| count(**events)).collect::<Vec<_>>())
-            .execute(&mut *conn)
-            .await?;
-        sleep(begun.elapsed()).await;
+            .bind(some.iter().map(|(_, events)| count(**events)).collect::<Vec<_>>());
+        run_gently(conn, query).await?;
     }
     Ok(())
+}
+
+/// Runs a statement, and rests for as long as it took: half of the time belongs to others. Gives the number of its rows.
+async fn run_gently(
+    conn: &mut PgConnection,
+    query: Query<'_, Postgres, PgArguments>,
+) -> Result<u64, sqlx::Error> {
+    let begun = Instant::now();
+    let done = query.execute(conn).await?;
+    sleep(begun.elapsed()).await;
+    Ok(done.rows_affected())
 }
