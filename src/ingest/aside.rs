@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::upkeep::Upkeep;
 use super::waiting::{Fate, Group, MAX_TOGETHER};
-use super::{IngestError, Job, Kept, Tracked};
+use super::{IngestError, Job, Kept, Ticket, Tracked};
 use crate::event::Event;
 use crate::store::Standing;
 
@@ -51,8 +51,13 @@ async fn put_by_each(upkeep: &Upkeep, jobs: impl Iterator<Item = Job>) {
             Job::Settle(settle) => drop(settle),
         }
     }
+    put_all_by(upkeep, &mut waiting).await;
+}
+
+/// Puts everything by that waits.
+pub(super) async fn put_all_by(upkeep: &Upkeep, waiting: &mut VecDeque<Ticket>) {
     while !waiting.is_empty() {
-        put_by(upkeep, Group::take(&mut waiting), Standing::Unsent).await;
+        put_by(upkeep, Group::take(waiting), Standing::Unsent).await;
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 
-use super::aside::put_by;
+use super::aside::{put_all_by, put_by};
 use super::batch::Attempt;
 use super::upkeep::Upkeep;
 use super::waiting::Group;
@@ -64,9 +64,7 @@ impl<'u> Line<'u> {
     /// Puts by what waits when the store went away, after what is being written came to its end.
     pub(super) async fn put_by(&mut self) {
         while self.writes.next().await.is_some() {}
-        while !self.waiting.is_empty() {
-            put_by(self.upkeep, Group::take(&mut self.waiting), Standing::Unsent).await;
-        }
+        put_all_by(self.upkeep, &mut self.waiting).await;
     }
 }
 

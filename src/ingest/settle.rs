@@ -79,10 +79,7 @@ impl Settling {
     async fn settle_counted(&self, store: &Store) -> Result<(), StoreError> {
         let all = mem::take(&mut *self.lock());
         for counted in all {
-            let begun = Instant::now();
             store.settle(&counted).await?;
-            // Half of the time belongs to others.
-            sleep(begun.elapsed()).await;
         }
         Ok(())
     }

@@ -46,27 +46,25 @@ pub(super) enum Fate {
 impl Group {
     /// Takes the first of `waiting`.
     pub(super) fn take(waiting: &mut VecDeque<Ticket>) -> Self {
-        Self::take_if(waiting, MAX_TOGETHER, |_| true)
+        Self::take_if(waiting, |_| true)
     }
 
     /// Takes those of `waiting` that have waited for longer than `limit`.
     pub(super) fn take_late(waiting: &mut VecDeque<Ticket>, limit: Duration) -> Self {
-        Self::take_if(waiting, MAX_TOGETHER, |ticket| ticket.queued.elapsed() > limit)
+        Self::take_if(waiting, |ticket| ticket.queued.elapsed() > limit)
     }
 
-    /// Takes tickets as long as the next one is `wanted`, of `most` events, unless the first one brings more.
-    fn take_if(waiting: &mut VecDeque<Ticket>, most: usize, wanted: impl Fn(&Ticket) -> bool) -> Self {
+    /// Takes tickets as long as the next one is `wanted`, of [`MAX_TOGETHER`] events, unless the first one brings more.
+    fn take_if(waiting: &mut VecDeque<Ticket>, wanted: impl Fn(&Ticket) -> bool) -> Self {
         let mut group = Self::default();
-        while let Some(ticket) =
-            waiting.pop_front_if(|ticket| wanted(ticket) && group.has_room_for(ticket, most))
-        {
+        while let Some(ticket) = waiting.pop_front_if(|ticket| wanted(ticket) && group.has_room_for(ticket)) {
             group.push(ticket);
         }
         group
     }
 
-    fn has_room_for(&self, ticket: &Ticket, most: usize) -> bool {
-        self.events.is_empty() || self.events.len() + ticket.events.len() <= most
+    fn has_room_for(&self, ticket: &Ticket) -> bool {
+        self.events.is_empty() || self.events.len() + ticket.events.len() <= MAX_TOGETHER
     }
 
     fn push(&mut self, ticket: Ticket) {
