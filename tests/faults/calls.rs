@@ -27,7 +27,7 @@ pub(super) fn open_and<'a>(settings: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a
 pub(super) fn client() -> &'static Client {
     static CLIENT: OnceLock<Client> = OnceLock::new();
     CLIENT.get_or_init(|| {
-        let builder = Client::builder().timeout(Duration::from_secs(5)).pool_max_idle_per_host(0);
+        let builder = Client::builder().timeout(Duration::from_secs(20)).pool_max_idle_per_host(0);
         builder.build().unwrap()
     })
 }
