@@ -10,6 +10,7 @@
 mod aside;
 mod batch;
 mod line;
+mod reading;
 mod replay;
 mod settle;
 mod upkeep;

@@ -1,13 +1,13 @@
 //! What the ingest task does beside writing events: it brings the tables up to date, counts rows of other programs, and
 //! keeps the totals in memory those of store and spool.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
+use super::reading::{self, Reading, Since};
 use super::settle::Settling;
 use super::waiting::{Fate, Group};
 use super::{Kept, Tracked, replay};
@@ -25,10 +25,11 @@ const FIRST_COUNT_LIMIT: Duration = Duration::from_secs(5);
 pub(super) struct Upkeep {
     pub(super) store: Store,
     pub(super) spool: Option<Arc<Spool>>,
-    metrics: Metrics,
+    pub(super) metrics: Metrics,
     clock: Clock,
-    max_businesses: usize,
-    settling: Arc<Settling>,
+    pub(super) max_businesses: usize,
+    pub(super) settling: Arc<Settling>,
+    pub(super) since: Mutex<Since>,
     /// Whether it was told of a label that it is full.
     folding: [AtomicBool; Label::ALL.len()],
 }
@@ -43,7 +44,8 @@ impl Upkeep {
         settling: Arc<Settling>,
     ) -> Self {
         let max_businesses = config.metrics_max_businesses.get() as usize;
-        Self { store, spool, metrics, clock, max_businesses, settling, folding: Default::default() }
+        let (since, folding) = Default::default();
+        Self { store, spool, metrics, clock, max_businesses, settling, since, folding }
     }
 
     /// Brings the tables up to date and counts rows that are there already; says whether some are left.
@@ -66,12 +68,17 @@ impl Upkeep {
     }
 
     /// Makes sure that the store takes events, finds out which of those in the spool it has, and reads the totals.
-    pub(super) async fn prepare(&self) -> Result<(), StoreError> {
+    pub(super) async fn prepare(self: &Arc<Self>) -> Result<(), StoreError> {
         self.store.probe().await?;
         if let Some(spool) = &self.spool {
             replay::look_up(&self.store, spool).await?;
         }
-        self.read_totals().await
+        let mut reading = Reading::new();
+        self.begin_reading(&mut reading).await?;
+        match reading::end(&mut reading).await {
+            Some(totals) => self.show_totals(totals?).await,
+            None => Ok(()),
+        }
     }
 
     /// Counts some foreign rows; says whether more may be left.
@@ -83,49 +90,13 @@ impl Upkeep {
         }
     }
 
-    /// Reads the totals of the store, and adds those of the spool.
-    pub(super) async fn read_totals(&self) -> Result<(), StoreError> {
-        self.open_spool().await;
-        if let Some(spool) = &self.spool {
-            replay::resolve(&self.store, spool).await?;
-        }
-        let mut sums: BTreeMap<Key, Sums> = BTreeMap::new();
-        self.store.totals(|key, more| add(&mut sums, key, more)).await?;
-        let mut totals = Totals::new(self.max_businesses);
-        for label in Label::ALL {
-            self.show_values(&mut totals, label, sums.keys()).await?;
-        }
-        for (key, sums) in &sums {
-            totals.add(key, sums);
-        }
-        if let Some(spool) = &self.spool {
-            add_spooled(&mut totals, spool.state().totals().iter());
-        }
-        self.metrics.replace_totals(totals);
-        self.tell_folding();
-        self.show_requests().await;
-        self.settling.look(self.store.newest_pending().await?);
-        Ok(())
-    }
-
-    /// Has `totals` show the values of `label` that have places, after new ones among `keys` were given some.
-    async fn show_values<'k>(
-        &self,
-        totals: &mut Totals,
-        label: Label,
-        keys: impl Iterator<Item = &'k Key>,
-    ) -> Result<(), StoreError> {
-        let max = totals.max_values(label);
-        totals.show(label, self.store.label_values(label.name(), max).await?);
-        let new = totals.new_values(label, keys);
-        if !new.is_empty() {
-            totals.show(label, self.give_places(label, &new, max).await?);
-        }
-        Ok(())
-    }
-
     /// Gives new values of `label` places, as far as there is room; gives back all that have one.
-    async fn give_places(&self, label: Label, new: &[String], max: usize) -> Result<Vec<String>, StoreError> {
+    pub(super) async fn give_places(
+        &self,
+        label: Label,
+        new: &[String],
+        max: usize,
+    ) -> Result<Vec<String>, StoreError> {
         self.store.add_label_values(label.name(), new, max).await?;
         self.store.label_values(label.name(), max).await
     }
@@ -150,17 +121,13 @@ impl Upkeep {
             let shown = self.give_places(label, &new, max).await?;
             self.metrics.update_totals(|totals| totals.show(label, shown));
         }
-        self.metrics.update_totals(|totals| {
-            for (key, sums) in rollup.totals() {
-                totals.add(key, &sums);
-            }
-        });
+        self.add_counted(rollup);
         self.tell_folding();
         Ok(())
     }
 
     /// Says once of each label that it is full.
-    fn tell_folding(&self) {
+    pub(super) fn tell_folding(&self) {
         let folding: Vec<Label> =
             self.metrics.with_totals(|totals| totals.folding().collect()).unwrap_or_default();
         for label in folding {
@@ -204,7 +171,7 @@ impl Upkeep {
     }
 
     /// Shows how many requests to the privacy desk are open.
-    async fn show_requests(&self) {
+    pub(super) async fn show_requests(&self) {
         match self.store.open_requests(self.clock.now()).await {
             Ok(open) => self.metrics.show_requests(open.open, open.overdue),
             Err(error) => tracing::warn!("requests to the privacy desk cannot be counted: {error}"),
@@ -225,16 +192,12 @@ impl Upkeep {
     }
 }
 
-fn add(to: &mut BTreeMap<Key, Sums>, key: &Key, more: &Sums) {
-    match to.get_mut(key) {
-        Some(sums) => sums.add(more),
-        None => drop(to.insert(key.clone(), more.clone())),
-    }
-}
-
 /// Adds what is in the spool. New label values get their places when the store is back; until then they are shown as far
 /// as there is room.
-fn add_spooled<'k>(totals: &mut Totals, spooled: impl Iterator<Item = (&'k Key, &'k Sums)> + Clone) {
+pub(super) fn add_spooled<'k>(
+    totals: &mut Totals,
+    spooled: impl Iterator<Item = (&'k Key, &'k Sums)> + Clone,
+) {
     for label in Label::ALL {
         let new = totals.new_values(label, spooled.clone().map(|(key, _)| key));
         totals.show(label, new);

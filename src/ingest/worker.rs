@@ -13,10 +13,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::aside::put_by_until;
 use super::line::{Gone, Line};
+use super::reading::{self, Reading};
 use super::upkeep::Upkeep;
 use super::waiting::MAX_TOGETHER;
 use super::{Job, Settle, Ticket, replay};
 use crate::config::Config;
+use crate::metrics::Totals;
 use crate::store::{Standing, StoreError};
 
 /// The pause between attempts to reach a store that is away.
@@ -33,6 +35,9 @@ pub(super) struct Worker {
     /// Whether foreign rows are left to be counted, and who waits for it.
     counting: bool,
     refreshing: Vec<oneshot::Sender<bool>>,
+    /// The totals that are being read, and who waits for them.
+    reading: Reading,
+    reading_for: Vec<oneshot::Sender<bool>>,
     /// How many tickets came, and who waits until so many of them are done.
     tickets: usize,
     settling: Vec<(usize, Settle)>,
@@ -58,6 +63,8 @@ impl Worker {
             migrated: false,
             counting: true,
             refreshing: Vec::new(),
+            reading: Reading::new(),
+            reading_for: Vec::new(),
             tickets: 0,
             settling: Vec::new(),
             upkeep_due: false,
@@ -73,6 +80,8 @@ impl Worker {
             let Err(Gone(error)) = self.serve(&mut jobs, &stop).await else { break };
             self.ready.store(false, Ordering::Relaxed);
             self.refreshing.clear();
+            self.reading = Reading::new();
+            self.reading_for.clear();
             self.settling.clear();
             self.trouble = error.to_string();
             tracing::error!("the store went away: {error}; {} until it is back", self.without_store());
@@ -162,12 +171,12 @@ impl Worker {
         let mut taken = Vec::with_capacity(MAX_TOGETHER);
         let (mut open, mut stopping) = (true, false);
         loop {
-            if line.writes.is_empty() {
+            if line.writes.is_empty() && self.reading.is_empty() {
                 self.do_between(line.waiting.len()).await.map_err(Gone)?;
             }
             line.put_late_by().await;
             line.begin(self.most_writes());
-            if line.writes.is_empty() && !open {
+            if line.writes.is_empty() && self.reading.is_empty() && !open {
                 return Ok(());
             }
             tokio::select! {
@@ -178,11 +187,12 @@ impl Worker {
                 }
                 _ = tick.tick() => self.upkeep_due = true,
                 Some(written) = line.writes.next() => self.upkeep_due |= written? || self.counting,
+                Some(totals) = reading::end(&mut self.reading) => self.end_reading(totals).await.map_err(Gone)?,
                 jobs_taken = jobs.recv_many(&mut taken, MAX_TOGETHER), if open => {
                     open = jobs_taken > 0;
                     line.waiting.extend(taken.drain(..).filter_map(|job| self.note(job)));
                 }
-                () = ready(()), if line.writes.is_empty() && self.is_replaying() && !stopping => {}
+                () = ready(()), if self.may_replay(line) && !stopping => {}
                 () = ready(()), if self.counting && !self.upkeep_due => self.upkeep_due = true,
             }
         }
@@ -190,10 +200,15 @@ impl Worker {
 
     /// How many groups may be written at the same time: one where something waits for a moment when none is.
     fn most_writes(&self) -> usize {
-        match self.upkeep_due || self.is_replaying() || !self.settling.is_empty() {
+        let is_due = self.upkeep_due || self.is_replaying() || !self.settling.is_empty();
+        match is_due && self.reading.is_empty() {
             true => 1,
             false => self.upkeep.store.writers(),
         }
+    }
+
+    fn may_replay(&self, line: &Line<'_>) -> bool {
+        line.writes.is_empty() && self.reading.is_empty() && self.is_replaying()
     }
 
     /// Does what is due and no write may be beside, while so many tickets are `waiting`: upkeep, a part of what is in the
@@ -246,39 +261,48 @@ impl Worker {
         }
     }
 
-    /// Counts foreign rows or reads the totals.
+    /// Counts foreign rows or begins to read the totals.
     async fn keep_up(&mut self) -> Result<(), StoreError> {
         self.upkeep_due = false;
-        if !self.counting {
-            return self.read_totals().await;
+        if self.counting {
+            self.counting = match self.upkeep.count_foreign_rows().await {
+                // Odd rows of another program are no reason to refuse events.
+                Err(error) if error.is_refusal() || matches!(error, StoreError::Unreadable(_)) => {
+                    tracing::error!("rows that another program inserted cannot be counted: {error}");
+                    self.refreshing.clear();
+                    false
+                }
+                counted => counted?,
+            };
         }
-        self.counting = match self.upkeep.count_foreign_rows().await {
-            // Odd rows of another program are no reason to refuse events.
-            Err(error) if error.is_refusal() || matches!(error, StoreError::Unreadable(_)) => {
-                tracing::error!("rows that another program inserted cannot be counted: {error}");
-                self.refreshing.clear();
-                false
-            }
-            counted => counted?,
-        };
-        if !self.counting {
-            self.read_totals().await?;
-            for answer in mem::take(&mut self.refreshing) {
-                let _ = answer.send(true);
-            }
+        if self.counting {
+            return Ok(());
+        }
+        self.reading_for = mem::take(&mut self.refreshing);
+        if unread(self.upkeep.begin_reading(&mut self.reading).await)?.is_none() {
+            self.reading_for.clear();
         }
         Ok(())
     }
 
-    /// Reads the totals. A store that is too busy for it keeps what it has: the next reading comes.
-    async fn read_totals(&mut self) -> Result<(), StoreError> {
-        match self.upkeep.read_totals().await {
-            Err(error @ StoreError::TimedOut) => {
-                tracing::warn!("the totals cannot be read, those of before are shown: {error}");
-                self.refreshing.clear();
-                Ok(())
-            }
-            read => read,
+    async fn end_reading(&mut self, totals: Result<Totals, StoreError>) -> Result<(), StoreError> {
+        let answers = mem::take(&mut self.reading_for);
+        let Some(totals) = unread(totals)? else { return Ok(()) };
+        self.upkeep.show_totals(totals).await?;
+        for answer in answers {
+            let _ = answer.send(true);
         }
+        Ok(())
+    }
+}
+
+/// A store that is too busy to read the totals keeps what it has: the next reading comes.
+fn unread<T>(read: Result<T, StoreError>) -> Result<Option<T>, StoreError> {
+    match read {
+        Err(error @ StoreError::TimedOut) => {
+            tracing::warn!("the totals cannot be read, those of before are shown: {error}");
+            Ok(None)
+        }
+        read => read.map(Some),
     }
 }

@@ -125,6 +125,8 @@ pub(super) trait Dialect: sqlx::Database {
     const LOCK_AUDIT: &'static str;
     /// How a transaction begins that reads one state of the store, whatever others write meanwhile.
     const SNAPSHOT: &'static str;
+    /// The newest pending rollup; 0 where there is none. It reads a table, which is when the state of a snapshot begins.
+    const NEWEST_PENDING: &'static str;
     /// Removes what the newest `audit.purged` entry names, if it is from before `$1`.
     const PURGE_AUDIT: &'static str;
     /// Waits until no batch relies on consents, and no other transaction notes one. SQLite has one writer at a time.
@@ -144,6 +146,7 @@ impl Dialect for sqlx::Postgres {
     const LOCK_LABELS: &'static str = "select pg_advisory_xact_lock(hashtext('ai_metric_labels'))";
     const LOCK_AUDIT: &'static str = "select pg_advisory_xact_lock(hashtext('mlops_audit'))";
     const SNAPSHOT: &'static str = "begin isolation level repeatable read read only";
+    const NEWEST_PENDING: &'static str = "select coalesce(max(seq), 0) from ai_rollup_pending";
     const PURGE_AUDIT: &'static str = "select mlops_audit_purge($1)";
     const LOCK_CONSENTS: &'static str = "select pg_advisory_xact_lock(hashtext('mlops_consents'))";
     const FOREIGN_VALUES: &'static str = "business_id, model_name, intent_detected, response_type, response_time_ms,
@@ -166,6 +169,7 @@ impl Dialect for sqlx::Sqlite {
     const LOCK_LABELS: &'static str = "select 1";
     const LOCK_AUDIT: &'static str = "select 1";
     const SNAPSHOT: &'static str = "begin";
+    const NEWEST_PENDING: &'static str = "select coalesce((select 0 from ai_totals limit 1), 0)";
     const PURGE_AUDIT: &'static str = "delete from mlops_audit where at < $1 and seq <= (
         select json_extract(details, '$.last_seq') from mlops_audit where action = 'audit.purged' order by seq desc limit 1)";
     const LOCK_CONSENTS: &'static str = "select 1";
@@ -202,6 +206,11 @@ where
     C::Database: Dialect,
 {
     conn.begin_with(SqlStr::from_static(<C::Database as Dialect>::SNAPSHOT)).await
+}
+
+/// The statement that finds the newest pending rollup.
+pub(super) const fn newest_pending<DB: Dialect>(_: &Transaction<'_, DB>) -> &'static str {
+    DB::NEWEST_PENDING
 }
 
 /// The statement that removes what the newest `audit.purged` entry names, if it is from before `$1`.

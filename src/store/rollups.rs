@@ -7,7 +7,7 @@ pub(super) use add::AddRollup;
 use std::time::Duration;
 
 use futures_util::TryStreamExt;
-use sqlx::{Connection, FromRow};
+use sqlx::FromRow;
 
 use super::{Store, StoreError, dialect};
 use crate::rollup::{Key, LastSuccess, Sums};
@@ -168,16 +168,22 @@ impl From<RawTotals> for (Key, Sums) {
 }
 
 impl Store {
-    /// Gives all totals to `each`. A key may come more than once.
-    pub async fn totals(&self, mut each: impl FnMut(&Key, &Sums)) -> Result<(), StoreError> {
+    /// Gives all totals to `each`, as they are when `begun` is called, whatever is written from then on. A key may come more
+    /// than once. `begun` is given the newest pending row; 0 where there is none.
+    pub async fn totals(
+        &self,
+        begun: impl FnOnce(i64),
+        mut each: impl FnMut(&Key, &Sums),
+    ) -> Result<(), StoreError> {
         const SQL: &str = concat!(
             "select business_id, model_name, intent_detected, response_type, ",
             sum_columns!(),
             ", last_success_at, last_success_rate from ai_totals_now"
         );
         on!(&self.read, TOTALS_LIMIT, |conn| {
-            let mut tx = conn.begin().await?;
+            let mut tx = dialect::begin_snapshot(conn).await?;
             dialect::be_patient(&mut *tx).await?;
+            begun(sqlx::query_scalar(dialect::newest_pending(&tx)).fetch_one(&mut *tx).await?);
             let mut rows = sqlx::query_as::<_, RawTotals>(SQL).fetch(&mut *tx);
             while let Some(row) = rows.try_next().await? {
                 let (key, sums) = row.into();

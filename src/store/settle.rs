@@ -9,7 +9,7 @@ use tokio::time::sleep;
 
 use super::pending::{Columns, Counted, count};
 use super::rollups::{add_to_daily, add_to_latency, add_to_totals, sum_columns};
-use super::{Db, READ_LIMIT, Store, StoreError, WRITE_LIMIT};
+use super::{Db, Store, StoreError, WRITE_LIMIT};
 use crate::rollup::Rollup;
 
 /// The sums of rows of the same key.
@@ -144,13 +144,6 @@ impl Store {
             settle_latencies(&mut tx, &counted.rollup).await?;
             tx.commit().await.map(|()| true)
         })
-    }
-
-    /// The newest pending row; 0 where there is none.
-    pub async fn newest_pending(&self) -> Result<i64, StoreError> {
-        const SQL: &str = "select coalesce(max(seq), 0) from ai_rollup_pending";
-        let Db::Postgres(db) = &self.read else { return Ok(0) };
-        on!(@run db, READ_LIMIT, conn, sqlx::query_scalar(SQL).fetch_one(conn).await)
     }
 
     /// Settles pending rollups up to this row, whoever counted them, those of at most so many batches; says whether more may

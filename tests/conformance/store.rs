@@ -11,6 +11,8 @@ use mlops_service::key::{KeyId, NamedKey, PlainKey, Previous, Scopes, SecretHash
 use mlops_service::rollup::{Key, Rollup, Sums};
 use mlops_service::store::{Counted, Outcome, Store, StoreError};
 use serde_json::json;
+use tokio::runtime::Handle;
+use tokio::task::block_in_place;
 
 use crate::harness::{Backend, event, insert_as_the_app, on_every_backend, real_now};
 
@@ -18,6 +20,7 @@ on_every_backend! {
     a_batch_adds_up_to_its_rollup,
     a_large_batch_of_many_keys_adds_up_too,
     what_another_settles_is_settled_once,
+    totals_are_those_of_the_moment_at_which_reading_them_begins,
     a_repeated_id_is_stored_once,
     the_row_of_the_app_becomes_the_event,
     a_counted_row_of_the_app_becomes_the_event_without_being_counted_again,
@@ -55,8 +58,14 @@ async fn keep_again(store: &Store, events: &[Event]) -> Vec<Outcome> {
 
 async fn totals(store: &Store) -> BTreeMap<Key, Sums> {
     let mut totals: BTreeMap<Key, Sums> = BTreeMap::new();
-    store.totals(|key, sums| totals.entry(key.clone()).or_default().add(sums)).await.unwrap();
+    store.totals(drop, |key, sums| totals.entry(key.clone()).or_default().add(sums)).await.unwrap();
     totals
+}
+
+async fn newest_pending(store: &Store) -> i64 {
+    let mut pending = 0;
+    store.totals(|newest| pending = newest, |_, _| {}).await.unwrap();
+    pending
 }
 
 /// The sums of the only key there is.
@@ -142,17 +151,29 @@ async fn what_another_settles_is_settled_once(backend: Backend) {
     for event in &events {
         counted.add(store.write(slice::from_ref(event), false, LIMIT).await.unwrap().counted);
     }
-    let newest = store.newest_pending().await.unwrap();
+    let newest = newest_pending(&store).await;
     if store.settle_left(newest - 1, 2).await.unwrap() {
         assert_now(&backend, &store, &events).await;
         assert!(!store.settle(&counted).await.unwrap());
     }
     assert_now(&backend, &store, &events).await;
     while store.settle_left(newest - 1, 3).await.unwrap() {}
-    assert_eq!(store.newest_pending().await.unwrap(), newest, "a newer one is left alone");
+    assert_eq!(newest_pending(&store).await, newest, "a newer one is left alone");
     while store.settle_left(newest, 3).await.unwrap() {}
     assert_now(&backend, &store, &events).await;
     assert_settled(&backend, &Rollup::of(&events, chrono_tz::UTC)).await;
+}
+
+async fn totals_are_those_of_the_moment_at_which_reading_them_begins(backend: Backend) {
+    let store = backend.store(&[]).await;
+    let events: Vec<Event> = (0..9).map(|_| made(json!({}), real_now())).collect();
+    let (before, later) = events.split_at(4);
+    keep(&store, before).await;
+    let mut counted = 0;
+    let write_more = |_newest| block_in_place(|| drop(Handle::current().block_on(keep(&store, later))));
+    store.totals(write_more, |_, sums| counted += sums.events).await.unwrap();
+    assert_eq!(counted, 4);
+    assert_totals(&store, &events).await;
 }
 
 /// Readers see all of it, settled or not.
