@@ -47,7 +47,8 @@ impl Upkeep {
             let _ = begun.send(());
         };
         let mut sums = BTreeMap::new();
-        self.store.totals(begun, |key, more| add(&mut sums, key, more)).await?;
+        let counted = self.settling.counted();
+        self.store.totals(&counted, begun, |key, more| add(&mut sums, key, more)).await?;
         let mut totals = Totals::new(self.max_businesses);
         for label in Label::ALL {
             totals.show(label, self.store.label_values(label.name(), totals.max_values(label)).await?);

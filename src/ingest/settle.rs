@@ -1,6 +1,5 @@
 //! Settles rollups that batches left pending, beside the batches that follow.
 
-use std::mem;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -24,8 +23,8 @@ const TOGETHER: i64 = 64;
 #[derive(Debug, Default)]
 pub(super) struct Settling {
     due: Notify,
-    /// What this process has counted.
-    counted: Mutex<Vec<Counted>>,
+    /// What this process has counted and not settled yet, the oldest first.
+    counted: Mutex<Vec<Arc<Counted>>>,
     /// The newest row that there was when it was last looked.
     newest: AtomicI64,
     /// Rows up to this one are left: of processes that ended, or of attempts that failed.
@@ -36,9 +35,11 @@ impl Settling {
     /// Has what was counted settled soon.
     pub(super) fn add(&self, more: Counted) {
         let mut counted = self.lock();
-        match counted.last_mut().filter(|last| last.rollup.daily.len() < MAX_KEYS) {
+        // What is being settled, or read, stays as it is.
+        let last = counted.last_mut().and_then(Arc::get_mut);
+        match last.filter(|last| last.rollup.daily.len() < MAX_KEYS) {
             Some(last) => last.add(more),
-            None => counted.push(more),
+            None => counted.push(Arc::new(more)),
         }
         drop(counted);
         self.due.notify_one();
@@ -54,7 +55,12 @@ impl Settling {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<Counted>> {
+    /// What this process has counted that may be pending.
+    pub(super) fn counted(&self) -> Vec<Arc<Counted>> {
+        self.lock().clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Arc<Counted>>> {
         self.counted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -77,11 +83,10 @@ impl Settling {
 
     /// Settles what this process has counted. What fails is left.
     async fn settle_counted(&self, store: &Store) -> Result<(), StoreError> {
-        let all = mem::take(&mut *self.lock());
-        for counted in all {
-            store.settle(&counted).await?;
-        }
-        Ok(())
+        let all = self.counted();
+        let settled = settle_each(store, &all).await;
+        self.lock().drain(..all.len());
+        settled
     }
 
     /// Settles what is left, in smaller steps where one takes too long.
@@ -101,6 +106,13 @@ impl Settling {
         }
         Ok(())
     }
+}
+
+async fn settle_each(store: &Store, all: &[Arc<Counted>]) -> Result<(), StoreError> {
+    for counted in all {
+        store.settle(counted).await?;
+    }
+    Ok(())
 }
 
 /// Tells of an error when it is another than last time.

@@ -19,14 +19,14 @@ const ACQUIRE_LIMIT: Duration = Duration::from_millis(1_500);
 const SWEEP_ACQUIRE_LIMIT: Duration = Duration::from_secs(10);
 
 /// What every session of ours is set to, whatever the server's defaults. A commit is answered only when it is on
-/// disk; times are UTC; and no statement outlives the patience of whoever asked for it.
+/// disk; times are UTC; no statement outlives the patience of whoever asked for it; and all of them are too short for
+/// compilation to pay.
 const POSTGRES_SESSION: &str =
-    "set timezone = 'UTC'; set synchronous_commit = on; set statement_timeout = '2s'";
+    "set timezone = 'UTC'; set synchronous_commit = on; set statement_timeout = '2s'; set jit = off";
 
 /// The batch statement is planned once for all its parameters, perhaps while the tables are still empty; so it must look
-/// rows up by their indexes, which is right for tables of any size. It is too short for compilation to pay.
-const POSTGRES_WRITER: &str =
-    "set plan_cache_mode = force_generic_plan; set jit = off; set enable_seqscan = off;
+/// rows up by their indexes, which is right for tables of any size.
+const POSTGRES_WRITER: &str = "set plan_cache_mode = force_generic_plan; set enable_seqscan = off;
     set enable_hashjoin = off; set enable_mergejoin = off";
 
 /// Who deletes old rows need not wait for the disk: a deletion that is lost is made again. It gives way to whoever wants

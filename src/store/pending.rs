@@ -1,12 +1,16 @@
 //! Rollups on their way into the rollup tables of Postgres: a batch adds one row for all its keys, and many such rows are
 //! settled together, when few keys are left of many. Views, whose names end in `_now`, show both as one.
 
+use std::collections::HashSet;
+use std::sync::Arc;
+
 use chrono::NaiveDate;
+use futures_util::TryStreamExt;
 use sqlx::postgres::PgArguments;
 use sqlx::query::Query;
-use sqlx::{PgConnection, Postgres, Row};
+use sqlx::{PgConnection, Postgres, Row, SqliteConnection};
 
-use super::rollups::{AddRollup, bind_keys, bind_sums};
+use super::rollups::{AddRollup, RawTotals, bind_keys, bind_sums, totals_columns};
 use crate::event::Event;
 use crate::rollup::{Key, Rollup, Sums, key_of};
 
@@ -21,6 +25,18 @@ macro_rules! pending_columns {
     };
 }
 pub(super) use pending_columns;
+
+/// The columns of a key and its sums.
+macro_rules! added_columns {
+    () => {
+        concat!(
+            "day, business_id, model_name, intent_detected, response_type, ",
+            $crate::store::rollups::sum_columns!(),
+            ", last_success_at, last_success_rate"
+        )
+    };
+}
+pub(super) use added_columns;
 
 /// What events add up to that the store has counted.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -134,5 +150,65 @@ impl AddRollup for PgConnection {
         let columns = Columns::of(rollup);
         let added = columns.bind_latency(columns.bind_sums(columns.bind_keys(sqlx::query(ADD))));
         Ok(vec![added.fetch_one(self).await?.try_get(0)?])
+    }
+}
+
+/// A connection that reads what is pending, inside a transaction that sees one state.
+pub(super) trait ReadPending {
+    /// Gives the totals of all that is pending to `each`: from `counted` what that holds, the rest from the table.
+    async fn each_pending(
+        &mut self,
+        counted: &[Arc<Counted>],
+        each: &mut impl FnMut(&Key, &Sums),
+    ) -> Result<(), sqlx::Error>;
+}
+
+impl ReadPending for PgConnection {
+    async fn each_pending(
+        &mut self,
+        counted: &[Arc<Counted>],
+        each: &mut impl FnMut(&Key, &Sums),
+    ) -> Result<(), sqlx::Error> {
+        const ALL: &str = "select seq from ai_rollup_pending where seq = any($1)";
+        // The empty part gives the columns their types: the arrays are of smaller ones.
+        const OTHERS: &str = concat!(
+            "select ",
+            totals_columns!(),
+            " from ai_totals where false union all select ",
+            totals_columns!(),
+            " from (select a.* from ai_rollup_pending, unnest(",
+            added_columns!(),
+            ") as a(",
+            added_columns!(),
+            ") where seq > 0 and not exists (select from unnest($1::bigint[]) as known(row) where known.row = seq)
+            ) others"
+        );
+        let rows: Vec<i64> = counted.iter().flat_map(|counted| &counted.pending).copied().collect();
+        let pending: Vec<i64> = sqlx::query_scalar(ALL).bind(&rows).fetch_all(&mut *self).await?;
+        let pending: HashSet<i64> = pending.into_iter().collect();
+        // Where somebody else has settled some of them, the sums are not those of the others.
+        let whole = counted.iter().filter(|counted| counted.pending.iter().all(|row| pending.contains(row)));
+        let mut known = Vec::with_capacity(rows.len());
+        for counted in whole {
+            known.extend_from_slice(&counted.pending);
+            counted.rollup.totals().into_iter().for_each(|(key, sums)| each(key, &sums));
+        }
+        let mut others = sqlx::query_as::<_, RawTotals>(OTHERS).bind(known).fetch(self);
+        while let Some(row) = others.try_next().await? {
+            let (key, sums) = row.into();
+            each(&key, &sums);
+        }
+        Ok(())
+    }
+}
+
+impl ReadPending for SqliteConnection {
+    /// Nothing ever is.
+    async fn each_pending(
+        &mut self,
+        _: &[Arc<Counted>],
+        _: &mut impl FnMut(&Key, &Sums),
+    ) -> Result<(), sqlx::Error> {
+        Ok(())
     }
 }

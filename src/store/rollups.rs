@@ -4,12 +4,14 @@ mod add;
 
 pub(super) use add::AddRollup;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::TryStreamExt;
 use sqlx::FromRow;
 
-use super::{Store, StoreError, dialect};
+use super::pending::ReadPending as _;
+use super::{Counted, Store, StoreError, dialect};
 use crate::rollup::{Key, LastSuccess, Sums};
 
 /// The columns of [`Sums`], in the order in which they are bound.
@@ -109,9 +111,21 @@ pub(super) use bind_sums;
 /// How long the totals may take to read, which are as many rows as there are keys.
 const TOTALS_LIMIT: Duration = Duration::from_secs(10);
 
+/// The columns of `ai_totals`.
+macro_rules! totals_columns {
+    () => {
+        concat!(
+            "business_id, model_name, intent_detected, response_type, ",
+            $crate::store::rollups::sum_columns!(),
+            ", last_success_at, last_success_rate"
+        )
+    };
+}
+pub(super) use totals_columns;
+
 /// A row of `ai_totals` as the database gives it.
 #[derive(FromRow)]
-struct RawTotals {
+pub(super) struct RawTotals {
     business_id: String,
     model_name: String,
     intent_detected: String,
@@ -169,17 +183,14 @@ impl From<RawTotals> for (Key, Sums) {
 
 impl Store {
     /// Gives all totals to `each`, as they are when `begun` is called, whatever is written from then on. A key may come more
-    /// than once. `begun` is given the newest pending row; 0 where there is none.
+    /// than once. `begun` is given the newest pending row; 0 where there is none. What is pending of `counted` is not read.
     pub async fn totals(
         &self,
+        counted: &[Arc<Counted>],
         begun: impl FnOnce(i64),
         mut each: impl FnMut(&Key, &Sums),
     ) -> Result<(), StoreError> {
-        const SQL: &str = concat!(
-            "select business_id, model_name, intent_detected, response_type, ",
-            sum_columns!(),
-            ", last_success_at, last_success_rate from ai_totals_now"
-        );
+        const SQL: &str = concat!("select ", totals_columns!(), " from ai_totals");
         on!(&self.read, TOTALS_LIMIT, |conn| {
             let mut tx = dialect::begin_snapshot(conn).await?;
             dialect::be_patient(&mut *tx).await?;
@@ -189,7 +200,8 @@ impl Store {
                 let (key, sums) = row.into();
                 each(&key, &sums);
             }
-            Ok(())
+            drop(rows);
+            tx.each_pending(counted, &mut each).await
         })
     }
 }

@@ -7,7 +7,7 @@ use sqlx::query::Query;
 use sqlx::{Connection, PgConnection, Postgres};
 use tokio::time::sleep;
 
-use super::pending::{Columns, Counted, count};
+use super::pending::{Columns, Counted, added_columns, count};
 use super::rollups::{add_to_daily, add_to_latency, add_to_totals, sum_columns};
 use super::{Db, Store, StoreError, WRITE_LIMIT};
 use crate::rollup::Rollup;
@@ -62,17 +62,6 @@ macro_rules! add_latencies {
     };
 }
 
-/// The columns of `added`.
-macro_rules! added_columns {
-    () => {
-        concat!(
-            "day, business_id, model_name, intent_detected, response_type, ",
-            sum_columns!(),
-            ", last_success_at, last_success_rate"
-        )
-    };
-}
-
 /// Takes some rows away whose sums are known.
 const TAKE: &str = "delete from ai_rollup_pending where seq = any($1)";
 
@@ -95,11 +84,11 @@ const SETTLE_LATENCIES: &str = add_latencies!(
     "unnest($1::date[], $2::text[], $3::smallint[], $4::int[]) as latencies(day, business_id, bucket, events)"
 );
 
-/// Rows that one statement takes, and keys of sums and latencies that one adds: a millisecond or two of work. In one statement,
+/// Rows that one statement takes, and keys of sums and latencies that one adds: about a millisecond of work. In one statement,
 /// what a busy second leaves would keep a core of the database busy for longer than events should have to wait.
-const ROWS_TOGETHER: usize = 100;
-const KEYS_TOGETHER: usize = 50;
-const LATENCIES_TOGETHER: usize = 150;
+const ROWS_TOGETHER: usize = 50;
+const KEYS_TOGETHER: usize = 25;
+const LATENCIES_TOGETHER: usize = 75;
 
 /// How long settling may take, most of which is rest.
 const SETTLE_LIMIT: Duration = Duration::from_secs(5);
