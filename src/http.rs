@@ -9,6 +9,7 @@ pub mod extract;
 pub mod flood;
 pub mod guard;
 pub mod health;
+pub mod json;
 pub mod keys;
 pub mod metrics;
 pub mod notice;
@@ -22,13 +23,15 @@ pub mod track;
 pub mod track_batch;
 
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
 use axum::extract::Request;
-use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
+use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, ORIGIN, RETRY_AFTER, VARY};
 use axum::http::{HeaderName, HeaderValue, Method};
 use axum::response::Response;
-use tower::{Service, ServiceBuilder, service_fn};
+use tower::{Layer, Service, service_fn};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use crate::app::App;
@@ -45,13 +48,45 @@ pub fn service(
     routes: Routes,
 ) -> impl Service<Request, Response = Response, Error = Infallible, Future: Send> + Clone + Send + Sync + 'static
 {
-    let inner = ServiceBuilder::new()
-        .map_response(secure::add_headers(app.config.environment))
-        .layer(cors(&app.config))
-        .map_future(observe::catch_panic)
-        .service(routes.into_router());
-    let app = app.clone();
-    service_fn(move |request| observe::observe(app.clone(), inner.clone(), request))
+    let is_open = app.config.origins().iter().any(Origin::is_any);
+    let cors = cors(&app.config);
+    let onion = Arc::new(Onion { app: app.clone(), router: routes.into_router(), cors, is_open });
+    service_fn(move |request| {
+        let onion = onion.clone();
+        async move { Ok(observe::observe(&onion.app, request, |request| onion.answer(request)).await) }
+    })
+}
+
+/// The layers below the outermost one.
+#[derive(Debug)]
+struct Onion {
+    app: App,
+    router: Router,
+    cors: CorsLayer,
+    /// Whether pages of all origins may call.
+    is_open: bool,
+}
+
+impl Onion {
+    async fn answer(&self, request: Request) -> Response {
+        let mut router = self.router.clone();
+        let mut inner = service_fn(move |request| observe::catch_panic(router.call(request)));
+        // Most callers are no pages, and CORS is a good part of what the onion costs.
+        let answered = if self.is_open || concerns_pages(&request) {
+            self.cors.layer(inner).call(request).await
+        } else {
+            inner.call(request).await
+        };
+        let Ok(mut response) = answered;
+        response.headers_mut().entry(VARY).or_insert(HeaderValue::from_static("origin"));
+        secure::add_headers(&mut response, self.app.config.environment);
+        response
+    }
+}
+
+/// Whether it comes from a page of another origin, or asks what such a page may do.
+fn concerns_pages(request: &Request) -> bool {
+    request.method() == Method::OPTIONS || request.headers().contains_key(ORIGIN)
 }
 
 /// What the second listener serves: `/metrics` and nothing else.

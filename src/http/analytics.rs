@@ -1,10 +1,11 @@
 //! `GET /analytics/{business_id}`.
 
-use axum::{Extension, Json};
+use axum::Extension;
 use serde::{Deserialize, Serialize};
 
 use super::error::ApiError;
 use super::extract::{Path, Query};
+use super::json::Json;
 use crate::access::Principal;
 use crate::app::App;
 use crate::clock::timestamp;

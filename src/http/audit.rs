@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use axum::Json;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::error::ApiError;
 use super::extract::Query;
+use super::json::Json;
 use crate::app::App;
 use crate::audit::chain::Kept;
 use crate::audit::verify::{Broken, Verification};

@@ -1,11 +1,11 @@
 //! Every error answer of the service: one enum, one status each, one JSON form.
 
-use axum::Json;
 use axum::http::header::{CONNECTION, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
+use super::json::Json;
 use crate::event::Refusal;
 use crate::ingest::IngestError;
 use crate::key::Scope;

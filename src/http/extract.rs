@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use serde_json::error::Category;
 
 use super::error::ApiError;
-use super::observe::RequestId;
+use super::observe::Trace;
 use crate::access::{ClientIp, Principal};
 use crate::app::App;
 use crate::audit::By;
@@ -83,7 +83,7 @@ impl FromRequestParts<App> for Caused {
         let extensions = &parts.extensions;
         let ip = extensions.get::<ClientIp>().copied();
         let caller = extensions.get::<Principal>().zip(ip).map(|(principal, ip)| principal.caller(ip));
-        let request_id = extensions.get::<RequestId>().map(|id| id.as_str().to_owned());
+        let request_id = extensions.get::<Trace>().map(|trace| trace.request_id().to_owned());
         Ok(Self(By { actor: caller.ok_or(ApiError::Internal)?.actor(), request_id }))
     }
 }

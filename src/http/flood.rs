@@ -2,7 +2,7 @@
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{MatchedPath, Request, State};
+use axum::extract::{Request, State};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use tower_governor::{GovernorError, GovernorLayer};
@@ -27,7 +27,7 @@ pub fn guard(routes: Router<App>, app: &App) -> Router<App> {
 
 /// Finds out who holds the key of a request, for the flood limit and for the guard behind it.
 async fn recognise(State(app): State<App>, mut request: Request, next: Next) -> Response {
-    let matched = request.extensions().get::<MatchedPath>().cloned();
+    name_route(request.extensions());
     let key = request.headers().get(X_API_KEY).map(AsRef::as_ref);
     let holder = key.and_then(|key: &[u8]| app.access.holder(key));
     if let Some(holder) = &holder {
@@ -35,7 +35,6 @@ async fn recognise(State(app): State<App>, mut request: Request, next: Next) -> 
     }
     let ip = request.extensions().get::<ClientIp>().copied();
     let mut response = next.run(request).await;
-    name_route(&mut response, matched);
     let incident = response.extensions_mut().get_mut::<Incident>();
     if let (Some(holder), Some(incident), Some(ip)) = (holder, incident, ip)
         && incident.event == SecurityEvent::FloodLimited

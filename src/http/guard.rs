@@ -1,18 +1,22 @@
 //! The guard in front of every route: who calls, what that allows, and whether the quota has room.
 
 use std::panic::AssertUnwindSafe;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
-use axum::extract::{MatchedPath, Request};
+use axum::extract::Request;
 use axum::handler::Handler;
 use axum::http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
-use futures_util::FutureExt;
+use futures_util::{FutureExt, poll};
+use tokio::time::error::Elapsed;
+use tokio::time::timeout;
 
 use super::error::ApiError;
-use super::observe::{RequestId, method_label, name_route};
+use super::observe::{Trace, method_label, name_route};
 use super::routes::{Access, QuotaOf, Row};
 use crate::access::{Caller, ClientIp, Denied, Presented, Principal, Unknown};
 use crate::app::{App, Counted};
@@ -25,9 +29,6 @@ use crate::security::{Incident, SecurityEvent};
 /// How long a request may take to arrive and be answered. Whatever neighbour hangs, handlers answer within 3 s; what
 /// takes longer is a body that trickles in.
 const REQUEST_LIMIT: Duration = Duration::from_secs(10);
-
-/// Headers that the guard and the layers around it add.
-const EXPECTED_HEADERS: usize = 16;
 
 /// What is counted: the method and the pattern of a route.
 type Counter = (&'static str, &'static str);
@@ -74,7 +75,7 @@ pub struct Admission {
 /// Lets a request through to `handler`, or refuses it.
 pub async fn check<T, H: Handler<T, App>>(policy: Arc<Policy>, mut request: Request, handler: H) -> Response {
     let ip = *request.extensions().get::<ClientIp>().expect("the request was observed before");
-    let matched = request.extensions().get::<MatchedPath>().cloned();
+    name_route(request.extensions());
     // The flood guard has recognised who holds a key.
     let recognised = match request.extensions_mut().remove::<Principal>() {
         Some(holder) => Ok(holder),
@@ -99,9 +100,6 @@ pub async fn check<T, H: Handler<T, App>>(policy: Arc<Policy>, mut request: Requ
     if let Some(incident) = response.extensions_mut().get_mut::<Incident>() {
         incident.made_by(admission.caller, admission.key);
     }
-    name_route(&mut response, matched);
-    // The layers around add a dozen more; growing the map step by step would hash them again each time.
-    response.headers_mut().reserve(EXPECTED_HEADERS);
     if let Some(decision) = admission.decision {
         stamp(response.headers_mut(), &decision);
     }
@@ -167,7 +165,7 @@ impl Policy {
             Some(incident) => (incident.event, incident.reason),
             None => (SecurityEvent::AuthMissing, "authentication is off"),
         };
-        let request_id = request.extensions().get::<RequestId>().map(|id| id.as_str().to_owned());
+        let request_id = request.extensions().get::<Trace>().map(|trace| trace.request_id().to_owned());
         let by = By { actor: admission.caller.actor(), request_id };
         let route = format!("{} {}", self.method, self.path);
         self.app.trail.refused(kind, &by, &route, reason, admission.key.map(|key| key.to_string()));
@@ -308,12 +306,21 @@ impl Policy {
             }
         };
         let answer = AssertUnwindSafe(handler.call(request, self.app.clone())).catch_unwind();
-        match tokio::time::timeout(REQUEST_LIMIT, answer).await {
+        match within(REQUEST_LIMIT, answer).await {
             Ok(Ok(response)) => Ok(response),
             // The panic hook has logged where.
             Ok(Err(_panic)) => Err(ApiError::Internal),
             Err(_elapsed) => Err(ApiError::TooSlow),
         }
+    }
+}
+
+/// Waits for `answer` until `limit` is over. One that is there at once needs no timer.
+async fn within<F: Future>(limit: Duration, answer: F) -> Result<F::Output, Elapsed> {
+    let mut answer = pin!(answer);
+    match poll!(&mut answer) {
+        Poll::Ready(answer) => Ok(answer),
+        Poll::Pending => Box::pin(timeout(limit, answer)).await,
     }
 }
 

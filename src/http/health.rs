@@ -1,8 +1,8 @@
 //! `GET /health` and `GET /health/detailed`.
 
-use axum::Json;
 use serde::Serialize;
 
+use super::json::Json;
 use crate::app::App;
 use crate::clock::timestamp;
 use crate::metrics::SpoolReading;

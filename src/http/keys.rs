@@ -1,13 +1,14 @@
 //! `/admin/keys`: named keys over HTTP.
 
+use axum::Extension;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use axum::{Extension, Json};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::error::ApiError;
 use super::extract::{Caused, JsonBody, Path};
+use super::json::Json;
 use crate::access::{DEFAULT_GRACE, KeyError, Wish};
 use crate::app::App;
 use crate::clock::timestamp;

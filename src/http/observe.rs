@@ -1,17 +1,18 @@
 //! The outermost layer: names the request, finds out where it came from, and measures it.
 
-use std::convert::Infallible;
+use std::future::Future;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use axum::extract::{ConnectInfo, MatchedPath, Request};
 use axum::http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method};
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
-use tower::{Service, ServiceExt};
 use tracing::Instrument;
 use uuid::Uuid;
+use uuid::fmt::Hyphenated;
 
 use super::error::ApiError;
 use crate::access::ClientIp;
@@ -30,16 +31,23 @@ const MAX_REQUEST_ID_BYTES: usize = 128;
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// The name of a request: the caller's own, if it is a sane one, else a new one.
-#[derive(Debug, Clone)]
-pub struct RequestId(HeaderValue);
+#[derive(Debug)]
+pub struct RequestId(Name);
+
+#[derive(Debug)]
+enum Name {
+    Own(HeaderValue),
+    /// A UUID as text.
+    New([u8; Hyphenated::LENGTH]),
+}
 
 impl RequestId {
     /// A new name.
     #[must_use]
     pub fn fresh() -> Self {
-        let mut buffer = Uuid::encode_buffer();
-        let id = Uuid::new_v4().hyphenated().encode_lower(&mut buffer);
-        Self(HeaderValue::from_str(id).expect("a UUID is printable"))
+        let mut text = [0; Hyphenated::LENGTH];
+        Uuid::new_v4().hyphenated().encode_lower(&mut text);
+        Self(Name::New(text))
     }
 
     fn of(headers: &HeaderMap) -> Self {
@@ -47,32 +55,66 @@ impl RequestId {
             (1..=MAX_REQUEST_ID_BYTES).contains(&id.len())
                 && id.as_bytes().iter().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:".contains(byte))
         };
-        headers.get(X_REQUEST_ID).filter(sane).cloned().map_or_else(Self::fresh, Self)
+        headers.get(X_REQUEST_ID).filter(sane).map_or_else(Self::fresh, |id| Self(Name::Own(id.clone())))
     }
 
     /// The name as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        self.0.to_str().unwrap_or_default()
+        match &self.0 {
+            Name::Own(id) => id.to_str().unwrap_or_default(),
+            Name::New(text) => str::from_utf8(text).unwrap_or_default(),
+        }
+    }
+
+    fn header(&self) -> HeaderValue {
+        match &self.0 {
+            Name::Own(id) => id.clone(),
+            Name::New(text) => HeaderValue::from_bytes(text).expect("a UUID is printable"),
+        }
     }
 }
 
-/// Gives a request its id, client address and log span, has it answered by `inner`, and counts the answer.
-pub async fn observe<S>(app: App, inner: S, mut request: Request) -> Result<Response, Infallible>
-where
-    S: Service<Request, Response = Response, Error = Infallible>,
-{
+/// What the layers tell each other of a request.
+#[derive(Debug, Clone)]
+pub struct Trace(Arc<Traced>);
+
+#[derive(Debug)]
+struct Traced {
+    id: RequestId,
+    /// The route that answers it.
+    route: OnceLock<MatchedPath>,
+}
+
+impl Trace {
+    fn of(headers: &HeaderMap) -> Self {
+        Self(Arc::new(Traced { id: RequestId::of(headers), route: OnceLock::new() }))
+    }
+
+    /// The name of the request.
+    #[must_use]
+    pub fn request_id(&self) -> &str {
+        self.0.id.as_str()
+    }
+}
+
+/// Gives a request its id, client address and log span, has it answered by `answer`, and counts the answer.
+pub async fn observe<F: Future<Output = Response>>(
+    app: &App,
+    mut request: Request,
+    answer: impl FnOnce(Request) -> F,
+) -> Response {
     let begun = Instant::now();
-    let id = RequestId::of(request.headers());
-    let client = client_ip(&app, request.headers(), request.extensions());
+    let trace = Trace::of(request.headers());
+    let id = &trace.0.id;
+    let client = client_ip(app, request.headers(), request.extensions());
     let method = method_label(request.method());
     let span = tracing::debug_span!("request", request_id = id.as_str(), method);
     request.extensions_mut().insert(client);
-    request.extensions_mut().insert(id.clone());
-    let mut response = inner.oneshot(request).instrument(span.clone()).await?;
+    request.extensions_mut().insert(trace.clone());
+    let mut response = answer(request).instrument(span.clone()).await;
     let took = begun.elapsed();
-    let matched = response.extensions().get::<MatchedPath>();
-    let route = matched.map_or(UNMATCHED, MatchedPath::as_str);
+    let route = trace.0.route.get().map_or(UNMATCHED, MatchedPath::as_str);
     app.metrics.observe_http(method, route, response.status().as_str(), took);
     if let Some(incident) = response.extensions().get::<Incident>() {
         let at = Circumstances { request_id: id.as_str(), client_ip: client, route };
@@ -82,19 +124,19 @@ where
         app.security_log.write(*incident, at);
     }
     tracing::debug!(parent: &span, route, status = response.status().as_u16(), ?took, "answered");
-    response.headers_mut().insert(X_REQUEST_ID, id.0);
-    Ok(response)
+    response.headers_mut().insert(X_REQUEST_ID, id.header());
+    response
 }
 
-/// Says which route an answer comes from, which whoever stands outside of the router does not know.
-pub(super) fn name_route(answer: &mut Response, route: Option<MatchedPath>) {
-    if let Some(route) = route {
-        answer.extensions_mut().insert(route);
+/// Notes which route a request came to, which whoever stands outside of the router does not see.
+pub(super) fn name_route(request: &Extensions) {
+    if let (Some(trace), Some(route)) = (request.get::<Trace>(), request.get::<MatchedPath>()) {
+        trace.0.route.get_or_init(|| route.clone());
     }
 }
 
 /// Answers for what panics before it reaches a handler, whose own panics its guard catches.
-pub async fn catch_panic<E>(answer: impl Future<Output = Result<Response, E>> + Send) -> Result<Response, E> {
+pub async fn catch_panic<E>(answer: impl Future<Output = Result<Response, E>>) -> Result<Response, E> {
     let answered = AssertUnwindSafe(answer).catch_unwind().await;
     answered.unwrap_or_else(|_panic| Ok(ApiError::Internal.into_response()))
 }

@@ -1,8 +1,8 @@
 //! `POST /refresh-metrics`.
 
-use axum::Json;
 use serde::Serialize;
 
+use super::json::Json;
 use crate::app::App;
 use crate::clock::timestamp;
 

@@ -4,13 +4,14 @@
 
 use std::sync::Arc;
 
-use axum::extract::{MatchedPath, Request};
+use axum::Router;
+use axum::extract::Request;
 use axum::handler::Handler;
 use axum::http::Method;
 use axum::routing::{MethodFilter, on};
-use axum::{Extension, Router};
 
 use super::guard::{self, Policy};
+use super::observe::name_route;
 use super::privacy::{consents, erase, export, requests};
 use super::{
     analytics, audit, dashboard, error::ApiError, flood, health, keys, metrics, notice, probes, refresh,
@@ -169,7 +170,10 @@ impl Routes {
     /// The router of these routes, the flood guard in front of those with a quota and of unknown paths.
     pub fn into_router(self) -> Router {
         // Set before the guard is put around them, or wrong methods would pass it.
-        let refuse = async |route: MatchedPath| (Extension(route), ApiError::MethodNotAllowed);
+        let refuse = async |request: Request| {
+            name_route(request.extensions());
+            ApiError::MethodNotAllowed
+        };
         let limited = flood::guard(self.limited.method_not_allowed_fallback(refuse), &self.app);
         limited.merge(self.exempt.method_not_allowed_fallback(refuse)).with_state(self.app)
     }

@@ -25,19 +25,16 @@ const STRICT_TRANSPORT: (HeaderName, &str) =
     (header::STRICT_TRANSPORT_SECURITY, "max-age=31536000; includeSubDomains");
 
 /// Adds the headers that an answer does not bring itself.
-pub fn add_headers(environment: Environment) -> impl Fn(Response) -> Response + Clone {
+pub fn add_headers(response: &mut Response, environment: Environment) {
     let strict = (environment == Environment::Production).then_some(STRICT_TRANSPORT);
-    move |mut response| {
-        let headers = response.headers_mut();
-        let of_pages: &[_] = if is_page(headers) { &OF_PAGES } else { &[] };
-        for (name, value) in HEADERS.iter().chain(of_pages).chain(&strict) {
-            headers.entry(name).or_insert(HeaderValue::from_static(value));
-        }
-        // What scripts may read concerns those of another origin alone.
-        if !headers.contains_key(header::ACCESS_CONTROL_ALLOW_ORIGIN) {
-            headers.remove(header::ACCESS_CONTROL_EXPOSE_HEADERS);
-        }
-        response
+    let headers = response.headers_mut();
+    let of_pages: &[_] = if is_page(headers) { &OF_PAGES } else { &[] };
+    for (name, value) in HEADERS.iter().chain(of_pages).chain(&strict) {
+        headers.entry(name).or_insert(HeaderValue::from_static(value));
+    }
+    // What scripts may read concerns those of another origin alone.
+    if !headers.contains_key(header::ACCESS_CONTROL_ALLOW_ORIGIN) {
+        headers.remove(header::ACCESS_CONTROL_EXPOSE_HEADERS);
     }
 }
 

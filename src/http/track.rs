@@ -1,12 +1,12 @@
 //! `POST /track`.
 
-use axum::Json;
 use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, HeaderName, StatusCode};
 use serde::Serialize;
 
 use super::error::ApiError;
 use super::extract::JsonBytes;
+use super::json::Json;
 use crate::access::Principal;
 use crate::app::App;
 use crate::clock::timestamp;

@@ -1,12 +1,12 @@
 //! `POST /track/batch`.
 
-use axum::Json;
 use axum::extract::{FromRequest, Request};
 use axum::http::StatusCode;
 use serde::Serialize;
 
 use super::error::{ApiError, error_text};
 use super::extract::BatchBody;
+use super::json::Json;
 use super::track::{idempotency_key, why_unkept};
 use crate::access::Principal;
 use crate::app::App;

@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 
-use axum::Json;
 use axum::http::StatusCode;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -13,6 +12,7 @@ use crate::clock::timestamp;
 use crate::consent::{Consent, Named, Purpose, Statement, policy_version};
 use crate::http::error::ApiError;
 use crate::http::extract::{Caused, JsonBody, Query, Subjects};
+use crate::http::json::Json;
 use crate::store::{ConsentFilter, Placed, StoreError};
 use crate::subject::SubjectHash;
 

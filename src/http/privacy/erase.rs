@@ -1,6 +1,5 @@
 //! `POST /privacy/erase`: erases a person (Art. 17 GDPR).
 
-use axum::Json;
 use serde::{Deserialize, Serialize};
 
 use super::named::Named;
@@ -9,6 +8,7 @@ use crate::app::App;
 use crate::clock::timestamp;
 use crate::http::error::ApiError;
 use crate::http::extract::{Caused, JsonBody, Query, Subjects};
+use crate::http::json::Json;
 use crate::privacy::Receipt;
 use crate::store::{Counts, Erased, Mode};
 

@@ -1,6 +1,5 @@
 //! `/privacy/requests`: what customers asked for, and by when it must be done.
 
-use axum::Json;
 use axum::http::StatusCode;
 use chrono::{DateTime, NaiveDate, NaiveTime, TimeZone, Utc};
 use chrono_tz::Tz;
@@ -13,6 +12,7 @@ use crate::app::App;
 use crate::clock::timestamp;
 use crate::http::error::ApiError;
 use crate::http::extract::{Caused, JsonBody, Query, Subjects};
+use crate::http::json::Json;
 use crate::privacy::DeskError;
 use crate::store::Request;
 
