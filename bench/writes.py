@@ -23,6 +23,9 @@ COPIED_A_SECOND = 40_000
 # Between two scrapes of /metrics while events are written.
 SCRAPE_PAUSE = 0.25
 
+# Seconds until the rollups are settled that events at the full rate left pending.
+SETTLED_AFTER = 2
+
 
 @dataclass
 class Sender:
@@ -79,6 +82,7 @@ def paced(lab):
 
     def send(server, key):
         highest = events(lab).send(server, key)
+        time.sleep(SETTLED_AFTER)
         half = load.open_loop(lab.programs.open_loop, server.port, key, highest.rate / 2, lab.plan.write_seconds)
         numbers.update(half=highest.rate / 2, p50=half.p50_ms, late=half.p99_ms, max=half.max_ms)
         return highest.joined(half)
