@@ -176,7 +176,7 @@ impl Worker {
             }
             line.put_late_by().await;
             line.begin(self.most_writes());
-            if line.writes.is_empty() && self.reading.is_empty() && !open {
+            if line.writes.is_empty() && !open {
                 return Ok(());
             }
             tokio::select! {
