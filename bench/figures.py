@@ -21,6 +21,7 @@ MEASUREMENTS = [
     writes.batch,
     writes.copy,
     writes.paced,
+    reads.pauses,
     writes.track_sqlite,
     writes.loaded,
     reads.health,

@@ -4,6 +4,9 @@ gives numbers by name."""
 import itertools
 import secrets
 import statistics
+import subprocess
+import sys
+from pathlib import Path
 
 import load
 import machine
@@ -34,6 +37,13 @@ def rate_of_health(lab, server):
     if seen.refused or seen.broken:
         raise RuntimeError(f"GET /health failed under load: {seen}")
     return seen.rate
+
+
+def pauses(lab):
+    """How late the machine makes whoever does nothing; see pauses.py."""
+    command = [sys.executable, "-B", Path(__file__).with_name("pauses.py"), str(lab.plan.read_seconds)]
+    late, longest = map(float, subprocess.check_output(command, text=True).split())
+    return {"machine late": late, "machine pause": longest}
 
 
 def metrics(lab):

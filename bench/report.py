@@ -121,6 +121,8 @@ def paced(samples):
         below(samples, f"99th percentile of `POST /track` at half its maximum, {rate}", "paced late", "ms", 5),
         Row("– its median", samples.text("paced p50", "ms", digits=2)),
         Row("– its maximum", samples.text("paced max", "ms", digits=2)),
+        Row("– as late is who does nothing on this machine", samples.text("machine late", "ms", digits=2)),
+        Row("– its longest pause", samples.text("machine pause", "ms", digits=2)),
         kept(samples, "paced"),
     ]
 
