@@ -1,7 +1,7 @@
 //! Reading the totals beside the batches that go on: what these count meanwhile is added to what is read.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
@@ -36,7 +36,7 @@ impl Upkeep {
         reading.spawn(async move { upkeep.read_totals(begun).await });
         // Where it fails before, the reading itself tells why.
         let _ = has_begun.await;
-        *self.since.lock().unwrap_or_else(PoisonError::into_inner) = Some(BTreeMap::new());
+        *self.since() = Some(BTreeMap::new());
         Ok(())
     }
 
@@ -63,7 +63,7 @@ impl Upkeep {
 
     /// Shows totals that were read, with what was counted since, and with those of the spool.
     pub(super) async fn show_totals(&self, mut totals: Totals) -> Result<(), StoreError> {
-        let since = self.since.lock().unwrap_or_else(PoisonError::into_inner).take().unwrap_or_default();
+        let since = self.since().take().unwrap_or_default();
         for label in Label::ALL {
             self.show_new(&mut totals, label, since.keys()).await?;
         }
@@ -100,11 +100,15 @@ impl Upkeep {
                 totals.add(key, sums);
             }
         });
-        if let Some(since) = &mut *self.since.lock().unwrap_or_else(PoisonError::into_inner) {
+        if let Some(since) = &mut *self.since() {
             for (key, sums) in &counted {
                 add(since, key, sums);
             }
         }
+    }
+
+    fn since(&self) -> MutexGuard<'_, Since> {
+        self.since.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -5,12 +5,11 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use chrono::NaiveDate;
-use futures_util::TryStreamExt;
 use sqlx::postgres::PgArguments;
 use sqlx::query::Query;
 use sqlx::{PgConnection, Postgres, Row, SqliteConnection};
 
-use super::rollups::{AddRollup, RawTotals, bind_keys, bind_sums, totals_columns};
+use super::rollups::{AddRollup, bind_keys, bind_sums, give_each, totals_columns};
 use crate::event::Event;
 use crate::rollup::{Key, Rollup, Sums, key_of};
 
@@ -29,11 +28,7 @@ pub(super) use pending_columns;
 /// The columns of a key and its sums.
 macro_rules! added_columns {
     () => {
-        concat!(
-            "day, business_id, model_name, intent_detected, response_type, ",
-            $crate::store::rollups::sum_columns!(),
-            ", last_success_at, last_success_rate"
-        )
+        concat!("day, ", $crate::store::rollups::totals_columns!())
     };
 }
 pub(super) use added_columns;
@@ -193,12 +188,7 @@ impl ReadPending for PgConnection {
             known.extend_from_slice(&counted.pending);
             counted.rollup.totals().into_iter().for_each(|(key, sums)| each(key, &sums));
         }
-        let mut others = sqlx::query_as::<_, RawTotals>(OTHERS).bind(known).fetch(self);
-        while let Some(row) = others.try_next().await? {
-            let (key, sums) = row.into();
-            each(&key, &sums);
-        }
-        Ok(())
+        give_each(sqlx::query_as(OTHERS).bind(known).fetch(self), each).await
     }
 }
 

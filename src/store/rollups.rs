@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::TryStreamExt;
+use futures_util::stream::BoxStream;
 use sqlx::FromRow;
 
 use super::pending::ReadPending as _;
@@ -181,6 +182,18 @@ impl From<RawTotals> for (Key, Sums) {
     }
 }
 
+/// Gives rows of totals to `each`.
+pub(super) async fn give_each(
+    mut rows: BoxStream<'_, Result<RawTotals, sqlx::Error>>,
+    each: &mut impl FnMut(&Key, &Sums),
+) -> Result<(), sqlx::Error> {
+    while let Some(row) = rows.try_next().await? {
+        let (key, sums) = row.into();
+        each(&key, &sums);
+    }
+    Ok(())
+}
+
 impl Store {
     /// Gives all totals to `each`, as they are when `begun` is called, whatever is written from then on. A key may come more
     /// than once. `begun` is given the newest pending row; 0 where there is none. What is pending of `counted` is not read.
@@ -195,12 +208,7 @@ impl Store {
             let mut tx = dialect::begin_snapshot(conn).await?;
             dialect::be_patient(&mut *tx).await?;
             begun(sqlx::query_scalar(dialect::newest_pending(&tx)).fetch_one(&mut *tx).await?);
-            let mut rows = sqlx::query_as::<_, RawTotals>(SQL).fetch(&mut *tx);
-            while let Some(row) = rows.try_next().await? {
-                let (key, sums) = row.into();
-                each(&key, &sums);
-            }
-            drop(rows);
+            give_each(sqlx::query_as(SQL).fetch(&mut *tx), &mut each).await?;
             tx.each_pending(counted, &mut each).await
         })
     }
