@@ -212,10 +212,14 @@ impl Worker {
     }
 
     /// Does what is due and no write may be beside, while so many tickets are `waiting`: upkeep, a part of what is in the
-    /// spool, answers to those who wait for others.
+    /// spool, answers to those who wait for others. What goes from the spool into the store beside a reading of the
+    /// totals would be in neither.
     async fn do_between(&mut self, waiting: usize) -> Result<(), StoreError> {
         if self.upkeep_due {
             self.keep_up().await?;
+        }
+        if !self.reading.is_empty() {
+            return Ok(());
         }
         if let Some(spool) = self.upkeep.spool.as_ref().filter(|spool| spool.has_pending()) {
             replay::step(&self.upkeep.store, spool, Standing::Unsent).await?;

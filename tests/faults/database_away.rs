@@ -140,6 +140,26 @@ async fn connections_that_are_cut_are_replaced_without_a_refusal() {
     assert_counters(&service, &backend).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn no_counter_goes_down_when_totals_are_read_while_the_spool_is_replayed() {
+    let server = Postgres::start(Tls::On);
+    let backend = Backend::on(&server).await;
+    let service = Service::start(&backend, &OPEN);
+    let load = Load::begin(service.port);
+    load.book.more_of(Answer::Stored, 300).await;
+    server.stop();
+    load.book.more_of(Answer::Spooled, 1_000).await;
+    server.restart();
+    eventually("the spool is empty", async || {
+        client().post(service.url("/refresh-metrics")).send().await.unwrap();
+        get(&service, "/health/detailed").await.1["spool"]["depth"] == 0
+    })
+    .await;
+    let book = load.end().await;
+    book.check(&backend).await;
+    assert_counters(&service, &backend).await;
+}
+
 /// What makes a database refuse to store, and what ends that.
 const TROUBLES: [(&str, &str); 3] = [
     // Out of space.
