@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 use super::replay;
 use super::upkeep::{Upkeep, add_spooled};
@@ -25,8 +27,13 @@ pub(super) async fn end(reading: &mut Reading) -> Option<Result<Totals, StoreErr
 
 impl Upkeep {
     /// Begins to read the totals of the store. Nothing else may be on its way into it before this is done, nor may
-    /// anything be counted but by [`Upkeep::count_stored`] until the totals are shown.
-    pub(super) async fn begin_reading(self: &Arc<Self>, reading: &mut Reading) -> Result<(), StoreError> {
+    /// anything be counted but by [`Upkeep::count_stored`] until the totals are shown. A store that does not begin within
+    /// `limit` is not read.
+    pub(super) async fn begin_reading(
+        self: &Arc<Self>,
+        reading: &mut Reading,
+        limit: Duration,
+    ) -> Result<(), StoreError> {
         self.open_spool().await;
         if let Some(spool) = &self.spool {
             replay::resolve(&self.store, spool).await?;
@@ -35,7 +42,10 @@ impl Upkeep {
         let upkeep = self.clone();
         reading.spawn(async move { upkeep.read_totals(begun).await });
         // Where it fails before, the reading itself tells why.
-        let _ = has_begun.await;
+        if timeout(limit, has_begun).await.is_err() {
+            *reading = Reading::new();
+            return Err(StoreError::TimedOut);
+        }
         *self.since() = Some(BTreeMap::new());
         Ok(())
     }

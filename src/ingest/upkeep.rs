@@ -21,6 +21,9 @@ use crate::store::{Counted, Spool, Standing, Store, StoreError};
 /// How long foreign rows are counted before the service says that it is ready.
 const FIRST_COUNT_LIMIT: Duration = Duration::from_secs(5);
 
+/// How long the first reading of the totals may take to begin, while events go into the spool.
+const FIRST_BEGIN_LIMIT: Duration = Duration::from_secs(5);
+
 /// The store, the spool, and the totals of both.
 pub(super) struct Upkeep {
     pub(super) store: Store,
@@ -74,7 +77,7 @@ impl Upkeep {
             replay::look_up(&self.store, spool).await?;
         }
         let mut reading = Reading::new();
-        self.begin_reading(&mut reading).await?;
+        self.begin_reading(&mut reading, FIRST_BEGIN_LIMIT).await?;
         match reading::end(&mut reading).await {
             Some(totals) => self.show_totals(totals?).await,
             None => Ok(()),

@@ -24,6 +24,9 @@ use crate::store::{Standing, StoreError};
 /// The pause between attempts to reach a store that is away.
 const RETRY_PAUSE: Duration = Duration::from_millis(500);
 
+/// How long events wait for a reading of the totals to begin, which leaves time to put them by.
+const BEGIN_LIMIT: Duration = Duration::from_millis(500);
+
 /// The state of the ingest task.
 pub(super) struct Worker {
     upkeep: Arc<Upkeep>,
@@ -283,7 +286,7 @@ impl Worker {
             return Ok(());
         }
         self.reading_for = mem::take(&mut self.refreshing);
-        if unread(self.upkeep.begin_reading(&mut self.reading).await)?.is_none() {
+        if unread(self.upkeep.begin_reading(&mut self.reading, BEGIN_LIMIT).await)?.is_none() {
             self.reading_for.clear();
         }
         Ok(())

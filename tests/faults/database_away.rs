@@ -160,6 +160,32 @@ async fn no_counter_goes_down_when_totals_are_read_while_the_spool_is_replayed()
     assert_counters(&service, &backend).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_does_not_wait_for_totals_that_cannot_be_read() {
+    const LOCK: &str = "begin; lock table ai_rollup_pending; select pg_sleep(6); commit";
+    let backend = Backend::postgres().await;
+    let service = Service::start(&backend, &OPEN);
+    let sessions = async |what: &str| {
+        let sql = "select count(*) from pg_stat_activity where datname = current_database() and query like";
+        backend.number(&format!("{sql} '{what}'")).await
+    };
+    let locked = backend.execute(LOCK);
+    let refreshed = async {
+        eventually("the lock is held", async || sessions("begin; lock table%").await > 0).await;
+        client().post(service.url("/refresh-metrics")).send().await.unwrap()
+    };
+    let tracked = async {
+        eventually("the totals are asked for", async || {
+            sessions("%max(seq)%from ai_rollup_pending").await > 0
+        })
+        .await;
+        assert_spooled(track(&service).await);
+    };
+    tokio::join!(locked, refreshed, tracked);
+    drained(&service).await;
+    assert_counters(&service, &backend).await;
+}
+
 /// What makes a database refuse to store, and what ends that.
 const TROUBLES: [(&str, &str); 3] = [
     // Out of space.
