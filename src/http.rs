@@ -28,7 +28,10 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::Request;
-use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, ORIGIN, RETRY_AFTER, VARY};
+use axum::http::header::{
+    ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, AUTHORIZATION, CONTENT_TYPE, ORIGIN,
+    RETRY_AFTER, VARY,
+};
 use axum::http::{HeaderName, HeaderValue, Method};
 use axum::response::Response;
 use tower::{Layer, Service, service_fn};
@@ -73,15 +76,24 @@ impl Onion {
         let mut inner = service_fn(move |request| observe::catch_panic(router.call(request)));
         // Most callers are no pages, and CORS is a good part of what the onion costs.
         let answered = if self.is_open || concerns_pages(&request) {
-            self.cors.layer(inner).call(request).await
+            self.cors.layer(inner).call(request).await.map(hide_from_strangers)
         } else {
             inner.call(request).await
         };
         let Ok(mut response) = answered;
-        response.headers_mut().entry(VARY).or_insert(HeaderValue::from_static("origin"));
+        response.headers_mut().entry(VARY).or_insert(const { HeaderValue::from_static("origin") });
         secure::add_headers(&mut response, self.app.config.environment);
         response
     }
+}
+
+/// Takes away what scripts may read where no script of another origin may read anything.
+fn hide_from_strangers(mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    if !headers.contains_key(ACCESS_CONTROL_ALLOW_ORIGIN) {
+        headers.remove(ACCESS_CONTROL_EXPOSE_HEADERS);
+    }
+    response
 }
 
 /// Whether it comes from a page of another origin, or asks what such a page may do.

@@ -221,8 +221,8 @@ fn bare_answer(status: StatusCode) -> Vec<u8> {
     if status == StatusCode::SERVICE_UNAVAILABLE {
         answer.push_str("retry-after: 1\r\n");
     }
-    for (name, value) in secure::HEADERS {
-        answer.extend([name.as_str(), ": ", value, "\r\n"]);
+    for (name, value) in &secure::HEADERS {
+        answer.extend([name.as_str(), ": ", value.to_str().unwrap_or_default(), "\r\n"]);
     }
     answer.push_str("\r\n");
     answer.push_str(&body);

@@ -1,8 +1,9 @@
 //! `GET /health` and `GET /health/detailed`.
 
+use axum::response::Response;
 use serde::Serialize;
 
-use super::json::Json;
+use super::json::{Json, Stamped};
 use crate::app::App;
 use crate::clock::timestamp;
 use crate::metrics::SpoolReading;
@@ -26,11 +27,15 @@ pub struct Health {
 }
 
 /// `GET /health`: the process lives.
-pub async fn basic(app: App) -> Json<Health> {
-    Json(Health {
+pub async fn basic(app: App) -> Response {
+    app.health.get_or_init(|| Stamped::new(|timestamp| health(&app, timestamp))).at(app.clock.now())
+}
+
+fn health(app: &App, timestamp: String) -> Health {
+    Health {
         status: "healthy",
         service: SERVICE,
-        timestamp: timestamp(app.clock.now()),
+        timestamp,
         monitoring: "prometheus",
         metrics_endpoint: "/metrics",
         prometheus_port: app.config.prometheus_port.unwrap_or(LAB_PROMETHEUS_PORT).to_string(),
@@ -38,7 +43,7 @@ pub async fn basic(app: App) -> Json<Health> {
             true => "API key authentication enabled",
             false => "No authentication",
         },
-    })
+    }
 }
 
 /// The body of `GET /health/detailed`.
