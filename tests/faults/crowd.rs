@@ -16,13 +16,13 @@ use crate::harness::{Backend, Service, eventually};
 const HELD: usize = 2_000;
 
 /// Callers of each other kind.
-const EACH: usize = 6;
+const EACH: usize = 12;
 
 /// Calls of good callers.
 const ROUNDS: usize = 10;
 
 /// What a bad caller waits before it comes again: the machine is not to be busy with bad callers alone.
-const PAUSE: Duration = Duration::from_millis(200);
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// The most memory that the service may take, in MiB.
 const MOST_MEMORY: u64 = 200;
