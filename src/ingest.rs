@@ -2,8 +2,8 @@
 //!
 //! One task owns the queue and the connections it writes through. It takes everything that is waiting, writes it in
 //! one transaction, adds it to the totals in memory and answers every waiting request: group commit, without any artificial
-//! delay. While one group waits for the disk, another may be written through a second connection. The totals are read anew by
-//! the same task, when nothing is being written, so that cannot race a commit.
+//! delay. While one group waits for the disk, another may be written through a second connection. The totals are read
+//! anew as they are at a moment when nothing is being written, so that cannot race a commit.
 //!
 //! What the store cannot take in time goes into the spool, and from there to the store when it is back.
 

@@ -214,20 +214,17 @@ impl Worker {
         line.writes.is_empty() && self.reading.is_empty() && self.is_replaying()
     }
 
-    /// Does what is due and no write may be beside, while so many tickets are `waiting`: upkeep, a part of what is in the
-    /// spool, answers to those who wait for others. What goes from the spool into the store beside a reading of the
-    /// totals would be in neither.
+    /// Does what is due and no write may be beside, while so many tickets are `waiting`: a part of what is in the spool,
+    /// answers to those who wait for others, upkeep. Upkeep is the last: what went from the spool into the store beside a
+    /// reading of the totals would be in neither.
     async fn do_between(&mut self, waiting: usize) -> Result<(), StoreError> {
-        if self.upkeep_due {
-            self.keep_up().await?;
-        }
-        if !self.reading.is_empty() {
-            return Ok(());
-        }
         if let Some(spool) = self.upkeep.spool.as_ref().filter(|spool| spool.has_pending()) {
             replay::step(&self.upkeep.store, spool, Standing::Unsent).await?;
         }
         self.settle(waiting).await;
+        if self.upkeep_due {
+            self.keep_up().await?;
+        }
         Ok(())
     }
 
