@@ -19,7 +19,6 @@ use tokio_util::task::TaskTracker;
 use crate::access::{Authenticator, Caller, Flood, Proxies};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::http::json::Stamped;
 use crate::ingest::Ingest;
 use crate::lifecycle::Lifecycle;
 use crate::metrics::Metrics;
@@ -105,8 +104,6 @@ pub struct Inner {
     pub pulse: Pulse,
     /// What reached the `/track` handler.
     pub tracked: TrackCounts,
-    /// The answer of `/health`, once it was asked for.
-    pub health: OnceLock<Stamped>,
     /// The dashboard's page, once it was asked for.
     pub page: OnceLock<String>,
     /// The privacy notice, once it was asked for.
@@ -155,7 +152,6 @@ impl App {
             answering: TaskTracker::new(),
             pulse: Pulse::default(),
             tracked: TrackCounts::default(),
-            health: OnceLock::new(),
             page: OnceLock::new(),
             notice: OnceLock::new(),
             started_at: clock.now(),

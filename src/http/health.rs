@@ -1,5 +1,8 @@
 //! `GET /health` and `GET /health/detailed`.
 
+use std::future::{Ready, ready};
+use std::sync::Arc;
+
 use axum::response::Response;
 use serde::Serialize;
 
@@ -26,9 +29,10 @@ pub struct Health {
     security: &'static str,
 }
 
-/// `GET /health`: the process lives.
-pub async fn basic(app: App) -> Response {
-    app.health.get_or_init(|| Stamped::new(|timestamp| health(&app, timestamp))).at(app.clock.now())
+/// The handler of `GET /health`: the process lives.
+pub fn basic(app: &App) -> impl Fn(App) -> Ready<Response> + Clone + Send + Sync + 'static {
+    let answer = Arc::new(Stamped::new(|timestamp| health(app, timestamp)));
+    move |app| ready(answer.at(app.clock.now()))
 }
 
 fn health(app: &App, timestamp: String) -> Health {

@@ -98,7 +98,7 @@ pub fn table(app: &App) -> Routes {
         .row(Method::GET, "/assets/{name}", Public, Nobody, dashboard::asset)
         .row(Method::GET, "/privacy", Public, Nobody, notice::page)
         .row(Method::GET, "/metrics", Public, Nobody, metrics::text)
-        .row(Method::GET, "/health", Public, Health, health::basic)
+        .row(Method::GET, "/health", Public, Health, health::basic(app))
         .row(Method::GET, "/health/detailed", Public, HealthDetailed, health::detailed)
         .row(Method::GET, "/health/live", Public, Nobody, probes::live)
         .row(Method::GET, "/health/ready", Public, Nobody, probes::ready)
