@@ -13,7 +13,7 @@ use serde_json::error::Category;
 
 use super::error::ApiError;
 use super::observe::Trace;
-use crate::access::{ClientIp, Principal};
+use crate::access::Principal;
 use crate::app::App;
 use crate::audit::By;
 use crate::event::Refusal;
@@ -80,11 +80,9 @@ impl FromRequestParts<App> for Caused {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, ApiError> {
-        let extensions = &parts.extensions;
-        let ip = extensions.get::<ClientIp>().copied();
-        let caller = extensions.get::<Principal>().zip(ip).map(|(principal, ip)| principal.caller(ip));
-        let request_id = extensions.get::<Trace>().map(|trace| trace.request_id().to_owned());
-        Ok(Self(By { actor: caller.ok_or(ApiError::Internal)?.actor(), request_id }))
+        let (trace, principal) = (Trace::of(&parts.extensions), parts.extensions.get::<Principal>());
+        let actor = principal.ok_or(ApiError::Internal)?.caller(trace.client_ip()).actor();
+        Ok(Self(By { actor, request_id: Some(trace.request_id().to_owned()) }))
     }
 }
 

@@ -9,8 +9,8 @@ use tower_governor::{GovernorError, GovernorLayer};
 
 use super::error::ApiError;
 use super::guard::{X_API_KEY, stamp};
-use super::observe::name_route;
-use crate::access::ClientIp;
+use super::observe::{Trace, name_route};
+use crate::access::{Caller, Principal};
 use crate::app::App;
 use crate::quota::{Decision, Unit, Window};
 use crate::security::{Incident, SecurityEvent};
@@ -28,18 +28,19 @@ pub fn guard(routes: Router<App>, app: &App) -> Router<App> {
 /// Finds out who holds the key of a request, for the flood limit and for the guard behind it.
 async fn recognise(State(app): State<App>, mut request: Request, next: Next) -> Response {
     name_route(request.extensions());
+    let ip = Trace::of(request.extensions()).client_ip();
     let key = request.headers().get(X_API_KEY).map(AsRef::as_ref);
     let holder = key.and_then(|key: &[u8]| app.access.holder(key));
-    if let Some(holder) = &holder {
-        request.extensions_mut().insert(holder.clone());
+    let caller = holder.as_ref().map_or_else(|| Caller::at(ip), |holder| holder.caller(ip));
+    let key_id = holder.as_ref().and_then(Principal::key_id);
+    request.extensions_mut().insert(caller);
+    if let Some(holder) = holder {
+        request.extensions_mut().insert(holder);
     }
-    let ip = request.extensions().get::<ClientIp>().copied();
     let mut response = next.run(request).await;
     let incident = response.extensions_mut().get_mut::<Incident>();
-    if let (Some(holder), Some(incident), Some(ip)) = (holder, incident, ip)
-        && incident.event == SecurityEvent::FloodLimited
-    {
-        incident.made_by(holder.caller(ip), holder.key_id());
+    if let Some(incident) = incident.filter(|incident| incident.event == SecurityEvent::FloodLimited) {
+        incident.made_by(caller, key_id);
     }
     response
 }

@@ -74,7 +74,7 @@ pub struct Admission {
 
 /// Lets a request through to `handler`, or refuses it.
 pub async fn check<T, H: Handler<T, App>>(policy: Arc<Policy>, mut request: Request, handler: H) -> Response {
-    let ip = *request.extensions().get::<ClientIp>().expect("the request was observed before");
+    let ip = Trace::of(request.extensions()).client_ip();
     name_route(request.extensions());
     // The flood guard has recognised who holds a key.
     let recognised = match request.extensions_mut().remove::<Principal>() {
@@ -85,7 +85,9 @@ pub async fn check<T, H: Handler<T, App>>(policy: Arc<Policy>, mut request: Requ
     policy.note_refusal(&admission, &request);
     let answer = match admission.verdict {
         Ok(principal) => {
-            request.extensions_mut().insert(principal);
+            if policy.access != Access::Public {
+                request.extensions_mut().insert(principal);
+            }
             policy.run(request, handler).await
         }
         Err(error) => Err(error),
@@ -165,8 +167,8 @@ impl Policy {
             Some(incident) => (incident.event, incident.reason),
             None => (SecurityEvent::AuthMissing, "authentication is off"),
         };
-        let request_id = request.extensions().get::<Trace>().map(|trace| trace.request_id().to_owned());
-        let by = By { actor: admission.caller.actor(), request_id };
+        let request_id = Trace::of(request.extensions()).request_id().to_owned();
+        let by = By { actor: admission.caller.actor(), request_id: Some(request_id) };
         let route = format!("{} {}", self.method, self.path);
         self.app.trail.refused(kind, &by, &route, reason, admission.key.map(|key| key.to_string()));
     }

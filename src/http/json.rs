@@ -14,7 +14,7 @@ use crate::clock::timestamp;
 const USUAL_BYTES: usize = 256;
 
 /// The headers of an answer, those that the guard and the layers around it add among them.
-const USUAL_HEADERS: usize = 16;
+const USUAL_HEADERS: usize = 12;
 
 /// A value as a JSON answer. Unlike [`axum::Json`] it makes room at once for what most answers take: to grow step by step
 /// costs a short answer more than everything else.

@@ -82,19 +82,36 @@ pub struct Trace(Arc<Traced>);
 #[derive(Debug)]
 struct Traced {
     id: RequestId,
+    client: ClientIp,
     /// The route that answers it.
     route: OnceLock<MatchedPath>,
 }
 
 impl Trace {
-    fn of(headers: &HeaderMap) -> Self {
-        Self(Arc::new(Traced { id: RequestId::of(headers), route: OnceLock::new() }))
+    fn new(id: RequestId, client: ClientIp) -> Self {
+        Self(Arc::new(Traced { id, client, route: OnceLock::new() }))
+    }
+
+    /// The trace of a request.
+    ///
+    /// # Panics
+    ///
+    /// If the request has not come through [`observe`].
+    #[must_use]
+    pub fn of(request: &Extensions) -> &Self {
+        request.get().expect("the request was observed before")
     }
 
     /// The name of the request.
     #[must_use]
     pub fn request_id(&self) -> &str {
         self.0.id.as_str()
+    }
+
+    /// The address it came from.
+    #[must_use]
+    pub fn client_ip(&self) -> ClientIp {
+        self.0.client
     }
 }
 
@@ -105,19 +122,19 @@ pub async fn observe<F: Future<Output = Response>>(
     answer: impl FnOnce(Request) -> F,
 ) -> Response {
     let begun = Instant::now();
-    let trace = Trace::of(request.headers());
+    // Taken out, because the place for what a request carries grows with the fourth thing in it.
+    let peer = request.extensions_mut().remove();
+    let trace = Trace::new(RequestId::of(request.headers()), client_ip(app, request.headers(), peer));
     let id = &trace.0.id;
-    let client = client_ip(app, request.headers(), request.extensions());
     let method = method_label(request.method());
     let span = tracing::debug_span!("request", request_id = id.as_str(), method);
-    request.extensions_mut().insert(client);
     request.extensions_mut().insert(trace.clone());
     let mut response = answer(request).instrument(span.clone()).await;
     let took = begun.elapsed();
     let route = trace.0.route.get().map_or(UNMATCHED, MatchedPath::as_str);
     app.metrics.observe_http(method, route, response.status().as_str(), took);
     if let Some(incident) = response.extensions().get::<Incident>() {
-        let at = Circumstances { request_id: id.as_str(), client_ip: client, route };
+        let at = Circumstances { request_id: id.as_str(), client_ip: trace.client_ip(), route };
         if !incident.shadow {
             app.metrics.count_security(incident.event);
         }
@@ -141,8 +158,7 @@ pub async fn catch_panic<E>(answer: impl Future<Output = Result<Response, E>>) -
     answered.unwrap_or_else(|_panic| Ok(ApiError::Internal.into_response()))
 }
 
-fn client_ip(app: &App, headers: &HeaderMap, extensions: &Extensions) -> ClientIp {
-    let peer = extensions.get::<ConnectInfo<SocketAddr>>();
+fn client_ip(app: &App, headers: &HeaderMap, peer: Option<ConnectInfo<SocketAddr>>) -> ClientIp {
     let peer = peer.map_or(Ipv4Addr::UNSPECIFIED.into(), |ConnectInfo(peer)| peer.ip());
     let lines = headers.get_all(X_FORWARDED_FOR).iter().map(|line| line.to_str().unwrap_or_default());
     app.proxies.client(peer, lines)

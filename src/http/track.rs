@@ -1,12 +1,15 @@
 //! `POST /track`.
 
+use std::sync::LazyLock;
+
 use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, HeaderName, StatusCode};
+use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use super::error::ApiError;
 use super::extract::JsonBytes;
-use super::json::Json;
+use super::json::{Json, Stamped};
 use crate::access::Principal;
 use crate::app::App;
 use crate::clock::timestamp;
@@ -31,22 +34,37 @@ pub struct Answer {
     timestamp: String,
 }
 
+/// What becomes of nearly every event, and how that is answered.
+const USUAL: Tracked = Tracked { duplicate: false, kept: Kept::Stored };
+static USUAL_ANSWER: LazyLock<Stamped> =
+    LazyLock::new(|| Stamped::new(|timestamp| Answer::new(USUAL, "", timestamp)));
+
 /// `POST /track`: keeps one event; answers once it is committed, 200 to the store or 202 to the spool.
-pub async fn track(app: App, request: Request) -> Result<(StatusCode, Json<Answer>), ApiError> {
+pub async fn track(app: App, request: Request) -> Result<Response, ApiError> {
     let attempt = app.tracked.begin(app.clock.now());
     let tracked = keep(&app, request).await?;
     attempt.succeed();
-    let (code, status, message) = outcome(tracked.kept == Kept::Spooled);
-    let answer = Answer {
-        status,
-        message,
-        prometheus_updated: true,
-        database_stored: tracked.kept == Kept::Stored,
-        reason: (tracked.kept == Kept::Counted).then(|| why_unkept(&app.config)),
-        duplicate: tracked.duplicate,
-        timestamp: timestamp(app.clock.now()),
-    };
-    Ok((code, Json(answer)))
+    let now = app.clock.now();
+    if tracked == USUAL {
+        return Ok(USUAL_ANSWER.at(now));
+    }
+    let (code, ..) = outcome(tracked.kept == Kept::Spooled);
+    Ok((code, Json(Answer::new(tracked, why_unkept(&app.config), timestamp(now)))).into_response())
+}
+
+impl Answer {
+    fn new(tracked: Tracked, why_unkept: &'static str, timestamp: String) -> Self {
+        let (_, status, message) = outcome(tracked.kept == Kept::Spooled);
+        Self {
+            status,
+            message,
+            prometheus_updated: true,
+            database_stored: tracked.kept == Kept::Stored,
+            reason: (tracked.kept == Kept::Counted).then_some(why_unkept),
+            duplicate: tracked.duplicate,
+            timestamp,
+        }
+    }
 }
 
 /// Status code, status and message of an answer about events, some of which may be in the spool.
