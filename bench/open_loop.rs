@@ -68,16 +68,16 @@ struct Plan {
 impl Plan {
     /// Gives each event to its connection when it is due.
     fn announce(self, connections: &[UnboundedSender<u32>]) {
-        let mut events = 0..;
-        let mut next = events.next();
-        while let Some(event) = next.filter(|event| self.gap * *event < self.length) {
-            if self.begin.elapsed() < self.gap * event {
+        for (event, connection) in (0..).zip(connections.iter().cycle()) {
+            let due = self.gap * event;
+            if due >= self.length {
+                break;
+            }
+            while self.begin.elapsed() < due {
                 thread::sleep(TICK);
-                continue;
             }
             // A connection that broke has ended everything.
-            let _ = connections[(event % CONNECTIONS) as usize].send(event);
-            next = events.next();
+            let _ = connection.send(event);
         }
     }
 
