@@ -10,7 +10,7 @@ use tower_governor::{GovernorError, GovernorLayer};
 use super::error::ApiError;
 use super::guard::{X_API_KEY, stamp};
 use super::observe::{Trace, name_route};
-use crate::access::{Caller, Principal};
+use crate::access::Principal;
 use crate::app::App;
 use crate::quota::{Decision, Unit, Window};
 use crate::security::{Incident, SecurityEvent};
@@ -31,8 +31,8 @@ async fn recognise(State(app): State<App>, mut request: Request, next: Next) -> 
     let ip = Trace::of(request.extensions()).client_ip();
     let key = request.headers().get(X_API_KEY).map(AsRef::as_ref);
     let holder = key.and_then(|key: &[u8]| app.access.holder(key));
-    let caller = holder.as_ref().map_or_else(|| Caller::at(ip), |holder| holder.caller(ip));
-    let key_id = holder.as_ref().and_then(Principal::key_id);
+    let principal = holder.as_ref().unwrap_or(&Principal::Anyone);
+    let (caller, key_id) = (principal.caller(ip), principal.key_id());
     request.extensions_mut().insert(caller);
     if let Some(holder) = holder {
         request.extensions_mut().insert(holder);

@@ -85,9 +85,7 @@ pub async fn check<T, H: Handler<T, App>>(policy: Arc<Policy>, mut request: Requ
     policy.note_refusal(&admission, &request);
     let answer = match admission.verdict {
         Ok(principal) => {
-            if policy.access != Access::Public {
-                request.extensions_mut().insert(principal);
-            }
+            request.extensions_mut().insert(principal);
             policy.run(request, handler).await
         }
         Err(error) => Err(error),

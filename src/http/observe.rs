@@ -122,9 +122,8 @@ pub async fn observe<F: Future<Output = Response>>(
     answer: impl FnOnce(Request) -> F,
 ) -> Response {
     let begun = Instant::now();
-    // Taken out, because the place for what a request carries grows with the fourth thing in it.
-    let peer = request.extensions_mut().remove();
-    let trace = Trace::new(RequestId::of(request.headers()), client_ip(app, request.headers(), peer));
+    let client = client_ip(app, request.headers(), request.extensions());
+    let trace = Trace::new(RequestId::of(request.headers()), client);
     let id = &trace.0.id;
     let method = method_label(request.method());
     let span = tracing::debug_span!("request", request_id = id.as_str(), method);
@@ -134,7 +133,7 @@ pub async fn observe<F: Future<Output = Response>>(
     let route = trace.0.route.get().map_or(UNMATCHED, MatchedPath::as_str);
     app.metrics.observe_http(method, route, response.status().as_str(), took);
     if let Some(incident) = response.extensions().get::<Incident>() {
-        let at = Circumstances { request_id: id.as_str(), client_ip: trace.client_ip(), route };
+        let at = Circumstances { request_id: id.as_str(), client_ip: client, route };
         if !incident.shadow {
             app.metrics.count_security(incident.event);
         }
@@ -158,7 +157,8 @@ pub async fn catch_panic<E>(answer: impl Future<Output = Result<Response, E>>) -
     answered.unwrap_or_else(|_panic| Ok(ApiError::Internal.into_response()))
 }
 
-fn client_ip(app: &App, headers: &HeaderMap, peer: Option<ConnectInfo<SocketAddr>>) -> ClientIp {
+fn client_ip(app: &App, headers: &HeaderMap, extensions: &Extensions) -> ClientIp {
+    let peer = extensions.get::<ConnectInfo<SocketAddr>>();
     let peer = peer.map_or(Ipv4Addr::UNSPECIFIED.into(), |ConnectInfo(peer)| peer.ip());
     let lines = headers.get_all(X_FORWARDED_FOR).iter().map(|line| line.to_str().unwrap_or_default());
     app.proxies.client(peer, lines)

@@ -37,7 +37,7 @@ pub struct Answer {
 /// What becomes of nearly every event, and how that is answered.
 const USUAL: Tracked = Tracked { duplicate: false, kept: Kept::Stored };
 static USUAL_ANSWER: LazyLock<Stamped> =
-    LazyLock::new(|| Stamped::new(|timestamp| Answer::new(USUAL, "", timestamp)));
+    LazyLock::new(|| Stamped::new(|timestamp| answer(USUAL, "", timestamp).1));
 
 /// `POST /track`: keeps one event; answers once it is committed, 200 to the store or 202 to the spool.
 pub async fn track(app: App, request: Request) -> Result<Response, ApiError> {
@@ -48,23 +48,22 @@ pub async fn track(app: App, request: Request) -> Result<Response, ApiError> {
     if tracked == USUAL {
         return Ok(USUAL_ANSWER.at(now));
     }
-    let (code, ..) = outcome(tracked.kept == Kept::Spooled);
-    Ok((code, Json(Answer::new(tracked, why_unkept(&app.config), timestamp(now)))).into_response())
+    let (code, answer) = answer(tracked, why_unkept(&app.config), timestamp(now));
+    Ok((code, Json(answer)).into_response())
 }
 
-impl Answer {
-    fn new(tracked: Tracked, why_unkept: &'static str, timestamp: String) -> Self {
-        let (_, status, message) = outcome(tracked.kept == Kept::Spooled);
-        Self {
-            status,
-            message,
-            prometheus_updated: true,
-            database_stored: tracked.kept == Kept::Stored,
-            reason: (tracked.kept == Kept::Counted).then_some(why_unkept),
-            duplicate: tracked.duplicate,
-            timestamp,
-        }
-    }
+fn answer(tracked: Tracked, why_unkept: &'static str, timestamp: String) -> (StatusCode, Answer) {
+    let (code, status, message) = outcome(tracked.kept == Kept::Spooled);
+    let answer = Answer {
+        status,
+        message,
+        prometheus_updated: true,
+        database_stored: tracked.kept == Kept::Stored,
+        reason: (tracked.kept == Kept::Counted).then_some(why_unkept),
+        duplicate: tracked.duplicate,
+        timestamp,
+    };
+    (code, answer)
 }
 
 /// Status code, status and message of an answer about events, some of which may be in the spool.
