@@ -39,6 +39,9 @@ const MAX_HEADERS: usize = 64;
 /// The largest head of a request.
 const MAX_HEAD_BYTES: usize = 16 * 1024;
 
+/// Parts of an answer with so few bytes in all are sent as one: to have the kernel gather them costs more than to copy them.
+const FEW_BYTES: usize = 1024;
+
 /// Connections over the limit that are told so at the same time; more are closed without a word.
 const MAX_TURNED_AWAY: usize = 256;
 
@@ -127,7 +130,11 @@ impl Connection {
     /// Writes to the client, unless that has been taking in nothing for too long: what it is to get must not be held
     /// for it without end.
     fn poll_send(&mut self, cx: &mut Context<'_>, bufs: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
+        let (stream, mut few) = (Pin::new(&mut self.stream), [0; FEW_BYTES]);
+        let written = match gathered(bufs, &mut few) {
+            Some(few) => stream.poll_write(cx, few),
+            None => stream.poll_write_vectored(cx, bufs),
+        };
         if written.is_ready() {
             self.stalled = None;
             return written;
@@ -186,6 +193,16 @@ impl AsyncWrite for Connection {
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(cx)
     }
+}
+
+/// The parts one after the other in `room`, if that has enough.
+fn gathered<'r>(parts: &[IoSlice<'_>], room: &'r mut [u8]) -> Option<&'r [u8]> {
+    let mut end = 0;
+    for part in parts {
+        room.get_mut(end..end + part.len())?.copy_from_slice(part);
+        end += part.len();
+    }
+    Some(&room[..end])
 }
 
 /// The status, if this is the answer that `hyper` sends by itself when it cannot read a request: one short write with
