@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::error::ApiError;
 use super::extract::{Path, Query};
 use super::json::Json;
-use crate::access::Principal;
+use super::observe::Trace;
 use crate::app::App;
 use crate::clock::timestamp;
 use crate::store::Summary;
@@ -52,11 +52,11 @@ struct Figures {
 /// `GET /analytics/{business_id}?days=30`: what is stored of a business, added up over the last days.
 pub async fn of_business(
     app: App,
-    Extension(principal): Extension<Principal>,
+    Extension(trace): Extension<Trace>,
     Path(business_id): Path<String>,
     Query(period): Query<Period>,
 ) -> Result<Json<Answer>, ApiError> {
-    if !principal.may_use(&business_id) {
+    if !trace.principal().may_use(&business_id) {
         return Err(ApiError::BusinessDenied);
     }
     check(&business_id)?;

@@ -13,7 +13,6 @@ use serde_json::error::Category;
 
 use super::error::ApiError;
 use super::observe::Trace;
-use crate::access::Principal;
 use crate::app::App;
 use crate::audit::By;
 use crate::event::Refusal;
@@ -80,8 +79,8 @@ impl FromRequestParts<App> for Caused {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, ApiError> {
-        let (trace, principal) = (Trace::of(&parts.extensions), parts.extensions.get::<Principal>());
-        let actor = principal.ok_or(ApiError::Internal)?.caller(trace.client_ip()).actor();
+        let trace = Trace::of(&parts.extensions);
+        let actor = trace.principal().caller(trace.client_ip()).actor();
         Ok(Self(By { actor, request_id: Some(trace.request_id().to_owned()) }))
     }
 }

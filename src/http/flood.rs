@@ -28,15 +28,15 @@ pub fn guard(routes: Router<App>, app: &App) -> Router<App> {
 /// Finds out who holds the key of a request, for the flood limit and for the guard behind it.
 async fn recognise(State(app): State<App>, mut request: Request, next: Next) -> Response {
     name_route(request.extensions());
-    let ip = Trace::of(request.extensions()).client_ip();
+    let trace = Trace::of(request.extensions());
     let key = request.headers().get(X_API_KEY).map(AsRef::as_ref);
     let holder = key.and_then(|key: &[u8]| app.access.holder(key));
     let principal = holder.as_ref().unwrap_or(&Principal::Anyone);
-    let (caller, key_id) = (principal.caller(ip), principal.key_id());
-    request.extensions_mut().insert(caller);
+    let (caller, key_id) = (principal.caller(trace.client_ip()), principal.key_id());
     if let Some(holder) = holder {
-        request.extensions_mut().insert(holder);
+        trace.made_by(holder);
     }
+    request.extensions_mut().insert(caller);
     let mut response = next.run(request).await;
     let incident = response.extensions_mut().get_mut::<Incident>();
     if let Some(incident) = incident.filter(|incident| incident.event == SecurityEvent::FloodLimited) {

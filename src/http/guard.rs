@@ -73,19 +73,19 @@ pub struct Admission {
 }
 
 /// Lets a request through to `handler`, or refuses it.
-pub async fn check<T, H: Handler<T, App>>(policy: Arc<Policy>, mut request: Request, handler: H) -> Response {
-    let ip = Trace::of(request.extensions()).client_ip();
+pub async fn check<T, H: Handler<T, App>>(policy: Arc<Policy>, request: Request, handler: H) -> Response {
+    let trace = Trace::of(request.extensions());
     name_route(request.extensions());
     // The flood guard has recognised who holds a key.
-    let recognised = match request.extensions_mut().remove::<Principal>() {
-        Some(holder) => Ok(holder),
+    let recognised = match trace.recognised() {
+        Some(holder) => Ok(holder.clone()),
         None => policy.app.access.recognise(presented(request.headers())),
     };
-    let admission = policy.admit(recognised, ip).await;
+    let admission = policy.admit(recognised, trace.client_ip()).await;
     policy.note_refusal(&admission, &request);
     let answer = match admission.verdict {
         Ok(principal) => {
-            request.extensions_mut().insert(principal);
+            trace.made_by(principal);
             policy.run(request, handler).await
         }
         Err(error) => Err(error),

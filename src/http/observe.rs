@@ -15,7 +15,7 @@ use uuid::Uuid;
 use uuid::fmt::Hyphenated;
 
 use super::error::ApiError;
-use crate::access::ClientIp;
+use crate::access::{ClientIp, Principal};
 use crate::app::App;
 use crate::security::{Circumstances, Incident};
 
@@ -85,11 +85,12 @@ struct Traced {
     client: ClientIp,
     /// The route that answers it.
     route: OnceLock<MatchedPath>,
+    principal: OnceLock<Principal>,
 }
 
 impl Trace {
     fn new(id: RequestId, client: ClientIp) -> Self {
-        Self(Arc::new(Traced { id, client, route: OnceLock::new() }))
+        Self(Arc::new(Traced { id, client, route: OnceLock::new(), principal: OnceLock::new() }))
     }
 
     /// The trace of a request.
@@ -112,6 +113,26 @@ impl Trace {
     #[must_use]
     pub fn client_ip(&self) -> ClientIp {
         self.0.client
+    }
+
+    /// Notes who makes it. Nobody else does afterwards.
+    pub(super) fn made_by(&self, principal: Principal) {
+        self.0.principal.get_or_init(|| principal);
+    }
+
+    /// Who makes it, as far as that is known yet.
+    pub(super) fn recognised(&self) -> Option<&Principal> {
+        self.0.principal.get()
+    }
+
+    /// Who makes it.
+    ///
+    /// # Panics
+    ///
+    /// If the guard has not let it through.
+    #[must_use]
+    pub fn principal(&self) -> &Principal {
+        self.recognised().expect("the guard knows who makes the request")
     }
 }
 

@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::error::ApiError;
 use super::extract::JsonBytes;
 use super::json::{Json, Stamped};
-use crate::access::Principal;
+use super::observe::Trace;
 use crate::app::App;
 use crate::clock::timestamp;
 use crate::config::Config;
@@ -82,10 +82,10 @@ pub(super) const fn why_unkept(config: &Config) -> &'static str {
 
 async fn keep(app: &App, request: Request) -> Result<Tracked, ApiError> {
     let key = idempotency_key(request.headers())?;
-    let principal = request.extensions().get::<Principal>().cloned().ok_or(ApiError::Internal)?;
+    let trace = Trace::of(request.extensions()).clone();
     let JsonBytes(body) = JsonBytes::from_request(request, app).await?;
     let event = Report::parse(&body)?.into_event(key.as_deref(), app.clock.now())?;
-    if !principal.may_use(&event.business_id) {
+    if !trace.principal().may_use(&event.business_id) {
         return Err(ApiError::BusinessDenied);
     }
     Ok(app.ingest.track(event).await?)

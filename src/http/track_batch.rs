@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::error::{ApiError, error_text};
 use super::extract::BatchBody;
 use super::json::Json;
+use super::observe::Trace;
 use super::track::{idempotency_key, why_unkept};
 use crate::access::Principal;
 use crate::app::App;
@@ -49,9 +50,9 @@ type Fate = Result<Tracked, ApiError>;
 /// `POST /track/batch`: keeps the good ones of many events together, and tells of the others why not.
 pub async fn track(app: App, request: Request) -> Result<(StatusCode, Json<Answer>), ApiError> {
     let key = idempotency_key(request.headers())?;
-    let principal = request.extensions().get::<Principal>().cloned().ok_or(ApiError::Internal)?;
+    let trace = Trace::of(request.extensions()).clone();
     let body = BatchBody::from_request(request, &app).await?;
-    let events = events(&app, &principal, &body, key.as_deref())?;
+    let events = events(&app, trace.principal(), &body, key.as_deref())?;
     let fates = keep(&app, events).await?;
     answer(&app, fates)
 }
