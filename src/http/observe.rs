@@ -1,8 +1,9 @@
 //! The outermost layer: names the request, finds out where it came from, and measures it.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::panic::AssertUnwindSafe;
+use std::pin::pin;
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
@@ -10,7 +11,6 @@ use axum::extract::{ConnectInfo, MatchedPath, Request};
 use axum::http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method};
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
-use tracing::Instrument;
 use uuid::Uuid;
 use uuid::fmt::Hyphenated;
 
@@ -149,7 +149,9 @@ pub async fn observe<F: Future<Output = Response>>(
     let method = method_label(request.method());
     let span = tracing::debug_span!("request", request_id = id.as_str(), method);
     request.extensions_mut().insert(trace.clone());
-    let mut response = answer(request).instrument(span.clone()).await;
+    // It is large, and to instrument it would move it twice.
+    let mut answer = pin!(answer(request));
+    let mut response = poll_fn(|cx| span.in_scope(|| answer.as_mut().poll(cx))).await;
     let took = begun.elapsed();
     let route = trace.0.route.get().map_or(UNMATCHED, MatchedPath::as_str);
     app.metrics.observe_http(method, route, response.status().as_str(), took);
