@@ -13,6 +13,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use tokio::runtime::Builder;
 
 use crate::config::{Config, Source, VARIABLES, env_example, indented};
 use crate::store::{Store, StoreError};
@@ -82,7 +83,8 @@ fn with_config<F: Future<Output = ExitCode>>(verb: impl FnOnce(Config) -> F) -> 
         }
     };
     telemetry::init(&config);
-    let runtime = tokio::runtime::Runtime::new().expect("the system has threads to give");
+    let runtime = Builder::new_multi_thread().worker_threads(config.threads()).enable_all().build();
+    let runtime = runtime.expect("the system has threads to give");
     let code = runtime.block_on(verb(config));
     // A look-up of a host name may still hang; it does not keep the process.
     runtime.shutdown_background();

@@ -21,6 +21,7 @@ pub use source::{Problem, Problems, Source};
 pub use tiers::Tiers;
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::thread::available_parallelism;
 
 use chrono_tz::Tz;
 use ipnet::IpNet;
@@ -168,6 +169,8 @@ settings! {
     max_requests_in_flight: Bounded<1, 65_536> = "MAX_REQUESTS_IN_FLIGHT", default "2048", example "2048";
     /// Events waiting to be written; one more is answered 503.
     ingest_queue_size: Bounded<1, 65_536> = "INGEST_QUEUE_SIZE", default "8192", example "8192";
+    /// Threads that answer requests and write events. When unset: one for every two cores.
+    worker_threads: Option<Bounded<1, 1_024>> = "WORKER_THREADS", default "", example "2";
     /// Seconds between two readings of the totals, which brings in what other replicas wrote.
     metrics_refresh_seconds: Bounded<1, 3_600> = "METRICS_REFRESH_SECONDS", default "15", example "15";
     /// Businesses with label values of their own on /metrics; those that come later are one "other".
@@ -193,6 +196,14 @@ impl Config {
     #[must_use]
     pub fn authenticates(&self) -> bool {
         !self.mlops_api_key.is_empty() || self.issuer().is_some()
+    }
+
+    /// See `worker_threads`. One for every core would keep waking each other up, and the cores are the database's and the
+    /// kernel's as well.
+    #[must_use]
+    pub fn threads(&self) -> usize {
+        let half = || available_parallelism().map_or(1, |cores| cores.get().div_ceil(2));
+        self.worker_threads.map_or_else(half, |threads| threads.get() as usize)
     }
 
     /// Whether there is any limit on how often callers may call.

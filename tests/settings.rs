@@ -251,6 +251,17 @@ fn wrong_settings_end_the_process_with_code_2() {
 }
 
 #[test]
+fn as_many_threads_as_are_set_do_the_work() {
+    const MANY: usize = 40;
+    let threads = |settings: &[(&str, &str)]| {
+        let service = Service::start(&Backend::sqlite(), settings);
+        std::fs::read_dir(format!("/proc/{}/task", service.child.id())).unwrap().count()
+    };
+    let (usual, many) = (threads(&[]), threads(&[("WORKER_THREADS", &MANY.to_string())]));
+    assert!(usual < MANY && many > MANY, "{usual} threads, and {many} where {MANY} are set");
+}
+
+#[test]
 fn a_dotenv_file_is_read_and_the_environment_wins() {
     let backend = Backend::sqlite();
     let dotenv = backend.folder.path().join(".env");
