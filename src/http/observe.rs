@@ -115,7 +115,7 @@ impl Trace {
         self.0.client
     }
 
-    /// Notes who makes it. Nobody else does afterwards.
+    /// Notes who makes it, unless that is noted already.
     pub(super) fn made_by(&self, principal: Principal) {
         self.0.principal.get_or_init(|| principal);
     }
