@@ -76,7 +76,7 @@ impl<'a> Report<'a> {
         if body.iter().all(u8::is_ascii_whitespace) {
             return Err(Refusal::NoData);
         }
-        let root = read::<Scalar<'_>>(body)
+        let root = parse::<Root<'_>>(body)
             .or_else(|error| read_unbounded(body).ok_or(error))
             .map_err(|error| Refusal::NotJson { line: error.line(), column: error.column() })?;
         root.into_report()
@@ -87,13 +87,13 @@ impl<'a> Report<'a> {
         if body.iter().all(u8::is_ascii_whitespace) {
             return Err(Refusal::NoData);
         }
-        match serde_json::from_slice::<Reports<'_>>(body) {
+        match parse::<Reports<'_>>(body) {
             Ok(reports) => Ok(reports.events.into_iter().map(Root::into_report).collect()),
             Err(error) if error.classify() == Category::Data => Err(Refusal::NotObject),
             Err(error) => {
                 let (line, column) = (error.line(), error.column());
-                let reports: RawReports<'_> = serde_json::from_slice(body)
-                    .map_err(|_: serde_json::Error| Refusal::NotJson { line, column })?;
+                let reports: RawReports<'_> =
+                    parse(body).map_err(|_: serde_json::Error| Refusal::NotJson { line, column })?;
                 Ok(reports.events.into_iter().map(|report| Self::parse(report.get().as_bytes())).collect())
             }
         }
@@ -207,19 +207,22 @@ impl<'de: 'a, 'a> Deserialize<'de> for Root<'a> {
     }
 }
 
-/// Reads a body, the values of its fields by way of `V`.
-fn read<'a, V: Deserialize<'a> + Into<Scalar<'a>>>(body: &'a [u8]) -> serde_json::Result<Root<'a>> {
-    let mut deserializer = serde_json::Deserializer::from_slice(body);
-    let root = deserializer.deserialize_any(RootVisitor::<V>(PhantomData))?;
-    deserializer.end()?;
-    Ok(root)
+/// Parses a body, as text where it is UTF-8: of bytes, each string would be checked by itself.
+fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> serde_json::Result<T> {
+    match str::from_utf8(body) {
+        Ok(text) => serde_json::from_str(text),
+        Err(_) => serde_json::from_slice(body),
+    }
 }
 
 /// Reads a body again that was refused: `serde_json` refuses every number that no `f64` can hold, such as `1e400`, which
 /// is JSON all the same. `None` if it is none. It takes longer, and it is rare.
 fn read_unbounded(body: &[u8]) -> Option<Root<'_>> {
-    let whole: &RawValue = serde_json::from_slice(body).ok()?;
-    if whole.get().starts_with('{') { read::<Unbounded<'_>>(body).ok() } else { Some(Root::Other) }
+    let whole = parse::<&RawValue>(body).ok()?.get();
+    if !whole.starts_with('{') {
+        return Some(Root::Other);
+    }
+    serde_json::Deserializer::from_str(whole).deserialize_any(RootVisitor::<Unbounded<'_>>(PhantomData)).ok()
 }
 
 /// A value whose number may have any size.
