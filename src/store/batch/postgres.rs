@@ -1,4 +1,4 @@
-//! The batch on Postgres: one constant, prepared statement, hence one round trip and one commit.
+//! The batch on Postgres: one prepared statement, hence one round trip and one commit.
 
 use std::collections::HashSet;
 
@@ -101,38 +101,52 @@ macro_rules! from_claimable {
 }
 pub(super) use from_claimable;
 
-/// Stores events of which none is stored yet, in whatever form, with their rollup; or finds that one may be, and does
-/// nothing. Ids that callers chose are looked up, among those of events that are counted without their rows too. Most
-/// installations have no claimable row at all, which is soon seen. An id that another session is about to store
-/// makes it fail by the unique index.
-const STORE_NEW: &str = concat!(
-    "with input as not materialized (select * from ",
-    event_rows!(),
-    "), new as (
-        select not exists (select from ai_metrics where event_id = any($43))
-           and not exists (select from mlops_counted_events where event_id = any($43))
-           and (
-               not exists (select from ai_metrics where ",
-    claimable!(),
-    ") or not exists (
-                   select from input
-                   cross join lateral (
-                       select from ai_metrics m
-                       where (",
-    claimable!(),
-    ") and m.business_id = input.business_id and m.session_id = input.session_id and m.created_at > $44
-                       limit 1) claimable)) as all_new
-    ), stored as (",
-    insert_events!(),
-    " from input where (select all_new from new)
-    ), pending as (
-        insert into ai_rollup_pending (",
-    pending_columns!(),
-    ") select $1, $2, $3, $4, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37, $38,
-            $39, $40, $41, $42
-        where (select all_new from new)
-        returning seq
-    ) select seq from pending"
+/// The statement that stores events of which none is stored yet, in whatever form, with their rollup; or finds that one may
+/// be, and does nothing. `$look_up` says whether ids are to be looked up: a condition that is true where none is stored.
+/// Most installations have no claimable row at all, which is soon seen. An id that another session is about to store makes
+/// it fail by the unique index.
+macro_rules! store_new {
+    ($look_up:literal) => {
+        concat!(
+            "with input as not materialized (select * from ",
+            event_rows!(),
+            "), new as (
+                select ",
+            $look_up,
+            " and (
+                   not exists (select from ai_metrics where ",
+            claimable!(),
+            ") or not exists (
+                       select from input
+                       cross join lateral (
+                           select from ai_metrics m
+                           where (",
+            claimable!(),
+            ") and m.business_id = input.business_id and m.session_id = input.session_id and m.created_at > $43
+                           limit 1) claimable)) as all_new
+            ), stored as (",
+            insert_events!(),
+            " from input where (select all_new from new)
+            ), pending as (
+                insert into ai_rollup_pending (",
+            pending_columns!(),
+            ") select $1, $2, $3, $4, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37,
+                    $38, $39, $40, $41, $42
+                where (select all_new from new)
+                returning seq
+            ) select seq from pending"
+        )
+    };
+}
+
+/// Stores events whose ids were just made, so that nobody else can have them.
+const STORE_MADE: &str = store_new!("true");
+
+/// Stores events of which some have ids that callers chose, or were sent before. Those of events that are counted without
+/// their rows are looked up too.
+const STORE_UNLESS_STORED: &str = store_new!(
+    "not exists (select from ai_metrics where event_id = any($44))
+     and not exists (select from mlops_counted_events where event_id = any($44))"
 );
 
 /// The most bytes of a statement that fits into one TLS record. The last of several is held back by Nagle's algorithm, which
@@ -193,8 +207,12 @@ async fn store_new(
     let rollup = Rollup::of(events, zone);
     let columns = Columns::of(&rollup);
     let perhaps_stored: Vec<_> = events.iter().filter(|e| again || e.named).map(|e| e.id).collect();
-    let query = columns.bind_sums(bind_events(sqlx::query(STORE_NEW), &columns, events, zone));
-    let query = columns.bind_latency(query).bind(perhaps_stored).bind(claimable_from(events));
+    let store = if perhaps_stored.is_empty() { STORE_MADE } else { STORE_UNLESS_STORED };
+    let query = columns.bind_sums(bind_events(sqlx::query(store), &columns, events, zone));
+    let mut query = columns.bind_latency(query).bind(claimable_from(events));
+    if !perhaps_stored.is_empty() {
+        query = query.bind(perhaps_stored);
+    }
     let Some(pending) = query.fetch_optional(conn).await? else { return Ok(None) };
     let pending = vec![pending.try_get(0)?];
     Ok(Some(Counted { rollup, pending }))
@@ -202,6 +220,10 @@ async fn store_new(
 
 /// The events of each statement: as many as fit into a small one.
 fn parts(events: &[Event]) -> Vec<&[Event]> {
+    // Few fit whatever keys they have in common.
+    if HEAD_BYTES + events.iter().map(|e| own_bytes(e) + key_bytes(e)).sum::<usize>() <= SMALL_BYTES {
+        return vec![events];
+    }
     let (mut parts, mut start) = (Vec::new(), 0);
     let (mut bytes, mut keys) = (HEAD_BYTES, HashSet::new());
     for (number, event) in events.iter().enumerate() {
@@ -219,10 +241,13 @@ fn parts(events: &[Event]) -> Vec<&[Event]> {
 
 /// What an event adds to a statement that has these keys, in bytes.
 fn bytes_of<'e>(event: &'e Event, keys: &mut HashSet<[&'e str; 4]>) -> usize {
-    let own_bytes = event.session_id.len() + event.conversation_id.as_ref().map_or(0, String::len);
-    let key_bytes = match keys.insert(key_of(event)) {
-        true => KEY_BYTES + key_of(event).map(str::len).iter().sum::<usize>(),
-        false => 0,
-    };
-    EVENT_BYTES + own_bytes + key_bytes
+    own_bytes(event) + if keys.insert(key_of(event)) { key_bytes(event) } else { 0 }
+}
+
+fn own_bytes(event: &Event) -> usize {
+    EVENT_BYTES + event.session_id.len() + event.conversation_id.as_ref().map_or(0, String::len)
+}
+
+fn key_bytes(event: &Event) -> usize {
+    KEY_BYTES + key_of(event).map(str::len).iter().sum::<usize>()
 }
