@@ -460,6 +460,12 @@ mod tests {
         }
     }
 
+    #[test]
+    fn what_is_not_text_is_refused_where_it_stands() {
+        let refused = Report::parse(b"{\"tokens_used\":1,\n\"business_id\":\"b\xff\"}").unwrap_err();
+        assert!(matches!(refused, Refusal::NotJson { line: 2, .. }), "{refused:?}");
+    }
+
     proptest! {
         /// Whatever bytes come in, parsing answers; it never panics.
         #[test]
