@@ -10,6 +10,7 @@ MEASUREMENTS = [
     writes.track_one,
     writes.pgbench,
     writes.track,
+    writes.pgbench_simple,
     writes.track_own,
     writes.pgbench_own,
     writes.track_when_empty,

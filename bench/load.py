@@ -82,9 +82,9 @@ def read_report(report):
     )
 
 
-def pgbench(postgres, database, seconds):
+def pgbench(postgres, database, seconds, protocol):
     """Transactions a second of the lab's insert, each of them committed by itself."""
-    clients = ["-n", "-M", "prepared", "-c", CLIENTS, "-j", THREADS, "-T", seconds]
+    clients = ["-n", "-M", protocol, "-c", CLIENTS, "-j", THREADS, "-T", seconds]
     out = postgres.run("pgbench", *clients, "-f", HERE / "lab_insert.sql", database)
     failed = re.search(r"number of failed transactions: (\d+)", out)
     rate = re.search(r"tps = ([\d.]+)", out)

@@ -8,6 +8,8 @@ MB = 1_000_000
 # Events a second on the embedded SQLite.
 SQLITE = 10_000
 
+SIMPLE = "pgbench, single-row insert, simple protocol"
+
 COUNTED = "`POST /track`, its quota counted"
 
 
@@ -62,6 +64,7 @@ def rows(samples, plan, small):
     return [
         *track(samples, "one track", "pgbench rate", "`POST /track`, durable, one business"),
         *track(samples, "track", "pgbench rate", "`POST /track`, durable, 20 businesses"),
+        at_least(samples, "– against pgbench as it comes", "track rate", "simple pgbench rate", SIMPLE, 2),
         *track(samples, "empty track", "empty pgbench rate", "`POST /track`, durable, new and empty table"),
         *track(samples, "own track", "own pgbench rate", "`POST /track`, durable, without the lab's indexes", None),
         python_peers(samples),
@@ -82,7 +85,7 @@ def rows(samples, plan, small):
 
 def track(samples, name, peer, figure, target=2):
     return [
-        at_least(samples, figure, f"{name} rate", peer, "pgbench, single-row insert", target),
+        at_least(samples, figure, f"{name} rate", peer, "pgbench, single-row insert, prepared", target),
         Row("– its 99th percentile", samples.text(f"{name} p99", "ms", digits=2)),
         Row("– events per commit", samples.text(f"{name} batch", "events", digits=1)),
         kept(samples, name),

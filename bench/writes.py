@@ -156,6 +156,11 @@ def pgbench(lab):
     return {"pgbench rate": pgbench_into(lab, "lab_used")}
 
 
+def pgbench_simple(lab):
+    """The same as pgbench does it unless told otherwise: Postgres parses and plans each insert anew."""
+    return {"simple pgbench rate": pgbench_into(lab, "lab_used", "simple")}
+
+
 def pgbench_own(lab):
     """The same without the lab's indexes."""
     return {"own pgbench rate": pgbench_into(lab, "lab_own")}
@@ -165,8 +170,8 @@ def pgbench_when_empty(lab):
     return {"empty pgbench rate": pgbench_into(lab, "lab_empty")}
 
 
-def pgbench_into(lab, database):
-    return load.pgbench(lab.postgres, lab.fresh(database), lab.plan.write_seconds)
+def pgbench_into(lab, database, protocol="prepared"):
+    return load.pgbench(lab.postgres, lab.fresh(database), lab.plan.write_seconds, protocol)
 
 
 def copy(lab):
