@@ -252,13 +252,13 @@ fn wrong_settings_end_the_process_with_code_2() {
 
 #[test]
 fn as_many_threads_as_are_set_do_the_work() {
-    const MANY: usize = 40;
-    let threads = |settings: &[(&str, &str)]| {
-        let service = Service::start(&Backend::sqlite(), settings);
+    let threads = |set: &str| {
+        let service = Service::start(&Backend::sqlite(), &[("WORKER_THREADS", set)]);
         std::fs::read_dir(format!("/proc/{}/task", service.child.id())).unwrap().count()
     };
-    let (usual, many) = (threads(&[]), threads(&[("WORKER_THREADS", &MANY.to_string())]));
-    assert!(usual < MANY && many > MANY, "{usual} threads, and {many} where {MANY} are set");
+    let (few, many) = (threads("1"), threads("41"));
+    // Those that wait for files come and go.
+    assert!((few + 30..=few + 50).contains(&many), "{few} threads where 1 is set, {many} where 41 are");
 }
 
 #[test]
