@@ -257,8 +257,8 @@ fn as_many_threads_as_are_set_do_the_work() {
         std::fs::read_dir(format!("/proc/{}/task", service.child.id())).unwrap().count()
     };
     let (few, many) = (threads("1"), threads("41"));
-    // Those that wait for files come and go.
-    assert!((few + 30..=few + 50).contains(&many), "{few} threads where 1 is set, {many} where 41 are");
+    // Beside them are those that wait for files, a few that come and go.
+    assert!(many > 41 && few < many - 30, "{few} threads where 1 is set, {many} where 41 are");
 }
 
 #[test]
