@@ -11,7 +11,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use serde_json::{Map, Value, json};
 use url::{ParseError, Url};
 
-use crate::harness::{Backend, KEY, Service, event, eventually, free_port, on_every_backend};
+use crate::harness::{Backend, KEY, Service, event, eventually, free_port, http_client, on_every_backend};
 
 on_every_backend! {
     the_dashboard_shows_what_was_tracked_and_survives_its_service,
@@ -173,7 +173,7 @@ impl Drop for Driver {
 }
 
 async fn track(service: &Service, body: &Value) -> u16 {
-    let call = reqwest::Client::new().post(service.url("/track")).header("x-api-key", KEY).json(body);
+    let call = http_client().post(service.url("/track")).header("x-api-key", KEY).json(body);
     call.send().await.unwrap().status().as_u16()
 }
 

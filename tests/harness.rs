@@ -14,7 +14,6 @@ mod sample;
 mod test_app;
 
 use std::io::{BufRead, BufReader};
-use std::path::Path;
 use std::process::Child;
 
 pub(crate) use backend::{Backend, on_every_backend};
@@ -23,7 +22,7 @@ pub(crate) use detour::{Detour, Weather};
 pub(crate) use disk::Disk;
 pub(crate) use issuer::{FakeIssuer, SigningKey, base64_url};
 pub(crate) use postgres::{Postgres, Tls, free_port};
-pub(crate) use process::{Service, command};
+pub(crate) use process::{Service, command, http_client};
 pub(crate) use receptionist::Customer;
 pub(crate) use redis::Redis;
 pub(crate) use sample::{LAB_TABLE, event, insert_as_the_app};
@@ -33,10 +32,10 @@ pub(crate) use test_app::{TestApp, real_now};
 pub(crate) const KEY: &str = "9a7f2c8e5d1b3f6a4e8c9d2f1a7b5c3e";
 
 /// Waits until the keeper of a server says that it serves.
-fn await_ready(keeper: &mut Child, server: &str, folder: &Path) {
+fn await_ready(keeper: &mut Child, server: &str) {
     let mut line = String::new();
     BufReader::new(keeper.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
-    assert_eq!(line, "ready\n", "{server} did not start; see {}", folder.display());
+    assert_eq!(line, "ready\n", "{server} did not start");
 }
 
 /// Waits until `done`, for at most half a minute: a machine may be busy with other tests.

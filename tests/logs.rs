@@ -3,10 +3,9 @@
 mod privacy;
 mod security;
 
-use reqwest::Client;
 use serde_json::{Value, json};
 
-use crate::harness::{Backend, KEY, Postgres, Service, event, on_every_backend};
+use crate::harness::{Backend, KEY, Postgres, Service, event, http_client, on_every_backend};
 
 on_every_backend! {
     no_line_at_any_level_holds_a_secret_or_what_a_caller_wrote,
@@ -26,7 +25,7 @@ const NEVER: [&str; 9] = [
 ];
 
 async fn post(service: &Service, key: &str, body: String) -> u16 {
-    let call = Client::new().post(service.url("/track")).header("x-api-key", key).body(body);
+    let call = http_client().post(service.url("/track")).header("x-api-key", key).body(body);
     let call = call.header("content-type", "application/json").header("idempotency-key", "zq-event-key");
     call.send().await.unwrap().status().as_u16()
 }
@@ -44,13 +43,13 @@ async fn no_line_at_any_level_holds_a_secret_or_what_a_caller_wrote(mut backend:
     assert_eq!(post(&service, KEY, r#"{"business_id": "zq-business" oops"#.to_owned()).await, 400);
     let refused = event(json!({"business_id": "zq-business", "tokens_used": "zq-session"}));
     assert_eq!(post(&service, KEY, refused.to_string()).await, 400);
-    let get = Client::new().get(service.url("/analytics/zq-business?zq-session")).header("x-api-key", KEY);
+    let get = http_client().get(service.url("/analytics/zq-business?zq-session")).header("x-api-key", KEY);
     assert_eq!(get.send().await.unwrap().status(), 200);
     if backend.is_postgres() {
         let forbid =
             "alter table ai_metrics add constraint rule check (business_id <> 'zq-business') not valid";
         backend.execute(forbid).await;
-        let call = Client::new().post(service.url("/track")).header("x-api-key", KEY);
+        let call = http_client().post(service.url("/track")).header("x-api-key", KEY);
         let call = call.header("content-type", "application/json").body(told.to_string());
         assert_eq!(call.send().await.unwrap().status(), 400);
     }

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use mlops_service::config::{Config, Database, Problems, Source, Tls, VARIABLES, env_example};
 
-use crate::harness::{Backend, KEY, Service, command, event};
+use crate::harness::{Backend, KEY, Service, command, event, http_client};
 
 fn read<const N: usize>(variables: [(&str, &str); N]) -> Result<Config, Problems> {
     Config::read(&Source::from(variables))
@@ -281,7 +281,7 @@ async fn without_a_database_url_events_are_kept_in_a_file_of_the_folder() {
     let folder = std::sync::Arc::new(tempfile::tempdir().unwrap());
     let service = Service::start(&Backend { url: String::new(), folder: folder.clone() }, &[]);
     assert!(service.banner.contains("💾 Database: SQLite at data/mlops.db"), "{}", service.banner);
-    let call = reqwest::Client::new().post(service.url("/track")).json(&event(json!({})));
+    let call = http_client().post(service.url("/track")).json(&event(json!({})));
     assert_eq!(call.send().await.unwrap().status(), 200);
     let file = folder.path().join("data/mlops.db");
     assert_eq!(Backend { url: format!("sqlite:{}", file.display()), folder }.rows().await, 1);

@@ -5,12 +5,12 @@ use std::process::Command;
 use chrono::TimeDelta;
 use mlops_service::audit::{Action, By};
 use mlops_service::store::Store;
-use reqwest::Client;
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 
 use crate::harness::{
-    Backend, KEY, LAB_TABLE, Postgres, Service, command, event, eventually, insert_as_the_app, real_now,
+    Backend, KEY, LAB_TABLE, Postgres, Service, command, event, eventually, http_client, insert_as_the_app,
+    real_now,
 };
 
 /// The receptionist app's tables.
@@ -127,7 +127,7 @@ async fn assert_serves(roles: &Roles, settings: &[(&str, &str)]) {
         let answer = call.header("x-api-key", KEY).send().await.unwrap();
         (answer.status().as_u16(), answer.json::<Value>().await.unwrap())
     };
-    let client = Client::new();
+    let client = http_client();
     let before = roles.rows().await;
     let tracked = send(client.post(service.url("/track")).json(&event(json!({})))).await;
     assert_eq!((tracked.0, &tracked.1["database_stored"]), (200, &json!(true)));
@@ -151,7 +151,7 @@ async fn assert_serves_the_desk(roles: &Roles) {
     let person = "update conversations set customer_email = 'ana@example.com' where id = 'c-1'";
     roles.run("app", person).await.unwrap();
     let service = Service::start(&roles.serving(), &[("MLOPS_API_KEY", KEY), ("CONSENT_REQUIRED", "true")]);
-    let client = Client::new();
+    let client = http_client();
     let post = async |path: &str, body: Value| {
         let answer =
             client.post(service.url(path)).header("x-api-key", KEY).json(&body).send().await.unwrap();

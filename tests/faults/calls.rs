@@ -1,12 +1,8 @@
 //! What tests ask of a service.
 
-use std::sync::OnceLock;
-use std::time::Duration;
-
-use reqwest::Client;
 use serde_json::{Value, json};
 
-use crate::harness::{Backend, Service, event, eventually};
+use crate::harness::{Backend, Service, event, eventually, http_client};
 
 /// Settings that let load through.
 pub(super) const OPEN: [(&str, &str); 5] = [
@@ -22,16 +18,6 @@ pub(super) fn open_and<'a>(settings: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a
     OPEN.iter().chain(settings).copied().collect()
 }
 
-/// A client for all tests, for it takes long to make one. Each call comes over a new connection, because connections
-/// belong to the runtime of one test.
-pub(super) fn client() -> &'static Client {
-    static CLIENT: OnceLock<Client> = OnceLock::new();
-    CLIENT.get_or_init(|| {
-        let builder = Client::builder().timeout(Duration::from_secs(20)).pool_max_idle_per_host(0);
-        builder.build().unwrap()
-    })
-}
-
 /// Status and body. Whoever is refused for now is told when to try again.
 async fn read(answer: reqwest::Response) -> (u16, Value) {
     let status = answer.status().as_u16();
@@ -41,17 +27,17 @@ async fn read(answer: reqwest::Response) -> (u16, Value) {
 }
 
 pub(super) async fn get(service: &Service, path: &str) -> (u16, Value) {
-    read(client().get(service.url(path)).send().await.unwrap()).await
+    read(http_client().get(service.url(path)).send().await.unwrap()).await
 }
 
 pub(super) async fn track(service: &Service) -> (u16, Value) {
-    let call = client().post(service.url("/track")).json(&event(json!({})));
+    let call = http_client().post(service.url("/track")).json(&event(json!({})));
     read(call.send().await.unwrap()).await
 }
 
 /// The value of a series of `/metrics`, `None` when it is not there.
 pub(super) async fn metric(service: &Service, series: &str) -> Option<f64> {
-    let text = client().get(service.url("/metrics")).send().await.unwrap().text().await.unwrap();
+    let text = http_client().get(service.url("/metrics")).send().await.unwrap().text().await.unwrap();
     let line = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '))?;
     Some(line.parse().unwrap())
 }
@@ -69,7 +55,7 @@ pub(super) async fn assert_counters(service: &Service, backend: &Backend) {
     let stored = [rows, rows, tokens].map(|sum| sum.to_string());
     let names = ["ai_response_time_seconds_count", "ai_requests_total", "ai_tokens_used_total"];
     eventually("the counters are the store's", async || {
-        let metrics = client().get(service.url("/metrics")).send().await.unwrap().text().await.unwrap();
+        let metrics = http_client().get(service.url("/metrics")).send().await.unwrap().text().await.unwrap();
         names.map(|name| sum(&metrics, name).to_string()) == stored
     })
     .await;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::harness::{Backend, Service, event, eventually};
+use crate::harness::{Backend, Service, event, eventually, http_client};
 
 fn connect(service: &Service) -> TcpStream {
     let stream = TcpStream::connect(("127.0.0.1", service.port)).unwrap();
@@ -109,7 +109,7 @@ async fn pages_that_nobody_reads_take_little_memory_and_are_given_up_after_ten_s
     let service = Service::start(&backend, &[]);
     let megabytes = async || {
         let health: Value =
-            reqwest::get(service.url("/health/detailed")).await.unwrap().json().await.unwrap();
+            http_client().get(service.url("/health/detailed")).send().await.unwrap().json().await.unwrap();
         health["system"]["memory_usage_mb"].as_f64().unwrap()
     };
     let page = || exchange(&service, b"GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
@@ -124,7 +124,7 @@ async fn pages_that_nobody_reads_take_little_memory_and_are_given_up_after_ten_s
     }
     let grown = megabytes().await - before;
     assert!(grown < 200.0, "{grown} MB more");
-    let page = async || reqwest::get(service.url("/metrics")).await.unwrap().status();
+    let page = async || http_client().get(service.url("/metrics")).send().await.unwrap().status();
     eventually("they are given up", async || page().await == 200).await;
     assert!(begun.elapsed() > Duration::from_secs(9), "given up after {:?}", begun.elapsed());
     let (mut first, _) = unread.into_iter().next().unwrap();
@@ -181,13 +181,14 @@ fn requests_over_the_limit_are_refused_at_once() {
 async fn the_second_listener_serves_metrics_and_nothing_else() {
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let service = Service::start(&Backend::sqlite(), &[("PROMETHEUS_PORT", &port.to_string())]);
-    let call = reqwest::Client::new().post(service.url("/track")).json(&event(json!({})));
+    let call = http_client().post(service.url("/track")).json(&event(json!({})));
     assert_eq!(call.send().await.unwrap().status(), 200);
-    let get = async |path: &str| reqwest::get(format!("http://127.0.0.1:{port}{path}")).await.unwrap();
+    let get =
+        async |path: &str| http_client().get(format!("http://127.0.0.1:{port}{path}")).send().await.unwrap();
     let metrics = get("/metrics").await.text().await.unwrap();
     assert!(metrics.contains("ai_response_time_seconds_count 1"));
     for path in ["/", "/health", "/track"] {
         assert_eq!(get(path).await.status(), 404, "{path}");
     }
-    assert_eq!(reqwest::get(service.url("/metrics")).await.unwrap().status(), 200);
+    assert_eq!(http_client().get(service.url("/metrics")).send().await.unwrap().status(), 200);
 }

@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::calls::{client, drained, metric, open_and};
-use crate::harness::{Backend, Detour, Service, Weather, event, on_every_backend};
+use super::calls::{drained, metric, open_and};
+use crate::harness::{Backend, Detour, Service, Weather, event, http_client, on_every_backend};
 
 on_every_backend! {
     what_is_only_counted_survives_a_crash,
@@ -13,7 +13,7 @@ on_every_backend! {
 const REQUIRED: [(&str, &str); 2] = [("CONSENT_REQUIRED", "true"), ("ALLOW_UNAUTHENTICATED_PRIVACY", "true")];
 
 async fn post(service: &Service, path: &str, body: &Value) -> (u16, Value) {
-    let answer = client().post(service.url(path)).json(body).send().await.unwrap();
+    let answer = http_client().post(service.url(path)).json(body).send().await.unwrap();
     (answer.status().as_u16(), answer.json().await.unwrap())
 }
 

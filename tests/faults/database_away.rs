@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::book::Answer;
-use super::calls::{OPEN, assert_counters, client, drained, get, metric, open_and, track};
+use super::calls::{OPEN, assert_counters, drained, get, metric, open_and, track};
 use super::load::Load;
-use crate::harness::{Backend, Postgres, Service, Tls, eventually};
+use crate::harness::{Backend, Postgres, Service, Tls, eventually, http_client};
 
 /// The longest that an answer may take.
 const LONGEST: Duration = Duration::from_secs(3);
@@ -21,7 +21,7 @@ async fn assert_away(service: &Service) {
         answer
     };
     let refresh = async {
-        let answer = client().post(service.url("/refresh-metrics")).send().await.unwrap();
+        let answer = http_client().post(service.url("/refresh-metrics")).send().await.unwrap();
         assert!(begun.elapsed() < LONGEST, "refresh took {:?}", begun.elapsed());
         answer.json::<Value>().await.unwrap()
     };
@@ -151,7 +151,7 @@ async fn no_counter_goes_down_when_totals_are_read_while_the_spool_is_replayed()
     load.book.more_of(Answer::Spooled, 1_000).await;
     server.restart();
     eventually("the spool is empty", async || {
-        client().post(service.url("/refresh-metrics")).send().await.unwrap();
+        http_client().post(service.url("/refresh-metrics")).send().await.unwrap();
         get(&service, "/health/detailed").await.1["spool"]["depth"] == 0
     })
     .await;
@@ -172,7 +172,7 @@ async fn an_event_does_not_wait_for_totals_that_cannot_be_read() {
     let locked = backend.execute(LOCK);
     let refreshed = async {
         eventually("the lock is held", async || sessions("begin; lock table%").await > 0).await;
-        client().post(service.url("/refresh-metrics")).send().await.unwrap()
+        http_client().post(service.url("/refresh-metrics")).send().await.unwrap()
     };
     let tracked = async {
         eventually("the totals are asked for", async || {

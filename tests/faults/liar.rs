@@ -11,9 +11,9 @@ use serde_json::{Value, json};
 use tokio::time::sleep;
 
 use super::book::{Book, Fault};
-use super::calls::{OPEN, client};
+use super::calls::OPEN;
 use super::load::Load;
-use crate::harness::{Backend, Service, eventually, on_every_backend};
+use crate::harness::{Backend, Service, eventually, http_client, on_every_backend};
 
 on_every_backend! {
     a_service_that_answers_before_it_commits_is_found_out,
@@ -67,7 +67,7 @@ impl Liar {
         let url = format!("http://127.0.0.1:{}/track", self.service.load(Ordering::Relaxed));
         for _ in 0..self.times {
             // Whether it is there or not, the caller was told that the event is stored.
-            drop(client().post(&url).json(&event).send().await);
+            drop(http_client().post(&url).json(&event).send().await);
             event["event_id"] = Value::Null;
         }
     }

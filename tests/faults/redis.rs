@@ -7,7 +7,9 @@ use mlops_service::metrics::Metrics;
 use mlops_service::quota::shared;
 use serde_json::{Value, json};
 
-use crate::harness::{Backend, Detour, KEY, Redis, Service, event, eventually, free_port, real_now};
+use crate::harness::{
+    Backend, Detour, KEY, Redis, Service, event, eventually, free_port, http_client, real_now,
+};
 
 /// The settings of a replica that shares quotas through the Redis at `url`.
 fn settings(url: &str) -> [(&str, &str); 4] {
@@ -20,19 +22,14 @@ fn settings(url: &str) -> [(&str, &str); 4] {
 }
 
 async fn track(service: &Service) -> (u16, String) {
-    track_by(&reqwest::Client::new(), service).await
-}
-
-/// Making a client takes longer than many calls of one.
-async fn track_by(client: &reqwest::Client, service: &Service) -> (u16, String) {
-    let call = client.post(service.url("/track")).header("x-api-key", KEY);
+    let call = http_client().post(service.url("/track")).header("x-api-key", KEY);
     let answer = call.json(&event(json!({}))).send().await.unwrap();
     let left = answer.headers()["x-ratelimit-remaining"].to_str().unwrap().to_owned();
     (answer.status().as_u16(), left)
 }
 
 async fn detailed(service: &Service) -> Value {
-    reqwest::get(service.url("/health/detailed")).await.unwrap().json().await.unwrap()
+    http_client().get(service.url("/health/detailed")).send().await.unwrap().json().await.unwrap()
 }
 
 async fn connected(service: &Service) -> bool {
@@ -44,7 +41,7 @@ async fn connected(service: &Service) -> bool {
 
 /// Whether everything says that Redis is there, or that it is not.
 async fn told(service: &Service, up: bool) -> bool {
-    let metrics = reqwest::get(service.url("/metrics")).await.unwrap().text().await.unwrap();
+    let metrics = http_client().get(service.url("/metrics")).send().await.unwrap().text().await.unwrap();
     metrics.contains(&format!("\nrate_limit_redis_up {}\n", u8::from(up))) && connected(service).await == up
 }
 
@@ -59,8 +56,7 @@ async fn three_replicas_admit_exactly_the_quota_and_a_restart_forgets_nothing() 
     let (backend, redis) = (Backend::postgres().await, Redis::start(free_port()));
     let url = redis.url();
     let mut replicas: Vec<Service> = (0..3).map(|_| Service::start(&backend, &settings(&url))).collect();
-    let client = reqwest::Client::new();
-    let calls = (0..240).map(|i| track_by(&client, &replicas[i % 3]));
+    let calls = (0..240).map(|i| track(&replicas[i % 3]));
     let answers = futures_util::future::join_all(calls).await;
     let count = |status: u16| answers.iter().filter(|(answered, _)| *answered == status).count();
     assert_eq!((count(200), count(429)), (100, 140));
@@ -154,8 +150,7 @@ async fn a_redis_that_refuses_the_password_is_used_once_it_takes_it() {
 async fn a_redis_that_answers_but_cannot_count_is_away_until_it_can() {
     let (backend, redis) = (Backend::sqlite(), Redis::start(free_port()));
     let url = redis.url();
-    let (service, client) =
-        (Service::start(&backend, &with_health(&url, "10000/hour")), reqwest::Client::new());
+    let service = Service::start(&backend, &with_health(&url, "10000/hour"));
     let full = (vec!["CONFIG", "SET", "maxmemory", "1"], vec!["CONFIG", "SET", "maxmemory", "0"]);
     let replica = (vec!["REPLICAOF", "127.0.0.1", "1"], vec!["REPLICAOF", "NO", "ONE"]);
     let forbidden = (vec!["ACL", "SETUSER", "default", "-hset"], vec!["ACL", "SETUSER", "default", "+hset"]);
@@ -164,7 +159,7 @@ async fn a_redis_that_answers_but_cannot_count_is_away_until_it_can() {
         assert_eq!(redis.command(&spoil), "OK\n");
         let (begun, connections) = (Instant::now(), redis.connections());
         for _ in 0..100 {
-            assert_eq!(track_by(&client, &service).await.0, 200);
+            assert_eq!(track(&service).await.0, 200);
         }
         assert!(told(&service, false).await, "{spoil:?}: up is what can count");
         let made = redis.connections() - connections;
@@ -185,15 +180,15 @@ async fn a_redis_that_is_slow_keeps_nobody_waiting_and_is_used_once_it_is_not() 
     let way = Detour::to(redis.port).await;
     let backend = Backend::sqlite();
     let url = format!("redis://127.0.0.1:{}", way.port);
-    let (service, client) = (Service::start(&backend, &with_health(&url, "10/hour")), reqwest::Client::new());
-    assert_eq!(track_by(&client, &service).await, (200, "9".to_owned()));
+    let service = Service::start(&backend, &with_health(&url, "10/hour"));
+    assert_eq!(track(&service).await, (200, "9".to_owned()));
     way.delay(Duration::from_millis(300));
     let begun = Instant::now();
-    assert_eq!(track_by(&client, &service).await, (200, "9".to_owned()), "counted in memory");
+    assert_eq!(track(&service).await, (200, "9".to_owned()), "counted in memory");
     assert!(begun.elapsed() < Duration::from_millis(600), "{:?}", begun.elapsed());
     let begun = Instant::now();
     for _ in 0..3 {
-        assert_eq!(track_by(&client, &service).await.0, 200);
+        assert_eq!(track(&service).await.0, 200);
     }
     assert!(begun.elapsed() < Duration::from_millis(250), "nobody waits any more: {:?}", begun.elapsed());
     assert!(told(&service, false).await);
@@ -232,7 +227,7 @@ async fn in_shadow_mode_a_quota_in_redis_refuses_nothing_and_is_told() {
     for left in ["1", "0", "0", "0"] {
         assert_eq!(track(&service).await, (200, left.to_owned()));
     }
-    let metrics = reqwest::get(service.url("/metrics")).await.unwrap().text().await.unwrap();
+    let metrics = http_client().get(service.url("/metrics")).send().await.unwrap().text().await.unwrap();
     for series in [
         "rate_limit_shadow_total{route=\"/track\"} 2",
         "rate_limit_near_total{route=\"/track\"} 1",
@@ -253,9 +248,9 @@ async fn replicas_share_the_quota_of_failed_attempts() {
     let url = redis.url();
     let proxied = [("TRUSTED_PROXIES", "127.0.0.1"), ("RATE_LIMIT_ANALYTICS", "off")];
     let settings: Vec<_> = settings(&url).into_iter().chain(proxied).collect();
-    let (replicas, client) = ([(); 2].map(|()| Service::start(&backend, &settings)), reqwest::Client::new());
+    let replicas = [(); 2].map(|()| Service::start(&backend, &settings));
     let attempt = async |replica: &Service, ip: &str, key: &str| {
-        let call = client.get(replica.url("/analytics/acme")).header("x-forwarded-for", ip);
+        let call = http_client().get(replica.url("/analytics/acme")).header("x-forwarded-for", ip);
         call.header("x-api-key", key).send().await.unwrap().status().as_u16()
     };
     for i in 0..20 {
@@ -266,4 +261,11 @@ async fn replicas_share_the_quota_of_failed_attempts() {
         assert_eq!(attempt(replica, "203.0.113.1", KEY).await, 200);
         assert_eq!(attempt(replica, "203.0.113.2", "wrong").await, 403);
     }
+}
+
+#[test]
+#[should_panic(expected = "Redis did not start")]
+fn a_test_whose_redis_cannot_start_fails_and_does_not_wait() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    Redis::start(taken.local_addr().unwrap().port());
 }

@@ -3,9 +3,9 @@
 use serde_json::json;
 use uuid::Uuid;
 
-use super::calls::{assert_counters, client, open_and};
+use super::calls::{assert_counters, open_and};
 use super::load::Load;
-use crate::harness::{Backend, Service, event, eventually, insert_as_the_app, on_every_backend};
+use crate::harness::{Backend, Service, event, eventually, http_client, insert_as_the_app, on_every_backend};
 
 on_every_backend! {
     two_replicas_and_the_app_count_every_event_once,
@@ -37,7 +37,7 @@ async fn two_replicas_and_the_app_count_every_event_once(backend: Backend) {
     load.book.more(600).await;
     let book = load.end().await;
     for replica in &replicas {
-        client().post(replica.url("/refresh-metrics")).send().await.unwrap();
+        http_client().post(replica.url("/refresh-metrics")).send().await.unwrap();
     }
     book.check(&backend).await;
     let of_the_app = "from ai_metrics where session_id like 'app-%'";
@@ -59,7 +59,7 @@ async fn act_as_the_app(backend: &Backend, n: usize, port: u16) {
     }
     let event = event(json!({"session_id": session, "event_id": Uuid::new_v4().to_string()}));
     eventually("it is stored", async || {
-        let call = client().post(format!("http://127.0.0.1:{port}/track")).json(&event);
+        let call = http_client().post(format!("http://127.0.0.1:{port}/track")).json(&event);
         call.send().await.unwrap().status() == 200
     })
     .await;

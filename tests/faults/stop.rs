@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::crash::OPEN;
 use super::load::Load;
-use crate::harness::{Backend, Postgres, Service, Tls, command, free_port, on_every_backend};
+use crate::harness::{Backend, Postgres, Service, Tls, command, free_port, http_client, on_every_backend};
 
 on_every_backend! {
     a_stop_under_load_answers_what_is_in_flight_and_loses_nothing,
@@ -38,7 +38,7 @@ async fn half_sent_requests_do_not_hold_up_a_stop(backend: Backend) {
                     stream
                 })
                 .into();
-        assert_eq!(reqwest::get(service.url("/health/live")).await.unwrap().status(), 200);
+        assert_eq!(http_client().get(service.url("/health/live")).send().await.unwrap().status(), 200);
         service.signal(signal);
         let (status, took) = service.wait();
         assert_eq!(status.code(), Some(0));
@@ -67,7 +67,7 @@ async fn a_second_signal_exits_at_once(backend: Backend) {
     let mut service = Service::start(&backend, &[("SHUTDOWN_SECONDS", "60")]);
     let mut stream = TcpStream::connect(("127.0.0.1", service.port)).unwrap();
     stream.write_all(b"POST /track HTTP/1.1\r\nhost: x\r\ncontent-length: 50\r\n\r\n{").unwrap();
-    assert_eq!(reqwest::get(service.url("/health/live")).await.unwrap().status(), 200);
+    assert_eq!(http_client().get(service.url("/health/live")).send().await.unwrap().status(), 200);
     service.signal("TERM");
     crate::harness::eventually("it stops accepting", async || {
         TcpStream::connect(("127.0.0.1", service.port)).is_err()

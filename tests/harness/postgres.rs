@@ -21,7 +21,7 @@ umask 077
 trap 'cd /; $as "$bin/pg_ctl" -D "$1/data" -m immediate stop >/dev/null 2>&1 || true; rm -rf "$1"' EXIT
 $as "$bin/initdb" -D data --auth=trust -N -U postgres >initdb.log
 $as cp server.crt server.key data/
-$as "$bin/pg_ctl" -w -D data -l server.log -o "$3" start >start.log
+$as "$bin/pg_ctl" -w -D data -l server.log -o "$3" start >start.log || { cat server.log >&2; exit 1; }
 echo ready
 cat >/dev/null
 "#;
@@ -72,7 +72,7 @@ impl Postgres {
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        super::await_ready(&mut keeper, "Postgres", folder.path());
+        super::await_ready(&mut keeper, "Postgres");
         Self { port, options, folder, keeper, databases: AtomicU32::new(0) }
     }
 
@@ -165,8 +165,21 @@ fn binaries() -> PathBuf {
     newest.unwrap().join("bin")
 }
 
+/// A port that is free, and stays so until a server is told to take it: it is none of those that the system gives to
+/// whoever asks for any port, and no other call gives it too.
 pub(crate) fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    const FIRST: u16 = 12_000;
+    const COUNT: u32 = 20_000;
+    static CALLS: AtomicU32 = AtomicU32::new(0);
+    // Another run of the tests beside this one begins elsewhere.
+    let begin = std::process::id().wrapping_mul(101);
+    loop {
+        let call = begin.wrapping_add(CALLS.fetch_add(1, Ordering::Relaxed));
+        let port = FIRST + u16::try_from(call % COUNT).unwrap();
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
 }
 
 /// Lets the server's user write into the folder, and read the throw-away key in it.

@@ -3,9 +3,10 @@
 use std::io::{BufRead, BufReader, Read};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+use reqwest::Client;
 use tempfile::TempDir;
 
 use super::Backend;
@@ -78,6 +79,16 @@ impl Drop for Service {
             eprintln!("The log of the service:\n{}", self.log());
         }
     }
+}
+
+/// A client for all tests, for it takes long to make one, and what does not answer fails a test rather than hold up all of
+/// them. Each call comes over a new connection, because connections belong to the runtime of one test.
+pub(crate) fn http_client() -> &'static Client {
+    static CLIENT: OnceLock<Client> = OnceLock::new();
+    CLIENT.get_or_init(|| {
+        let builder = Client::builder().timeout(Duration::from_secs(20)).pool_max_idle_per_host(0);
+        builder.build().unwrap()
+    })
 }
 
 fn read(path: &PathBuf) -> String {

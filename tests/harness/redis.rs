@@ -16,11 +16,14 @@ cd "$1"
 echo "$2" >redis.conf
 trap 'cd /; kill -9 "$(cat "$1/pid")" 2>/dev/null || true; rm -rf "$1"' EXIT
 redis-server redis.conf >redis.log & echo $! >pid
-for _ in $(seq 200); do
-    if grep -q "Ready to accept connections" redis.log; then echo ready; break; fi
+for _ in $(seq 600); do
+    if grep -q "Ready to accept connections" redis.log; then echo ready; cat >/dev/null; exit; fi
+    # The shell looks after its children when it lists them, and one that ended is a process until then.
+    jobs >jobs.log
+    kill -0 "$(cat pid)" 2>/dev/null || break
     sleep 0.05
 done
-cat >/dev/null
+cat redis.log >&2
 "#;
 
 /// A server of its own, stopped and removed when dropped. It takes plain connections on one port and encrypted ones on
@@ -58,7 +61,7 @@ impl Redis {
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        super::await_ready(&mut keeper, "Redis", folder.path());
+        super::await_ready(&mut keeper, "Redis");
         Self { port, tls_port, folder, keeper }
     }
 

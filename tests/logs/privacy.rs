@@ -1,9 +1,8 @@
 //! What the privacy desk logs, and never does.
 
-use reqwest::Client;
 use serde_json::{Value, json};
 
-use crate::harness::{Backend, Customer, KEY, Service, event, on_every_backend};
+use crate::harness::{Backend, Customer, KEY, Service, event, http_client, on_every_backend};
 
 on_every_backend! {
     no_line_metric_entry_or_row_holds_a_person_who_was_erased,
@@ -16,7 +15,7 @@ const ANA: Customer<'static> =
 const NEVER: [&str; 6] = ["zqana", "2345-678", "491512345678", "1512345678", "example.com", "zq-wrong"];
 
 async fn ask(service: &Service, path: &str, body: Value) -> u16 {
-    let call = Client::new().post(service.url(path)).header("x-api-key", KEY).json(&body);
+    let call = http_client().post(service.url(path)).header("x-api-key", KEY).json(&body);
     call.send().await.unwrap().status().as_u16()
 }
 
@@ -43,7 +42,7 @@ async fn no_line_metric_entry_or_row_holds_a_person_who_was_erased(backend: Back
     ] {
         assert_eq!(ask(&service, path, body.clone()).await, status, "{path} {body}");
     }
-    let metrics = Client::new().get(service.url("/metrics")).send().await.unwrap().text().await.unwrap();
+    let metrics = http_client().get(service.url("/metrics")).send().await.unwrap().text().await.unwrap();
     service.signal("TERM");
     service.wait();
     let (log, dump) = (service.log(), backend.dump());

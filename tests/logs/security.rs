@@ -7,7 +7,8 @@ use reqwest::{Client, Method, RequestBuilder};
 use serde_json::{Value, json};
 
 use crate::harness::{
-    Backend, FakeIssuer, KEY, Service, SigningKey, command, eventually, on_every_backend, real_now,
+    Backend, FakeIssuer, KEY, Service, SigningKey, command, eventually, http_client, on_every_backend,
+    real_now,
 };
 
 on_every_backend! {
@@ -37,7 +38,7 @@ struct Made {
 /// A service at the most talkative level, asked by requests that are named.
 struct Watched {
     service: Service,
-    client: Client,
+    client: &'static Client,
     issuer: FakeIssuer,
     signing: SigningKey,
     secrets: Vec<String>,
@@ -57,7 +58,7 @@ impl Watched {
             ("FLOOD_LIMIT_PER_SECOND", "40"),
         ];
         let service = Service::start(backend, &settings);
-        Self { service, client: Client::new(), issuer, signing, secrets: vec![KEY.to_owned()] }
+        Self { service, client: http_client(), issuer, signing, secrets: vec![KEY.to_owned()] }
     }
 
     /// A request that is named and presents this key.
@@ -180,7 +181,7 @@ async fn changes_of_keys_are_logged_whatever_else_happens() {
         ("FLOOD_LIMIT_PER_SECOND", "off"),
         ("LOG_FORMAT", "json"),
     ];
-    let (service, client) = (Service::start(&backend, &settings), Client::new());
+    let (service, client) = (Service::start(&backend, &settings), http_client());
     let noise = async || {
         let calls = (0..150).map(|_| client.get(service.url("/health")).send());
         assert!(futures_util::future::join_all(calls).await.iter().all(Result::is_ok));
@@ -204,7 +205,7 @@ async fn a_failed_attempt_says_what_was_wrong() {
     let backend = Backend::sqlite();
     let service = Service::start(&backend, &[("MLOPS_API_KEY", KEY), ("LOG_FORMAT", "json")]);
     for (id, key) in [("try-1", None), ("try-2", Some("zq-wrong-key"))] {
-        let call = Client::new().get(service.url("/analytics/acme")).header("x-request-id", id);
+        let call = http_client().get(service.url("/analytics/acme")).header("x-request-id", id);
         let call = if let Some(key) = key { call.header("x-api-key", key) } else { call };
         call.send().await.unwrap();
     }

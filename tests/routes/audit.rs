@@ -6,12 +6,12 @@ use mlops_service::app::App;
 use mlops_service::http::extract::Subjects;
 use mlops_service::http::routes::{Access, QuotaOf, table};
 use mlops_service::key::Scope;
-use reqwest::Client;
 use serde_json::{Value, json};
 
 use super::keys::{admin, create};
 use crate::harness::{
-    Backend, KEY, Postgres, Service, TestApp, Tls, command, eventually, on_every_backend, real_now,
+    Backend, KEY, Postgres, Service, TestApp, Tls, command, eventually, http_client, on_every_backend,
+    real_now,
 };
 
 on_every_backend! {
@@ -215,7 +215,7 @@ async fn a_start_is_an_entry_with_the_settings_in_force_and_no_secret(mut backen
     ];
     let service = Service::start(&backend, &settings);
     let read = async || {
-        let call = Client::new().get(service.url("/admin/audit")).header("x-api-key", KEY);
+        let call = http_client().get(service.url("/admin/audit")).header("x-api-key", KEY);
         call.send().await.unwrap().json::<Value>().await.unwrap()
     };
     eventually("it is written", async || of(&read().await, "service.started").len() == 1).await;
@@ -253,14 +253,14 @@ async fn what_a_caller_writes_reaches_neither_the_trail_nor_the_log(backend: Bac
     for person in ["zq.ana@example.com", "+49151234567"] {
         let path = format!("/admin/audit?since={}", person.replace('+', "%2B"));
         for key in [person, KEY] {
-            let call = Client::new().get(service.url(&path)).header("x-api-key", key);
+            let call = http_client().get(service.url(&path)).header("x-api-key", key);
             let answer = call.header("x-request-id", person).send().await.unwrap();
             assert!(!answer.text().await.unwrap().contains(person));
         }
     }
     let refused = "select count(*) from mlops_audit where action = 'admin.refused'";
     eventually("the refusals are written", async || backend.number(refused).await == 2).await;
-    let call = Client::new().get(service.url("/admin/audit")).header("x-api-key", KEY);
+    let call = http_client().get(service.url("/admin/audit")).header("x-api-key", KEY);
     let trail = call.send().await.unwrap().text().await.unwrap();
     for person in ["zq.ana", "49151234567"] {
         assert!(!trail.contains(person) && !service.log().contains(person), "{person}");
@@ -276,7 +276,7 @@ async fn a_start_without_the_database_is_an_entry_when_that_is_back() {
     let begun = real_now();
     let service = Service::start(&backend, &[("MLOPS_API_KEY", KEY)]);
     let refused =
-        Client::new().get(service.url("/admin/keys")).header("x-request-id", "away").send().await.unwrap();
+        http_client().get(service.url("/admin/keys")).header("x-request-id", "away").send().await.unwrap();
     assert_eq!(refused.status(), 401);
     let came_up = real_now();
     server.restart();

@@ -4,7 +4,8 @@ use chrono::TimeDelta;
 use serde_json::{Value, json};
 
 use crate::harness::{
-    Backend, Call, KEY, Reply, Service, TestApp, command, event, eventually, on_every_backend, real_now,
+    Backend, Call, KEY, Reply, Service, TestApp, command, event, eventually, http_client, on_every_backend,
+    real_now,
 };
 
 on_every_backend! {
@@ -228,7 +229,7 @@ async fn a_row_that_cannot_be_read_does_not_keep_a_revocation_from_holding(backe
 async fn a_revocation_holds_on_every_replica_within_ten_seconds(backend: Backend) {
     let replicas = [(); 2].map(|()| Service::start(&backend, &[("MLOPS_API_KEY", KEY)]));
     backend.execute(NO_KEY).await;
-    let client = reqwest::Client::new();
+    let client = http_client();
     let made = client.post(replicas[0].url("/admin/keys")).header("x-api-key", KEY);
     let made = made.json(&json!({"name": "web", "scopes": ["analytics"]})).send().await.unwrap();
     let made: Value = made.json().await.unwrap();
@@ -270,7 +271,7 @@ async fn a_key_made_or_revoked_by_the_command_line_is_known_to_a_running_service
         run(&backend, &["key", "create", "--name", "acme-web", "--scopes", scopes, "--business", "acme-123"]);
     let key = key.trim();
     let status = async || {
-        let call = reqwest::Client::new().get(service.url("/analytics/acme-123")).header("x-api-key", key);
+        let call = http_client().get(service.url("/analytics/acme-123")).header("x-api-key", key);
         call.send().await.unwrap().status().as_u16()
     };
     assert_eq!(status().await, 200, "at once");
@@ -285,7 +286,7 @@ async fn a_key_made_or_revoked_by_the_command_line_is_known_to_a_running_service
         !line.ends_with("never")
     })
     .await;
-    let listed = reqwest::Client::new().get(service.url("/admin/keys")).header("x-api-key", KEY);
+    let listed = http_client().get(service.url("/admin/keys")).header("x-api-key", KEY);
     let listed: Value = listed.send().await.unwrap().json().await.unwrap();
     let used: chrono::DateTime<chrono::Utc> =
         listed["keys"][0]["last_used_at"].as_str().unwrap().parse().unwrap();

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::harness::{
     Backend, Detour, FakeIssuer, KEY, Reply, Service, SigningKey, TestApp, base64_url, event, eventually,
-    free_port, real_now,
+    free_port, http_client, real_now,
 };
 
 const AUDIENCE: &str = "mlops-service";
@@ -278,7 +278,7 @@ fn with_keys_at(address: &str) -> Service {
 async fn with_token(service: &Service, key: &SigningKey) -> u16 {
     let exp = real_now().timestamp() + 60;
     let token = key.sign(&json!({"aud": AUDIENCE, "exp": exp, "scope": "analytics", "iss": "anybody"}));
-    let call = reqwest::Client::new().get(service.url("/analytics/acme")).bearer_auth(token);
+    let call = http_client().get(service.url("/analytics/acme")).bearer_auth(token);
     call.send().await.unwrap().status().as_u16()
 }
 
