@@ -45,6 +45,7 @@ mod rollups;
 mod rows;
 mod settle;
 mod spool;
+mod turns;
 
 pub use analytics::Summary;
 pub use audit::Purged;

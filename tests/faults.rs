@@ -22,3 +22,4 @@ mod spool;
 mod spool_damage;
 mod stop;
 mod tls;
+mod turns;

@@ -56,9 +56,11 @@ impl Store {
             (Db::Postgres(db), Some(hasher)) => {
                 on!(@run db, limit, conn, consented::on_postgres(conn, events, again, zone, hasher).await)
             }
-            (Db::Sqlite(db), None) => on!(@run db, limit, conn, sqlite::write(conn, events, zone).await),
+            (Db::Sqlite(db), None) => {
+                on!(@run db, limit, conn, sqlite::write(conn, events, zone, db.turns()).await)
+            }
             (Db::Sqlite(db), Some(hasher)) => {
-                on!(@run db, limit, conn, consented::on_sqlite(conn, events, zone, hasher).await)
+                on!(@run db, limit, conn, consented::on_sqlite(conn, events, zone, db.turns(), hasher).await)
             }
         }
     }

@@ -9,6 +9,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, S
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, SqlStr, Transaction};
 
 use super::lease::Connections;
+use super::turns::Turns;
 use super::{Db, StoreError, WRITERS};
 use crate::config::{PostgresUrl, Tls};
 
@@ -102,10 +103,11 @@ pub(super) fn sqlite(path: &Path) -> Pools {
     // As on Postgres, a deletion that is lost is made again.
     let sweeper = writer.synchronous(SqliteSynchronous::Normal);
     let sweep = pool().acquire_timeout(SWEEP_ACQUIRE_LIMIT).max_connections(1).connect_lazy_with(sweeper);
+    let turns = Turns::new();
     Pools {
         read: Db::Sqlite(Connections::shared(read)),
-        write: Db::Sqlite(Connections::kept(write)),
-        admin: Db::Sqlite(Connections::shared(admin)),
+        write: Db::Sqlite(Connections::kept(write).in_turns(&turns)),
+        admin: Db::Sqlite(Connections::shared(admin).in_turns(&turns)),
         sweep: Db::Sqlite(Connections::shared(sweep)),
     }
 }

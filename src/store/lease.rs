@@ -7,6 +7,7 @@ use sqlx::pool::PoolConnection;
 use sqlx::{Database, Pool};
 
 use super::StoreError;
+use super::turns::{Turn, Turns};
 
 /// Where connections come from and where they go between two uses.
 #[derive(Debug)]
@@ -14,25 +15,32 @@ pub(crate) struct Connections<DB: Database> {
     pool: Pool<DB>,
     /// The writers' place for their connections. A pool takes a round trip to look after each that it gets back.
     kept: Option<Kept<DB>>,
+    /// Where there is one writer at a time: its turns.
+    turns: Option<Turns>,
 }
 
 type Kept<DB> = Arc<Mutex<Vec<PoolConnection<DB>>>>;
 
 impl<DB: Database> Clone for Connections<DB> {
     fn clone(&self) -> Self {
-        Self { pool: self.pool.clone(), kept: self.kept.clone() }
+        Self { pool: self.pool.clone(), kept: self.kept.clone(), turns: self.turns.clone() }
     }
 }
 
 impl<DB: Database> Connections<DB> {
     /// Connections for readers, which share them.
     pub(super) const fn shared(pool: Pool<DB>) -> Self {
-        Self { pool, kept: None }
+        Self { pool, kept: None, turns: None }
     }
 
     /// The connections of writers.
     pub(super) fn kept(pool: Pool<DB>) -> Self {
-        Self { pool, kept: Some(Kept::default()) }
+        Self { pool, kept: Some(Kept::default()), turns: None }
+    }
+
+    /// The same, on loan to one borrower at a time, of all that take these turns.
+    pub(super) fn in_turns(self, turns: &Turns) -> Self {
+        Self { turns: Some(turns.clone()), ..self }
     }
 
     /// A connection, opened if there is none.
@@ -42,7 +50,16 @@ impl<DB: Database> Connections<DB> {
             Some(connection) => connection,
             None => self.pool.acquire().await?,
         };
-        Ok(Lease { connection: Some(connection), home: self })
+        let turn = match &self.turns {
+            Some(turns) => Some(turns.take().await),
+            None => None,
+        };
+        Ok(Lease { connection: Some(connection), home: self, _turn: turn })
+    }
+
+    /// The turns of the borrowers, where they take turns.
+    pub(super) const fn turns(&self) -> Option<&Turns> {
+        self.turns.as_ref()
     }
 
     /// Closes those that are at rest: where one broke, the others most likely did.
@@ -69,6 +86,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 pub(crate) struct Lease<'c, DB: Database> {
     connection: Option<PoolConnection<DB>>,
     home: &'c Connections<DB>,
+    /// The last field: the turn ends when the connection is at rest.
+    _turn: Option<Turn>,
 }
 
 impl<DB: Database> Lease<'_, DB> {

@@ -179,8 +179,7 @@ macro_rules! search {
 }
 
 impl Store {
-    /// Whether an error says that somebody else was writing into the file of SQLite for long. Who waits for that has no
-    /// place in a queue, so that events may come first again and again.
+    /// Whether an error says that another process was writing into the file of SQLite for long.
     #[must_use]
     pub fn is_busy(&self, error: &StoreError) -> bool {
         matches!((&self.admin, error), (Db::Sqlite(_), StoreError::Unavailable(_)))

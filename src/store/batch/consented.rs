@@ -8,6 +8,7 @@ use super::{Counted, Outcome, Written, postgres, sqlite, unkept};
 use crate::event::Event;
 use crate::store::consents::lookup;
 use crate::store::dialect;
+use crate::store::turns::Turns;
 use crate::subject::Hasher;
 
 /// Writes the batch; see [`crate::store::Store::write`].
@@ -38,6 +39,7 @@ pub(super) async fn on_sqlite(
     conn: &mut SqliteConnection,
     events: &[Event],
     zone: Tz,
+    turns: Option<&Turns>,
     hasher: &Hasher,
 ) -> Result<Written, sqlx::Error> {
     let mut tx = dialect::begin(conn).await?;
@@ -45,7 +47,7 @@ pub(super) async fn on_sqlite(
     let (kept, unkept) = parted(events, &consented);
     let kept = match kept[..] {
         [] => nothing(),
-        [..] => sqlite::write_in(&mut tx, &kept, zone).await?,
+        [..] => sqlite::write_in(&mut tx, &kept, zone, turns).await?,
     };
     let unkept = match unkept[..] {
         [] => nothing(),

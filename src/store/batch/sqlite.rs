@@ -9,12 +9,13 @@ use super::{Outcome, Written, claimable_from, count, rollup_of, unkept};
 use crate::event::Event;
 use crate::store::dialect;
 use crate::store::rows::{Insert, SqliteQuery};
+use crate::store::turns::Turns;
 
 /// Whether any foreign row may be claimed at all, and whether any event is counted without its row; on most installations
-/// there is never one.
+/// there is never one. And a number that changes when another connection wrote into the file.
 const ANY_ODD: &str = "select exists (select 1 from ai_metrics where event_id is null
         or event_id between x'00000000000080008000000000000000' and x'00000000000080008000ffffffffffff'),
-    exists (select 1 from mlops_counted_events)";
+    exists (select 1 from mlops_counted_events), (select data_version from pragma_data_version)";
 
 const CLAIMABLE: &str = "select id, event_id from ai_metrics
     where (event_id is null
@@ -36,9 +37,10 @@ pub(super) async fn write(
     conn: &mut SqliteConnection,
     events: &[Event],
     zone: Tz,
+    turns: Option<&Turns>,
 ) -> Result<Written, sqlx::Error> {
     let mut tx = dialect::begin(conn).await?;
-    let written = write_in(&mut tx, events, zone).await?;
+    let written = write_in(&mut tx, events, zone, turns).await?;
     tx.commit().await?;
     Ok(written)
 }
@@ -48,8 +50,13 @@ pub(super) async fn write_in(
     conn: &mut SqliteConnection,
     events: &[Event],
     zone: Tz,
+    turns: Option<&Turns>,
 ) -> Result<Written, sqlx::Error> {
-    let (claimable, unkept): (bool, bool) = sqlx::query_as(ANY_ODD).fetch_one(&mut *conn).await?;
+    let (claimable, unkept, version): (bool, bool, i64) =
+        sqlx::query_as(ANY_ODD).fetch_one(&mut *conn).await?;
+    if let Some(turns) = turns {
+        turns.note_version(version);
+    }
     let unkept = unkept && events.iter().any(|event| event.named);
     let outcomes = match !claimable && !unkept && insert_new(conn, events).await? {
         true => vec![Outcome::Counted; events.len()],
