@@ -9,6 +9,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, S
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, SqlStr, Transaction};
 
 use super::lease::Connections;
+use super::rows::STATEMENTS;
 use super::turns::Turns;
 use super::{Db, StoreError, WRITERS};
 use crate::config::{PostgresUrl, Tls};
@@ -91,6 +92,7 @@ pub(super) fn sqlite(path: &Path) -> Pools {
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
         .busy_timeout(ACQUIRE_LIMIT)
+        .statement_cache_capacity(STATEMENTS)
         // What is deleted is overwritten, so that an erasure does not leave it in the file.
         .pragma("secure_delete", "on")
         .disable_statement_logging();

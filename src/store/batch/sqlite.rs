@@ -1,8 +1,10 @@
 //! The batch on SQLite: few prepared statements in one transaction.
 
+use std::collections::HashSet;
+
 use chrono::NaiveDateTime;
 use chrono_tz::Tz;
-use sqlx::{Connection, SqliteConnection};
+use sqlx::SqliteConnection;
 use uuid::Uuid;
 
 use super::{Outcome, Written, claimable_from, count, rollup_of, unkept};
@@ -12,10 +14,11 @@ use crate::store::rows::{Insert, SqliteQuery};
 use crate::store::turns::Turns;
 
 /// Whether any foreign row may be claimed at all, and whether any event is counted without its row; on most installations
-/// there is never one. And a number that changes when another connection wrote into the file.
-const ANY_ODD: &str = "select exists (select 1 from ai_metrics where event_id is null
+/// there is never one. The id of the newest row. And a number that changes when another connection wrote into the file.
+const STATE: &str = "select exists (select 1 from ai_metrics where event_id is null
         or event_id between x'00000000000080008000000000000000' and x'00000000000080008000ffffffffffff'),
-    exists (select 1 from mlops_counted_events), (select data_version from pragma_data_version)";
+    exists (select 1 from mlops_counted_events), coalesce((select max(id) from ai_metrics), 0),
+    (select data_version from pragma_data_version)";
 
 const CLAIMABLE: &str = "select id, event_id from ai_metrics
     where (event_id is null
@@ -52,29 +55,34 @@ pub(super) async fn write_in(
     zone: Tz,
     turns: Option<&Turns>,
 ) -> Result<Written, sqlx::Error> {
-    let (claimable, unkept, version): (bool, bool, i64) =
-        sqlx::query_as(ANY_ODD).fetch_one(&mut *conn).await?;
+    let (claimable, unkept, newest, version): (bool, bool, i64, i64) =
+        sqlx::query_as(STATE).fetch_one(&mut *conn).await?;
     if let Some(turns) = turns {
         turns.note_version(version);
     }
     let unkept = unkept && events.iter().any(|event| event.named);
-    let outcomes = match !claimable && !unkept && insert_new(conn, events).await? {
-        true => vec![Outcome::Counted; events.len()],
-        false => reconcile(conn, events, unkept).await?,
+    let outcomes = match claimable || unkept {
+        true => reconcile(conn, events, unkept).await?,
+        false => insert_new(conn, events, newest).await?,
     };
     let counted = count(conn, rollup_of(events, &outcomes, zone)).await?;
     Ok(Written { outcomes, counted })
 }
 
-/// Inserts events of which none is stored yet; or finds that one is, and does nothing.
-async fn insert_new(conn: &mut SqliteConnection, events: &[Event]) -> Result<bool, sqlx::Error> {
-    let mut savepoint = conn.begin().await?;
-    let all_new = insert(&mut savepoint, events).await? == events.len() as u64;
-    match all_new {
-        true => savepoint.commit().await?,
-        false => savepoint.rollback().await?,
+/// Writes events of which none may be stored but under its own id, where `newest` is the id of the newest row.
+async fn insert_new(
+    conn: &mut SqliteConnection,
+    events: &[Event],
+    newest: i64,
+) -> Result<Vec<Outcome>, sqlx::Error> {
+    const NEW: &str = "select event_id from ai_metrics where id > $1";
+    if insert(conn, events).await? == events.len() as u64 {
+        return Ok(vec![Outcome::Counted; events.len()]);
     }
-    Ok(all_new)
+    let new: Vec<Uuid> = sqlx::query_scalar(NEW).bind(newest).fetch_all(conn).await?;
+    let new: HashSet<Uuid> = new.into_iter().collect();
+    let outcome = |event: &Event| if new.contains(&event.id) { Outcome::Counted } else { Outcome::Duplicate };
+    Ok(events.iter().map(outcome).collect())
 }
 
 /// Writes events of which some may be stored already, in whatever form, one by one.
