@@ -57,16 +57,11 @@ class Programs:
 
 
 def build():
-    """Builds the service and what it is measured with. MLOPS_BENCH_BIN names a service that is built already."""
-    target = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "release"
-    built = os.environ.get("MLOPS_BENCH_BIN")
-    service = Path(built).resolve() if built else target / "mlops-service"
-    examples = [target / "examples" / name for name in EXAMPLES]
-    wanted = [part for example in examples for part in ("--example", example.name)]
-    if not built or not all(example.exists() for example in examples):
-        binary = [] if built else ["--bin", "mlops-service"]
-        command = ["cargo", "build", "--release", "--locked", *binary, *wanted]
-        subprocess.run(command, cwd=ROOT, check=True, stdout=sys.stderr)
+    """Builds the service and what it is measured with."""
+    service = build_service()
+    # On their own: what examples need for themselves would be built into the service too.
+    cargo_build(*(part for name in EXAMPLES for part in ("--example", name)))
+    examples = [target() / "examples" / name for name in EXAMPLES]
     return Programs(service, *examples, python_of_peers())
 
 
@@ -75,9 +70,18 @@ def build_service():
     built = os.environ.get("MLOPS_BENCH_BIN")
     if built:
         return Path(built).resolve()
-    command = ["cargo", "build", "--release", "--locked", "--bin", "mlops-service"]
+    cargo_build("--bin", "mlops-service")
+    return target() / "mlops-service"
+
+
+def cargo_build(*what):
+    command = ["cargo", "build", "--release", "--locked", *what]
     subprocess.run(command, cwd=ROOT, check=True, stdout=sys.stderr)
-    return Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "release" / "mlops-service"
+
+
+def target():
+    """Where cargo puts what it built."""
+    return Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "release"
 
 
 def python_of_peers():

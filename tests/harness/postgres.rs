@@ -172,7 +172,7 @@ pub(crate) fn free_port() -> u16 {
     const COUNT: u32 = 20_000;
     static CALLS: AtomicU32 = AtomicU32::new(0);
     // Another run of the tests beside this one begins elsewhere.
-    let begin = std::process::id().wrapping_mul(101);
+    let begin = std::process::id().wrapping_mul(7_919);
     loop {
         let call = begin.wrapping_add(CALLS.fetch_add(1, Ordering::Relaxed));
         let port = FIRST + u16::try_from(call % COUNT).unwrap();

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use reqwest::Client;
 use tempfile::TempDir;
+use uuid::Uuid;
 
 use super::Backend;
 
@@ -35,7 +36,7 @@ impl Service {
 
     /// Starts it, and does not wait.
     pub(crate) fn spawn(backend: &Backend, settings: &[(&str, &str)]) -> Self {
-        let log = backend.folder.path().join(format!("{}.log", super::postgres::free_port()));
+        let log = backend.folder.path().join(format!("{}.log", Uuid::new_v4()));
         let child = command(backend, settings)
             .stdout(Stdio::piped())
             .stderr(std::fs::File::create(&log).unwrap())
