@@ -12,8 +12,8 @@ use tokio::time::{Instant, sleep};
 /// it free at one look in thirteen; in the five seconds that most programs wait they look nearly sixty times.
 const HELD_PER_REST: u32 = 12;
 
-/// The same while others write too: one look in four.
-const HELD_PER_REST_SHARED: u32 = 3;
+/// The same while others write too: one look in six.
+const HELD_PER_REST_SHARED: u32 = 5;
 
 /// For how long after another's write it is taken that others write too.
 const SHARED_FOR: Duration = Duration::from_secs(5);
