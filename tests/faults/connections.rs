@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::harness::{Backend, Service, event, eventually, http_client};
+use crate::harness::{Backend, Service, event, eventually, free_port, http_client};
 
 fn connect(service: &Service) -> TcpStream {
     let stream = TcpStream::connect(("127.0.0.1", service.port)).unwrap();
@@ -179,7 +179,7 @@ fn requests_over_the_limit_are_refused_at_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_second_listener_serves_metrics_and_nothing_else() {
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = free_port();
     let service = Service::start(&Backend::sqlite(), &[("PROMETHEUS_PORT", &port.to_string())]);
     let call = http_client().post(service.url("/track")).json(&event(json!({})));
     assert_eq!(call.send().await.unwrap().status(), 200);
