@@ -6,9 +6,9 @@ use std::hint::black_box;
 use std::net::Ipv4Addr;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use mlops_service::access::{Authenticator, ClientIp, Presented, Wish};
 use mlops_service::app::{App, Parts, limits};
 use mlops_service::audit::By;
+use mlops_service::auth::{Authenticator, ClientIp, Credentials, NewKey};
 use mlops_service::clock::Clock;
 use mlops_service::config::{Config, Source};
 use mlops_service::http::guard::Policy;
@@ -39,21 +39,21 @@ fn guard(criterion: &mut Criterion) {
     let runtime = tokio::runtime::Runtime::new().expect("the system has threads to give");
     let (folder, lifecycle) = (tempfile::tempdir().expect("there is room"), Lifecycle::default());
     let app = runtime.block_on(app(folder.path(), &lifecycle));
-    let wish = Wish {
+    let wish = NewKey {
         name: "bench".to_owned(),
         scopes: vec!["track".to_owned()],
         business_id: Some("acme".to_owned()),
         tier: None,
         expires: None,
     };
-    let created = runtime.block_on(app.access.ring().create(wish, &app.config.tiers, &By::service()));
+    let created = runtime.block_on(app.access.key_cache().create(wish, &app.config.tiers, &By::service()));
     let named = created.expect("the store takes it").1.expose();
     let rows = table(&app);
     let track = rows.rows().iter().find(|row| row.path == "/track").expect("it is there");
     let policy = Policy::new(&app, track);
     let ip = ClientIp(Ipv4Addr::LOCALHOST.into());
     for (name, key) in [("key of MLOPS_API_KEY", KEY), ("named key", named.as_str())] {
-        let presented = Presented { api_key: Some(key.as_bytes()), authorization: None };
+        let presented = Credentials { api_key: Some(key.as_bytes()), authorization: None };
         criterion.bench_function(name, |bencher| {
             bencher.to_async(&runtime).iter(|| async {
                 let recognised = app.access.recognise(black_box(presented));

@@ -16,23 +16,24 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::access::{Authenticator, Caller, Flood, Proxies};
+use crate::audit::Recorder;
+use crate::auth::{Authenticator, Caller, Proxies};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::ingest::Ingest;
 use crate::lifecycle::Lifecycle;
 use crate::metrics::Metrics;
+use crate::privacy::subject::Hasher;
+use crate::quota::Flood;
 use crate::quota::{Limits, memory, shared};
-use crate::retention::Keeper;
+use crate::retention::RetentionTask;
 use crate::security::SecurityLog;
 use crate::store::Store;
-use crate::subject::Hasher;
-use crate::trail::Trail;
 use pulse::Pulse;
 
 /// What quotas are counted for: a caller on a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Counted {
+pub struct QuotaKey {
     /// The method of the route.
     pub method: &'static str,
     /// Its pattern.
@@ -41,7 +42,7 @@ pub struct Counted {
     pub caller: Caller,
 }
 
-impl fmt::Display for Counted {
+impl fmt::Display for QuotaKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}:{}", self.method, self.path, self.caller)
     }
@@ -57,7 +58,7 @@ const SWEEP_EVERY: Duration = Duration::from_secs(5);
 const MAX_EXPORTS: usize = 2;
 
 /// The limiter of quotas that `config` asks for. An error is one that a person must mend.
-pub fn limits(config: &Config, metrics: &Metrics) -> Result<Limits<Counted>, String> {
+pub fn limits(config: &Config, metrics: &Metrics) -> Result<Limits<QuotaKey>, String> {
     let shared =
         config.redis_url.as_ref().map(|url| shared::Limiter::open(url, metrics.redis())).transpose()?;
     Ok(Limits::new(memory::Limiter::new(MAX_CALLERS), shared))
@@ -86,11 +87,11 @@ pub struct Inner {
     /// Where security events are told.
     pub security_log: SecurityLog,
     /// The way into the audit trail of what nobody waits for.
-    pub trail: Trail,
+    pub audit_recorder: Recorder,
     /// The proxies that are believed.
     pub proxies: Proxies,
     /// The counts of the quotas, per route and caller.
-    pub limits: Limits<Counted>,
+    pub limits: Limits<QuotaKey>,
     /// The flood limit, unless it is lifted.
     pub flood: Option<Flood>,
     /// Permits for requests of protected routes in flight. Public ones take none: whoever comes without a key must not
@@ -128,7 +129,7 @@ pub struct Parts {
     /// What Prometheus scrapes.
     pub metrics: Metrics,
     /// The counts of the quotas.
-    pub limits: Limits<Counted>,
+    pub limits: Limits<QuotaKey>,
     /// Recognises callers.
     pub access: Authenticator,
     /// The time.
@@ -144,7 +145,7 @@ impl App {
             access,
             hasher: Hasher::of(&config),
             security_log: SecurityLog::default(),
-            trail: Trail::new(store.clone(), clock.clone()),
+            audit_recorder: Recorder::new(store.clone(), clock.clone()),
             proxies: Proxies::new(config.trusted_proxies.clone()),
             flood: config.flood_limit_per_second.get().map(|rate| Flood::new(rate.get())),
             in_flight: Semaphore::new(config.max_requests_in_flight.get() as usize),
@@ -168,18 +169,18 @@ impl App {
     /// Starts the tasks that keep what handlers share fresh.
     pub fn start_tasks(&self, lifecycle: &Lifecycle) {
         let stopping = || lifecycle.stopping().clone();
-        self.trail.started(&self.config.in_force);
-        lifecycle.spawn("audit", self.trail.clone().run(lifecycle.ending().clone()));
+        self.audit_recorder.record_start(&self.config.in_force);
+        lifecycle.spawn("audit", self.audit_recorder.clone().run(lifecycle.ending().clone()));
         lifecycle.spawn("sweep", self.clone().sweep());
         lifecycle.spawn("quotas", self.limits.clone().tend(self.clock.clone(), stopping()));
-        let keeper = Keeper::new(
+        let task = RetentionTask::new(
             &self.config,
             self.store.clone(),
             self.clock.clone(),
             self.metrics.retention().clone(),
         );
-        lifecycle.spawn("retention", keeper.run(stopping()));
-        lifecycle.spawn("keys", self.access.ring().clone().run(stopping()));
+        lifecycle.spawn("retention", task.run(stopping()));
+        lifecycle.spawn("keys", self.access.key_cache().clone().run(stopping()));
         if let Some(tokens) = self.access.tokens() {
             lifecycle.spawn("tokens", tokens.clone().run(stopping()));
         }

@@ -7,25 +7,23 @@
 //! Dependencies point one way: [`cli`] → [`http`] → [`privacy`] → ([`ingest`], [`retention`], [`quota`], [`access`]) → [`store`] → ([`event`],
 //! [`rollup`], [`key`], [`audit`], [`subject`]); [`config`], [`metrics`] and [`clock`] are leaves. `http` names no database, `store` no HTTP.
 
-pub mod access;
 pub mod app;
 pub mod audit;
+pub mod auth;
 pub mod cli;
 pub mod clock;
 pub mod config;
-pub mod consent;
 pub mod event;
 pub mod http;
 pub mod ingest;
-pub mod key;
 pub mod lifecycle;
+mod log_on_change;
 pub mod metrics;
 pub mod privacy;
 pub mod quota;
 pub mod retention;
 pub mod rollup;
 pub mod security;
+pub mod spool;
 pub mod store;
-pub mod subject;
 pub mod telemetry;
-pub mod trail;

@@ -7,10 +7,10 @@ mod retention;
 mod spool;
 mod totals;
 
-pub use pages::Page;
+pub use pages::MetricsPage;
 pub use process::{Process, Usage};
 pub use retention::RetentionMetrics;
-pub use spool::SpoolReading;
+pub use spool::SpoolStats;
 pub use totals::{Label, Totals};
 
 use std::sync::{Arc, PoisonError, RwLock};
@@ -21,9 +21,9 @@ use prometheus::{
 };
 
 use crate::security::SecurityEvent;
-use pages::Pages;
+use pages::PageCache;
 
-/// The content type of a [`Page`]: Prometheus' text format 0.0.4.
+/// The content type of a [`MetricsPage`]: Prometheus' text format 0.0.4.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// Upper bounds, in seconds, of the buckets of `http_request_duration_seconds`.
@@ -60,7 +60,7 @@ pub struct Metrics {
     retention: RetentionMetrics,
     requests_open: IntGauge,
     requests_overdue: IntGauge,
-    pages: Arc<Pages>,
+    pages: Arc<PageCache>,
 }
 
 impl Metrics {
@@ -123,7 +123,7 @@ impl Metrics {
     }
 
     /// All metrics as they are now; `None` while too many pages are on their way to readers that do not take them in.
-    pub async fn page(&self) -> Option<Page> {
+    pub async fn page(&self) -> Option<MetricsPage> {
         self.pages.page(|| self.text()).await
     }
 
@@ -184,7 +184,7 @@ impl Metrics {
     }
 
     /// Adds the metrics of the spool, which are there only when there is one; to be called once.
-    pub fn show_spool(&self, read: impl Fn() -> SpoolReading + Send + Sync + 'static) {
+    pub fn show_spool(&self, read: impl Fn() -> SpoolStats + Send + Sync + 'static) {
         let collector = Box::new(spool::SpoolCollector::new(read));
         self.registry.register(collector).expect("every name is registered once");
     }

@@ -4,13 +4,14 @@
 //! [`Decision`] says what came of one request. Time is passed in, in milliseconds since 1970.
 
 mod counts;
+mod flood;
 mod limits;
 pub mod memory;
 mod notation;
 pub mod shared;
 
+pub use flood::{ByCaller, Flood, FloodConfig};
 pub use limits::Limits;
-
 pub use notation::NoQuota;
 
 use std::fmt;

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 
-use crate::access::Caller;
-use crate::key::KeyId;
+use crate::auth::Caller;
+use crate::auth::key::KeyId;
 
 /// Lines a second that are logged at most of one kind of event. Attackers must not fill the disk, nor keep one kind out of
 /// the log with another; all events are counted.

@@ -25,43 +25,33 @@ macro_rules! on {
 }
 pub(crate) use on;
 
-mod analytics;
 mod audit;
-mod batch;
-mod connect;
-mod consents;
+mod bulk_insert;
+mod connection;
 mod dialect;
 mod error;
-mod foreign;
-mod inspect;
+mod events;
 mod keys;
-mod labels;
-mod lease;
-mod pending;
-mod people;
-mod requests;
+mod privacy;
 mod retention;
 mod rollups;
-mod rows;
-mod settle;
-mod spool;
-mod turns;
 
-pub use analytics::Summary;
 pub use audit::Purged;
-pub use batch::{CLAIM_MINUTES, Outcome, Written};
-pub use consents::{ConsentFilter, Placed};
+pub use connection::inspect::{Encryption, Privileges};
+pub(crate) use connection::open::create_file;
 pub use error::StoreError;
-pub use inspect::{Encryption, Powers};
-pub use pending::Counted;
-pub use people::{
-    Counts, Erased, Erasure, Extract, Extracts, Found, MAX_BYTES, MAX_ROWS, Mode, PeopleError, Table, Traces,
+pub use events::{CLAIM_MINUTES, Outcome, Written};
+pub use privacy::consents::{ConsentFilter, NumberedConsent};
+pub use privacy::requests::{Completion, OpenRequests, Request};
+pub use privacy::{
+    Counts, Erased, Erasure, Extract, Extracts, FoundSubject, MAX_BYTES, MAX_ROWS, Mode, SubjectError,
+    SubjectTraces, Table,
 };
-pub use requests::{Done, Open, Request};
 pub use retention::{
-    Deleted, Retained, RetentionCounts, RetentionLock, RetentionRecord, Seen, Shelf, Window,
+    Deleted, Retained, RetentionCounts, RetentionLock, RetentionRecord, Seen, TablePlan, Window,
 };
-pub use spool::{Spool, Spooled, Standing};
+pub use rollups::analytics::Summary;
+pub use rollups::pending::CountedRollup;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -69,8 +59,8 @@ use std::time::Duration;
 use chrono_tz::Tz;
 use sqlx::{Postgres, Sqlite};
 
-use crate::subject::Hasher;
-use lease::Connections;
+use crate::privacy::subject::Hasher;
+use connection::lease::Connections;
 
 /// How long a reader waits for the database.
 const READ_LIMIT: Duration = Duration::from_secs(2);

@@ -3,8 +3,8 @@
 mod command;
 mod desk;
 mod events;
-mod keeper;
 mod receptionist;
+mod task;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use mlops_service::audit::By;

@@ -56,7 +56,7 @@ impl FromStr for Head {
 
 /// An entry as it is kept. Nothing in it is believed: somebody may have changed it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Kept {
+pub struct StoredEntry {
     /// Its place in the chain.
     pub seq: i64,
     /// When it was written.
@@ -77,7 +77,7 @@ pub struct Kept {
     pub hash: Vec<u8>,
 }
 
-impl Kept {
+impl StoredEntry {
     /// `entry`, written at `at`, behind `head`.
     #[must_use]
     pub fn after(head: Head, at: DateTime<Utc>, entry: &Entry) -> Self {
@@ -134,10 +134,10 @@ mod tests {
     use super::*;
     use crate::audit::{Action, By};
 
-    fn kept() -> Kept {
+    fn kept() -> StoredEntry {
         let by = By { actor: "key:0011223344556677".to_owned(), request_id: Some("r-1".to_owned()) };
         let entry = by.did(Action::PrivacyExport).about([7; 32].into()).with("rows", 3).with("b", "ü");
-        Kept::after(
+        StoredEntry::after(
             Head { seq: 4, hash: [9; 32] },
             DateTime::from_timestamp_nanos(1_705_314_600_123_456_789),
             &entry,
@@ -150,7 +150,7 @@ mod tests {
                     3:r-1,64:0707070707070707070707070707070707070707070707070707070707070707,19:{\"b\":\"ü\",\"rows\":3},";
         let expected = Sha256::new_with_prefix([9; 32]).chain_update(text).finalize();
         assert_eq!(kept().hash, expected.as_slice());
-        let bare = Kept { request_id: None, subject: None, ..kept() };
+        let bare = StoredEntry { request_id: None, subject: None, ..kept() };
         let text = "13:mlops-audit-1,1:5,32:2024-01-15T10:30:00.123456+00:00,20:key:0011223344556677,14:privacy.export,\
                     -,-,19:{\"b\":\"ü\",\"rows\":3},";
         assert_eq!(
@@ -163,16 +163,16 @@ mod tests {
     fn every_field_counts() {
         let entry = kept();
         let changed = [
-            Kept { seq: 6, ..entry.clone() },
-            Kept { at: entry.at + chrono::TimeDelta::microseconds(1), ..entry.clone() },
-            Kept { actor: "key:0011223344556678".to_owned(), ..entry.clone() },
-            Kept { action: "privacy.erase".to_owned(), ..entry.clone() },
-            Kept { request_id: None, ..entry.clone() },
-            Kept { request_id: Some("-".to_owned()), ..entry.clone() },
-            Kept { subject: None, ..entry.clone() },
-            Kept { subject: Some(vec![8; 32]), ..entry.clone() },
-            Kept { details: "{\"b\":\"ü\",\"rows\":4}".to_owned(), ..entry.clone() },
-            Kept { previous: vec![8; 32], ..entry.clone() },
+            StoredEntry { seq: 6, ..entry.clone() },
+            StoredEntry { at: entry.at + chrono::TimeDelta::microseconds(1), ..entry.clone() },
+            StoredEntry { actor: "key:0011223344556678".to_owned(), ..entry.clone() },
+            StoredEntry { action: "privacy.erase".to_owned(), ..entry.clone() },
+            StoredEntry { request_id: None, ..entry.clone() },
+            StoredEntry { request_id: Some("-".to_owned()), ..entry.clone() },
+            StoredEntry { subject: None, ..entry.clone() },
+            StoredEntry { subject: Some(vec![8; 32]), ..entry.clone() },
+            StoredEntry { details: "{\"b\":\"ü\",\"rows\":4}".to_owned(), ..entry.clone() },
+            StoredEntry { previous: vec![8; 32], ..entry.clone() },
         ];
         for other in changed {
             assert_ne!(other.digest(), entry.digest(), "{other:?}");

@@ -9,7 +9,7 @@ use std::fmt;
 use serde::Deserialize;
 
 use super::Action;
-use super::chain::{Head, Kept};
+use super::chain::{Head, StoredEntry};
 
 /// What is wrong with an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -119,7 +119,7 @@ impl Verifier {
     }
 
     /// Looks at the next entry; says whether to go on.
-    pub fn look_at(&mut self, entry: &Kept) -> bool {
+    pub fn look_at(&mut self, entry: &StoredEntry) -> bool {
         self.entries += 1;
         if let Err((seq, fault)) = self.judge(entry) {
             self.broken.get_or_insert(Broken { seq, fault });
@@ -136,7 +136,7 @@ impl Verifier {
         false
     }
 
-    fn judge(&mut self, entry: &Kept) -> Result<(), (i64, Fault)> {
+    fn judge(&mut self, entry: &StoredEntry) -> Result<(), (i64, Fault)> {
         if self.entries == 1 && entry.seq > 1 {
             // An entry that comes later must account for those before it.
             let previous = entry.previous.as_slice().try_into();
@@ -187,7 +187,7 @@ impl Verifier {
 }
 
 /// Whether `entry` says that the chain was purged up to `purged`.
-fn anchors(entry: &Kept, purged: Head) -> bool {
+fn anchors(entry: &StoredEntry, purged: Head) -> bool {
     let anchor =
         serde_json::from_str(&entry.details).ok().filter(|_| entry.action == Action::AuditPurged.name());
     anchor.is_some_and(|anchor: Anchor| {
@@ -202,27 +202,27 @@ mod tests {
     use super::*;
     use crate::audit::By;
 
-    fn chain(length: usize) -> Vec<Kept> {
-        let mut entries: Vec<Kept> = Vec::new();
+    fn chain(length: usize) -> Vec<StoredEntry> {
+        let mut entries: Vec<StoredEntry> = Vec::new();
         for rows in 0..length {
             add(&mut entries, &By::service().did(Action::RetentionRun).with("rows", rows));
         }
         entries
     }
 
-    fn add(entries: &mut Vec<Kept>, entry: &crate::audit::Entry) {
-        let head = entries.last().and_then(Kept::head).unwrap_or(Head::NONE);
-        entries.push(Kept::after(head, DateTime::UNIX_EPOCH, entry));
+    fn add(entries: &mut Vec<StoredEntry>, entry: &crate::audit::Entry) {
+        let head = entries.last().and_then(StoredEntry::head).unwrap_or(Head::NONE);
+        entries.push(StoredEntry::after(head, DateTime::UNIX_EPOCH, entry));
     }
 
-    fn verify(entries: &[Kept], noted: Option<Head>) -> Option<(i64, Fault)> {
+    fn verify(entries: &[StoredEntry], noted: Option<Head>) -> Option<(i64, Fault)> {
         let mut verifier = Verifier::new(noted);
         let _all = entries.iter().all(|entry| verifier.look_at(entry));
         verifier.finish(true).broken.map(|broken| (broken.seq, broken.fault))
     }
 
     /// The chain of five, after `change`.
-    fn changed(change: impl FnOnce(&mut Vec<Kept>)) -> Option<(i64, Fault)> {
+    fn changed(change: impl FnOnce(&mut Vec<StoredEntry>)) -> Option<(i64, Fault)> {
         let mut entries = chain(5);
         change(&mut entries);
         verify(&entries, None)
@@ -237,7 +237,7 @@ mod tests {
             let found = verifier.finish(true);
             assert!(found.is_intact());
             assert_eq!(found.entries, length as u64);
-            assert_eq!(found.head, entries.last().and_then(Kept::head).unwrap_or(Head::NONE));
+            assert_eq!(found.head, entries.last().and_then(StoredEntry::head).unwrap_or(Head::NONE));
         }
     }
 
@@ -252,12 +252,12 @@ mod tests {
 
     #[test]
     fn an_entry_that_was_written_anew_does_not_fit_those_after_it() {
-        let rewritten = |all: &mut Vec<Kept>| {
+        let rewritten = |all: &mut Vec<StoredEntry>| {
             all[2].details = "{}".to_owned();
             all[2].hash = all[2].digest().to_vec();
         };
         assert_eq!(changed(rewritten), Some((4, Fault::OutOfOrder)));
-        let swapped = |all: &mut Vec<Kept>| {
+        let swapped = |all: &mut Vec<StoredEntry>| {
             all.swap(2, 3);
             (all[2].seq, all[3].seq) = (3, 4);
         };
@@ -266,7 +266,7 @@ mod tests {
 
     #[test]
     fn a_purged_beginning_needs_an_entry_that_accounts_for_it() {
-        let purge = |entries: &mut Vec<Kept>, upto: usize, last_seq: i64, hash: &[u8]| {
+        let purge = |entries: &mut Vec<StoredEntry>, upto: usize, last_seq: i64, hash: &[u8]| {
             let anchor = By::service().did(Action::AuditPurged).with("last_seq", last_seq);
             add(entries, &anchor.with("last_hash", hex::encode(hash)));
             entries.drain(..upto);

@@ -6,11 +6,11 @@ use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand};
 
 use super::{fail, open};
-use crate::access::{DEFAULT_GRACE, KeyError, KeyRing, Wish};
 use crate::audit::By;
+use crate::auth::key::{KeyId, NamedKey, PlainKey};
+use crate::auth::{DEFAULT_GRACE, KeyCache, KeyError, NewKey};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::key::{KeyId, NamedKey, PlainKey};
 use crate::security::{Incident, SecurityEvent};
 
 #[derive(Debug, Clone, Subcommand)]
@@ -53,7 +53,7 @@ pub(super) struct Create {
     expires: Option<String>,
 }
 
-impl From<Create> for Wish {
+impl From<Create> for NewKey {
     fn from(create: Create) -> Self {
         let Create { name, scopes, business, tier, expires } = create;
         Self { name, scopes, business_id: business, tier, expires }
@@ -65,7 +65,7 @@ pub(super) async fn run(config: Config, verb: Verb) -> ExitCode {
         Ok(store) => store,
         Err(code) => return code,
     };
-    let done = perform(&config, &KeyRing::new(store.clone(), Clock::system()), verb).await;
+    let done = perform(&config, &KeyCache::new(store.clone(), Clock::system()), verb).await;
     store.close().await;
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -76,7 +76,7 @@ pub(super) async fn run(config: Config, verb: Verb) -> ExitCode {
     }
 }
 
-async fn perform(config: &Config, ring: &KeyRing, verb: Verb) -> Result<(), KeyError> {
+async fn perform(config: &Config, ring: &KeyCache, verb: Verb) -> Result<(), KeyError> {
     let by = By::command_line();
     match verb {
         Verb::Create(wish) => {

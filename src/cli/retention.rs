@@ -11,7 +11,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::lifecycle::Signals;
 use crate::metrics::RetentionMetrics;
-use crate::retention::{Done, Failure, Policy, Run, Tally};
+use crate::retention::{Failure, Policy, Run, TableTally, Tally};
 use crate::store::Store;
 
 #[derive(Debug, Clone, Subcommand)]
@@ -77,7 +77,7 @@ fn print(config: &Config, tally: &Tally, dry: bool) {
         "OLDER THAN",
         if dry { "WOULD BE DELETED" } else { "DELETED" }
     );
-    for Done { kind, cutoff, rows, .. } in tally {
+    for TableTally { kind, cutoff, rows, .. } in tally {
         let days = policy.days(*kind).map_or_else(|| "off".to_owned(), |days| days.to_string());
         let cutoff =
             cutoff.map_or_else(|| "-".to_owned(), |cutoff| cutoff.format("%Y-%m-%d %H:%M UTC").to_string());

@@ -11,8 +11,8 @@ use tokio::net::TcpSocket;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::fail;
-use crate::access::Authenticator;
 use crate::app::{App, Parts, limits};
+use crate::auth::Authenticator;
 use crate::clock::Clock;
 use crate::config::{Config, Environment};
 use crate::http::{connection, metrics_routes, routes, service};
@@ -113,7 +113,7 @@ async fn start(config: Config, lifecycle: &Lifecycle) -> Result<App, String> {
     let app = App::new(Parts { config, store, ingest, metrics, limits, access, clock }, lifecycle);
     app.limits.connect().await;
     // Keys that cannot be read yet are looked up one by one.
-    drop(app.access.ring().read().await);
+    drop(app.access.key_cache().read().await);
     app.start_tasks(lifecycle);
     Ok(app)
 }

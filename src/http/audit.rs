@@ -10,7 +10,7 @@ use super::error::ApiError;
 use super::extract::Query;
 use super::json::Json;
 use crate::app::App;
-use crate::audit::chain::Kept;
+use crate::audit::chain::StoredEntry;
 use crate::audit::verify::{Broken, Verification};
 use crate::clock::timestamp;
 use crate::store::StoreError;
@@ -85,7 +85,7 @@ pub async fn list(app: App, Query(asked): Query<Asked>) -> Result<Json<Answer>, 
     let more = entries.len() > limit as usize;
     entries.truncate(limit as usize);
     // One that cannot be read is not shown; the chain tells of it.
-    let entries: Vec<Kept> = entries.into_iter().filter_map(Result::ok).collect();
+    let entries: Vec<StoredEntry> = entries.into_iter().filter_map(Result::ok).collect();
     let next = entries.last().filter(|_| more).map(|last| last.seq.saturating_add(1));
     Ok(Json(Answer { entries: entries.into_iter().map(Shown::from).collect(), next, chain: verified.into() }))
 }
@@ -110,8 +110,8 @@ fn unavailable(error: &StoreError) -> ApiError {
     ApiError::StoreUnavailable
 }
 
-impl From<Kept> for Shown {
-    fn from(kept: Kept) -> Self {
+impl From<StoredEntry> for Shown {
+    fn from(kept: StoredEntry) -> Self {
         let as_string = |text| RawValue::from_string(serde_json::Value::String(text).to_string());
         let details = RawValue::from_string(kept.details.clone()).or_else(|_no_json| as_string(kept.details));
         Self {

@@ -6,9 +6,9 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use super::json::Json;
+use crate::auth::key::Scope;
 use crate::event::Refusal;
 use crate::ingest::IngestError;
-use crate::key::Scope;
 use crate::quota::Window;
 use crate::security::{Incident, SecurityEvent};
 

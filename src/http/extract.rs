@@ -16,7 +16,7 @@ use super::observe::Trace;
 use crate::app::App;
 use crate::audit::By;
 use crate::event::Refusal;
-use crate::subject::Hasher;
+use crate::privacy::subject::Hasher;
 
 /// The largest body that is read.
 pub const MAX_BODY_BYTES: usize = 64 * 1024;

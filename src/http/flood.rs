@@ -10,8 +10,8 @@ use tower_governor::{GovernorError, GovernorLayer};
 use super::error::ApiError;
 use super::guard::{X_API_KEY, stamp};
 use super::observe::{Trace, name_route};
-use crate::access::Principal;
 use crate::app::App;
+use crate::auth::Principal;
 use crate::quota::{Decision, Unit, Window};
 use crate::security::{Incident, SecurityEvent};
 

@@ -18,11 +18,11 @@ use tokio::time::timeout;
 use super::error::ApiError;
 use super::observe::{Trace, method_label, name_route};
 use super::routes::{Access, QuotaOf, Row};
-use crate::access::{Caller, ClientIp, Denied, Presented, Principal, Unknown};
-use crate::app::{App, Counted};
+use crate::app::{App, QuotaKey};
 use crate::audit::By;
+use crate::auth::key::{KeyId, Scope};
+use crate::auth::{Caller, ClientIp, Credentials, Denied, Principal, Unknown};
 use crate::config::Mode;
-use crate::key::{KeyId, Scope};
 use crate::quota::{Decision, Quota};
 use crate::security::{Incident, SecurityEvent};
 
@@ -106,9 +106,9 @@ pub async fn check<T, H: Handler<T, App>>(policy: Arc<Policy>, request: Request,
     response
 }
 
-fn presented(headers: &HeaderMap) -> Presented<'_> {
+fn presented(headers: &HeaderMap) -> Credentials<'_> {
     let value = |name: HeaderName| headers.get(name).map(AsRef::as_ref);
-    Presented { api_key: value(X_API_KEY), authorization: value(AUTHORIZATION) }
+    Credentials { api_key: value(X_API_KEY), authorization: value(AUTHORIZATION) }
 }
 
 impl Policy {
@@ -168,7 +168,13 @@ impl Policy {
         let request_id = Trace::of(request.extensions()).request_id().to_owned();
         let by = By { actor: admission.caller.actor(), request_id: Some(request_id) };
         let route = format!("{} {}", self.method, self.path);
-        self.app.trail.refused(kind, &by, &route, reason, admission.key.map(|key| key.to_string()));
+        self.app.audit_recorder.record_refusal(
+            kind,
+            &by,
+            &route,
+            reason,
+            admission.key.map(|key| key.to_string()),
+        );
     }
 
     /// Answers who presents nothing valid.
@@ -274,7 +280,7 @@ impl Policy {
 
     async fn hit(&self, (method, path): Counter, caller: Caller, quota: &Quota) -> Decision {
         let now_ms = self.app.clock.now().timestamp_millis();
-        let decision = self.app.limits.hit(Counted { method, path, caller }, quota, now_ms).await;
+        let decision = self.app.limits.hit(QuotaKey { method, path, caller }, quota, now_ms).await;
         if decision.near {
             self.app.metrics.count_near(path);
         }
@@ -287,7 +293,7 @@ impl Policy {
     /// What would be said of a request that is not counted.
     async fn peek(&self, (method, path): Counter, caller: Caller, quota: &Quota) -> Decision {
         let now_ms = self.app.clock.now().timestamp_millis();
-        self.app.limits.peek(Counted { method, path, caller }, quota, now_ms).await
+        self.app.limits.peek(QuotaKey { method, path, caller }, quota, now_ms).await
     }
 
     /// Whether quotas are counted only.
@@ -355,7 +361,7 @@ impl From<Denied> for Refused {
             Denied::Invalid(key) => (ApiError::KeyInvalid, key),
             Denied::Unknown(_) => (ApiError::KeyInvalid, None),
             Denied::Expired(key) => (ApiError::KeyExpired, Some(key)),
-            Denied::BadToken(why) => (ApiError::TokenInvalid(why), None),
+            Denied::InvalidToken(why) => (ApiError::TokenInvalid(why), None),
             Denied::ExpiredToken => (ApiError::TokenExpired, None),
             Denied::Unavailable(what) => {
                 return Self { why: Why::Unavailable, error: ApiError::NotReady(what), key: None };

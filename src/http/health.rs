@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::json::{Json, Stamped};
 use crate::app::App;
 use crate::clock::timestamp;
-use crate::metrics::SpoolReading;
+use crate::metrics::SpoolStats;
 
 /// The name under which the labs know the service.
 const SERVICE: &str = "mlops-service-prometheus";
@@ -76,9 +76,9 @@ struct Spooled {
     refused: u64,
 }
 
-impl From<SpoolReading> for Spooled {
-    fn from(reading: SpoolReading) -> Self {
-        let SpoolReading { events, refused, oldest_seconds, replayed } = reading;
+impl From<SpoolStats> for Spooled {
+    fn from(reading: SpoolStats) -> Self {
+        let SpoolStats { events, refused, oldest_seconds, replayed } = reading;
         Self { depth: events, oldest_seconds: oldest_seconds.map(to_hundredths), replayed, refused }
     }
 }

@@ -9,10 +9,10 @@ use serde::{Deserialize, Serialize};
 use super::error::ApiError;
 use super::extract::{Caused, JsonBody, Path};
 use super::json::Json;
-use crate::access::{DEFAULT_GRACE, KeyError, Wish};
 use crate::app::App;
+use crate::auth::key::{KeyId, NamedKey, PlainKey, Scope};
+use crate::auth::{DEFAULT_GRACE, KeyError, NewKey};
 use crate::clock::timestamp;
-use crate::key::{KeyId, NamedKey, PlainKey, Scope};
 use crate::security::{Incident, SecurityEvent};
 
 /// A key as it is shown: never with its secret.
@@ -57,7 +57,7 @@ pub struct Rotation {
 /// `GET /admin/keys`: every key, revoked ones too.
 pub async fn list(app: App) -> Result<Json<List>, ApiError> {
     // Whoever reads all keys again and again tells of rows that cannot be read.
-    let (keys, _unreadable) = app.access.ring().list().await.map_err(KeyError::from)?;
+    let (keys, _unreadable) = app.access.key_cache().list().await.map_err(KeyError::from)?;
     let now = app.clock.now();
     Ok(Json(List { keys: keys.into_iter().map(|key| Shown::of(key, now)).collect() }))
 }
@@ -66,9 +66,9 @@ pub async fn list(app: App) -> Result<Json<List>, ApiError> {
 pub async fn create(
     app: App,
     Caused(by): Caused,
-    JsonBody(wish): JsonBody<Wish>,
+    JsonBody(wish): JsonBody<NewKey>,
 ) -> Result<Response, ApiError> {
-    let (key, plain) = app.access.ring().create(wish, &app.config.tiers, &by).await?;
+    let (key, plain) = app.access.key_cache().create(wish, &app.config.tiers, &by).await?;
     Ok(fresh(&app, StatusCode::CREATED, SecurityEvent::KeyCreated, key, &plain))
 }
 
@@ -81,7 +81,7 @@ pub async fn rotate(
 ) -> Result<Response, ApiError> {
     let grace = rotation.unwrap_or_default().grace;
     let grace = grace.as_deref().unwrap_or(DEFAULT_GRACE);
-    let (key, plain) = app.access.ring().rotate(read(&id)?, grace, &by).await?;
+    let (key, plain) = app.access.key_cache().rotate(read(&id)?, grace, &by).await?;
     Ok(fresh(&app, StatusCode::OK, SecurityEvent::KeyRotated, key, &plain))
 }
 
@@ -91,7 +91,7 @@ pub async fn revoke(
     Caused(by): Caused,
     Path(id): Path<String>,
 ) -> Result<impl IntoResponse, ApiError> {
-    let (key, is_new) = app.access.ring().revoke(read(&id)?, &by).await?;
+    let (key, is_new) = app.access.key_cache().revoke(read(&id)?, &by).await?;
     let incident = is_new.then(|| Extension(Incident::new(SecurityEvent::KeyRevoked, Some(key.id))));
     Ok((incident, Json(Shown::of(key, app.clock.now()))))
 }

@@ -15,8 +15,8 @@ use uuid::Uuid;
 use uuid::fmt::Hyphenated;
 
 use super::error::ApiError;
-use crate::access::{ClientIp, Principal};
 use crate::app::App;
+use crate::auth::{ClientIp, Principal};
 use crate::security::{Circumstances, Incident};
 
 /// The header that names a request.

@@ -9,12 +9,12 @@ pub mod requests;
 
 use std::time::Duration;
 
+use super::error::ApiError;
 use crate::app::App;
 use crate::audit::By;
-use crate::http::error::ApiError;
+use crate::privacy::subject::Hasher;
 use crate::privacy::{Desk, DeskError};
 use crate::store::StoreError;
-use crate::subject::Hasher;
 
 /// The desk, for one request.
 fn desk(app: &App, hasher: Hasher, by: By) -> Desk<'_> {

@@ -18,8 +18,8 @@ use super::{
     track, track_batch,
 };
 use crate::app::App;
+use crate::auth::key::Scope;
 use crate::config::{Config, Limit};
-use crate::key::Scope;
 use crate::quota::Quota;
 
 /// Who may use a route.

@@ -15,7 +15,7 @@ use crate::app::App;
 use crate::clock::timestamp;
 use crate::config::Config;
 use crate::event::{MAX_KEY_CHARS, Report};
-use crate::ingest::{Kept, Tracked};
+use crate::ingest::{Destination, Tracked};
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
@@ -35,7 +35,7 @@ pub struct Answer {
 }
 
 /// What becomes of nearly every event, and how that is answered.
-const USUAL: Tracked = Tracked { duplicate: false, kept: Kept::Stored };
+const USUAL: Tracked = Tracked { duplicate: false, destination: Destination::Store };
 static USUAL_ANSWER: LazyLock<Stamped> =
     LazyLock::new(|| Stamped::new(|timestamp| answer(USUAL, "", timestamp).1));
 
@@ -53,13 +53,13 @@ pub async fn track(app: App, request: Request) -> Result<Response, ApiError> {
 }
 
 fn answer(tracked: Tracked, why_unkept: &'static str, timestamp: String) -> (StatusCode, Answer) {
-    let (code, status, message) = outcome(tracked.kept == Kept::Spooled);
+    let (code, status, message) = outcome(tracked.destination == Destination::Spool);
     let answer = Answer {
         status,
         message,
         prometheus_updated: true,
-        database_stored: tracked.kept == Kept::Stored,
-        reason: (tracked.kept == Kept::Counted).then_some(why_unkept),
+        database_stored: tracked.destination == Destination::Store,
+        reason: (tracked.destination == Destination::CountedOnly).then_some(why_unkept),
         duplicate: tracked.duplicate,
         timestamp,
     };

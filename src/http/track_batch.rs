@@ -9,11 +9,11 @@ use super::extract::BatchBody;
 use super::json::Json;
 use super::observe::Trace;
 use super::track::{idempotency_key, why_unkept};
-use crate::access::Principal;
 use crate::app::App;
+use crate::auth::Principal;
 use crate::clock::timestamp;
 use crate::event::{Event, Refusal, Report};
-use crate::ingest::{Kept, Tracked};
+use crate::ingest::{Destination, Tracked};
 
 /// The most events of a batch.
 const MAX_EVENTS: usize = 1_000;
@@ -112,10 +112,10 @@ fn answer(app: &App, fates: Vec<Fate>) -> Result<(StatusCode, Json<Answer>), Api
         let first = rejected.swap_remove(0).error;
         return Err(unavailable.unwrap_or(ApiError::AllRefused(first)));
     }
-    let count = |place: Kept| kept.iter().filter(|tracked| tracked.kept == place).count();
-    let unkept = Some(count(Kept::Counted)).filter(|unkept| *unkept > 0);
+    let count = |place: Destination| kept.iter().filter(|tracked| tracked.destination == place).count();
+    let unkept = Some(count(Destination::CountedOnly)).filter(|unkept| *unkept > 0);
     let duplicates = kept.iter().filter(|tracked| tracked.duplicate).count();
-    let (code, status, message) = super::track::outcome(count(Kept::Spooled) > 0);
+    let (code, status, message) = super::track::outcome(count(Destination::Spool) > 0);
     let answer = Answer {
         status,
         message,
@@ -125,7 +125,7 @@ fn answer(app: &App, fates: Vec<Fate>) -> Result<(StatusCode, Json<Answer>), Api
         reason: unkept.map(|_| why_unkept(&app.config)),
         rejected,
         prometheus_updated: true,
-        database_stored: count(Kept::Stored) == kept.len(),
+        database_stored: count(Destination::Store) == kept.len(),
         timestamp: timestamp(app.clock.now()),
     };
     Ok((code, Json(answer)))

@@ -1,116 +1,139 @@
-//! Writing events to the store, those of many requests together.
+//! Queued events that are written together.
 
-use std::ops::Range;
+use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
-use super::waiting::Fate;
-use super::{IngestError, Kept, Tracked};
+use tokio::sync::oneshot;
+use uuid::Uuid;
+
+use super::handle::TrackRequest;
+use super::{IngestError, TrackResult, Tracked};
 use crate::event::Event;
-use crate::store::{Counted, Outcome, Store, StoreError, Written};
 
-/// How often a batch is tried again when another writer was in the way.
-const MAX_CONFLICTS: u32 = 10;
+/// The most events of a batch, unless one request brings more.
+pub(super) const MAX_BATCH: usize = 1_024;
 
-/// How the writing of some events went.
+/// The events of some requests, each id once, and who waits for them.
 #[derive(Debug, Default)]
-pub(super) struct Attempt {
-    /// What the events add up to that the store has counted.
-    pub(super) counted: Counted,
-    /// Whether a connection broke before it told what became of its events.
-    pub(super) broke: bool,
-    /// The error, if the store went away.
-    pub(super) gone: Option<StoreError>,
-    again: bool,
-    conflicts: u32,
+pub(super) struct Batch {
+    /// The events. Their ids differ.
+    pub(super) events: Vec<Event>,
+    /// What became of each so far; `None` for those that are neither stored, spooled nor refused.
+    pub(super) results: Vec<Option<TrackResult>>,
+    positions: HashMap<Uuid, usize>,
+    requests: Vec<Waiting>,
+    oldest: Option<Instant>,
 }
 
-impl Attempt {
-    /// Writes those of `events` that nobody has within `limit`, in parts where it must: one that the database refuses is found by halving, and does
-    /// not sink the others. What becomes of each goes into `fates`. `again` as in [`Store::write`].
-    pub(super) async fn run(
-        store: &Store,
-        events: &[Event],
-        fates: &mut [Fate],
-        again: bool,
-        limit: Duration,
-    ) -> Self {
-        let (mut attempt, deadline) = (Self { again, ..Self::default() }, Instant::now() + limit);
-        let mut parts = unkept(fates);
-        while let Some(part) = parts.pop() {
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                break;
+/// A request that waits for its events.
+#[derive(Debug)]
+struct Waiting {
+    /// For each event: its position in the batch, and whether it repeats the id of another one there.
+    events: Vec<(usize, bool)>,
+    reply: oneshot::Sender<Vec<TrackResult>>,
+}
+
+impl Batch {
+    /// Takes the first requests of `queue`.
+    pub(super) fn take(queue: &mut VecDeque<TrackRequest>) -> Self {
+        Self::take_if(queue, |_| true)
+    }
+
+    /// Takes those requests of `queue` that have waited for longer than `limit`.
+    pub(super) fn take_late(queue: &mut VecDeque<TrackRequest>, limit: Duration) -> Self {
+        Self::take_if(queue, |request| request.queued_at.elapsed() > limit)
+    }
+
+    /// Takes requests as long as the next one is `wanted` and fits into [`MAX_BATCH`]; the first one always fits.
+    fn take_if(queue: &mut VecDeque<TrackRequest>, wanted: impl Fn(&TrackRequest) -> bool) -> Self {
+        let mut batch = Self::default();
+        while let Some(request) = queue.pop_front_if(|request| wanted(request) && batch.has_room_for(request))
+        {
+            batch.push(request);
+        }
+        batch
+    }
+
+    fn has_room_for(&self, request: &TrackRequest) -> bool {
+        self.events.is_empty() || self.events.len() + request.events.len() <= MAX_BATCH
+    }
+
+    fn push(&mut self, request: TrackRequest) {
+        drop(request.permits);
+        self.oldest.get_or_insert(request.queued_at);
+        let events = request.events.into_iter().map(|event| {
+            let next = self.events.len();
+            let position = *self.positions.entry(event.id).or_insert(next);
+            if position == next {
+                self.events.push(event);
             }
-            let written = store.write(&events[part.clone()], attempt.again, left).await;
-            match written {
-                Ok(written) => attempt.note(&events[part.clone()], &mut fates[part], written),
-                Err(error) if error.is_refusal() => split(fates, part, &error, &mut parts),
-                Err(error) if attempt.may_retry(&error) => parts.push(part),
-                Err(error) => {
-                    attempt.gone = Some(error);
-                    break;
-                }
-            }
+            (position, position != next)
+        });
+        let events = events.collect();
+        self.requests.push(Waiting { events, reply: request.reply });
+        self.results.resize(self.events.len(), None);
+    }
+
+    pub(super) const fn is_empty(&self) -> bool {
+        self.requests.is_empty()
+    }
+
+    /// Returns when the oldest of the requests was queued.
+    pub(super) fn oldest(&self) -> Instant {
+        self.oldest.unwrap_or_else(Instant::now)
+    }
+
+    /// Returns the positions of the events that have no result yet.
+    pub(super) fn pending(&self) -> Vec<usize> {
+        let results = self.results.iter().enumerate();
+        results.filter(|(_, result)| result.is_none()).map(|(position, _)| position).collect()
+    }
+
+    /// Replies to the requests. Events without a result have failed with `otherwise`.
+    pub(super) fn reply(self, otherwise: IngestError) {
+        for request in self.requests {
+            let results = request.events.iter().map(|(position, repeats)| {
+                let tracked = self.results[*position].unwrap_or(Err(otherwise))?;
+                Ok(Tracked { duplicate: tracked.duplicate || *repeats, ..tracked })
+            });
+            // A caller that hung up does not hear that its events are stored.
+            let _ = request.reply.send(results.collect());
         }
-        attempt
-    }
-
-    fn note(&mut self, events: &[Event], fates: &mut [Fate], written: Written) {
-        for ((fate, event), outcome) in fates.iter_mut().zip(events).zip(written.outcomes) {
-            *fate = Fate::Kept(tracked(event, outcome));
-        }
-        self.counted.add(written.counted);
-    }
-
-    /// Another writer in the way is met again some times, a broken connection is replaced once: the ids make it
-    /// harmless to write what may be written already.
-    fn may_retry(&mut self, error: &StoreError) -> bool {
-        if matches!(error, StoreError::Conflict(_)) {
-            self.conflicts += 1;
-            return self.conflicts <= MAX_CONFLICTS;
-        }
-        let first = !self.broke;
-        (self.broke, self.again) = (true, true);
-        first && !matches!(error, StoreError::TimedOut)
     }
 }
 
-/// The stretches of events that nobody has, the first one last.
-fn unkept(fates: &[Fate]) -> Vec<Range<usize>> {
-    let mut start = 0;
-    let stretches = fates.chunk_by(|a, b| (*a == Fate::Unkept) == (*b == Fate::Unkept)).map(|stretch| {
-        start += stretch.len();
-        (stretch[0], start - stretch.len()..start)
-    });
-    let unkept = stretches.filter(|(fate, _)| *fate == Fate::Unkept).map(|(_, range)| range);
-    unkept.collect::<Vec<_>>().into_iter().rev().collect()
-}
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
 
-/// An id that the service made is new; it is found in the store only where a first attempt to write it came through
-/// although its answer was lost.
-fn tracked(event: &Event, outcome: Outcome) -> Tracked {
-    let (repeated, kept) = match outcome {
-        Outcome::Counted | Outcome::Claimed => (false, Kept::Stored),
-        Outcome::Duplicate => (true, Kept::Stored),
-        Outcome::Unkept => (false, Kept::Counted),
-        Outcome::UnkeptDuplicate => (true, Kept::Counted),
-    };
-    Tracked { duplicate: repeated && event.named, kept }
-}
+    use chrono::DateTime;
+    use tokio::sync::Semaphore;
 
-fn split(fates: &mut [Fate], part: Range<usize>, error: &StoreError, parts: &mut Vec<Range<usize>>) {
-    if part.len() == 1 {
-        tracing::warn!("an event is refused: {error}");
-        fates[part.start] = Fate::Refused(refusal(error));
-        return;
+    use super::*;
+    use crate::event::Report;
+
+    fn request(events: usize) -> TrackRequest {
+        let body = br#"{"business_id":"b","response_time_ms":1,"tokens_used":1}"#;
+        let event = || Report::parse(body).unwrap().into_event(None, DateTime::UNIX_EPOCH).unwrap();
+        let permits = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
+        let events = (0..events).map(|_| event()).collect();
+        TrackRequest { events, queued_at: Instant::now(), permits, reply: oneshot::channel().0 }
     }
-    let middle = part.start + part.len() / 2;
-    parts.extend([middle..part.end, part.start..middle]);
-}
 
-const fn refusal(error: &StoreError) -> IngestError {
-    match error {
-        StoreError::UnknownBusiness => IngestError::UnknownBusiness,
-        _ => IngestError::Refused,
+    #[test]
+    fn requests_are_taken_together_and_the_events_of_one_are_never_split() {
+        let taken = |requests: &[usize]| {
+            let mut queue: VecDeque<TrackRequest> = requests.iter().map(|events| request(*events)).collect();
+            let batch = Batch::take(&mut queue);
+            (batch.events.len(), queue.iter().map(|request| request.events.len()).sum())
+        };
+        assert_eq!(taken(&[1; 64]), (64, 0));
+        assert_eq!(taken(&[500, 500, 500]), (1_000, 500));
+        assert_eq!(
+            taken(&[2_000, 1]),
+            (2_000, 1),
+            "the events of a request come together, however many they are"
+        );
+        assert_eq!(taken(&vec![1; 4_000]), (MAX_BATCH, 4_000 - MAX_BATCH));
     }
 }

@@ -5,13 +5,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
 
-/// Pages that may be held at the same time. A reader takes its page in within milliseconds; one that does not must not
+/// PageCache that may be held at the same time. A reader takes its page in within milliseconds; one that does not must not
 /// fill the memory.
 const MAX_PAGES: usize = 16;
 
 /// A page, which its holders share. It counts as held until the last of them is done with it.
 #[derive(Debug, Clone)]
-pub struct Page(Arc<Rendered>);
+pub struct MetricsPage(Arc<Rendered>);
 
 #[derive(Debug)]
 struct Rendered {
@@ -20,7 +20,7 @@ struct Rendered {
     _place: OwnedSemaphorePermit,
 }
 
-impl AsRef<[u8]> for Page {
+impl AsRef<[u8]> for MetricsPage {
     fn as_ref(&self) -> &[u8] {
         self.0.text.as_bytes()
     }
@@ -28,24 +28,24 @@ impl AsRef<[u8]> for Page {
 
 /// Gives pages out.
 #[derive(Debug)]
-pub(super) struct Pages {
+pub(super) struct PageCache {
     /// The number of the last page that was begun.
     begun: AtomicU64,
-    last: Mutex<Option<Page>>,
+    last: Mutex<Option<MetricsPage>>,
     places: Arc<Semaphore>,
 }
 
-impl Default for Pages {
+impl Default for PageCache {
     fn default() -> Self {
         let places = Arc::new(Semaphore::new(MAX_PAGES));
         Self { begun: AtomicU64::default(), last: Mutex::default(), places }
     }
 }
 
-impl Pages {
+impl PageCache {
     /// A page that was begun after it was asked for, so that nothing is missing that happened before; `None` while too
     /// many are held.
-    pub(super) async fn page(&self, render: impl FnOnce() -> String) -> Option<Page> {
+    pub(super) async fn page(&self, render: impl FnOnce() -> String) -> Option<MetricsPage> {
         let begun = self.begun.load(Ordering::SeqCst);
         let mut last = self.last.lock().await;
         if last.as_ref().is_some_and(|page| page.0.number > begun) {
@@ -54,7 +54,7 @@ impl Pages {
         *last = None;
         let place = self.places.clone().try_acquire_owned().ok()?;
         let number = self.begun.fetch_add(1, Ordering::SeqCst) + 1;
-        *last = Some(Page(Arc::new(Rendered { text: render(), number, _place: place })));
+        *last = Some(MetricsPage(Arc::new(Rendered { text: render(), number, _place: place })));
         last.clone()
     }
 }
@@ -68,7 +68,7 @@ mod tests {
 
     #[tokio::test]
     async fn those_who_ask_while_a_page_is_rendered_share_the_next_one() {
-        let (pages, rendered) = (Pages::default(), AtomicU64::new(0));
+        let (pages, rendered) = (PageCache::default(), AtomicU64::new(0));
         let ask = || pages.page(|| rendered.fetch_add(1, Ordering::Relaxed).to_string());
         let rendering = pages.last.lock().await;
         let mut asking = (0..1_000).map(|_| Box::pin(ask())).collect::<Vec<_>>();

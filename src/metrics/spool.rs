@@ -32,7 +32,7 @@ const REPLAYED: Spec = Spec {
 
 /// A look at the spool.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct SpoolReading {
+pub struct SpoolStats {
     /// How many events are in it.
     pub events: u64,
     /// How many of them the database refuses.
@@ -45,12 +45,12 @@ pub struct SpoolReading {
 
 /// Asks for a reading whenever it is scraped.
 pub(super) struct SpoolCollector {
-    read: Box<dyn Fn() -> SpoolReading + Send + Sync>,
+    read: Box<dyn Fn() -> SpoolStats + Send + Sync>,
     descs: Vec<Desc>,
 }
 
 impl SpoolCollector {
-    pub(super) fn new(read: impl Fn() -> SpoolReading + Send + Sync + 'static) -> Self {
+    pub(super) fn new(read: impl Fn() -> SpoolStats + Send + Sync + 'static) -> Self {
         Self {
             read: Box::new(read),
             descs: [EVENTS, REFUSED, OLDEST, REPLAYED].iter().map(Spec::desc).collect(),

@@ -125,7 +125,7 @@ impl Totals {
     }
 
     /// The labels of which some values count as `other`.
-    pub fn folding(&self) -> impl Iterator<Item = Label> {
+    pub fn full_labels(&self) -> impl Iterator<Item = Label> {
         Label::ALL.into_iter().filter(|label| self.labels[*label as usize].folded > 0)
     }
 }

@@ -5,7 +5,7 @@ use crate::store::Table;
 
 /// For how many days rows are kept; `None` for those that nothing deletes by itself.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Kept {
+pub struct RetentionPeriods {
     /// Events.
     pub events: Option<u32>,
     /// Conversations and messages.
@@ -92,7 +92,7 @@ impl Category {
     }
 }
 
-impl Kept {
+impl RetentionPeriods {
     /// Until when rows of a table are kept, in words.
     #[must_use]
     pub fn until(self, table: Table) -> String {

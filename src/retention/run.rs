@@ -43,7 +43,7 @@ pub enum Failure {
 
 /// What a run did with a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Done {
+pub struct TableTally {
     /// The table.
     pub kind: Retained,
     /// The time before which its rows are old; `None` when they are kept for ever.
@@ -57,7 +57,7 @@ pub struct Done {
 }
 
 /// What a run did with each table, in order.
-pub type Tally = Vec<Done>;
+pub type Tally = Vec<TableTally>;
 
 /// How a run is made.
 #[derive(Debug)]
@@ -125,7 +125,7 @@ impl Run<'_> {
         let mut failed = None;
         for kind in Retained::ALL {
             let cutoff = self.policy.cutoff(kind, now);
-            let mut done = Done { kind, cutoff, rows: None, uncountable: 0, most_together: 0 };
+            let mut done = TableTally { kind, cutoff, rows: None, uncountable: 0, most_together: 0 };
             let gone = match cutoff {
                 Some(cutoff) => self.go_through_table(&mut done, cutoff, now).await,
                 None => Ok(()),
@@ -147,11 +147,11 @@ impl Run<'_> {
 
     async fn go_through_table(
         &self,
-        done: &mut Done,
+        done: &mut TableTally,
         cutoff: DateTime<Utc>,
         now: DateTime<Utc>,
     ) -> Result<(), Failure> {
-        let Some(table) = self.store.shelf(done.kind).await? else {
+        let Some(table) = self.store.plan(done.kind).await? else {
             if done.kind == Retained::Events {
                 let what = "ai_metrics is no table, or has no created_at that holds times";
                 return Err(StoreError::Unusable(what.to_owned()).into());
@@ -223,7 +223,7 @@ impl Run<'_> {
 
     async fn purge_audit(
         &self,
-        done: &mut Done,
+        done: &mut TableTally,
         cutoff: DateTime<Utc>,
         now: DateTime<Utc>,
     ) -> Result<(), Failure> {
@@ -236,7 +236,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    fn note(&self, done: &mut Done, rows: u64) {
+    fn note(&self, done: &mut TableTally, rows: u64) {
         done.rows = Some(done.rows.unwrap_or(0) + rows);
         done.most_together = done.most_together.max(rows);
         if !self.dry {

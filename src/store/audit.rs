@@ -7,7 +7,7 @@ use sqlx::{FromRow, PgConnection, Row, SqliteConnection, Transaction};
 
 use super::keys::bounded;
 use super::{READ_LIMIT, Store, StoreError, dialect};
-use crate::audit::chain::{Head, Kept};
+use crate::audit::chain::{Head, StoredEntry};
 use crate::audit::verify::{Verification, Verifier};
 use crate::audit::{Action, By, Entry};
 use crate::clock::timestamp;
@@ -34,9 +34,9 @@ macro_rules! columns {
 /// A row of `mlops_audit`, in the order of [`columns!`].
 type Raw = (i64, DateTime<Utc>, String, String, Option<String>, Option<Vec<u8>>, String, Vec<u8>, Vec<u8>);
 
-fn kept(raw: Raw) -> Kept {
+fn kept(raw: Raw) -> StoredEntry {
     let (seq, at, actor, action, request_id, subject, details, previous, hash) = raw;
-    Kept { seq, at, actor, action, request_id, subject, details, previous, hash }
+    StoredEntry { seq, at, actor, action, request_id, subject, details, previous, hash }
 }
 
 /// What was purged.
@@ -69,7 +69,7 @@ macro_rules! append {
                 let last: Option<(i64, Vec<u8>)> = sqlx::query_as(LAST).fetch_optional(&mut *self).await?;
                 // A hash of another length is a broken entry, which verifying names; the trail goes on.
                 let head = last.map(|(seq, hash)| Head { seq, hash: hash.try_into().unwrap_or_default() });
-                let kept = Kept::after(head.unwrap_or(Head::NONE), at, entry);
+                let kept = StoredEntry::after(head.unwrap_or(Head::NONE), at, entry);
                 let query = sqlx::query(ADD).bind(kept.seq).bind(kept.at).bind(&kept.actor).bind(&kept.action);
                 let query = query.bind(&kept.request_id).bind(&kept.subject).bind(&kept.details);
                 query.bind(&kept.previous).bind(&kept.hash).execute(&mut *self).await?;
@@ -113,7 +113,7 @@ impl Store {
         seq: i64,
         since: DateTime<Utc>,
         most: u32,
-    ) -> Result<Vec<Result<Kept, StoreError>>, StoreError> {
+    ) -> Result<Vec<Result<StoredEntry, StoreError>>, StoreError> {
         const SQL: &str = concat!(
             "select ",
             columns!(),

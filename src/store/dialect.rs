@@ -8,9 +8,9 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgSslMode};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, SqlStr, Transaction};
 
-use super::lease::Connections;
-use super::rows::STATEMENTS;
-use super::turns::Turns;
+use super::bulk_insert::STATEMENTS;
+use super::connection::lease::Connections;
+use super::connection::write_queue::WriteQueue;
 use super::{Db, StoreError, WRITERS};
 use crate::config::{PostgresUrl, Tls};
 
@@ -79,7 +79,7 @@ pub(super) fn postgres(
         })
     });
     let read = Db::Postgres(Connections::shared(read.connect_lazy_with(options.clone())));
-    let write = Db::Postgres(Connections::kept(write.connect_lazy_with(options.clone())));
+    let write = Db::Postgres(Connections::owned(write.connect_lazy_with(options.clone())));
     let sweep = Db::Postgres(Connections::shared(sweep.connect_lazy_with(options)));
     Ok(Pools { admin: read.clone(), read, write, sweep })
 }
@@ -105,11 +105,11 @@ pub(super) fn sqlite(path: &Path) -> Pools {
     // As on Postgres, a deletion that is lost is made again.
     let sweeper = writer.synchronous(SqliteSynchronous::Normal);
     let sweep = pool().acquire_timeout(SWEEP_ACQUIRE_LIMIT).max_connections(1).connect_lazy_with(sweeper);
-    let turns = Turns::new();
+    let queue = WriteQueue::new();
     Pools {
         read: Db::Sqlite(Connections::shared(read)),
-        write: Db::Sqlite(Connections::kept(write).in_turns(&turns)),
-        admin: Db::Sqlite(Connections::shared(admin).in_turns(&turns)),
+        write: Db::Sqlite(Connections::owned(write).in_queue(&queue)),
+        admin: Db::Sqlite(Connections::shared(admin).in_queue(&queue)),
         sweep: Db::Sqlite(Connections::shared(sweep)),
     }
 }

@@ -7,7 +7,7 @@ use sqlx::FromRow;
 
 use super::{READ_LIMIT, Store, StoreError, audit, dialect};
 use crate::audit::Entry;
-use crate::key::{KeyId, NamedKey, NoKeyId, Previous, Scopes, SecretHash};
+use crate::auth::key::{KeyId, NamedKey, NoKeyId, Previous, Scopes, SecretHash};
 
 /// How long one key is looked for: whoever waits for it has a request to make then.
 const LOOK_UP_LIMIT: Duration = Duration::from_secs(1);

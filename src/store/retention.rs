@@ -5,16 +5,16 @@
 //! have to be searched. A window is one short transaction on a connection that nothing else uses, and touches only rows
 //! that are long finished; it is not even waited for that it is on disk, because a deletion that is lost is made again.
 
+mod dialect;
 mod lock;
 mod overdue;
 mod record;
-mod shelf;
+mod table_plan;
 mod windows;
-mod words;
 
 pub use lock::RetentionLock;
 pub use record::{RetentionCounts, RetentionRecord};
-pub use shelf::Shelf;
+pub use table_plan::TablePlan;
 pub use windows::{Deleted, Seen, Window};
 
 use std::time::Duration;

@@ -1,8 +1,12 @@
 //! The rollup tables: adding to them, and reading the totals.
 
-mod add;
+pub(in crate::store) mod analytics;
+mod labels;
+mod merge;
+pub(in crate::store) mod pending;
+mod sqlite;
 
-pub(super) use add::AddRollup;
+pub(super) use sqlite::AddRollup;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,8 +15,8 @@ use futures_util::TryStreamExt;
 use futures_util::stream::BoxStream;
 use sqlx::FromRow;
 
-use super::pending::ReadPending as _;
-use super::{Counted, Store, StoreError, dialect};
+use super::rollups::pending::ReadPending as _;
+use super::{CountedRollup, Store, StoreError, dialect};
 use crate::rollup::{Key, LastSuccess, Sums};
 
 /// The columns of [`Sums`], in the order in which they are bound.
@@ -199,7 +203,7 @@ impl Store {
     /// than once. `begun` is given the newest pending row; 0 where there is none. What is pending of `counted` is not read.
     pub async fn totals(
         &self,
-        counted: &[Arc<Counted>],
+        counted: &[Arc<CountedRollup>],
         begun: impl FnOnce(i64),
         mut each: impl FnMut(&Key, &Sums),
     ) -> Result<(), StoreError> {

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use mlops_service::audit::{Action, By};
-use mlops_service::key::{KeyId, NamedKey};
+use mlops_service::auth::key::{KeyId, NamedKey};
 
 use super::{Checks, assert_verdict, check};
 use crate::harness::{Backend, KEY, Postgres, Tls, command, free_port, on_every_backend, real_now};

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
-use mlops_service::audit::chain::{Head, Kept};
+use mlops_service::audit::chain::{Head, StoredEntry};
 use mlops_service::audit::verify::{Broken, Fault, Verification};
 use mlops_service::audit::{Action, By};
+use mlops_service::privacy::subject::SubjectHash;
 use mlops_service::store::{Store, StoreError};
-use mlops_service::subject::SubjectHash;
 
 use crate::harness::{Backend, on_every_backend, real_now};
 
@@ -51,7 +51,7 @@ async fn broken(store: &Store, noted: Option<Head>) -> Option<(i64, Fault)> {
     found.broken.map(|Broken { seq, fault }| (seq, fault))
 }
 
-async fn all(store: &Store) -> Vec<Kept> {
+async fn all(store: &Store) -> Vec<StoredEntry> {
     let entries = store.audit(0, DateTime::UNIX_EPOCH, 1_000).await.unwrap();
     entries.into_iter().map(Result::unwrap).collect()
 }
@@ -75,7 +75,7 @@ async fn an_entry_comes_back_as_it_was_written(backend: Backend) {
     let first = store.append_audit(at, &entry).await.unwrap();
     let second = store.append_audit(at, &By::command_line().did(Action::KeyRevoked)).await.unwrap();
     let entries = all(&store).await;
-    assert_eq!(entries[0], Kept::after(Head::NONE, at, &entry));
+    assert_eq!(entries[0], StoredEntry::after(Head::NONE, at, &entry));
     assert_eq!((entries[0].head(), entries[1].head()), (Some(first), Some(second)));
     assert_eq!(entries[0].details, r#"{"messages":3,"quoted":"a\"b\nü"}"#);
     assert_eq!((entries[1].seq, entries[1].previous.as_slice()), (2, first.hash.as_slice()));
@@ -270,7 +270,7 @@ async fn insert_old(backend: &Backend, count: i64) {
     };
     let (mut head, mut rows) = (Head::NONE, Vec::new());
     for seconds in 0..count {
-        let kept = Kept::after(head, begun + TimeDelta::seconds(seconds), &entry);
+        let kept = StoredEntry::after(head, begun + TimeDelta::seconds(seconds), &entry);
         head = kept.head().unwrap();
         let at = kept.at.to_rfc3339();
         let (previous, hash) = (bytes(&kept.previous), bytes(&kept.hash));

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use chrono::DateTime;
 use mlops_service::event::{Event, Report};
-use mlops_service::store::{Spool, Spooled, Standing};
+use mlops_service::spool::{Delivery, Spool, Spooled};
 use serde_json::json;
 use tempfile::TempDir;
 
@@ -22,13 +22,13 @@ fn made(number: u32) -> Event {
 
 async fn filled(folder: &Path, events: &[Event]) -> Spool {
     let spool = Spool::new(folder, 512);
-    let added = spool.add(&events.iter().collect::<Vec<_>>(), Standing::Unsent).await.unwrap();
+    let added = spool.add(&events.iter().collect::<Vec<_>>(), Delivery::Unsent).await.unwrap();
     assert_eq!(added, vec![true; events.len()]);
     spool
 }
 
 async fn all(spool: &Spool) -> Vec<Spooled> {
-    spool.next(Standing::Unsent, 0, 10_000).await.unwrap()
+    spool.next(Delivery::Unsent, 0, 10_000).await.unwrap()
 }
 
 fn events(spooled: &[Spooled]) -> Vec<Event> {
@@ -40,7 +40,7 @@ async fn events_come_out_as_they_went_in_each_once_and_in_order() {
     let folder = TempDir::new().unwrap();
     let sent: Vec<Event> = (0..300).map(made).collect();
     let spool = filled(folder.path(), &sent).await;
-    assert_eq!(spool.add(&[&sent[7]], Standing::Unsent).await.unwrap(), [false]);
+    assert_eq!(spool.add(&[&sent[7]], Delivery::Unsent).await.unwrap(), [false]);
     assert_eq!(events(&all(&spool).await), sent);
     spool.close().await;
     let again = Spool::new(folder.path(), 512);
@@ -78,7 +78,7 @@ async fn damage_costs_no_more_than_what_it_hit() {
         let left = events(&all(&spool).await);
         assert!(left.len() >= sent.len() - lost, "{hit}: {} are left", left.len());
         assert!(left.iter().all(|event| sent.contains(event)), "{hit}: what is left is whole");
-        assert_eq!(spool.add(&[&made(1_000)], Standing::Unsent).await.unwrap(), [true], "{hit}: it goes on");
+        assert_eq!(spool.add(&[&made(1_000)], Delivery::Unsent).await.unwrap(), [true], "{hit}: it goes on");
     }
 }
 
@@ -106,15 +106,15 @@ async fn a_full_spool_takes_nothing_and_keeps_what_it_has() {
     let folder = TempDir::new().unwrap();
     let spool = Spool::new(folder.path(), 1);
     let mut kept = 0;
-    while spool.add(&[&made(kept)], Standing::Unsent).await.is_ok() {
+    while spool.add(&[&made(kept)], Delivery::Unsent).await.is_ok() {
         kept += 1;
     }
     assert!(kept > 100, "{kept}");
-    assert!(!spool.works());
+    assert!(!spool.is_writable());
     let spooled = all(&spool).await;
     assert_eq!(spooled.len(), kept as usize);
     spool.remove(&spooled[..50]).await.unwrap();
-    assert_eq!(spool.add(&[&made(kept)], Standing::Unsent).await.unwrap(), [true], "there is room again");
+    assert_eq!(spool.add(&[&made(kept)], Delivery::Unsent).await.unwrap(), [true], "there is room again");
 }
 
 #[tokio::test]
@@ -122,9 +122,9 @@ async fn a_spool_has_one_process_at_a_time() {
     let folder = TempDir::new().unwrap();
     let spool = filled(folder.path(), &[made(1)]).await;
     let other = Spool::new(folder.path(), 512);
-    assert!(other.add(&[&made(2)], Standing::Unsent).await.is_err());
+    assert!(other.add(&[&made(2)], Delivery::Unsent).await.is_err());
     spool.close().await;
-    assert_eq!(other.add(&[&made(2)], Standing::Unsent).await.unwrap(), [true]);
+    assert_eq!(other.add(&[&made(2)], Delivery::Unsent).await.unwrap(), [true]);
     assert_eq!(all(&other).await.len(), 2);
 }
 
@@ -133,10 +133,10 @@ async fn a_full_one_gives_back_what_it_has() {
     let folder = TempDir::new().unwrap();
     let spool = Spool::new(folder.path(), 1);
     let mut number = 0;
-    while spool.add(&[&made(number)], Standing::Unsent).await.is_ok() {
+    while spool.add(&[&made(number)], Delivery::Unsent).await.is_ok() {
         number += 1;
     }
-    assert_eq!((spool.works(), spool.has_pending()), (false, true));
+    assert_eq!((spool.is_writable(), spool.has_pending()), (false, true));
     spool.remove(&all(&spool).await).await.unwrap();
-    assert_eq!((spool.works(), spool.has_pending()), (true, false));
+    assert_eq!((spool.is_writable(), spool.has_pending()), (true, false));
 }

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use mlops_service::audit::{Action, By, Entry};
+use mlops_service::auth::key::{KeyId, NamedKey, PlainKey, Previous, Scopes, SecretHash, Status};
 use mlops_service::event::{Event, Report};
-use mlops_service::key::{KeyId, NamedKey, PlainKey, Previous, Scopes, SecretHash, Status};
 use mlops_service::rollup::{Key, Rollup, Sums};
-use mlops_service::store::{Counted, Outcome, Store, StoreError};
+use mlops_service::store::{CountedRollup, Outcome, Store, StoreError};
 use serde_json::json;
 use tokio::runtime::Handle;
 use tokio::task::block_in_place;
@@ -20,7 +20,7 @@ use crate::harness::{Backend, event, insert_as_the_app, on_every_backend, real_n
 on_every_backend! {
     a_batch_adds_up_to_its_rollup,
     a_large_batch_of_many_keys_adds_up_too,
-    what_another_settles_is_settled_once,
+    what_another_merges_is_merged_once,
     totals_are_those_of_the_moment_at_which_reading_them_begins,
     a_repeated_id_is_stored_once,
     the_row_of_the_app_becomes_the_event,
@@ -62,7 +62,7 @@ async fn totals(store: &Store) -> BTreeMap<Key, Sums> {
 }
 
 /// The totals, read by who knows what some pending rows add up to.
-async fn totals_beside(store: &Store, counted: &[Arc<Counted>]) -> BTreeMap<Key, Sums> {
+async fn totals_beside(store: &Store, counted: &[Arc<CountedRollup>]) -> BTreeMap<Key, Sums> {
     let mut totals: BTreeMap<Key, Sums> = BTreeMap::new();
     let add = |key: &Key, sums: &Sums| totals.entry(key.clone()).or_default().add(sums);
     store.totals(counted, drop, add).await.unwrap();
@@ -142,36 +142,36 @@ async fn assert_adds_up(backend: &Backend, events: &[Event]) {
     assert_eq!(written.outcomes, vec![Outcome::Counted; events.len()]);
     assert_eq!(written.counted.rollup, expected);
     assert_now(backend, &store, events).await;
-    assert!(store.settle(&written.counted).await.unwrap());
+    assert!(store.merge_rollup(&written.counted).await.unwrap());
     assert_now(backend, &store, events).await;
-    assert_settled(backend, &expected).await;
+    assert_merged(backend, &expected).await;
     let is_pending = !written.counted.pending.is_empty();
-    assert_eq!(store.settle(&written.counted).await.unwrap(), !is_pending, "nothing is settled twice");
+    assert_eq!(store.merge_rollup(&written.counted).await.unwrap(), !is_pending, "nothing is merged twice");
     assert_now(backend, &store, events).await;
 }
 
-/// What counts is settled in part by somebody else, and the rest by whoever finds it.
-async fn what_another_settles_is_settled_once(backend: Backend) {
+/// What counts is merged in part by somebody else, and the rest by whoever finds it.
+async fn what_another_merges_is_merged_once(backend: Backend) {
     let store = backend.store(&[]).await;
     let events: Vec<Event> = (0..6).map(|i| made(json!({"response_time_ms": i}), real_now())).collect();
-    let mut counted = Counted::default();
+    let mut counted = CountedRollup::default();
     for event in &events {
         counted.add(store.write(slice::from_ref(event), false, LIMIT).await.unwrap().counted);
     }
     let counted = [Arc::new(counted)];
     let newest = newest_pending(&store).await;
     assert_eq!(totals_beside(&store, &counted).await, totals(&store).await);
-    if store.settle_left(newest - 1, 2).await.unwrap() {
+    if store.merge_leftover_rollups(newest - 1, 2).await.unwrap() {
         assert_now(&backend, &store, &events).await;
         assert_eq!(totals_beside(&store, &counted).await, totals(&store).await);
-        assert!(!store.settle(&counted[0]).await.unwrap());
+        assert!(!store.merge_rollup(&counted[0]).await.unwrap());
     }
     assert_now(&backend, &store, &events).await;
-    while store.settle_left(newest - 1, 3).await.unwrap() {}
+    while store.merge_leftover_rollups(newest - 1, 3).await.unwrap() {}
     assert_eq!(newest_pending(&store).await, newest, "a newer one is left alone");
-    while store.settle_left(newest, 3).await.unwrap() {}
+    while store.merge_leftover_rollups(newest, 3).await.unwrap() {}
     assert_now(&backend, &store, &events).await;
-    assert_settled(&backend, &Rollup::of(&events, chrono_tz::UTC)).await;
+    assert_merged(&backend, &Rollup::of(&events, chrono_tz::UTC)).await;
 }
 
 async fn totals_are_those_of_the_moment_at_which_reading_them_begins(backend: Backend) {
@@ -186,7 +186,7 @@ async fn totals_are_those_of_the_moment_at_which_reading_them_begins(backend: Ba
     assert_totals(&store, &events).await;
 }
 
-/// Readers see all of it, settled or not.
+/// Readers see all of it, merged or not.
 async fn assert_now(backend: &Backend, store: &Store, events: &[Event]) {
     assert_totals(store, events).await;
     let counts = [
@@ -198,7 +198,7 @@ async fn assert_now(backend: &Backend, store: &Store, events: &[Event]) {
 }
 
 /// Each key has one row, and its latencies theirs.
-async fn assert_settled(backend: &Backend, expected: &Rollup) {
+async fn assert_merged(backend: &Backend, expected: &Rollup) {
     let counts = [
         ("select count(*) from ai_rollup_daily", expected.daily.len()),
         ("select count(*) from ai_rollup_daily_now", expected.daily.len()),

@@ -88,12 +88,12 @@ async fn an_erasure_raced_against_events_loses_none_and_leaves_none_that_came_be
 }
 
 /// A transaction of another program that has changed something, for as long as it is held.
-enum Held {
+enum CachedKey {
     Postgres(PgConnection),
     Sqlite(SqliteConnection),
 }
 
-impl Held {
+impl CachedKey {
     async fn on(backend: &Backend) -> Self {
         const CHANGE: &str = "update conversations set status = status where id = 'conversation-zqana'";
         if backend.is_postgres() {
@@ -131,7 +131,7 @@ async fn a_lock_of_another_program_leaves_everything_as_it_is(backend: Backend) 
     let told = json!({"conversation_id": ANA.conversation(), "session_id": ANA.session()});
     assert_eq!(track(&app, told).await, 200);
     let before = rows_of_ana(&backend).await;
-    let held = Held::on(&backend).await;
+    let held = CachedKey::on(&backend).await;
     let begun = Instant::now();
     let refused = erase(&app, json!({"email": ANA.email})).await;
     refused.refused(503, "Service Unavailable");
@@ -238,7 +238,7 @@ async fn an_event_in_the_spool_that_the_database_refuses_is_counted_and_erased()
     assert_eq!(dry.ok()["counts"]["spool"], 1);
     let erased = erase(&app, json!({"session_id": "session-zqana"})).await.ok();
     assert_eq!(erased["counts"]["spool"], 1, "{erased}");
-    erase(&app, json!({"session_id": "session-zqana"})).await.refused(404, "Not Found");
+    erase(&app, json!({"session_id": "session-zqana"})).await.refused(404, "Not FoundSubject");
     assert!(!on_disk(&view, "session-zqana") && on_disk(&view, "session-zqben"));
     for _ in 0..2 {
         assert_eq!(app.metric(COUNT).await, Some(3.0));

@@ -3,9 +3,9 @@
 use axum::http::Method;
 use chrono::TimeDelta;
 use mlops_service::app::App;
+use mlops_service::auth::key::Scope;
 use mlops_service::http::extract::Subjects;
 use mlops_service::http::routes::{Access, QuotaOf, table};
-use mlops_service::key::Scope;
 use serde_json::{Value, json};
 
 use super::keys::{admin, create};

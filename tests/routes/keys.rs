@@ -219,7 +219,7 @@ async fn a_row_that_cannot_be_read_does_not_keep_a_revocation_from_holding(backe
     backend.execute(&format!("update mlops_api_keys set secret_hash = '00' where id = '{broken}'")).await;
     backend.execute(&format!("update mlops_api_keys set revoked_at = created_at where id = '{id}'")).await;
     assert_eq!(analytics(&app, "acme", &key).await.status, 200, "the copy is older");
-    assert_eq!(app.app.access.ring().read().await.unwrap().len(), 2);
+    assert_eq!(app.app.access.key_cache().read().await.unwrap().len(), 2);
     forbidden(&analytics(&app, "acme", &key).await, "Invalid API key");
     forbidden(&analytics(&app, "acme", &broken_key).await, "Invalid API key");
     let listed = admin(app.get("/admin/keys")).await.ok();
@@ -363,10 +363,10 @@ async fn a_wrong_wish_is_told_what_it_must_be(backend: Backend) {
         .await
         .refused(400, "Invalid JSON");
     for id in ["nope", "0123456789abcdef"] {
-        admin(app.post(&format!("/admin/keys/{id}/rotate"))).await.refused(404, "Not Found");
+        admin(app.post(&format!("/admin/keys/{id}/rotate"))).await.refused(404, "Not FoundSubject");
         admin(app.call(axum::http::Method::DELETE, &format!("/admin/keys/{id}")))
             .await
-            .refused(404, "Not Found");
+            .refused(404, "Not FoundSubject");
     }
 }
 
@@ -376,7 +376,7 @@ async fn without_authentication_nobody_manages_keys() {
     let wish = json!({"name": "chief", "scopes": ["admin"]});
     let (_, chief) = create(&TestApp::guarded(&backend).await, wish).await;
     let app = TestApp::open(&backend).await;
-    app.app.access.ring().read().await.unwrap();
+    app.app.access.key_cache().read().await.unwrap();
     let refused = app.post("/admin/keys").json(&json!({"name": "x", "scopes": ["admin"]})).send().await;
     forbidden(&refused, "Authentication is off; set MLOPS_API_KEY to use this route");
     assert_eq!(

@@ -4,8 +4,8 @@ use axum::http::Method;
 use chrono::TimeDelta;
 use futures_util::FutureExt;
 use mlops_service::app::App;
+use mlops_service::auth::key::Scope;
 use mlops_service::http::routes::{Access, QuotaOf, Row, table};
-use mlops_service::key::Scope;
 use serde_json::json;
 
 use crate::harness::{Backend, KEY, Reply, TestApp, command, event};
@@ -356,7 +356,7 @@ async fn unknown_paths_and_methods_are_json_errors() {
     let backend = Backend::sqlite();
     let app = TestApp::guarded(&backend).await;
     for path in ["/nope", "/track/", "/analytics/", "/analytics/a/b", "/health/x", "//"] {
-        app.get(path).send().await.refused(404, "Not Found");
+        app.get(path).send().await.refused(404, "Not FoundSubject");
     }
     for (method, path, allow) in [
         (Method::GET, "/track", "POST"),
@@ -368,7 +368,7 @@ async fn unknown_paths_and_methods_are_json_errors() {
         reply.refused(405, "Method Not Allowed");
         assert_eq!(reply.header("allow"), allow);
     }
-    app.get("/assets/nope").send().await.refused(404, "Not Found");
+    app.get("/assets/nope").send().await.refused(404, "Not FoundSubject");
     app.get("/analytics/%ff").header("x-api-key", KEY).send().await.refused(400, "Bad Request");
 }
 

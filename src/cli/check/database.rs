@@ -7,7 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::finding::{Check, Finding};
 use crate::config::{Config, Database, Environment, PostgresUrl, Tls};
 use crate::retention::Policy;
-use crate::store::{Encryption, Powers, Retained, Store, StoreError};
+use crate::store::{Encryption, Privileges, Retained, Store, StoreError};
 
 /// How long the audit trail is verified.
 const VERIFY_PATIENCE: Duration = Duration::from_mins(1);
@@ -52,11 +52,11 @@ pub(super) async fn look(config: &Config, store: Result<&Store, &String>) -> Vec
         return findings;
     };
     let encryption = ask(store, async |store| store.encryption().await).await;
-    let powers = ask(store, async |store| store.powers().await).await;
+    let privileges = ask(store, async |store| store.privileges().await).await;
     vec![
         encryption.map_or_else(|error| away(TLS, &error), |found| tls(config, postgres, found)),
-        powers.as_ref().map_or_else(|error| away(ROLE, error), |found| role(found.as_ref())),
-        powers.as_ref().map_or_else(|error| away(TRAIL, error), |found| trail(found.as_ref())),
+        privileges.as_ref().map_or_else(|error| away(ROLE, error), |found| role(found.as_ref())),
+        privileges.as_ref().map_or_else(|error| away(TRAIL, error), |found| trail(found.as_ref())),
         migrations(config),
         chain(store).await,
     ]
@@ -84,14 +84,15 @@ fn tls(config: &Config, postgres: &PostgresUrl, found: Option<Encryption>) -> Fi
     }
 }
 
-fn role(found: Option<&Powers>) -> Finding {
-    let Some(powers) = found else { return ROLE.not_applicable("there are no roles") };
+fn role(found: Option<&Privileges>) -> Finding {
+    let Some(privileges) = found else { return ROLE.not_applicable("there are no roles") };
     let may: Vec<String> = [
-        powers.above_others.then(|| "it is a superuser, or may make databases or roles".to_owned()),
-        powers.creates.then(|| "it may create tables".to_owned()),
-        (!powers.owns.is_empty()).then(|| format!("it may drop and alter {}", powers.owns.join(", "))),
-        (powers.owns.is_empty() && !powers.truncates.is_empty())
-            .then(|| format!("it may truncate {}", powers.truncates.join(", "))),
+        privileges.above_others.then(|| "it is a superuser, or may make databases or roles".to_owned()),
+        privileges.creates.then(|| "it may create tables".to_owned()),
+        (!privileges.owns.is_empty())
+            .then(|| format!("it may drop and alter {}", privileges.owns.join(", "))),
+        (privileges.owns.is_empty() && !privileges.truncates.is_empty())
+            .then(|| format!("it may truncate {}", privileges.truncates.join(", "))),
     ]
     .into_iter()
     .flatten()
@@ -105,15 +106,15 @@ fn role(found: Option<&Powers>) -> Finding {
     }
 }
 
-fn trail(found: Option<&Powers>) -> Finding {
+fn trail(found: Option<&Privileges>) -> Finding {
     match found {
         None => TRAIL.not_applicable("there are no roles"),
-        Some(Powers { has_audit: false, .. }) => {
+        Some(Privileges { has_audit: false, .. }) => {
             TRAIL.wrong("there is no audit trail yet", "run mlops-service migrate")
         }
-        Some(powers) if powers.on_audit.is_empty() => TRAIL.ok("it may add and read"),
-        Some(powers) => TRAIL.wrong(
-            format!("it may {}", powers.on_audit.join(", ")),
+        Some(privileges) if privileges.on_audit.is_empty() => TRAIL.ok("it may add and read"),
+        Some(privileges) => TRAIL.wrong(
+            format!("it may {}", privileges.on_audit.join(", ")),
             "run migrations/roles.sql and connect as the service's role",
         ),
     }

@@ -6,8 +6,8 @@ use std::time::UNIX_EPOCH;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::finding::{Check, Finding};
+use crate::auth::key::{NamedKey, Status};
 use crate::config::{ApiKey, Config, Environment, MIN_PRODUCTION_KEY_CHARS, VARIABLES};
-use crate::key::{NamedKey, Status};
 use crate::store::{Store, StoreError};
 
 /// Days after which a secret should have been replaced: quarterly.

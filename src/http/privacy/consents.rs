@@ -9,12 +9,12 @@ use serde::{Deserialize, Serialize};
 use crate::app::App;
 use crate::audit::Action;
 use crate::clock::timestamp;
-use crate::consent::{Consent, Named, Purpose, Statement, policy_version};
 use crate::http::error::ApiError;
 use crate::http::extract::{Caused, JsonBody, Query, Subjects};
 use crate::http::json::Json;
-use crate::store::{ConsentFilter, Placed, StoreError};
-use crate::subject::SubjectHash;
+use crate::privacy::consent::{Consent, Named, Purpose, Statement, policy_version};
+use crate::privacy::subject::SubjectHash;
+use crate::store::{ConsentFilter, NumberedConsent, StoreError};
 
 /// How many consents an answer holds when the caller does not say.
 const DEFAULT_LIMIT: u32 = 50;
@@ -149,7 +149,10 @@ async fn page(app: &App, filter: &ConsentFilter, limit: u32) -> Result<Page, Api
     let more = found.len() > limit as usize;
     found.truncate(limit as usize);
     let next = found.last().map(|(place, _)| *place).filter(|_| more);
-    Ok(Page { consents: found.into_iter().map(|(_, consent): Placed| consent.into()).collect(), next })
+    Ok(Page {
+        consents: found.into_iter().map(|(_, consent): NumberedConsent| consent.into()).collect(),
+        next,
+    })
 }
 
 fn unavailable(error: &StoreError) -> ApiError {

@@ -13,9 +13,9 @@ use crate::app::App;
 use crate::config::Config;
 use crate::http::error::ApiError;
 use crate::http::extract::{Caused, JsonBody, Query, Subjects};
-use crate::privacy::archive;
-use crate::privacy::document::Document;
-use crate::privacy::purpose::Kept;
+use crate::privacy::export::archive;
+use crate::privacy::export::document::Document;
+use crate::privacy::purpose::RetentionPeriods;
 use crate::retention::Policy;
 use crate::store::Retained;
 
@@ -60,9 +60,9 @@ pub async fn export(
 }
 
 /// For how long rows are kept.
-fn kept(config: &Config) -> Kept {
+fn kept(config: &Config) -> RetentionPeriods {
     let days = |kind| Policy::of(config).days(kind);
-    Kept {
+    RetentionPeriods {
         events: days(Retained::Events),
         chats: days(Retained::Messages),
         appointments: days(Retained::Appointments),

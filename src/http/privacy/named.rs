@@ -5,9 +5,9 @@ use serde_json::Value;
 
 use crate::event::NOBODYS_IDS;
 use crate::http::error::ApiError;
-use crate::privacy::Kind;
+use crate::privacy::RequestKind;
+use crate::privacy::subject::Selector;
 use crate::store::Mode;
-use crate::subject::Selector;
 
 /// The body of the routes that name a person. Fields that are not listed are ignored.
 #[derive(Deserialize)]
@@ -66,8 +66,8 @@ impl Named {
     }
 
     /// What is asked for.
-    pub fn kind(&self) -> Result<Kind, ApiError> {
-        let kinds = [Kind::Export, Kind::Erase];
+    pub fn kind(&self) -> Result<RequestKind, ApiError> {
+        let kinds = [RequestKind::Export, RequestKind::Erase];
         let kind = self.kind.as_ref().and_then(Value::as_str);
         let kind = kind.and_then(|text| kinds.into_iter().find(|kind| kind.name() == text));
         kind.ok_or_else(|| ApiError::InvalidField("kind", "must be export or erase".to_owned()))

@@ -5,9 +5,9 @@ use std::path::Path;
 
 use sqlx::{Connection, PgConnection};
 
-use super::super::connect::create_file;
 use super::super::{Db, Store, StoreError};
 use super::STEP_LIMIT;
+use crate::store::connection::open::create_file;
 
 /// The right to run. It ends when it is dropped, and when the process dies, however that happens.
 #[derive(Debug)]

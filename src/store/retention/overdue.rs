@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use sqlx::AssertSqlSafe;
 
 use super::super::{Db, READ_LIMIT, Store, StoreError};
-use super::Shelf;
+use super::TablePlan;
 use super::windows::Window;
 
 /// Pages of Postgres that are looked at; of a larger table, a random sample of as many.
@@ -16,7 +16,7 @@ const FIRST_ROWS: i64 = 20_000;
 impl Store {
     /// How many rows are from before `cutoff`: exactly for a small table, an estimate for a large one on Postgres, and at
     /// least that many on SQLite.
-    pub async fn overdue(&self, table: &Shelf, cutoff: DateTime<Utc>) -> Result<i64, StoreError> {
+    pub async fn overdue(&self, table: &TablePlan, cutoff: DateTime<Utc>) -> Result<i64, StoreError> {
         let (first, end) = (table.range.start, table.range.end);
         let Db::Postgres(db) = &self.sweep else {
             let first_rows = first..end.min(first.saturating_add(FIRST_ROWS));

@@ -7,12 +7,12 @@ use chrono::{DateTime, Utc};
 use sqlx::{AssertSqlSafe, FromRow};
 
 use super::super::dialect::{self, Dialect};
-use super::super::foreign::ForeignRow;
 use super::super::rollups::AddRollup;
 use super::super::{Store, StoreError};
-use super::{Retained, STEP_LIMIT, Shelf};
+use super::{Retained, STEP_LIMIT, TablePlan};
 use crate::event::Event;
 use crate::rollup::Rollup;
+use crate::store::events::foreign::ForeignRow;
 
 /// What is in a window.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, FromRow)]
@@ -38,7 +38,7 @@ pub struct Deleted {
 #[derive(Debug, Clone, Copy)]
 pub struct Window<'s> {
     /// The table.
-    pub shelf: &'s Shelf,
+    pub plan: &'s TablePlan,
     /// From here,
     pub from: i64,
     /// to before here.
@@ -50,8 +50,8 @@ pub struct Window<'s> {
 impl<'s> Window<'s> {
     /// A part of what is gone through.
     #[must_use]
-    pub const fn new(shelf: &'s Shelf, range: &Range<i64>, cutoff: DateTime<Utc>) -> Self {
-        Self { shelf, from: range.start, to: range.end, cutoff }
+    pub const fn new(plan: &'s TablePlan, range: &Range<i64>, cutoff: DateTime<Utc>) -> Self {
+        Self { plan, from: range.start, to: range.end, cutoff }
     }
 }
 
@@ -65,7 +65,7 @@ macro_rules! bound {
 impl Store {
     /// Counts what is old in a window. It locks nothing.
     pub async fn look_at(&self, window: Window<'_>) -> Result<Seen, StoreError> {
-        let sql = self.look_sql(window.shelf);
+        let sql = self.look_sql(window.plan);
         on!(&self.sweep, STEP_LIMIT, |conn| {
             bound!(sqlx::query_as(AssertSqlSafe(sql)), window).fetch_one(conn).await
         })
@@ -82,12 +82,12 @@ impl Store {
     ) -> Result<Deleted, StoreError> {
         const NOTE: &str = "insert into mlops_retention_deleted (table_name, deleted) values ($1, $2)
             on conflict (table_name) do update set deleted = mlops_retention_deleted.deleted + excluded.deleted";
-        let Shelf { kind, undated, .. } = window.shelf;
-        let (delete, uncounted) = (self.delete_sql(window.shelf), self.uncounted_sql(window.shelf));
+        let TablePlan { kind, undated, .. } = window.plan;
+        let (delete, uncounted) = (self.delete_sql(window.plan), self.uncounted_sql(window.plan));
         let date = format!(
             "update {} as t set created_at = $4 where {} and {undated}",
             kind.table(),
-            (self.words().window)(*kind)
+            (self.sql().window)(*kind)
         );
         on!(&self.sweep, STEP_LIMIT, |conn| {
             let mut tx = dialect::begin(conn).await?;
@@ -114,7 +114,7 @@ impl Store {
         })
     }
 
-    fn look_sql(&self, Shelf { kind, old, undated, .. }: &Shelf) -> String {
+    fn look_sql(&self, TablePlan { kind, old, undated, .. }: &TablePlan) -> String {
         let uncounted = uncounted(*kind);
         format!(
             "select count(*) filter (where ({old}) is true) as old,
@@ -122,19 +122,18 @@ impl Store {
                 count(*) filter (where {undated}) as undated
             from {} as t where {}",
             kind.table(),
-            (self.words().window)(*kind)
+            (self.sql().window)(*kind)
         )
     }
 
-    fn delete_sql(&self, Shelf { kind, old, .. }: &Shelf) -> String {
-        let (table, window, uncounted) = (kind.table(), (self.words().window)(*kind), uncounted(*kind));
+    fn delete_sql(&self, TablePlan { kind, old, .. }: &TablePlan) -> String {
+        let (table, window, uncounted) = (kind.table(), (self.sql().window)(*kind), uncounted(*kind));
         format!("delete from {table} as t where {window} and ({old} and not {uncounted}) is true")
     }
 
     /// Rows that another session is just counting are left to it.
-    fn uncounted_sql(&self, Shelf { kind, old, .. }: &Shelf) -> String {
-        let (table, window, skip_locked) =
-            (kind.table(), (self.words().window)(*kind), self.words().skip_locked);
+    fn uncounted_sql(&self, TablePlan { kind, old, .. }: &TablePlan) -> String {
+        let (table, window, skip_locked) = (kind.table(), (self.sql().window)(*kind), self.sql().skip_locked);
         format!(
             "delete from {table} as t where {window} and t.id in (
                 select t.id from {table} as t where {window} and ({old} and t.event_id is null) is true {skip_locked})"

@@ -1,0 +1,24 @@
+//! Authentication and authorisation: who makes a request, and what that allows.
+//!
+//! [`Authenticator`] recognises a [`Principal`] by a key of `MLOPS_API_KEY` ([`ConfiguredKeys`]), a named key ([`KeyCache`]) or a
+//! bearer token ([`Tokens`]). [`key`] and [`Caller`] do no I/O.
+
+mod authenticator;
+mod caller;
+mod configured_keys;
+mod jwks;
+mod jwt;
+pub mod key;
+mod key_admin;
+mod key_cache;
+mod principal;
+mod proxies;
+
+pub use authenticator::{Authenticator, Credentials, Denied, Unknown};
+pub use caller::{Caller, ClientIp};
+pub use configured_keys::ConfiguredKeys;
+pub use jwt::{InvalidToken, Token, Tokens};
+pub use key_admin::{DEFAULT_GRACE, KeyError, NewKey};
+pub use key_cache::{CachedKey, KeyCache, Rejected};
+pub use principal::Principal;
+pub use proxies::Proxies;

@@ -1,0 +1,78 @@
+//! Who a quota is counted for, and the address that stands for whoever shows no key. No I/O here.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv6Addr};
+
+use super::key::KeyId;
+
+/// The address of the client; an IPv4-mapped IPv6 address counts as IPv4.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ClientIp(pub IpAddr);
+
+impl fmt::Display for ClientIp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Who a quota is counted for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Caller {
+    /// The holder of the key of `MLOPS_API_KEY` with this fingerprint.
+    Configured(u64),
+    /// The holder of this named key.
+    Named(KeyId),
+    /// Whoever a token with this fingerprint was issued to.
+    Token(u64),
+    /// Whoever calls from this IPv4 address, or from this /64 of IPv6: a single host has 2^64 addresses of its own.
+    Network(IpAddr),
+}
+
+impl fmt::Display for Caller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Configured(fingerprint) => write!(f, "configured:{fingerprint:016x}"),
+            Self::Named(id) => write!(f, "key:{id}"),
+            Self::Token(fingerprint) => write!(f, "token:{fingerprint:016x}"),
+            Self::Network(address) => write!(f, "ip:{address}"),
+        }
+    }
+}
+
+impl Caller {
+    /// What the audit trail calls it: by no address, and by nothing of a key but its public id.
+    #[must_use]
+    pub fn actor(self) -> String {
+        match self {
+            Self::Configured(_) => "service key".to_owned(),
+            Self::Network(_) => "nobody known".to_owned(),
+            Self::Named(_) | Self::Token(_) => self.to_string(),
+        }
+    }
+
+    /// The caller behind `ip`, for requests without a valid key.
+    #[must_use]
+    pub fn at(ip: ClientIp) -> Self {
+        Self::Network(match ip.0 {
+            IpAddr::V4(_) => ip.0,
+            IpAddr::V6(v6) => {
+                let [a, b, c, d, ..] = v6.segments();
+                Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into()
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn callers_of_one_ipv6_network_are_one() {
+        let caller = |ip: &str| Caller::at(ClientIp(ip.parse::<IpAddr>().unwrap().to_canonical()));
+        assert_eq!(caller("2001:db8:1:2::1"), caller("2001:db8:1:2:ffff::9"));
+        assert_ne!(caller("2001:db8:1:2::1"), caller("2001:db8:1:3::1"));
+        assert_eq!(caller("::ffff:192.0.2.1"), caller("192.0.2.1"));
+        assert_ne!(caller("192.0.2.1"), caller("192.0.2.2"));
+    }
+}

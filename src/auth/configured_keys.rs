@@ -1,0 +1,88 @@
+//! The keys of `MLOPS_API_KEY`, compared in the same time whatever is presented.
+
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+
+use crate::config::{ApiKey, MAX_KEY_BYTES};
+
+/// The valid keys, kept as digests. `Debug` shows how many there are.
+pub struct ConfiguredKeys(Vec<[u8; 32]>);
+
+impl ConfiguredKeys {
+    /// The keys of the configuration.
+    #[must_use]
+    pub fn new(keys: &[ApiKey]) -> Self {
+        Self(keys.iter().map(|key| digest(key.expose().as_bytes())).collect())
+    }
+
+    /// Whether there is any key, that is: whether protected routes are protected.
+    #[must_use]
+    pub fn are_required(&self) -> bool {
+        !self.0.is_empty()
+    }
+
+    /// The fingerprint of a presented key, if it is valid: the same on every replica, whatever the order of the keys.
+    /// Every comparison hashes the same number of bytes and looks at every key.
+    #[must_use]
+    pub fn check(&self, presented: &[u8]) -> Option<u64> {
+        let presented = digest(presented);
+        let mut valid = false;
+        for key in &self.0 {
+            valid |= bool::from(key.ct_eq(&presented));
+        }
+        let (fingerprint, _) = presented.split_first_chunk().expect("a digest has 32 bytes");
+        valid.then_some(u64::from_le_bytes(*fingerprint))
+    }
+}
+
+impl std::fmt::Debug for ConfiguredKeys {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "ConfiguredKeys({})", self.0.len())
+    }
+}
+
+/// Hashes a key in a frame of fixed size, so that the time tells nothing of its length. A longer key than any
+/// valid one is cut; its length, which is hashed too, keeps it from matching.
+fn digest(key: &[u8]) -> [u8; 32] {
+    let mut frame = [0; MAX_KEY_BYTES];
+    let kept = key.len().min(frame.len());
+    frame[..kept].copy_from_slice(&key[..kept]);
+    let mut hash = Sha256::new();
+    hash.update(key.len().to_le_bytes());
+    hash.update(frame);
+    hash.finalize().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Setting;
+
+    fn keys(list: &str) -> ConfiguredKeys {
+        ConfiguredKeys::new(&Vec::<ApiKey>::read(list).unwrap())
+    }
+
+    #[test]
+    fn every_configured_key_is_valid_and_no_other() {
+        let both = keys("alpha, beta");
+        let (alpha, beta) = (both.check(b"alpha"), both.check(b"beta"));
+        assert!(alpha.is_some() && beta.is_some() && alpha != beta);
+        assert_eq!(keys("new, beta").check(b"beta"), beta, "whatever stands beside it");
+        for wrong in ["", "alph", "alphaa", "Alpha", "alpha,beta", "\0", "alpha\0"] {
+            assert_eq!(both.check(wrong.as_bytes()), None, "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn a_key_that_only_begins_like_a_valid_one_is_invalid_however_long() {
+        let longest = "k".repeat(MAX_KEY_BYTES);
+        let keys = keys(&longest);
+        assert!(keys.check(longest.as_bytes()).is_some());
+        assert_eq!(keys.check(longest.repeat(9).as_bytes()), None);
+    }
+
+    #[test]
+    fn debug_output_holds_no_key() {
+        assert_eq!(format!("{:?}", keys("alpha,beta")), "ConfiguredKeys(2)");
+    }
+}

@@ -1,0 +1,233 @@
+//! The handle of the ingest task: what requests ask of it.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, Utc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+
+use super::rollup_merge::RollupMerge;
+use super::sink::Sink;
+use super::worker::Worker;
+use crate::clock::Clock;
+use crate::config::{Config, Database};
+use crate::event::Event;
+use crate::lifecycle::Lifecycle;
+use crate::metrics::{Metrics, SpoolStats};
+use crate::spool::Spool;
+use crate::store::{Store, StoreError};
+
+/// How long a request waits for the ingest task, which itself gives up sooner.
+const REPLY_TIMEOUT: Duration = Duration::from_millis(2_900);
+
+/// Refreshes that may be queued at the same time.
+const MAX_REFRESHES: usize = 16;
+
+/// An event is stored, or at least counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tracked {
+    /// Whether its id was known before, so that nothing was counted.
+    pub duplicate: bool,
+    /// Where it is.
+    pub destination: Destination,
+}
+
+/// Where an event ends up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Destination {
+    /// In the store.
+    Store,
+    /// In the spool, on its way to the store.
+    Spool,
+    /// Nowhere: it is counted, and its id is remembered, but its customer has not consented to more.
+    CountedOnly,
+}
+
+/// Why an event is neither stored nor counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum IngestError {
+    /// The queue is full.
+    #[error("the queue is full")]
+    QueueFull,
+    /// Neither the store nor the spool can take it now.
+    #[error("neither the database nor the spool can be written")]
+    Unavailable,
+    /// The database knows no such business.
+    #[error("the database knows no such business")]
+    UnknownBusiness,
+    /// A constraint of the database rejects it.
+    #[error("a constraint of the database rejects the event")]
+    Refused,
+}
+
+/// What became of an event.
+pub type TrackResult = Result<Tracked, IngestError>;
+
+/// Selects events, such as those of one person.
+pub type EventFilter = Arc<dyn Fn(&Event) -> bool + Send + Sync>;
+
+/// The handle of the ingest task.
+#[derive(Debug, Clone)]
+pub struct Ingest {
+    queue: mpsc::Sender<Command>,
+    /// One permit for each event that may be queued.
+    permits: Arc<Semaphore>,
+    queue_size: usize,
+    ready: Arc<AtomicBool>,
+    spool: Option<Arc<Spool>>,
+}
+
+/// What the ingest task is asked to do.
+#[derive(Debug)]
+pub(super) enum Command {
+    Track(TrackRequest),
+    Refresh(oneshot::Sender<bool>),
+    Drain(DrainRequest),
+}
+
+/// Events of one request, which are written together.
+#[derive(Debug)]
+pub(super) struct TrackRequest {
+    pub(super) events: Vec<Event>,
+    pub(super) queued_at: Instant,
+    /// Returned when the events leave the queue.
+    pub(super) permits: OwnedSemaphorePermit,
+    pub(super) reply: oneshot::Sender<Vec<TrackResult>>,
+}
+
+/// Asks that everything queued before it be in the store.
+pub(super) struct DrainRequest {
+    /// Which of the events that the store refuses are discarded from the spool.
+    pub(super) discard: Option<EventFilter>,
+    pub(super) reply: oneshot::Sender<Result<u64, StoreError>>,
+}
+
+impl fmt::Debug for DrainRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("DrainRequest")
+    }
+}
+
+impl Ingest {
+    /// Starts the task, which first migrates the tables and loads the totals. The receiver is told how the first attempt
+    /// went; the task goes on trying after a failure.
+    #[must_use]
+    pub fn start(
+        config: &Config,
+        store: Store,
+        metrics: Metrics,
+        clock: Clock,
+        lifecycle: &Lifecycle,
+    ) -> (Self, oneshot::Receiver<Result<(), StoreError>>) {
+        let queue_size = config.ingest_queue_size.get() as usize;
+        let (queue, commands) = mpsc::channel(queue_size + MAX_REFRESHES);
+        let ready = Arc::new(AtomicBool::new(false));
+        let (first, prepared) = oneshot::channel();
+        let rollup_merge = Arc::<RollupMerge>::default();
+        lifecycle.spawn("rollups", rollup_merge.clone().run(store.clone(), lifecycle.ending().clone()));
+        let spool = spool(config).map(Arc::new);
+        if let Some(spool) = spool.clone() {
+            let clock = clock.clone();
+            metrics.show_spool(move || stats(&spool, clock.now()));
+        }
+        let sink = Sink::new(config, store, metrics, clock, spool.clone(), rollup_merge);
+        let worker = Worker::new(config, sink, ready.clone(), first);
+        lifecycle.spawn("ingest", worker.run(commands, lifecycle.ending().clone()));
+        (Self { queue, permits: Arc::new(Semaphore::new(queue_size)), queue_size, ready, spool }, prepared)
+    }
+
+    /// Tracks `event`. Returns `Ok` only once it is committed, to the store or to the spool.
+    pub async fn track(&self, event: Event) -> TrackResult {
+        let results = self.track_all(vec![event]).await?;
+        results.into_iter().next().unwrap_or(Err(IngestError::Unavailable))
+    }
+
+    /// Tracks `events` together. Returns what became of each, in their order.
+    pub async fn track_all(&self, events: Vec<Event>) -> Result<Vec<TrackResult>, IngestError> {
+        // More events than the queue holds are taken when it is empty.
+        let permits = u32::try_from(events.len().min(self.queue_size)).unwrap_or(u32::MAX);
+        let Ok(permits) = self.permits.clone().try_acquire_many_owned(permits) else {
+            return Err(IngestError::QueueFull);
+        };
+        let (reply, replied) = oneshot::channel();
+        let request = TrackRequest { events, queued_at: Instant::now(), permits, reply };
+        if self.queue.try_send(Command::Track(request)).is_err() {
+            return Err(IngestError::Unavailable);
+        }
+        match tokio::time::timeout(REPLY_TIMEOUT, replied).await {
+            Ok(Ok(results)) => Ok(results),
+            _ => Err(IngestError::Unavailable),
+        }
+    }
+
+    /// Counts the rows that other programs inserted and reloads the totals from the store. Returns whether it could.
+    pub async fn refresh(&self) -> bool {
+        let (reply, replied) = oneshot::channel();
+        if self.queue.try_send(Command::Refresh(reply)).is_err() {
+            return false;
+        }
+        matches!(tokio::time::timeout(REPLY_TIMEOUT, replied).await, Ok(Ok(true)))
+    }
+
+    /// Waits until all events that came before are in the store, those of the spool too. Events of the spool that the store
+    /// refuses and that `discard` selects are counted in the store without a row and removed from the spool; returns
+    /// their number.
+    pub async fn drain(&self, discard: Option<EventFilter>) -> Result<u64, StoreError> {
+        let is_empty = |spool: &Arc<Spool>| spool.is_writable() && spool.state().depth() == 0;
+        if discard.is_some() && self.spool.as_ref().is_none_or(is_empty) {
+            return Ok(0);
+        }
+        let (reply, replied) = oneshot::channel();
+        let late = || StoreError::Unavailable("events are on their way to the database".to_owned());
+        if self.queue.try_send(Command::Drain(DrainRequest { discard, reply })).is_err() {
+            return Err(late());
+        }
+        match tokio::time::timeout(REPLY_TIMEOUT, replied).await {
+            Ok(Ok(drained)) => drained,
+            _ => Err(late()),
+        }
+    }
+
+    /// Returns the events in the spool that `filter` selects.
+    pub async fn spooled(&self, filter: EventFilter) -> Result<Vec<Event>, StoreError> {
+        let Some(spool) = &self.spool else { return Ok(Vec::new()) };
+        let found = spool.find(&*filter).await?;
+        Ok(found.into_iter().map(|spooled| spooled.event).collect())
+    }
+
+    /// Returns whether events can be written to the store, as far as the task knows.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.ready.load(Ordering::Relaxed)
+    }
+
+    /// Returns whether events can be spooled.
+    #[must_use]
+    pub fn can_spool(&self) -> bool {
+        self.spool.as_ref().is_some_and(|spool| spool.is_writable())
+    }
+
+    /// Returns what the spool holds at the time `now`; `None` without a spool.
+    #[must_use]
+    pub fn spool(&self, now: DateTime<Utc>) -> Option<SpoolStats> {
+        self.spool.as_ref().map(|spool| stats(spool, now))
+    }
+}
+
+/// The spool that the settings ask for. Beside SQLite there is none: it would be as local as the database.
+fn spool(config: &Config) -> Option<Spool> {
+    let folder = config.spool_dir.get().filter(|_| matches!(config.database_url, Database::Postgres(_)))?;
+    Some(Spool::new(&folder.0, config.spool_max_mb.get()))
+}
+
+fn stats(spool: &Spool, now: DateTime<Utc>) -> SpoolStats {
+    let state = spool.state();
+    SpoolStats {
+        events: state.depth(),
+        refused: state.refused(),
+        oldest_seconds: state.oldest().map(|oldest| (now - oldest).as_seconds_f64().max(0.0)),
+        replayed: state.replayed(),
+    }
+}

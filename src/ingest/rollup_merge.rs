@@ -1,0 +1,137 @@
+//! Merges pending rollups into the rollup tables, beside the batches that follow.
+
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::Notify;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+
+use crate::log_on_change::LogOnChange;
+use crate::store::{CountedRollup, Store, StoreError};
+
+/// How long pending rollups accumulate before a merge: the more there are, the fewer rows each costs.
+const ACCUMULATE: Duration = Duration::from_secs(1);
+
+/// Keys that are merged in one transaction, which holds locks on their rows.
+const MAX_KEYS: usize = 1_000;
+
+/// Batches of other processes whose rollups are merged at once, unless that takes too long.
+const LEFTOVER_BATCHES: i64 = 64;
+
+/// The rollups that are still to be merged.
+#[derive(Debug, Default)]
+pub(super) struct RollupMerge {
+    due: Notify,
+    /// What this process has counted and not merged yet, the oldest first.
+    counted: Mutex<Vec<Arc<CountedRollup>>>,
+    /// The newest pending row at the last look.
+    newest: AtomicI64,
+    /// Rows up to this one are leftovers: of processes that ended, or of attempts that failed.
+    leftovers: AtomicI64,
+}
+
+impl RollupMerge {
+    /// Schedules what was counted to be merged.
+    pub(super) fn add(&self, more: CountedRollup) {
+        let mut counted = self.lock();
+        // What is being merged, or read, stays as it is.
+        let last = counted.last_mut().and_then(Arc::get_mut);
+        match last.filter(|last| last.rollup.daily.len() < MAX_KEYS) {
+            Some(last) => last.add(more),
+            None => counted.push(Arc::new(more)),
+        }
+        drop(counted);
+        self.due.notify_one();
+    }
+
+    /// Notes the newest pending row. Whoever counted the rows up to the one noted before has had the time to merge them:
+    /// what is left of them is a leftover.
+    pub(super) fn note_newest(&self, newest: i64) {
+        let leftovers = self.newest.swap(newest, Ordering::Relaxed);
+        if leftovers > 0 {
+            self.leftovers.store(leftovers, Ordering::Relaxed);
+            self.due.notify_one();
+        }
+    }
+
+    /// Returns what this process has counted that may be pending.
+    pub(super) fn counted(&self) -> Vec<Arc<CountedRollup>> {
+        self.lock().clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Arc<CountedRollup>>> {
+        self.counted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Merges whatever is due, until `stop`.
+    pub(super) async fn run(self: Arc<Self>, store: Store, stop: CancellationToken) {
+        let mut log = LogOnChange::new("pending rollups are merged again");
+        let merge = async {
+            loop {
+                self.due.notified().await;
+                sleep(ACCUMULATE).await;
+                let merged = match self.merge_counted(&store).await {
+                    Ok(()) => self.merge_leftovers(&store).await,
+                    failed => failed,
+                };
+                log.update(merged.err().map(|error| format!("rollups stay pending: {error}")));
+            }
+        };
+        stop.run_until_cancelled(merge).await;
+    }
+
+    /// Merges what this process has counted. What fails becomes a leftover.
+    async fn merge_counted(&self, store: &Store) -> Result<(), StoreError> {
+        let all = self.counted();
+        let merged = merge_each(store, &all).await;
+        self.lock().drain(..all.len());
+        merged
+    }
+
+    /// Merges leftovers, in smaller steps where one takes too long.
+    async fn merge_leftovers(&self, store: &Store) -> Result<(), StoreError> {
+        let newest = self.leftovers.swap(0, Ordering::Relaxed);
+        let (mut batches, mut more) = (LEFTOVER_BATCHES, newest > 0);
+        while more {
+            let begun = Instant::now();
+            more = match store.merge_leftover_rollups(newest, batches).await {
+                Err(StoreError::TimedOut) if batches > 1 => {
+                    batches = (batches / 4).max(1);
+                    true
+                }
+                merged => merged?,
+            };
+            sleep(begun.elapsed()).await;
+        }
+        Ok(())
+    }
+}
+
+async fn merge_each(store: &Store, all: &[Arc<CountedRollup>]) -> Result<(), StoreError> {
+    for counted in all {
+        store.merge_rollup(counted).await?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_left_to_whoever_counted_them_until_the_next_look() {
+        let merge = RollupMerge::default();
+        let leftovers = || merge.leftovers.swap(0, Ordering::Relaxed);
+        merge.note_newest(7);
+        assert_eq!(leftovers(), 0);
+        merge.note_newest(9);
+        assert_eq!(leftovers(), 7);
+        merge.note_newest(9);
+        assert_eq!(leftovers(), 9);
+        merge.note_newest(0);
+        merge.note_newest(0);
+        assert_eq!(leftovers(), 9, "leftovers are not forgotten because nothing is pending any more");
+    }
+}

@@ -1,0 +1,210 @@
+//! Where events go: the store, else the spool, and the totals in memory, which are those of both.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use uuid::Uuid;
+
+use super::batch::Batch;
+use super::replay;
+use super::rollup_merge::RollupMerge;
+use super::totals_reload::{self, CountedSince, TotalsReload};
+use super::{Destination, Tracked};
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::event::Event;
+use crate::metrics::{Label, Metrics, Totals};
+use crate::rollup::{Key, Rollup, Sums};
+use crate::spool::{Delivery, Spool};
+use crate::store::{CountedRollup, Store, StoreError};
+
+/// How long rows of other programs are counted before the service says that it is ready.
+const FIRST_COUNT_LIMIT: Duration = Duration::from_secs(5);
+
+/// How long the first load of the totals may take to begin, while events are spilled.
+const FIRST_BEGIN_LIMIT: Duration = Duration::from_secs(5);
+
+/// The store, the spool, and the totals of both.
+pub(super) struct Sink {
+    pub(super) store: Store,
+    pub(super) spool: Option<Arc<Spool>>,
+    pub(super) metrics: Metrics,
+    clock: Clock,
+    pub(super) max_businesses: usize,
+    pub(super) rollup_merge: Arc<RollupMerge>,
+    pub(super) since: Mutex<CountedSince>,
+    /// For each label, whether it was logged that it has as many values as it may have.
+    logged_full: [AtomicBool; Label::ALL.len()],
+}
+
+impl Sink {
+    pub(super) fn new(
+        config: &Config,
+        store: Store,
+        metrics: Metrics,
+        clock: Clock,
+        spool: Option<Arc<Spool>>,
+        rollup_merge: Arc<RollupMerge>,
+    ) -> Self {
+        let max_businesses = config.metrics_max_businesses.get() as usize;
+        let (since, logged_full) = Default::default();
+        Self { store, spool, metrics, clock, max_businesses, rollup_merge, since, logged_full }
+    }
+
+    /// Migrates the tables and counts rows of other programs that are there already. Returns whether some are left.
+    pub(super) async fn migrate(&self) -> Result<bool, StoreError> {
+        self.store.migrate().await?;
+        let (begun, mut more) = (Instant::now(), true);
+        while more && begun.elapsed() < FIRST_COUNT_LIMIT {
+            more = self.count_foreign_rows().await?;
+        }
+        Ok(more)
+    }
+
+    /// Opens the spool. The service goes on without one that cannot be opened, and tries again later.
+    pub(super) async fn open_spool(&self) {
+        if let Some(spool) = &self.spool
+            && let Err(error) = spool.open().await
+        {
+            tracing::error!("the spool cannot be used: {error}");
+        }
+    }
+
+    /// Makes sure that the store accepts events, removes those from the spool that it has, and loads the totals.
+    pub(super) async fn prepare(self: &Arc<Self>) -> Result<(), StoreError> {
+        self.store.probe().await?;
+        if let Some(spool) = &self.spool {
+            replay::remove_stored(&self.store, spool).await?;
+        }
+        let mut reload = TotalsReload::new();
+        self.begin_reload(&mut reload, FIRST_BEGIN_LIMIT).await?;
+        match totals_reload::end(&mut reload).await {
+            Some(totals) => self.show_totals(totals?).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Counts some rows that other programs inserted. Returns whether more may be left.
+    pub(super) async fn count_foreign_rows(&self) -> Result<bool, StoreError> {
+        match self.store.count_foreign_rows(self.clock.now()).await {
+            // Another replica is counting them; the next attempt sees what it left.
+            Err(StoreError::Conflict(_)) => Ok(true),
+            counted => counted,
+        }
+    }
+
+    /// Reserves `new` values of `label`, as far as there is room. Returns all that are reserved.
+    pub(super) async fn reserve_label_values(
+        &self,
+        label: Label,
+        new: &[String],
+        max: usize,
+    ) -> Result<Vec<String>, StoreError> {
+        self.store.add_label_values(label.name(), new, max).await?;
+        self.store.label_values(label.name(), max).await
+    }
+
+    /// Adds what the store has counted to the totals. An error is one of reserving new label values; then the totals are to
+    /// be reloaded.
+    pub(super) async fn add_stored(&self, counted: CountedRollup) -> Result<(), StoreError> {
+        let shown = self.show_stored(&counted.rollup).await;
+        if !counted.pending.is_empty() {
+            self.rollup_merge.add(counted);
+        }
+        shown
+    }
+
+    async fn show_stored(&self, rollup: &Rollup) -> Result<(), StoreError> {
+        let keys = || rollup.daily.keys().map(|(_, key)| key);
+        for label in Label::ALL {
+            let new = self
+                .metrics
+                .with_totals(|totals| (totals.new_values(label, keys()), totals.max_values(label)));
+            let Some((new, max)) = new.filter(|(new, _)| !new.is_empty()) else { continue };
+            let shown = self.reserve_label_values(label, &new, max).await?;
+            self.metrics.update_totals(|totals| totals.show(label, shown));
+        }
+        self.add_counted(rollup);
+        self.warn_of_full_labels();
+        Ok(())
+    }
+
+    /// Logs once for each label that it is full.
+    pub(super) fn warn_of_full_labels(&self) {
+        let full: Vec<Label> =
+            self.metrics.with_totals(|totals| totals.full_labels().collect()).unwrap_or_default();
+        for label in full {
+            if !self.logged_full[label as usize].swap(true, Ordering::Relaxed) {
+                let name = label.name();
+                tracing::warn!(
+                    label = name,
+                    "the label {name} has as many values as it may have; others count as \"other\""
+                );
+            }
+        }
+    }
+
+    /// Spools events and adds them to the totals. Returns whether each is new there; `None` if there is no spool, or it
+    /// cannot take them.
+    pub(super) async fn spill(&self, events: &[&Event], delivery: Delivery) -> Option<Vec<bool>> {
+        let added = self.spool.as_ref()?.add(events, delivery).await;
+        let added = added.inspect_err(|error| tracing::error!("the spool takes no events: {error}")).ok()?;
+        let new = events.iter().zip(&added).filter(|(_, added)| **added);
+        let sums: Vec<(Key, Sums)> = new.map(|(event, _)| (Key::of(event), Sums::of(event))).collect();
+        self.metrics.update_totals(|totals| add_spooled(totals, sums.iter().map(|(key, sums)| (key, sums))));
+        Some(added)
+    }
+
+    /// Discards the spooled events that the store refuses and `filter` selects, having counted them in the store. Returns
+    /// their number. Nothing else may be on its way from the spool to the store.
+    pub(super) async fn discard(
+        &self,
+        filter: Option<&(dyn Fn(&Event) -> bool + Send + Sync)>,
+    ) -> Result<u64, StoreError> {
+        let Some(spool) = &self.spool else { return Ok(0) };
+        if !spool.is_writable() {
+            return Err(StoreError::Unavailable("the spool cannot be used".to_owned()));
+        }
+        let Some(filter) = filter.filter(|_| spool.state().depth() > 0) else { return Ok(0) };
+        let found = spool.find(filter).await?;
+        let events: Vec<Event> = found.iter().map(|spooled| spooled.event.clone()).collect();
+        self.store.count_without_rows(&events, self.clock.now()).await?;
+        spool.discard(&found).await?;
+        Ok(found.len() as u64)
+    }
+
+    /// Shows how many requests to the privacy desk are open.
+    pub(super) async fn show_requests(&self) {
+        match self.store.open_requests(self.clock.now()).await {
+            Ok(open) => self.metrics.show_requests(open.open, open.overdue),
+            Err(error) => tracing::warn!("requests to the privacy desk cannot be counted: {error}"),
+        }
+    }
+
+    /// Sets the results of a batch's events that are in the spool already: callers repeat events that they named.
+    pub(super) async fn find_spooled(&self, batch: &mut Batch) {
+        let Some(spool) = self.spool.as_ref().filter(|spool| spool.state().depth() > 0) else { return };
+        let named: Vec<Uuid> =
+            batch.events.iter().filter(|event| event.named).map(|event| event.id).collect();
+        let known = spool.known(&named).await.unwrap_or_default();
+        for (event, result) in batch.events.iter().zip(&mut batch.results) {
+            if known.contains(&event.id) {
+                *result = Some(Ok(Tracked { duplicate: true, destination: Destination::Spool }));
+            }
+        }
+    }
+}
+
+/// Adds what is in the spool. New label values are reserved when the store is back; until then they are shown as far as there
+/// is room.
+pub(super) fn add_spooled<'k>(
+    totals: &mut Totals,
+    spooled: impl Iterator<Item = (&'k Key, &'k Sums)> + Clone,
+) {
+    for label in Label::ALL {
+        let new = totals.new_values(label, spooled.clone().map(|(key, _)| key));
+        totals.show(label, new);
+    }
+    spooled.for_each(|(key, sums)| totals.add(key, sums));
+}

@@ -1,0 +1,133 @@
+//! Reloads the totals while batches go on: what these count meanwhile is added to what was loaded.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use super::replay;
+use super::sink::{Sink, add_spooled};
+use crate::metrics::{Label, Totals};
+use crate::rollup::{Key, Rollup, Sums};
+use crate::store::StoreError;
+
+/// A reload under way, or none: the totals of the store as they were when it began, without those of the spool.
+pub(super) type TotalsReload = JoinSet<Result<Totals, StoreError>>;
+
+/// What was counted since a reload began; `None` without one.
+pub(super) type CountedSince = Option<BTreeMap<Key, Sums>>;
+
+/// Waits for the reload under way. Returns `None` without one.
+pub(super) async fn end(reload: &mut TotalsReload) -> Option<Result<Totals, StoreError>> {
+    Some(reload.join_next().await?.expect("a reload neither panics nor is aborted"))
+}
+
+impl Sink {
+    /// Begins to load the totals of the store. Nothing may be on its way into it until this returns, and only
+    /// [`Sink::add_stored`] may count anything until the totals are shown.
+    ///
+    /// # Errors
+    ///
+    /// `TimedOut` when the store does not begin within `limit`.
+    pub(super) async fn begin_reload(
+        self: &Arc<Self>,
+        reload: &mut TotalsReload,
+        limit: Duration,
+    ) -> Result<(), StoreError> {
+        self.open_spool().await;
+        if let Some(spool) = &self.spool {
+            replay::resolve(&self.store, spool).await?;
+        }
+        let (begun, has_begun) = oneshot::channel();
+        let sink = self.clone();
+        reload.spawn(async move { sink.load_totals(begun).await });
+        // Where it fails before, the reload itself returns the error.
+        if timeout(limit, has_begun).await.is_err() {
+            *reload = TotalsReload::new();
+            return Err(StoreError::TimedOut);
+        }
+        *self.since() = Some(BTreeMap::new());
+        Ok(())
+    }
+
+    async fn load_totals(&self, begun: oneshot::Sender<()>) -> Result<Totals, StoreError> {
+        let begun = |newest| {
+            self.rollup_merge.note_newest(newest);
+            // Whoever stopped waiting has dropped the reload too.
+            let _ = begun.send(());
+        };
+        let mut sums = BTreeMap::new();
+        let counted = self.rollup_merge.counted();
+        self.store.totals(&counted, begun, |key, more| add(&mut sums, key, more)).await?;
+        let mut totals = Totals::new(self.max_businesses);
+        for label in Label::ALL {
+            totals.show(label, self.store.label_values(label.name(), totals.max_values(label)).await?);
+            self.show_new(&mut totals, label, sums.keys()).await?;
+        }
+        for (key, sums) in &sums {
+            totals.add(key, sums);
+        }
+        self.show_requests().await;
+        Ok(totals)
+    }
+
+    /// Shows totals that were loaded, with what was counted since, and with those of the spool.
+    pub(super) async fn show_totals(&self, mut totals: Totals) -> Result<(), StoreError> {
+        let since = self.since().take().unwrap_or_default();
+        for label in Label::ALL {
+            self.show_new(&mut totals, label, since.keys()).await?;
+        }
+        for (key, sums) in &since {
+            totals.add(key, sums);
+        }
+        if let Some(spool) = &self.spool {
+            add_spooled(&mut totals, spool.state().totals().iter());
+        }
+        self.metrics.replace_totals(totals);
+        self.warn_of_full_labels();
+        Ok(())
+    }
+
+    /// Makes `totals` show new values of `label` among `keys`, as far as there is room.
+    async fn show_new<'k>(
+        &self,
+        totals: &mut Totals,
+        label: Label,
+        keys: impl Iterator<Item = &'k Key>,
+    ) -> Result<(), StoreError> {
+        let new = totals.new_values(label, keys);
+        if !new.is_empty() {
+            totals.show(label, self.reserve_label_values(label, &new, totals.max_values(label)).await?);
+        }
+        Ok(())
+    }
+
+    /// Adds what was counted to the totals that are shown, and to those that are being loaded.
+    pub(super) fn add_counted(&self, rollup: &Rollup) {
+        let counted = rollup.totals();
+        self.metrics.update_totals(|totals| {
+            for (key, sums) in &counted {
+                totals.add(key, sums);
+            }
+        });
+        if let Some(since) = &mut *self.since() {
+            for (key, sums) in &counted {
+                add(since, key, sums);
+            }
+        }
+    }
+
+    fn since(&self) -> MutexGuard<'_, CountedSince> {
+        self.since.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn add(to: &mut BTreeMap<Key, Sums>, key: &Key, more: &Sums) {
+    match to.get_mut(key) {
+        Some(sums) => sums.add(more),
+        None => drop(to.insert(key.clone(), more.clone())),
+    }
+}

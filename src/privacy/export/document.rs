@@ -1,0 +1,143 @@
+//! Everything that is stored about a person, as one JSON document.
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use serde_json::value::{RawValue, to_raw_value};
+
+use crate::clock::timestamp;
+use crate::event::Event;
+use crate::privacy::purpose::{Category, RetentionPeriods, SPOOL};
+use crate::store::Extract;
+
+/// What was asked for, and everything that was found.
+#[derive(Debug)]
+pub struct Document {
+    /// Now.
+    pub generated_at: DateTime<Utc>,
+    /// The receipt's name.
+    pub receipt: String,
+    /// What named the person: `email`, `phone`, `conversation_id` or `session_id`.
+    pub found_by: &'static str,
+    /// What the store holds.
+    pub tables: Vec<Extract>,
+    /// What the spool holds.
+    pub spooled: SpooledEvents,
+    /// Tables that do not tell whose their rows are.
+    pub unsearchable: Vec<&'static str>,
+    /// For how long rows are kept.
+    pub kept: RetentionPeriods,
+}
+
+/// Events of the spool, as they were reported.
+#[derive(Debug)]
+pub struct SpooledEvents(Vec<Box<RawValue>>);
+
+impl SpooledEvents {
+    /// These events.
+    #[must_use]
+    pub fn of(events: &[Event]) -> Self {
+        let report = |event: &Event| to_raw_value(&event.report()).expect("a report is JSON");
+        Self(events.iter().map(report).collect())
+    }
+
+    /// The fields of a report.
+    fn columns(&self) -> Vec<String> {
+        let first = self.0.first().and_then(|row| serde_json::from_str::<serde_json::Value>(row.get()).ok());
+        first.and_then(|row| Some(row.as_object()?.keys().cloned().collect())).unwrap_or_default()
+    }
+}
+
+/// One category of data, as it is written.
+#[derive(Debug, Serialize)]
+pub struct Section<'d> {
+    category: &'static str,
+    /// The table.
+    table: &'static str,
+    what: &'static str,
+    why: &'static str,
+    lawful_basis: &'static str,
+    kept_until: String,
+    count: usize,
+    /// Their rows, with every column.
+    pub rows: &'d [Box<RawValue>],
+    /// The columns, in their order.
+    #[serde(skip)]
+    pub columns: Vec<String>,
+}
+
+impl Section<'_> {
+    /// The category's name.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        self.category
+    }
+}
+
+/// The document as it is written.
+#[derive(Debug, Serialize)]
+struct Written<'d> {
+    generated_at: String,
+    receipt_id: &'d str,
+    found_by: &'static str,
+    about: &'static str,
+    categories: Vec<Section<'d>>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    not_searched: &'d [&'static str],
+}
+
+impl Document {
+    /// The categories, those of the spool only where it holds something.
+    #[must_use]
+    pub fn sections(&self) -> Vec<Section<'_>> {
+        let of_table = |extract: &'_ Extract| {
+            let Category { name, what, why, lawful_basis } = Category::of(extract.table);
+            (name, extract.table.name(), what, why, lawful_basis, self.kept.until(extract.table))
+        };
+        let mut sections: Vec<Section<'_>> = Vec::with_capacity(self.tables.len() + 1);
+        for extract in &self.tables {
+            let (category, table, what, why, lawful_basis, kept_until) = of_table(extract);
+            let (rows, columns) = (extract.rows.as_slice(), extract.columns.clone());
+            let count = rows.len();
+            sections.push(Section {
+                category,
+                table,
+                what,
+                why,
+                lawful_basis,
+                kept_until,
+                count,
+                rows,
+                columns,
+            });
+        }
+        if !self.spooled.0.is_empty() {
+            let Category { name, what, why, lawful_basis } = SPOOL;
+            sections.push(Section {
+                category: name,
+                table: "spool",
+                what,
+                why,
+                lawful_basis,
+                kept_until: "Until the database takes them".to_owned(),
+                count: self.spooled.0.len(),
+                rows: &self.spooled.0,
+                columns: self.spooled.columns(),
+            });
+        }
+        sections
+    }
+
+    /// The document as JSON.
+    #[must_use]
+    pub fn to_json(&self) -> Vec<u8> {
+        let written = Written {
+            generated_at: timestamp(self.generated_at),
+            receipt_id: &self.receipt,
+            found_by: self.found_by,
+            about: "A copy of what is stored about one person (Articles 15 and 20 GDPR), table by table",
+            categories: self.sections(),
+            not_searched: &self.unsearchable,
+        };
+        serde_json::to_vec(&written).expect("texts, numbers and JSON are JSON")
+    }
+}

@@ -1,0 +1,157 @@
+//! The file of the spool: opening it, and what to do when that meets damage.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use std::{fs, io};
+
+use futures_util::TryStreamExt;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteLockingMode, SqliteSynchronous};
+use sqlx::{ConnectOptions, Executor, Row, SqliteConnection};
+use uuid::Uuid;
+
+use super::rows::{delete_all, insert_all};
+use super::salvage::Salvaged;
+use super::state::State;
+use super::{Delivery, PAGE_BYTES, Spool, frame};
+use crate::store::StoreError;
+use crate::store::create_file;
+
+/// How long to wait for another process to let go of the file, which it has until it ends.
+const BUSY_LIMIT: Duration = Duration::from_millis(100);
+
+const FILE: &str = "spool.db";
+
+/// What the name of a damaged file begins with.
+const DAMAGED: &str = "spool.db.damaged-";
+
+const SCHEMA: &str = "create table if not exists events (
+    seq integer primary key,
+    id blob not null unique,
+    received_at integer not null,
+    standing integer not null,
+    frame blob not null
+)";
+
+impl Spool {
+    /// Opens the file, after what is whole in damaged ones was saved.
+    pub(super) async fn open_file(&self) -> Result<SqliteConnection, StoreError> {
+        let path = self.folder.join(FILE);
+        create_file(&path)?;
+        let mut open = match self.connect(&path).await {
+            Err(error) if is_damage(&error) => {
+                self.move_aside()?;
+                create_file(&path)?;
+                self.connect(&path).await?
+            }
+            connected => connected?,
+        };
+        for damaged in self.damaged()? {
+            salvage(&mut open, damaged).await?;
+        }
+        let broken = self.read(&mut open).await?;
+        if !broken.is_empty() {
+            tell_lost(&broken);
+            delete_all(&mut open, broken.into_iter()).await?;
+        }
+        Ok(open)
+    }
+
+    async fn connect(&self, path: &Path) -> Result<SqliteConnection, sqlx::Error> {
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .page_size(PAGE_BYTES)
+            .journal_mode(SqliteJournalMode::Truncate)
+            .synchronous(SqliteSynchronous::Full)
+            .locking_mode(SqliteLockingMode::Exclusive)
+            .busy_timeout(BUSY_LIMIT)
+            .pragma("secure_delete", "on")
+            .pragma("max_page_count", self.max_pages.to_string())
+            .disable_statement_logging();
+        let mut open = options.connect().await?;
+        let found: String = sqlx::query_scalar("pragma quick_check(1)").fetch_one(&mut open).await?;
+        if found != "ok" {
+            return Err(sqlx::Error::Decode(found.into()));
+        }
+        open.execute(SCHEMA).await?;
+        Ok(open)
+    }
+
+    /// Reads what the file holds; gives the numbers of rows whose frames are broken. What the store refused is to be tried
+    /// once more.
+    async fn read(&self, open: &mut SqliteConnection) -> Result<Vec<i64>, sqlx::Error> {
+        sqlx::query("update events set standing = $1 where standing = $2")
+            .bind(Delivery::Unconfirmed as i64)
+            .bind(Delivery::Refused as i64)
+            .execute(&mut *open)
+            .await?;
+        let (mut state, mut broken) = (State::default(), Vec::new());
+        let mut rows = sqlx::query("select seq, frame from events order by seq").fetch(open);
+        while let Some(row) = rows.try_next().await? {
+            let (seq, bytes): (i64, Vec<u8>) = (row.try_get(0)?, row.try_get(1)?);
+            match frame::read(&bytes) {
+                Some((_, event)) => state.add(seq, &event),
+                None => broken.push(seq),
+            }
+        }
+        self.state().replace(state);
+        Ok(broken)
+    }
+
+    /// Moves the file aside.
+    pub(super) fn move_aside(&self) -> Result<(), StoreError> {
+        tracing::error!("the spool is damaged; what is whole in it is saved into a new one");
+        let path = self.folder.join(FILE);
+        let journal = self.folder.join(format!("{FILE}-journal"));
+        let aside = self.folder.join(format!("{DAMAGED}{}", Uuid::new_v4()));
+        let moved = fs::rename(path, aside);
+        moved
+            .and_then(|()| if journal.exists() { fs::remove_file(journal) } else { Ok(()) })
+            .map_err(|error| unusable(&error))
+    }
+
+    /// Files that were moved aside, and not yet dealt with.
+    fn damaged(&self) -> Result<Vec<PathBuf>, StoreError> {
+        let entries = fs::read_dir(&self.folder).map_err(|error| unusable(&error))?;
+        let damaged = entries.filter_map(|entry| Some(entry.ok()?.path()));
+        let is_damaged =
+            |path: &PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(DAMAGED));
+        Ok(damaged.filter(is_damaged).collect())
+    }
+}
+
+/// Saves what is whole in a damaged file, and removes it.
+async fn salvage(open: &mut SqliteConnection, damaged: PathBuf) -> Result<(), StoreError> {
+    let salvaged = Salvaged::read(&damaged).map_err(|error| unusable(&error))?;
+    let taken: i64 =
+        sqlx::query_scalar("select coalesce(max(seq), 0) from events").fetch_one(&mut *open).await?;
+    let numbered = salvaged.events.iter().map(|(seq, event)| (taken + seq, event));
+    insert_all(open, numbered, Delivery::Unconfirmed).await?;
+    let (saved, broken, missing) = (salvaged.events.len(), salvaged.broken, salvaged.missing());
+    tracing::error!(
+        saved,
+        broken,
+        ?missing,
+        "{saved} events of the damaged spool are saved; of {broken} only parts are left; numbers {missing:?} are not in it"
+    );
+    fs::remove_file(damaged).map_err(|error| unusable(&error))
+}
+
+/// Whether the file is not what SQLite wrote: corrupt, or no database.
+pub(super) fn is_damage(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+    let primary = code.and_then(|code| code.parse::<u32>().ok()).map(|code| code & 0xff);
+    matches!(primary, Some(11 | 26))
+        || matches!(error, sqlx::Error::Decode(_) | sqlx::Error::ColumnDecode { .. })
+}
+
+/// Tells which events are lost.
+pub(super) fn tell_lost(broken: &[i64]) {
+    tracing::error!(
+        ?broken,
+        "the spool is damaged: events number {broken:?} in it cannot be read and are lost"
+    );
+}
+
+fn unusable(error: &io::Error) -> StoreError {
+    StoreError::Unavailable(format!("the spool cannot be used: {error}"))
+}

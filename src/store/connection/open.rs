@@ -1,0 +1,161 @@
+//! Opens the store and brings its tables up to date.
+
+use std::fs::{DirBuilder, OpenOptions};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use sqlx::PgConnection;
+use sqlx::migrate::{MigrateError, Migrator};
+
+use crate::config::{Config, Database, Environment, Tls};
+use crate::privacy::subject::Hasher;
+use crate::store::dialect::{self, Pools};
+use crate::store::{Db, Store, StoreError};
+
+static POSTGRES: Migrator = sqlx::migrate!("migrations/postgres");
+static SQLITE: Migrator = sqlx::migrate!("migrations/sqlite");
+
+/// What whoever may not change tables is told when they must be.
+const MISSING: &str = "migrations are missing: run mlops-service migrate, with MIGRATION_DATABASE_URL";
+
+impl Store {
+    /// Opens the database of `config`. Nothing is connected yet, so a server that is away is no error here.
+    pub fn open(config: &Config) -> Result<Self, StoreError> {
+        let (pools, place) = match &config.database_url {
+            Database::Sqlite(path) => {
+                create_file(path)?;
+                (dialect::sqlite(path), format!("SQLite at {}", path.display()))
+            }
+            Database::Postgres(postgres) => {
+                if config.environment == Environment::Production && postgres.tls == Tls::Require {
+                    tracing::warn!(
+                        "DATABASE_URL has sslmode=require: the connection is encrypted, but the server's identity is \
+                         not checked; use sslmode=verify-full with sslrootcert"
+                    );
+                }
+                let pools =
+                    dialect::postgres(postgres, config.database_connections.get(), config.store_timeout.0)?;
+                (pools, format!("Postgres at {}", postgres.place))
+            }
+        };
+        let Pools { read, write, admin, sweep } = pools;
+        let retention_lock = match &config.database_url {
+            Database::Sqlite(path) => Some(beside(path, "-retention")),
+            Database::Postgres(_) => None,
+        };
+        let (consent, migrates) = (consent(config)?, config.migration_database_url.is_none());
+        Ok(Self {
+            read,
+            write,
+            admin,
+            sweep,
+            retention_lock,
+            zone: config.time_zone,
+            consent,
+            place,
+            migrates,
+        })
+    }
+
+    /// Opens it as the role that owns the tables, where one is named.
+    pub fn open_as_owner(config: &Config) -> Result<Self, StoreError> {
+        match config.migration_database_url.clone() {
+            Some(owner) => {
+                let database_url = Database::Postgres(owner);
+                Self::open(&Config { database_url, migration_database_url: None, ..config.clone() })
+            }
+            None => Self::open(config),
+        }
+    }
+
+    /// Brings the tables up to date; where another role is to do that, makes sure that they are. Replicas that start
+    /// together take queue.
+    pub async fn migrate(&self) -> Result<(), StoreError> {
+        match &self.write {
+            Db::Postgres(db) => {
+                let mut lease = db.lease().await?;
+                if is_current(lease.connection()).await? {
+                    return lease.finish(Ok(()));
+                }
+                if !self.migrates {
+                    return Err(StoreError::Unusable(MISSING.to_owned()));
+                }
+                dialect::unlimit(lease.connection()).await?;
+                let migrated = POSTGRES.run_direct(None, lease.connection(), false).await;
+                migrated.map_err(StoreError::from).map_err(explain_denial)
+            }
+            Db::Sqlite(db) => {
+                let mut lease = db.lease().await?;
+                Ok(SQLITE.run_direct(None, lease.connection(), false).await?)
+            }
+        }
+    }
+}
+
+/// Whether every migration is applied. Whoever may not create tables can ask this, and no more.
+async fn is_current(conn: &mut PgConnection) -> Result<bool, StoreError> {
+    let there = "select to_regclass('_sqlx_migrations') is not null";
+    if !sqlx::query_scalar(there).fetch_one(&mut *conn).await? {
+        return Ok(false);
+    }
+    let applied = "select version, checksum from _sqlx_migrations where success";
+    let applied: Vec<(i64, Vec<u8>)> = sqlx::query_as(applied).fetch_all(&mut *conn).await?;
+    for (version, checksum) in &applied {
+        let known = POSTGRES.iter().find(|migration| migration.version == *version);
+        let known = known.ok_or(MigrateError::VersionMissing(*version))?;
+        if *checksum != *known.checksum {
+            return Err(MigrateError::VersionMismatch(*version).into());
+        }
+    }
+    Ok(applied.len() == POSTGRES.iter().count())
+}
+
+/// Says what to do when the role may not change tables.
+fn explain_denial(error: StoreError) -> StoreError {
+    match error {
+        StoreError::Unusable(what) if what.contains("42501") => {
+            StoreError::Unusable(format!("{what}; {MISSING} of the role that owns the tables"))
+        }
+        other => other,
+    }
+}
+
+/// The path of a companion of the file at `path`.
+fn beside(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(ending);
+    name.into()
+}
+
+/// Where consent is required: what tells whose it is.
+fn consent(config: &Config) -> Result<Option<Hasher>, StoreError> {
+    if !config.consent_required {
+        return Ok(None);
+    }
+    let missing = || StoreError::Unusable("CONSENT_REQUIRED=true needs PRIVACY_HASH_KEY".to_owned());
+    Hasher::of(config).map(Some).ok_or_else(missing)
+}
+
+/// Creates the file at `path` and its folder, where they are not there, for their owner alone. SQLite gives its other
+/// files the same mode.
+pub(crate) fn create_file(path: &Path) -> Result<(), StoreError> {
+    let create = || {
+        if let Some(folder) =
+            path.parent().filter(|folder| !folder.as_os_str().is_empty() && !folder.exists())
+        {
+            let mut builder = DirBuilder::new();
+            builder.recursive(true);
+            #[cfg(unix)]
+            std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+            builder.create(folder)?;
+        }
+        let mut options = OpenOptions::new();
+        options.create(true).append(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        options.open(path).map(drop)
+    };
+    create().map_err(|error: io::Error| {
+        StoreError::Unusable(format!("the file {} cannot be written: {error}", path.display()))
+    })
+}

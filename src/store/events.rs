@@ -1,0 +1,103 @@
+//! Writes a batch of events with their rollup, each event once.
+
+mod consent_filter;
+pub(in crate::store) mod counted_only;
+pub(in crate::store) mod foreign;
+mod postgres;
+mod reconcile;
+mod sqlite;
+
+use std::time::Duration;
+
+use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
+use futures_util::future::try_join_all;
+use uuid::Uuid;
+
+use super::rollups::AddRollup;
+use super::{CountedRollup, Db, READ_LIMIT, Store, StoreError, WRITE_LIMIT};
+use crate::event::Event;
+use crate::rollup::Rollup;
+
+/// How old, in minutes, a row that another program inserted may be for `/track` to claim it.
+pub const CLAIM_MINUTES: i64 = 10;
+
+/// What became of an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// It is stored, and counted in the rollups by this batch.
+    Counted,
+    /// It is stored as a row that was there and counted before it was reported.
+    Claimed,
+    /// Its id was stored before.
+    Duplicate,
+    /// It is counted, by this batch or before it was reported, and its row is not kept: its customer has not consented.
+    CountedOnly,
+    /// Its id was counted before, and its row is not kept, or not any more.
+    CountedOnlyDuplicate,
+}
+
+/// A batch that is stored.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Written {
+    /// What became of each event, in the order of the batch.
+    pub outcomes: Vec<Outcome>,
+    /// What the counted ones add up to.
+    pub counted: CountedRollup,
+}
+
+impl Store {
+    /// Writes events whose ids differ, all or none, within `limit`. `again` says that some of them may be stored already
+    /// under ids that the service made, because an earlier attempt came to no known end.
+    pub async fn write(&self, events: &[Event], again: bool, limit: Duration) -> Result<Written, StoreError> {
+        let zone = self.zone;
+        match (&self.write, &self.consent) {
+            (Db::Postgres(db), None) => {
+                on!(@run db, limit, conn, postgres::write(conn, events, again, zone).await)
+            }
+            (Db::Postgres(db), Some(hasher)) => {
+                on!(@run db, limit, conn, consent_filter::on_postgres(conn, events, again, zone, hasher).await)
+            }
+            (Db::Sqlite(db), None) => {
+                on!(@run db, limit, conn, sqlite::write(conn, events, zone, db.queue()).await)
+            }
+            (Db::Sqlite(db), Some(hasher)) => {
+                on!(@run db, limit, conn, consent_filter::on_sqlite(conn, events, zone, db.queue(), hasher).await)
+            }
+        }
+    }
+
+    /// Which of these ids are stored, or counted without their rows.
+    pub async fn stored(&self, ids: &[Uuid]) -> Result<Vec<Uuid>, StoreError> {
+        const SQL: &str = "select event_id from ai_metrics where event_id = any($1)
+            union all select event_id from mlops_counted_events where event_id = any($1)";
+        let Db::Postgres(db) = &self.read else { return Ok(Vec::new()) };
+        on!(@run db, READ_LIMIT, conn, sqlx::query_scalar(SQL).bind(ids).fetch_all(conn).await)
+    }
+
+    /// Makes sure that the database takes what is written, by every connection of the writers, so that none has to be opened
+    /// when events wait: an update that changes nothing must be committed.
+    pub async fn probe(&self) -> Result<(), StoreError> {
+        const SQL: &str = "update ai_totals set events = events where seq = (select min(seq) from ai_totals)";
+        let probe =
+            async |_| on!(&self.write, WRITE_LIMIT, |conn| sqlx::query(SQL).execute(conn).await.map(drop));
+        try_join_all((0..self.writers()).map(probe)).await.map(drop)
+    }
+}
+
+/// What the counted ones of `events` add up to.
+fn rollup_of(events: &[Event], outcomes: &[Outcome], zone: chrono_tz::Tz) -> Rollup {
+    let counted = events.iter().zip(outcomes).filter(|(_, outcome)| **outcome == Outcome::Counted);
+    Rollup::of(counted.map(|(event, _)| event), zone)
+}
+
+/// Adds the rollup of a batch.
+async fn count(conn: &mut impl AddRollup, rollup: Rollup) -> Result<CountedRollup, sqlx::Error> {
+    let pending = conn.add_rollup(&rollup).await?;
+    Ok(CountedRollup { rollup, pending })
+}
+
+/// The time from which on a foreign row may be claimed by one of `events`.
+fn claimable_from(events: &[Event]) -> NaiveDateTime {
+    let first = events.iter().map(|event| event.at).min().unwrap_or(DateTime::<Utc>::MAX_UTC);
+    (first - TimeDelta::minutes(CLAIM_MINUTES)).naive_utc()
+}

@@ -1,0 +1,185 @@
+//! The batch on SQLite: few prepared statements in one transaction.
+
+use std::collections::HashSet;
+
+use chrono::NaiveDateTime;
+use chrono_tz::Tz;
+use sqlx::SqliteConnection;
+use uuid::Uuid;
+
+use super::{Outcome, Written, claimable_from, count, counted_only, rollup_of};
+use crate::event::Event;
+use crate::store::bulk_insert::{BulkInsert, SqliteQuery};
+use crate::store::connection::write_queue::WriteQueue;
+use crate::store::dialect;
+
+/// Whether any foreign row may be claimed at all, and whether any event is counted without its row; on most installations
+/// there is never one. The id of the newest row. And a number that changes when another connection wrote into the file.
+const STATE: &str = "select exists (select 1 from ai_metrics where event_id is null
+        or event_id between x'00000000000080008000000000000000' and x'00000000000080008000ffffffffffff'),
+    exists (select 1 from mlops_counted_events), coalesce((select max(id) from ai_metrics), 0),
+    (select data_version from pragma_data_version)";
+
+const CLAIMABLE: &str = "select id, event_id from ai_metrics
+    where (event_id is null
+           or event_id between x'00000000000080008000000000000000' and x'00000000000080008000ffffffffffff')
+      and business_id = $1 and session_id = $2 and response_time_ms = $3 and tokens_used = $4 and created_at > $5
+    order by id limit 1";
+
+static EVENTS: BulkInsert = BulkInsert::new(
+    "insert into ai_metrics (event_id, business_id, conversation_id, session_id, response_time_ms, success_rate,
+        tokens_used, prompt_tokens, completion_tokens, api_cost_usd, model_name, intent_detected, response_type,
+        appointment_requested, appointment_booked, human_handoff_requested, user_message_length,
+        ai_response_length, created_at)",
+    "(?, ?, ?, ?, ?, ? / 10000.0, ?, ?, ?, ? / 1000000.0, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    " on conflict (event_id) do nothing",
+);
+
+/// Writes the batch; see [`crate::store::Store::write`].
+pub(super) async fn write(
+    conn: &mut SqliteConnection,
+    events: &[Event],
+    zone: Tz,
+    queue: Option<&WriteQueue>,
+) -> Result<Written, sqlx::Error> {
+    let mut tx = dialect::begin(conn).await?;
+    let written = write_in(&mut tx, events, zone, queue).await?;
+    tx.commit().await?;
+    Ok(written)
+}
+
+/// Writes the batch in the transaction of `conn`.
+pub(super) async fn write_in(
+    conn: &mut SqliteConnection,
+    events: &[Event],
+    zone: Tz,
+    queue: Option<&WriteQueue>,
+) -> Result<Written, sqlx::Error> {
+    let (claimable, counted_only, newest, version): (bool, bool, i64, i64) =
+        sqlx::query_as(STATE).fetch_one(&mut *conn).await?;
+    if let Some(queue) = queue {
+        queue.note_version(version);
+    }
+    let counted_only = counted_only && events.iter().any(|event| event.named);
+    let outcomes = match claimable || counted_only {
+        true => reconcile(conn, events, counted_only).await?,
+        false => insert_new(conn, events, newest).await?,
+    };
+    let counted = count(conn, rollup_of(events, &outcomes, zone)).await?;
+    Ok(Written { outcomes, counted })
+}
+
+/// Writes events of which none may be stored but under its own id, where `newest` is the id of the newest row.
+async fn insert_new(
+    conn: &mut SqliteConnection,
+    events: &[Event],
+    newest: i64,
+) -> Result<Vec<Outcome>, sqlx::Error> {
+    const NEW: &str = "select event_id from ai_metrics where id > $1";
+    if insert(conn, events).await? == events.len() as u64 {
+        return Ok(vec![Outcome::Counted; events.len()]);
+    }
+    let new: Vec<Uuid> = sqlx::query_scalar(NEW).bind(newest).fetch_all(conn).await?;
+    let new: HashSet<Uuid> = new.into_iter().collect();
+    let outcome = |event: &Event| if new.contains(&event.id) { Outcome::Counted } else { Outcome::Duplicate };
+    Ok(events.iter().map(outcome).collect())
+}
+
+/// Writes events of which some may be stored already, in whatever form, one by one.
+async fn reconcile(
+    conn: &mut SqliteConnection,
+    events: &[Event],
+    counted_only: bool,
+) -> Result<Vec<Outcome>, sqlx::Error> {
+    let from = claimable_from(events);
+    let mut outcomes = Vec::with_capacity(events.len());
+    for event in events {
+        let outcome = match counted_only && event.named && counted_only::is_kept(conn, event.id).await? {
+            true => Outcome::CountedOnlyDuplicate,
+            false => write_one(conn, event, from).await?,
+        };
+        outcomes.push(outcome);
+    }
+    Ok(outcomes)
+}
+
+async fn write_one(
+    conn: &mut SqliteConnection,
+    event: &Event,
+    from: NaiveDateTime,
+) -> Result<Outcome, sqlx::Error> {
+    match claim(conn, event, from).await? {
+        Some(claimed) => Ok(claimed),
+        None => insert_one(conn, event).await,
+    }
+}
+
+async fn insert_one(conn: &mut SqliteConnection, event: &Event) -> Result<Outcome, sqlx::Error> {
+    let inserted = insert(conn, std::slice::from_ref(event)).await?;
+    Ok(if inserted == 1 { Outcome::Counted } else { Outcome::Duplicate })
+}
+
+/// Gives the event's id to a foreign row that is this event, if there is one.
+async fn claim(
+    conn: &mut SqliteConnection,
+    event: &Event,
+    from: NaiveDateTime,
+) -> Result<Option<Outcome>, sqlx::Error> {
+    if is_stored(conn, event.id).await? {
+        return Ok(Some(Outcome::Duplicate));
+    }
+    let Some((id, counted)) = claimable(conn, event, from).await? else { return Ok(None) };
+    let claim = sqlx::query("update ai_metrics set event_id = $1 where id = $2").bind(event.id).bind(id);
+    claim.execute(conn).await?;
+    Ok(Some(if counted.is_some() { Outcome::Claimed } else { Outcome::Counted }))
+}
+
+/// Whether an event is stored with its row.
+pub(super) async fn is_stored(conn: &mut SqliteConnection, id: Uuid) -> Result<bool, sqlx::Error> {
+    let stored = sqlx::query_scalar("select exists (select 1 from ai_metrics where event_id = $1)");
+    stored.bind(id).fetch_one(conn).await
+}
+
+/// The foreign row that is this event, and its id if it was counted.
+pub(super) async fn claimable(
+    conn: &mut SqliteConnection,
+    event: &Event,
+    from: NaiveDateTime,
+) -> Result<Option<(i64, Option<Uuid>)>, sqlx::Error> {
+    sqlx::query_as(CLAIMABLE)
+        .bind(&event.business_id)
+        .bind(&event.session_id)
+        .bind(event.response_time_ms)
+        .bind(event.tokens_used)
+        .bind(from)
+        .fetch_optional(conn)
+        .await
+}
+
+/// Inserts those of the events whose ids are new; gives how many they are.
+async fn insert(conn: &mut SqliteConnection, events: &[Event]) -> Result<u64, sqlx::Error> {
+    EVENTS.run(conn, events, bind_event).await
+}
+
+fn bind_event<'q>(query: SqliteQuery<'q>, event: &'q Event) -> SqliteQuery<'q> {
+    query
+        .bind(event.id)
+        .bind(&event.business_id)
+        .bind(&event.conversation_id)
+        .bind(&event.session_id)
+        .bind(event.response_time_ms)
+        .bind(event.success_e4())
+        .bind(event.tokens_used)
+        .bind(event.prompt_tokens)
+        .bind(event.completion_tokens)
+        .bind(event.cost_micros)
+        .bind(&event.model_name)
+        .bind(&event.intent_detected)
+        .bind(&event.response_type)
+        .bind(event.appointment_requested)
+        .bind(event.appointment_booked)
+        .bind(event.human_handoff_requested)
+        .bind(event.user_message_length)
+        .bind(event.ai_response_length)
+        .bind(event.at.naive_utc())
+}

@@ -1,0 +1,120 @@
+//! Which events of a batch may be kept, where consent is required.
+
+use std::collections::{HashMap, HashSet};
+
+use sqlx::{AssertSqlSafe, FromRow, PgConnection, SqliteConnection};
+
+use crate::event::Event;
+use crate::privacy::consent::{CHAT_STORAGE, Latest, holds, named_by};
+use crate::privacy::subject::{Hasher, Selector, SubjectHash};
+
+/// Keeps consents from being noted until the end of the transaction, so that an event is stored before or after a
+/// withdrawal, never beside it; and tells which columns of the app's table of conversations there are.
+const HOLD: &str = "select pg_advisory_xact_lock_shared(hashtext('mlops_consents')), array(
+        select attname::text from pg_attribute
+        where attrelid = to_regclass('conversations') and attnum > 0 and not attisdropped) as columns";
+
+/// The last consents to a purpose.
+macro_rules! latest {
+    ($subjects:literal) => {
+        concat!(
+            "select subject, seq, granted from (
+                select subject, seq, granted, row_number() over (partition by subject order by seq desc) as turn
+                from mlops_consents where purpose = $1 and subject ",
+            $subjects,
+            ") latest where turn = 1"
+        )
+    };
+}
+
+/// Those whom each event's conversation names.
+type Subjects = Vec<Vec<SubjectHash>>;
+
+/// A row of the app's table of conversations.
+type Customer = (String, Option<String>, Option<String>);
+
+/// For each event whether it may be kept. Inside a transaction, which no consent can come in between.
+pub(in crate::store) async fn on_postgres(
+    conn: &mut PgConnection,
+    events: &[Event],
+    hasher: &Hasher,
+) -> Result<Vec<bool>, sqlx::Error> {
+    let ((), columns): ((), Vec<String>) = sqlx::query_as(HOLD).fetch_one(&mut *conn).await?;
+    let mut subjects = named(events, hasher);
+    if columns.iter().any(|column| column == "id") {
+        add_customers(conn, &columns, events, &mut subjects, hasher).await?;
+    }
+    let all: Vec<Vec<u8>> = distinct(&subjects).iter().map(|subject| subject.bytes().to_vec()).collect();
+    let rows = sqlx::query(latest!("= any($2)")).bind(CHAT_STORAGE).bind(all);
+    let rows = rows.try_map(|row| <(Vec<u8>, i64, bool)>::from_row(&row)).fetch_all(conn).await?;
+    Ok(held(subjects, rows))
+}
+
+/// The same on SQLite, where one transaction writes at a time, and no app has tables of its own.
+pub(in crate::store) async fn on_sqlite(
+    conn: &mut SqliteConnection,
+    events: &[Event],
+    hasher: &Hasher,
+) -> Result<Vec<bool>, sqlx::Error> {
+    let subjects = named(events, hasher);
+    let all: Vec<String> = distinct(&subjects).iter().map(|subject| hex::encode(subject.bytes())).collect();
+    let all = serde_json::to_string(&all).expect("texts are JSON");
+    let rows =
+        sqlx::query(latest!("in (select unhex(value) from json_each($2))")).bind(CHAT_STORAGE).bind(all);
+    let rows = rows.try_map(|row| <(Vec<u8>, i64, bool)>::from_row(&row)).fetch_all(conn).await?;
+    Ok(held(subjects, rows))
+}
+
+fn named(events: &[Event], hasher: &Hasher) -> Subjects {
+    events.iter().map(|event| named_by(event, hasher)).collect()
+}
+
+fn distinct(subjects: &Subjects) -> HashSet<SubjectHash> {
+    subjects.iter().flatten().copied().collect()
+}
+
+fn held(subjects: Subjects, rows: Vec<(Vec<u8>, i64, bool)>) -> Vec<bool> {
+    let latest: Latest = rows
+        .into_iter()
+        .filter_map(|(subject, order, granted)| {
+            Some((<[u8; 32]>::try_from(subject).ok()?.into(), (order, granted)))
+        })
+        .collect();
+    subjects.into_iter().map(|subjects| holds(subjects, &latest)).collect()
+}
+
+/// Adds the customers of the events' conversations, as far as the app's table tells of them.
+async fn add_customers(
+    conn: &mut PgConnection,
+    columns: &[String],
+    events: &[Event],
+    subjects: &mut Subjects,
+    hasher: &Hasher,
+) -> Result<(), sqlx::Error> {
+    let column = |name: &'static str| match columns.iter().any(|column| column == name) {
+        true => format!("{name}::text"),
+        false => "null".to_owned(),
+    };
+    let sql = format!(
+        "select id::text, {}, {} from conversations where id::text = any($1)",
+        column("customer_email"),
+        column("customer_phone")
+    );
+    let ids: HashSet<&str> = events.iter().filter_map(|event| event.conversation_id.as_deref()).collect();
+    let ids: Vec<&str> = ids.into_iter().collect();
+    let customers: Vec<Customer> = sqlx::query_as(AssertSqlSafe(sql)).bind(ids).fetch_all(conn).await?;
+    let customers: HashMap<String, Vec<SubjectHash>> =
+        customers.into_iter().map(|(id, email, phone)| (id, hashes(email, phone, hasher))).collect();
+    for (event, subjects) in events.iter().zip(subjects) {
+        let customer = event.conversation_id.as_ref().and_then(|id| customers.get(id));
+        subjects.extend(customer.into_iter().flatten());
+    }
+    Ok(())
+}
+
+/// What stands for a customer. What is no e-mail address or phone number names nobody.
+fn hashes(email: Option<String>, phone: Option<String>, hasher: &Hasher) -> Vec<SubjectHash> {
+    let email = email.map(|email| Selector::email(&email));
+    let phone = phone.map(|phone| Selector::phone(&phone));
+    [email, phone].into_iter().flatten().flatten().map(|selector| hasher.hash(&selector)).collect()
+}

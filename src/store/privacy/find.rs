@@ -1,0 +1,170 @@
+//! Finds what leads to a person's rows.
+//!
+//! A person is who the selector says, and nobody else: the same e-mail address, or the same phone number, or the same id.
+//! Two rows that share a phone number are not taken for one person when the e-mail address is asked for. From there one
+//! step leads on, from a conversation to what names its id; none leads from an appointment to the conversation it names,
+//! which may be somebody else's.
+
+use std::collections::BTreeSet;
+
+use super::SubjectTraces;
+use super::dynamic_sql::{Fields, Rows};
+use super::schema::{Schema, Table};
+use crate::event::NOBODYS_IDS;
+use crate::privacy::subject::Selector;
+
+/// The most events of one person.
+pub(super) const MAX_EVENTS: usize = 1_000_000;
+
+/// A condition: to be an id that names nobody.
+fn names_nobody() -> String {
+    format!("in ('{}')", NOBODYS_IDS.join("', '"))
+}
+
+/// Finds what leads to the rows of whom `selector` names.
+pub(super) async fn find<C: Rows>(
+    conn: &mut C,
+    schema: &Schema,
+    selector: &Selector,
+) -> Result<SubjectTraces, sqlx::Error> {
+    let mut traces = SubjectTraces::default();
+    match selector {
+        Selector::Email(_) | Selector::Phone(_) => {
+            traces.conversations = by_contact(conn, schema, Table::Conversations, selector).await?;
+            traces.appointments = by_contact(conn, schema, Table::Appointments, selector).await?;
+        }
+        Selector::Conversation(id) => traces.conversations.push(id.clone()),
+        Selector::Session(id) => {
+            traces.sessions.push(id.clone());
+            traces.named_session = true;
+            traces.conversations = conversations_of_session(conn, id).await?;
+        }
+    }
+    if !traces.named_session {
+        traces.sessions = sessions_of_conversations(conn, &traces.conversations).await?;
+    }
+    traces.events = events(conn, schema, &traces).await?;
+    Ok(traces)
+}
+
+/// The ids of rows with the contact of the selector. The database finds those that may have it, whether they do is read
+/// as selectors are.
+async fn by_contact<C: Rows>(
+    conn: &mut C,
+    schema: &Schema,
+    table: Table,
+    selector: &Selector,
+) -> Result<Vec<String>, sqlx::Error> {
+    let (column, may_be) = match selector {
+        Selector::Email(_) => ("customer_email", C::MAY_BE_EMAIL),
+        _ => ("customer_phone", C::MAY_BE_PHONE),
+    };
+    if !schema.has(table, column) || !schema.has(table, "id") {
+        return Ok(Vec::new());
+    }
+    let name = table.name();
+    let sql = format!(
+        "select id, text from (select cast(id as text) as id, cast({column} as text) as text from {name}) found
+         where text is not null and id is not null and ({may_be})"
+    );
+    let mut ids = Vec::new();
+    let mut keep = |fields: Fields| {
+        if let Ok([Some(id), Some(text)]) = <[Option<String>; 2]>::try_from(fields)
+            && is_contact(selector, &text)
+        {
+            ids.push(id);
+        }
+        true
+    };
+    conn.read(sql, &[selector.expose().to_owned()], &mut keep).await?;
+    Ok(ids)
+}
+
+/// Whether a stored text is the contact that a selector names. People write more around a number than its digits.
+fn is_contact(selector: &Selector, text: &str) -> bool {
+    let same = |read: Result<Selector, String>| read.is_ok_and(|read| read == *selector);
+    match selector {
+        Selector::Email(_) => same(Selector::email(text)),
+        Selector::Phone(_) => {
+            let bare: String = text.chars().filter(|c| c.is_ascii_digit() || *c == '+').collect();
+            same(Selector::phone(text)) || same(Selector::phone(&bare))
+        }
+        Selector::Conversation(_) | Selector::Session(_) => false,
+    }
+}
+
+/// The conversations of a session that no other session takes part in.
+async fn conversations_of_session<C: Rows>(conn: &mut C, session: &str) -> Result<Vec<String>, sqlx::Error> {
+    let nobodys = names_nobody();
+    let own = format!(
+        "select distinct conversation_id from ai_metrics
+         where session_id = $1 and conversation_id is not null and not conversation_id {nobodys}"
+    );
+    let own = conn.texts(own, &[session.to_owned()]).await?;
+    let others = format!(
+        "select distinct conversation_id from ai_metrics
+         where conversation_id {} and session_id <> $2 and not session_id {nobodys}",
+        C::any_text(1)
+    );
+    without(conn, own, others, Some(session)).await
+}
+
+/// The sessions of conversations that take part in no other conversation.
+async fn sessions_of_conversations<C: Rows>(
+    conn: &mut C,
+    conversations: &[String],
+) -> Result<Vec<String>, sqlx::Error> {
+    if conversations.is_empty() {
+        return Ok(Vec::new());
+    }
+    let (list, nobodys) = (json_list(conversations), names_nobody());
+    let own = format!(
+        "select distinct session_id from ai_metrics where conversation_id {} and not session_id {nobodys}",
+        C::any_text(1)
+    );
+    let own = conn.texts(own, std::slice::from_ref(&list)).await?;
+    let others = format!(
+        "select distinct session_id from ai_metrics
+         where session_id {} and conversation_id is not null and not conversation_id {}",
+        C::any_text(1),
+        C::any_text(2)
+    );
+    without(conn, own, others, Some(&list)).await
+}
+
+/// Those of `own` that the query `others` does not find among them.
+async fn without<C: Rows>(
+    conn: &mut C,
+    own: Vec<String>,
+    others: String,
+    second: Option<&str>,
+) -> Result<Vec<String>, sqlx::Error> {
+    if own.is_empty() {
+        return Ok(own);
+    }
+    let binds: Vec<String> = [json_list(&own)].into_iter().chain(second.map(str::to_owned)).collect();
+    let shared: BTreeSet<String> = conn.texts(others, &binds).await?.into_iter().collect();
+    Ok(own.into_iter().filter(|one| !shared.contains(one)).collect())
+}
+
+/// The ids of a person's events; one more than [`MAX_EVENTS`] where they have too many.
+async fn events<C: Rows>(
+    conn: &mut C,
+    schema: &Schema,
+    traces: &SubjectTraces,
+) -> Result<Vec<i64>, sqlx::Error> {
+    let Some(links) = traces.links::<C>(schema, Table::Events) else { return Ok(Vec::new()) };
+    let sql = format!("select cast(id as text) from ai_metrics where {}", links.sql);
+    let mut ids = Vec::new();
+    let mut keep = |fields: Fields| {
+        ids.extend(fields.first().and_then(|id| id.as_deref()?.parse::<i64>().ok()));
+        ids.len() <= MAX_EVENTS
+    };
+    conn.read(sql, &links.binds, &mut keep).await?;
+    Ok(ids)
+}
+
+/// A list as statements take it.
+pub(super) fn json_list<T: serde::Serialize>(list: &[T]) -> String {
+    serde_json::to_string(list).expect("texts and numbers are JSON")
+}

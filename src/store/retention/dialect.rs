@@ -1,0 +1,68 @@
+//! All that going through tables says differently on the two databases.
+
+use super::Retained;
+use crate::store::{Db, Store};
+
+/// The sql of a database.
+pub(super) struct RetentionSql {
+    /// Names and types of the columns of the table `$1`; none where there is no such table, or it is a view.
+    pub(super) columns: &'static str,
+    /// The condition of the rows of `t` in the window from `$1` to before `$2`.
+    pub(super) window: fn(Retained) -> &'static str,
+    /// The query of the first window's begin and the last one's end.
+    pub(super) extent: fn(Retained) -> String,
+    /// A time as it can be compared.
+    pub(super) time: fn(&str) -> String,
+    /// Whether a column of this type holds times.
+    pub(super) holds_times: fn(&str) -> bool,
+    /// Keeps a row that another session holds out of a selection.
+    pub(super) skip_locked: &'static str,
+}
+
+impl Store {
+    /// The sql of the database.
+    pub(super) const fn sql(&self) -> &'static RetentionSql {
+        match self.sweep {
+            Db::Postgres(_) => &POSTGRES,
+            Db::Sqlite(_) => &SQLITE,
+        }
+    }
+}
+
+/// Windows are of pages. The planner reads them alone only while nothing else looks cheaper to it: conditions on the age of
+/// a row are therefore hidden from its indexes, by `is true`.
+const POSTGRES: RetentionSql = RetentionSql {
+    columns: "select cast(a.attname as text), format_type(a.atttypid, null) from pg_attribute a
+        join pg_class c on c.oid = a.attrelid
+        where c.oid = to_regclass($1) and c.relkind = 'r' and a.attnum > 0 and not a.attisdropped",
+    window: |_| "t.ctid >= cast('(' || cast($1 as bigint) || ',0)' as tid) and t.ctid < cast('(' || cast($2 as bigint) || ',0)' as tid)",
+    extent: |kind| {
+        format!(
+            "select cast(0 as bigint), pg_relation_size('{}') / cast(current_setting('block_size') as bigint)",
+            kind.table()
+        )
+    },
+    time: str::to_owned,
+    holds_times: |kind| kind == "date" || kind.starts_with("timestamp"),
+    skip_locked: "for update skip locked",
+};
+
+/// Windows are of row numbers, or of seconds since 1970 where rows have none. A text that is no time is no time.
+const SQLITE: RetentionSql = RetentionSql {
+    columns: "select name, type from pragma_table_info($1)",
+    window: |kind| match kind {
+        Retained::CountedIds => {
+            "t.at >= strftime('%Y-%m-%dT%H:%M:%S', $1, 'unixepoch') and t.at < strftime('%Y-%m-%dT%H:%M:%S', $2, 'unixepoch')"
+        }
+        _ => "t.rowid >= $1 and t.rowid < $2",
+    },
+    extent: |kind| match kind {
+        Retained::CountedIds => "select coalesce(cast(strftime('%s', min(at)) as integer), 0),
+            coalesce(cast(strftime('%s', max(at)) as integer) + 1, 0) from mlops_counted_events"
+            .to_owned(),
+        _ => format!("select coalesce(min(rowid), 0), coalesce(max(rowid) + 1, 0) from {}", kind.table()),
+    },
+    time: |text| format!("strftime('%Y-%m-%d %H:%M:%f', {text})"),
+    holds_times: |_| true,
+    skip_locked: "",
+};
