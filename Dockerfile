@@ -1,7 +1,7 @@
 FROM rust:1.95-bookworm AS build
 WORKDIR /build
 
-# The dependencies, built with an empty crate: a layer that is reused until Cargo.toml or Cargo.lock changes.
+# Builds the dependencies with an empty crate: the layer is cached until Cargo.toml or Cargo.lock changes.
 COPY Cargo.toml Cargo.lock ./
 RUN mkdir src \
     && touch src/lib.rs \
@@ -9,16 +9,16 @@ RUN mkdir src \
     && cargo build --release --locked --bin mlops-service \
     && rm -r src
 
-# The migrations and templates become part of the binary.
+# Migrations and templates are embedded in the binary.
 COPY build.rs ./
 COPY migrations migrations
 COPY templates templates
 COPY src src
-# Cargo compares times of modification, and a copied file may be older than the empty crate that was built above.
+# Cargo compares modification times, and a copied file may be older than the empty crate built above.
 RUN touch build.rs src/lib.rs src/main.rs \
     && cargo build --release --locked --bin mlops-service
 
-# The folder of the SQLite file, which the final stage cannot make: it has no shell.
+# The directory of the SQLite file; the final stage has no shell to create it.
 RUN mkdir -p /var/lib/mlops-service
 
 
@@ -26,15 +26,15 @@ FROM gcr.io/distroless/cc-debian12:nonroot
 COPY --from=build /build/target/release/mlops-service /usr/local/bin/mlops-service
 COPY --from=build --chown=65532:65532 /var/lib/mlops-service /var/lib/mlops-service
 
-# By number, so that Kubernetes can see that it is not root.
+# Numeric, so that Kubernetes can verify that it is not root.
 USER 65532:65532
 
-# The default database is data/mlops.db in this folder.
+# The default database is data/mlops.db in this directory.
 WORKDIR /var/lib/mlops-service
 VOLUME /var/lib/mlops-service
 
-# Production refuses to start without MLOPS_API_KEY. With a key the service listens on all addresses, so the image does
-# not set SERVICE_HOST: it would open a service without a key to everyone. To try it without one:
+# Production refuses to start without MLOPS_API_KEY. With a key the service listens on all addresses anyway; setting
+# SERVICE_HOST here would expose a service without one to everyone. To try it without a key:
 #   docker run -e ENVIRONMENT=development -e SERVICE_HOST=0.0.0.0 -p 127.0.0.1:5001:5001 mlops-service
 ENV ENVIRONMENT=production
 

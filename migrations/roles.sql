@@ -1,11 +1,11 @@
--- Two roles for the service's Postgres: an owner, as which `mlops-service migrate` runs (MIGRATION_DATABASE_URL), and one
--- for the service itself (DATABASE_URL), which can neither drop, alter nor create, and touches no more than it needs.
+-- Two Postgres roles for the service: an owner, as which `mlops-service migrate` runs (MIGRATION_DATABASE_URL), and one
+-- for the service itself (DATABASE_URL), which cannot drop, alter or create anything and has only the rights it needs.
 --
 --     psql -d DATABASE -f migrations/roles.sql
 --     psql -d DATABASE -v owner=mlops_owner -v service=mlops_service -v schema=public -f migrations/roles.sql
 --
--- Run it as a superuser, before the first migration and again after every upgrade: it may be run as often as one likes,
--- and takes from the service's role what it was given beyond its needs. Give the roles their passwords with \password.
+-- Run it as a superuser before the first migration and again after every upgrade. It is idempotent, and revokes every
+-- right that the service's role does not need. Set the roles' passwords with \password.
 
 \set ON_ERROR_STOP on
 \if :{?owner}
@@ -30,12 +30,12 @@ where not exists (select from pg_roles where rolname = name) \gexec
 alter role :"owner" nosuperuser nocreatedb nocreaterole noreplication nobypassrls;
 alter role :"service" nosuperuser nocreatedb nocreaterole noreplication nobypassrls;
 
--- What the service's role inherits from others it could do too.
+-- Memberships would give the service's role the rights of other roles.
 select format('revoke %I from %I', granted.rolname, :'service')
 from pg_auth_members m join pg_roles granted on granted.oid = m.roleid
 where m.member = :'service'::regrole \gexec
 
--- Before Postgres 15 everybody may create in the schema public. Whoever has tables there keeps the right.
+-- Before Postgres 15 every role may create in the schema public. Roles that own tables there keep the right.
 select format('grant create on schema %I to %I', :'schema', r.rolname)
 from pg_roles r
 where not r.rolsuper and r.rolname <> :'service'
@@ -46,11 +46,11 @@ grant usage, create on schema :"schema" to :"owner";
 grant usage on schema :"schema" to :"service";
 select format('grant connect on database %I to %I, %I', current_database(), :'owner', :'service') \gexec
 
--- Where the tables are not in public, the roles must find them.
+-- If the tables are not in public, the roles need a search_path to find them.
 select format('alter role %I in database %I set search_path = %I', name, current_database(), :'schema')
 from unnest(array[:'owner', :'service']) name where :'schema' <> 'public' \gexec
 
--- The tables of the service, where one role had everything so far.
+-- Transfers the service's tables from a single role that owned everything.
 select format('alter %s %I.%I owner to %I', case relkind when 'v' then 'view' else 'table' end, :'schema', relname, :'owner')
 from pg_class
 where relnamespace = :'schema'::regnamespace and relkind in ('r', 'v') and relowner <> :'owner'::regrole
@@ -59,23 +59,24 @@ select format('alter function %s owner to %I', oid::regprocedure, :'owner')
 from pg_proc
 where pronamespace = :'schema'::regnamespace and proname ~ '^mlops_' and proowner <> :'owner'::regrole \gexec
 
--- ai_metrics is the receptionist app's. Migrations add a column and indexes, which only its owner may: whoever migrates acts
--- for the app's role then. A superuser's table becomes the owner's, so that nobody acts for a superuser.
+-- ai_metrics belongs to the receptionist app. Migrations add a column and indexes, which only its owner may do, so the
+-- migrating role becomes a member of the app's role. A superuser's table is transferred instead, so that no role becomes
+-- a member of a superuser.
 select case when r.rolsuper then format('alter table %s owner to %I', c.oid::regclass, :'owner')
             else format('grant %I to %I', r.rolname, :'owner') end
 from pg_class c join pg_roles r on r.oid = c.relowner
 where c.oid = to_regclass(format('%I.ai_metrics', :'schema')) and r.rolname <> :'owner'
   and (r.rolsuper or not pg_has_role(:'owner', r.oid, 'usage')) \gexec
 
--- Whoever owns a table may drop it, whatever was granted.
+-- The owner of a table can drop it, whatever was granted.
 select count(*) > 0 as owns from pg_class
 where relnamespace = :'schema'::regnamespace and relowner = :'service'::regrole \gset
 \if :owns
     do $$ begin raise exception 'the role of the service owns tables of the app; give the service a role of its own'; end $$;
 \endif
 
--- What the service needs, and no more. Tables that are not there are passed over. Rows that are deleted are locked first,
--- which asks for the right to update.
+-- Exactly the rights that the service needs. Missing tables are skipped. Rows are locked before they are deleted, which
+-- requires the right to update.
 create temporary table needed (name text, rights text) on commit drop;
 insert into needed values
     -- Events and their sums.
@@ -89,7 +90,7 @@ insert into needed values
     ('ai_latency_daily_now', 'select'),
     ('ai_metric_labels', 'select, insert'),
     ('mlops_counted_events', 'select, insert, update, delete'),
-    -- Keys, the privacy desk, the audit trail.
+    -- Keys, privacy, retention and the audit trail.
     ('mlops_api_keys', 'select, insert, update'),
     ('mlops_privacy_requests', 'select, insert, update, delete'),
     ('mlops_consents', 'select, insert, update, delete'),
@@ -111,7 +112,7 @@ from needed, pg_class c, lateral (values
 where c.oid = to_regclass(format('%I.%I', :'schema', needed.name))
 order by c.relname, n \gexec
 
--- The numbers of rows of ai_metrics.
+-- The sequence of ai_metrics.id.
 select format('grant usage on sequence %s to %I', s.oid::regclass, :'service')
 from pg_class s join pg_depend d on d.objid = s.oid and d.classid = 'pg_class'::regclass
 where s.relkind = 'S' and d.refobjid = to_regclass(format('%I.ai_metrics', :'schema')) \gexec
@@ -119,7 +120,7 @@ where s.relkind = 'S' and d.refobjid = to_regclass(format('%I.ai_metrics', :'sch
 select format('grant execute on function %s to %I', oid::regprocedure, :'service')
 from pg_proc where pronamespace = :'schema'::regnamespace and proname = 'mlops_audit_purge' \gexec
 
--- What later migrations make is within reach at once; running this again takes back what is not needed.
+-- Objects created by later migrations are usable at once; running this script again revokes what is not needed.
 alter default privileges for role :"owner" in schema :"schema"
     grant select, insert, update, delete on tables to :"service";
 alter default privileges for role :"owner" in schema :"schema" grant usage on sequences to :"service";

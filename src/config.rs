@@ -77,117 +77,116 @@ macro_rules! settings {
 }
 
 settings! {
-    /// Port of the service; 0 takes any free one.
+    /// Port to listen on; 0 picks any free port.
     service_port: u16 = "SERVICE_PORT", default "5001", example "5001";
-    /// Address to listen on. When unset: 127.0.0.1 without an API key, 0.0.0.0 with one.
+    /// Address to listen on. Default: 127.0.0.1 without an API key, 0.0.0.0 with one.
     service_host: Option<IpAddr> = "SERVICE_HOST", default "", example "0.0.0.0";
-    /// Port of a second listener that serves only /metrics. When unset, there is none.
+    /// Port of a second listener that serves only /metrics. Unset: no second listener.
     prometheus_port: Option<u16> = "PROMETHEUS_PORT", default "", example "8001";
-    /// Where the service runs: development, test, staging or production. Production refuses to start without
-    /// a strong API key or with an unencrypted database connection.
+    /// Deployment environment: development, test, staging or production. Production refuses to start without a strong
+    /// API key or with an unencrypted database connection.
     environment: Environment = "ENVIRONMENT", default "development", example "production";
-    /// The key that callers send as X-API-Key. Several, separated by commas, are all valid, so that one can be
-    /// replaced without a gap. Without a key, authentication is off. Make one with: openssl rand -hex 32
+    /// The key that callers send as X-API-Key. Several keys, separated by commas, are all valid, so that a key can be
+    /// rotated without downtime. Without a key, authentication is off. Make one with: openssl rand -hex 32
     mlops_api_key: Vec<ApiKey> = "MLOPS_API_KEY", default "", example "your-generated-key-here";
-    /// Issuer of bearer tokens (OpenID Connect), exactly as it calls itself. Its tokens work wherever a key does.
+    /// Issuer of bearer tokens (OpenID Connect), exactly as in its metadata. Its tokens work wherever a key does.
     oidc_issuer: Option<IssuerUrl> = "OIDC_ISSUER", default "", example "https://login.example.com/realms/main";
-    /// What tokens must be for: one of these, separated by commas, must be in their "aud".
+    /// Accepted audiences, separated by commas; the "aud" claim of a token must contain one of them.
     oidc_audience: Vec<String> = "OIDC_AUDIENCE", default "", example "mlops-service";
-    /// Where the issuer's keys are (a JWK Set), if its metadata shall not be asked. Without OIDC_ISSUER, tokens may
-    /// name any issuer.
+    /// URL of the issuer's keys (a JWK Set), if they should not be found through its metadata. Without OIDC_ISSUER, tokens
+    /// of any issuer are accepted.
     jwks_url: Option<IssuerUrl> = "JWKS_URL", default "", example "https://login.example.com/realms/main/certs";
-    /// The database: postgresql://… or sqlite:PATH. Postgres connections are encrypted (sslmode=require) unless
-    /// the URL says otherwise; with sslmode=verify-full&sslrootcert=PATH the server is authenticated too.
+    /// The database: postgresql://… or sqlite:PATH. Postgres connections are encrypted (sslmode=require) unless the URL
+    /// says otherwise; sslmode=verify-full&sslrootcert=PATH also verifies the server.
     database_url: Database = "DATABASE_URL", default "sqlite:data/mlops.db", example "postgresql://USER:PASSWORD@HOST:5432/DATABASE?sslmode=require";
-    /// The same database for mlops-service migrate alone, as the role that owns its tables. When it is set, the service and
-    /// all other commands change no tables, and DATABASE_URL may name a role that cannot; see migrations/roles.sql.
+    /// The same database for mlops-service migrate, as the role that owns the tables. If set, no other command changes
+    /// tables, and DATABASE_URL may name a role that cannot; see migrations/roles.sql.
     migration_database_url: Option<PostgresUrl> = "MIGRATION_DATABASE_URL", default "", example "postgresql://OWNER:PASSWORD@HOST:5432/DATABASE?sslmode=require";
-    /// Connections to Postgres for reading, beside two for writing and, while old rows are deleted, two for that.
+    /// Postgres connections for reading. Two more are used for writing, and another two while old rows are deleted.
     database_connections: Bounded<1, 100> = "DATABASE_CONNECTIONS", default "4", example "4";
-    /// How long an event may wait for Postgres before it goes into the spool, or is refused where there is none; 0.1s to 2.5s.
+    /// How long an event may wait for Postgres before it is spooled, or refused if there is no spool; 0.1s to 2.5s.
     store_timeout: Wait = "STORE_TIMEOUT", default "2s", example "2s";
-    /// Folder for the spool: events that Postgres cannot take are kept there, on disk, until it can. off: they are refused.
+    /// Directory of the spool, which holds events on disk while Postgres cannot take them. off: such events are refused.
     spool_dir: Limit<Folder> = "SPOOL_DIR", default "data/spool", example "/var/lib/mlops-service/spool";
-    /// The most that the spool may hold, in MiB; when it is full, events are refused.
+    /// Maximum size of the spool in MiB; when it is full, events are refused.
     spool_max_mb: Bounded<1, 65_536> = "SPOOL_MAX_MB", default "512", example "512";
-    /// Time zone of the days in analytics, by its IANA name. Days that are already added up keep theirs.
+    /// Time zone of the days in analytics, as an IANA name. A change does not affect days already summed.
     time_zone: Tz = "TIME_ZONE", default "UTC", example "Europe/Berlin";
-    /// Days that events (rows of ai_metrics) are kept; their sums stay. off: for ever.
+    /// Days to keep events (rows of ai_metrics); their sums stay. off: forever.
     retention_days: Limit<Bounded<1, 36_500>> = "RETENTION_DAYS", default "90", example "90";
-    /// When each day what is older is deleted: HH:MM in TIME_ZONE.
+    /// Time of the daily deletion of old data: HH:MM in TIME_ZONE.
     retention_at: TimeOfDay = "RETENTION_AT", default "03:00", example "03:00";
-    /// Days that the receptionist app's messages and conversations (messages, chat_messages, conversations) are kept. off:
-    /// they are never deleted.
+    /// Days to keep the receptionist app's chats (messages, chat_messages, conversations). off: they are never deleted.
     retention_chats_days: Limit<Bounded<1, 36_500>> = "RETENTION_CHATS_DAYS", default "off", example "365";
-    /// Days that the receptionist app's appointments are kept. off: they are never deleted.
+    /// Days to keep the receptionist app's appointments. off: they are never deleted.
     retention_appointments_days: Limit<Bounded<1, 36_500>> = "RETENTION_APPOINTMENTS_DAYS", default "off", example "730";
-    /// Days that the audit trail, requests that are done and consents that hold no more are kept; at least 31. off: for ever.
+    /// Days to keep the audit trail, completed privacy requests and superseded consents; at least 31. off: forever.
     retention_audit_days: Limit<Bounded<31, 36_500>> = "RETENTION_AUDIT_DAYS", default "730", example "730";
-    /// Proxies whose X-Forwarded-For is believed: addresses or CIDRs, separated by commas.
+    /// Proxies whose X-Forwarded-For is trusted: addresses or CIDRs, separated by commas.
     trusted_proxies: Vec<IpNet> = "TRUSTED_PROXIES", default "", example "10.0.0.0/8,192.0.2.7";
-    /// Origins whose pages may call the service from a browser, separated by commas. When unset:
-    /// http://localhost:3000 in development, none elsewhere.
+    /// Origins that may call the service from a browser, separated by commas. Default: http://localhost:3000 in
+    /// development, none elsewhere.
     cors_allowed_origins: Option<Vec<Origin>> = "CORS_ALLOWED_ORIGINS", default "", example "https://app.example.com";
-    /// The key under which persons are hashed wherever their plain e-mail address, phone number or id is not needed; at
-    /// least 32 characters. Whoever changes it loses who a consent or an audit entry is about. When unset: a key that
-    /// everybody knows, and in production none, so that the privacy routes that need it answer 503. Make one with:
+    /// Key for hashing personal identifiers (e-mail addresses, phone numbers, ids) where the plain value is not needed; at
+    /// least 32 characters. If it changes, existing consents and audit entries cannot be matched to people. Unset: a
+    /// publicly known key, and in production none, so that privacy routes that need it return 503. Make one with:
     /// openssl rand -hex 32
     privacy_hash_key: Option<HashKey> = "PRIVACY_HASH_KEY", default "", example "your-generated-key-of-32-characters-or-more";
-    /// true: without an API key (development) the privacy routes and GET /admin/audit are as open as the others. Otherwise
+    /// true: without an API key (development), the privacy routes and GET /admin/audit are as open as the others. false:
     /// they are refused then.
     allow_unauthenticated_privacy: bool = "ALLOW_UNAUTHENTICATED_PRIVACY", default "false", example "true";
-    /// Quota of GET /health, per caller; off lifts it.
+    /// Quota of GET /health, per caller; off disables it.
     rate_limit_health: Limit<Quota> = "RATE_LIMIT_HEALTH", default "100 per minute", example "100 per minute";
-    /// Quota of GET /health/detailed, per caller; off lifts it.
+    /// Quota of GET /health/detailed, per caller; off disables it.
     rate_limit_health_detailed: Limit<Quota> = "RATE_LIMIT_HEALTH_DETAILED", default "50 per minute", example "50 per minute";
-    /// Quota of POST /track, per caller; off lifts it.
+    /// Quota of POST /track, per caller; off disables it.
     rate_limit_track: Limit<Quota> = "RATE_LIMIT_TRACK", default "100 per hour", example "1000 per minute";
-    /// Quota of GET /analytics/{business_id}, per caller; off lifts it.
+    /// Quota of GET /analytics/{business_id}, per caller; off disables it.
     rate_limit_analytics: Limit<Quota> = "RATE_LIMIT_ANALYTICS", default "50 per hour", example "50 per hour";
-    /// Quota of POST /refresh-metrics, per caller; off lifts it.
+    /// Quota of POST /refresh-metrics, per caller; off disables it.
     rate_limit_refresh_metrics: Limit<Quota> = "RATE_LIMIT_REFRESH_METRICS", default "10 per hour", example "10 per hour";
-    /// Quota of every limited route without one of its own, per caller; off lifts it.
+    /// Quota of every other limited route, per caller; off disables it.
     rate_limit_default: Limit<Quota> = "RATE_LIMIT_DEFAULT", default "200 per day;50 per hour", example "200 per day;50 per hour";
-    /// What happens when a quota is used up: enforce refuses, shadow only counts what it would have refused.
+    /// enforce refuses requests over quota; shadow only counts them.
     rate_limit_mode: Mode = "RATE_LIMIT_MODE", default "enforce", example "shadow";
-    /// Redis or Valkey through which replicas share quotas, and which keeps them over restarts: redis://… or, encrypted
-    /// and with the server's certificate checked, rediss://… (?sslrootcert=PATH for an authority of your own).
+    /// Redis or Valkey for quotas that replicas share and that survive restarts: redis://…, or rediss://… for TLS with a
+    /// verified server certificate (?sslrootcert=PATH for your own CA).
     redis_url: Option<RedisUrl> = "REDIS_URL", default "", example "rediss://:PASSWORD@HOST:6379";
-    /// Quota of requests without a valid key or token, per client IP and across all protected routes; off lifts it.
+    /// Quota of requests without a valid key or token, per client IP across all protected routes; off disables it.
     rate_limit_auth_failures: Limit<Quota> = "RATE_LIMIT_AUTH_FAILURES", default "20 per minute", example "20 per minute";
-    /// Quota of POST /track for each key of the tier "free", in place of the route's; off lifts it. Any other TIER_NAME
-    /// makes one more tier.
+    /// Quota of POST /track for keys of the tier "free", instead of the route's; off disables it. Any other TIER_NAME
+    /// defines another tier.
     tier_free: Limit<Quota> = "TIER_FREE", default "100 per day", example "100 per day";
-    /// Quota of POST /track for each key of the tier "paid", in place of the route's; off lifts it.
+    /// Quota of POST /track for keys of the tier "paid", instead of the route's; off disables it.
     tier_paid: Limit<Quota> = "TIER_PAID", default "10000 per day", example "10000 per day";
-    /// Requests a second that one client IP, or the holder of a key, may make before it is turned away whatever its
-    /// quotas, with bursts of twice as many; off lifts it. The dashboard, /metrics and the probes are exempt.
+    /// Requests per second from one client IP, or with one key, whatever its quotas, with bursts of twice as many; off
+    /// disables it. The dashboard, /metrics and the probes are exempt.
     flood_limit_per_second: Limit<Bounded<1, 1_000_000>> = "FLOOD_LIMIT_PER_SECOND", default "200", example "200";
-    /// Open connections; one more is answered 503 and closed.
+    /// Maximum open connections; further ones get a 503 and are closed.
     max_connections: Bounded<1, 65_536> = "MAX_CONNECTIONS", default "4096", example "4096";
-    /// Requests of protected routes being answered at the same time; one more is answered 503.
+    /// Maximum concurrent requests to protected routes; further ones get a 503.
     max_requests_in_flight: Bounded<1, 65_536> = "MAX_REQUESTS_IN_FLIGHT", default "2048", example "2048";
-    /// Events waiting to be written; one more is answered 503.
+    /// Maximum events waiting to be written; further ones get a 503.
     ingest_queue_size: Bounded<1, 65_536> = "INGEST_QUEUE_SIZE", default "8192", example "8192";
-    /// Threads that answer requests and write events. When unset: one for every two cores.
+    /// Threads that serve requests and write events. Default: one for every two cores.
     worker_threads: Option<Bounded<1, 1_024>> = "WORKER_THREADS", default "", example "2";
-    /// Seconds between two readings of the totals, which brings in what other replicas wrote.
+    /// Seconds between reloads of the totals, which pick up what other replicas wrote.
     metrics_refresh_seconds: Bounded<1, 3_600> = "METRICS_REFRESH_SECONDS", default "15", example "15";
-    /// Businesses with label values of their own on /metrics; those that come later are one "other".
+    /// Businesses with their own label values on /metrics; further ones are folded into "other".
     metrics_max_businesses: Bounded<1, 100_000> = "METRICS_MAX_BUSINESSES", default "1000", example "1000";
-    /// Seconds a stop may take, from the signal to the exit.
+    /// Maximum seconds from a stop signal to the exit.
     shutdown_seconds: Bounded<1, 300> = "SHUTDOWN_SECONDS", default "10", example "10";
-    /// true: an event is only counted, and its row not kept, unless the newest consent of its customer to "chat_storage"
-    /// is granted; see POST /privacy/consents.
+    /// true: the row of an event is stored only if its customer's latest consent to "chat_storage" is granted; otherwise the
+    /// event is only counted. See POST /privacy/consents.
     consent_required: bool = "CONSENT_REQUIRED", default "false", example "true";
-    /// Who answers letters about personal data, as the notice at /privacy tells: an e-mail address, a URL, or a text.
+    /// Contact for questions about personal data, shown in the notice at /privacy: an e-mail address, a URL, or text.
     privacy_contact: Option<Contact> = "PRIVACY_CONTACT", default "", example "privacy@example.com";
-    /// A notice of your own for /privacy, in place of the service's: an HTML file with places for values, such as
-    /// {{contact}}, which docs/privacy.md lists. It is read at start.
+    /// HTML file to serve at /privacy instead of the built-in notice. It may contain placeholders, such as {{contact}}, listed
+    /// in docs/privacy.md. It is read at start.
     privacy_notice_file: Option<NoticeFile> = "PRIVACY_NOTICE_FILE", default "", example "/etc/mlops-service/privacy.html";
-    /// Form of the log: text or json. When unset: json in production, text elsewhere.
+    /// Log format: text or json. Default: json in production, text elsewhere.
     log_format: Option<LogFormat> = "LOG_FORMAT", default "", example "json";
-    /// What is logged, in the notation of Rust's tracing: a level, or target=level pairs.
+    /// Log filter in the syntax of Rust's tracing: a level, or target=level pairs.
     rust_log: String = "RUST_LOG", default "info,sqlx=warn,hyper=error", example "debug";
 }
 

@@ -238,7 +238,7 @@ async fn an_event_in_the_spool_that_the_database_refuses_is_counted_and_erased()
     assert_eq!(dry.ok()["counts"]["spool"], 1);
     let erased = erase(&app, json!({"session_id": "session-zqana"})).await.ok();
     assert_eq!(erased["counts"]["spool"], 1, "{erased}");
-    erase(&app, json!({"session_id": "session-zqana"})).await.refused(404, "Not FoundSubject");
+    erase(&app, json!({"session_id": "session-zqana"})).await.refused(404, "Not Found");
     assert!(!on_disk(&view, "session-zqana") && on_disk(&view, "session-zqben"));
     for _ in 0..2 {
         assert_eq!(app.metric(COUNT).await, Some(3.0));

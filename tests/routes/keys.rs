@@ -363,10 +363,10 @@ async fn a_wrong_wish_is_told_what_it_must_be(backend: Backend) {
         .await
         .refused(400, "Invalid JSON");
     for id in ["nope", "0123456789abcdef"] {
-        admin(app.post(&format!("/admin/keys/{id}/rotate"))).await.refused(404, "Not FoundSubject");
+        admin(app.post(&format!("/admin/keys/{id}/rotate"))).await.refused(404, "Not Found");
         admin(app.call(axum::http::Method::DELETE, &format!("/admin/keys/{id}")))
             .await
-            .refused(404, "Not FoundSubject");
+            .refused(404, "Not Found");
     }
 }
 

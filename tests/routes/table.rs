@@ -356,7 +356,7 @@ async fn unknown_paths_and_methods_are_json_errors() {
     let backend = Backend::sqlite();
     let app = TestApp::guarded(&backend).await;
     for path in ["/nope", "/track/", "/analytics/", "/analytics/a/b", "/health/x", "//"] {
-        app.get(path).send().await.refused(404, "Not FoundSubject");
+        app.get(path).send().await.refused(404, "Not Found");
     }
     for (method, path, allow) in [
         (Method::GET, "/track", "POST"),
@@ -368,7 +368,7 @@ async fn unknown_paths_and_methods_are_json_errors() {
         reply.refused(405, "Method Not Allowed");
         assert_eq!(reply.header("allow"), allow);
     }
-    app.get("/assets/nope").send().await.refused(404, "Not FoundSubject");
+    app.get("/assets/nope").send().await.refused(404, "Not Found");
     app.get("/analytics/%ff").header("x-api-key", KEY).send().await.refused(400, "Bad Request");
 }
 

@@ -112,7 +112,7 @@ async fn a_dry_run_counts_and_changes_nothing(backend: Backend) {
     assert_eq!(erased["counts"], in_url["counts"], "it is what is erased then");
     assert_eq!(erased["dry_run"], false);
     assert!(all().await < before);
-    ask(&app, "/privacy/erase?dry_run=true", json!({"email": EMAIL})).await.refused(404, "Not FoundSubject");
+    ask(&app, "/privacy/erase?dry_run=true", json!({"email": EMAIL})).await.refused(404, "Not Found");
 }
 
 async fn erasing_twice_finds_nobody(backend: Backend) {
@@ -122,13 +122,13 @@ async fn erasing_twice_finds_nobody(backend: Backend) {
         assert_eq!(erase(&app, json!({"email": email, "mode": mode})).await["status"], "success");
         for path in ["/privacy/erase", "/privacy/export"] {
             let refused = ask(&app, path, json!({"email": email})).await;
-            refused.refused(404, "Not FoundSubject");
+            refused.refused(404, "Not Found");
             assert_eq!(refused.json()["message"], "Nothing is stored about this person");
         }
     }
     ask(&app, "/privacy/erase", json!({"email": "nobody@example.com"}))
         .await
-        .refused(404, "Not FoundSubject");
+        .refused(404, "Not Found");
 }
 
 async fn appointments_and_events_may_stay_without_the_person(backend: Backend) {
@@ -254,7 +254,7 @@ async fn consents_of_the_person_are_given_out_and_erased(backend: Backend) {
     let only = json!({"email": "only@example.com"});
     assert_eq!(super::counts(&super::export(&app, only.clone()).await), json!({"mlops_consents": 1}));
     assert_eq!(erase(&app, only.clone()).await["counts"]["mlops_consents"], 1);
-    ask(&app, "/privacy/erase", only).await.refused(404, "Not FoundSubject");
+    ask(&app, "/privacy/erase", only).await.refused(404, "Not Found");
 }
 
 async fn an_erasure_leaves_its_entry_and_its_receipt(backend: Backend) {

@@ -42,7 +42,7 @@ async fn a_person_is_the_same_however_their_contact_is_written(backend: Backend)
         json!({"email": "ana.zqana@example.co"}),
         json!({"phone": "+4915123456"}),
     ] {
-        ask(&app, "/privacy/export", nobody).await.refused(404, "Not FoundSubject");
+        ask(&app, "/privacy/export", nobody).await.refused(404, "Not Found");
     }
 }
 
@@ -112,7 +112,7 @@ async fn tables_and_columns_that_are_not_there_are_not_missed(backend: Backend) 
     let found = export(&app, json!({"conversation_id": "c-1"})).await;
     assert_eq!(counts(&found), json!({"ai_metrics": 1}));
     assert_eq!(rows(&found, "ai_metrics")[0]["session_id"], "s-1");
-    ask(&app, "/privacy/export", json!({"email": "ana@example.com"})).await.refused(404, "Not FoundSubject");
+    ask(&app, "/privacy/export", json!({"email": "ana@example.com"})).await.refused(404, "Not Found");
     backend
         .execute(
             "create table conversations (id text primary key, customer_email text, \"Odd \"\"name\" text);
@@ -127,7 +127,7 @@ async fn tables_and_columns_that_are_not_there_are_not_missed(backend: Backend) 
     assert_eq!(found["not_searched"], json!(["messages"]), "nothing tells whose its rows are");
     let erased = ask(&app, "/privacy/erase", json!({"email": "ana@example.com"})).await.ok();
     assert_eq!(erased["not_searched"], json!(["messages"]));
-    ask(&app, "/privacy/export", json!({"phone": "+491512345678"})).await.refused(404, "Not FoundSubject");
+    ask(&app, "/privacy/export", json!({"phone": "+491512345678"})).await.refused(404, "Not Found");
 }
 
 async fn what_is_asked_for_must_name_one_person(backend: Backend) {
@@ -157,5 +157,5 @@ async fn what_is_asked_for_must_name_one_person(backend: Backend) {
         }
     }
     let unknown_fields = json!({"email": "a@b.example", "phone": null, "else": 1});
-    ask(&app, "/privacy/export", unknown_fields).await.refused(404, "Not FoundSubject");
+    ask(&app, "/privacy/export", unknown_fields).await.refused(404, "Not Found");
 }

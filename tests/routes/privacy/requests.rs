@@ -98,7 +98,7 @@ async fn a_request_is_done_although_nothing_is_stored(backend: Backend) {
     let noted = note(&app, json!({"kind": "export", "email": "nobody@example.com"})).await;
     ask(&app, "/privacy/export", json!({"email": "nobody@example.com"}))
         .await
-        .refused(404, "Not FoundSubject");
+        .refused(404, "Not Found");
     let list = list(&app).await;
     let done = &list["requests"][0];
     assert_eq!((&done["id"], &done["counts"]), (&noted["id"], &json!({})));
