@@ -11,7 +11,7 @@ use mlops_service::audit::By;
 use mlops_service::auth::{Authenticator, ClientIp, Credentials, NewKey};
 use mlops_service::clock::Clock;
 use mlops_service::config::{Config, Source};
-use mlops_service::http::guard::Policy;
+use mlops_service::http::middleware::guard::Policy;
 use mlops_service::http::routes::table;
 use mlops_service::ingest::Ingest;
 use mlops_service::lifecycle::Lifecycle;

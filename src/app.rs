@@ -1,6 +1,6 @@
 //! What handlers share.
 
-mod pulse;
+mod health_cache;
 
 use std::convert::Infallible;
 use std::fmt;
@@ -29,7 +29,7 @@ use crate::quota::{Limits, memory, shared};
 use crate::retention::RetentionTask;
 use crate::security::SecurityLog;
 use crate::store::Store;
-use pulse::Pulse;
+use health_cache::HealthCache;
 
 /// What quotas are counted for: a caller on a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -102,7 +102,7 @@ pub struct Inner {
     /// Counts the requests of all routes in flight.
     pub answering: TaskTracker,
     /// Whether the database answers.
-    pub pulse: Pulse,
+    pub health_cache: HealthCache,
     /// What reached the `/track` handler.
     pub tracked: TrackCounts,
     /// The dashboard's page, once it was asked for.
@@ -151,7 +151,7 @@ impl App {
             in_flight: Semaphore::new(config.max_requests_in_flight.get() as usize),
             exports: Semaphore::new(MAX_EXPORTS),
             answering: TaskTracker::new(),
-            pulse: Pulse::default(),
+            health_cache: HealthCache::default(),
             tracked: TrackCounts::default(),
             page: OnceLock::new(),
             notice: OnceLock::new(),
@@ -188,7 +188,7 @@ impl App {
 
     /// Whether the database answers, now or a moment ago.
     pub async fn database_answers(&self) -> bool {
-        self.pulse.beats(async || self.store.ping().await).await
+        self.health_cache.check(async || self.store.ping().await).await
     }
 
     /// Forgets clients that have been quiet, again and again until the service stops.

@@ -1,7 +1,7 @@
 //! `mlops-service`: the service an AI receptionist reports to.
 //!
-//! The way of a request: [`http::connection`] → the onion in [`http`] → the table in [`http::routes`] →
-//! [`http::guard`] → a handler. The way of an event: [`event`] parses it, [`ingest`] queues it, one task writes it
+//! The way of a request: [`http::connection`] → the table in [`http::routes`] → the middleware stack in [`http`] →
+//! [`http::middleware::guard`] → a handler. The way of an event: [`event`] parses it, [`ingest`] queues it, one task writes it
 //! with its [`rollup`] into the [`store`], adds it to the totals in [`metrics`], and answers.
 //!
 //! Dependencies point one way: [`cli`] → [`http`] → [`privacy`] → ([`ingest`], [`retention`], [`quota`], [`access`]) → [`store`] → ([`event`],

@@ -15,7 +15,7 @@ use crate::app::{App, Parts, limits};
 use crate::auth::Authenticator;
 use crate::clock::Clock;
 use crate::config::{Config, Environment};
-use crate::http::{connection, metrics_routes, routes, service};
+use crate::http::{connection, metrics_routes, router, routes};
 use crate::ingest::Ingest;
 use crate::lifecycle::{Lifecycle, Signals};
 use crate::metrics::Metrics;
@@ -146,10 +146,10 @@ async fn serve(
 ) -> ExitCode {
     let max = app.config.max_connections.get() as usize;
     let handles = [Handle::new(), Handle::new()];
-    let main = connection::serve(main, service(app, routes::table(app)), max, handles[0].clone());
+    let main = connection::serve(main, router(app, routes::table(app)), max, handles[0].clone());
     let metrics = async {
         let Some(listener) = metrics else { return Ok(()) };
-        connection::serve(listener, service(app, metrics_routes(app)), max, handles[1].clone()).await
+        connection::serve(listener, router(app, metrics_routes(app)), max, handles[1].clone()).await
     };
     let mut servers = pin!(async { tokio::try_join!(main, metrics) });
     tokio::select! {

@@ -1,12 +1,10 @@
 //! `GET /analytics/{business_id}`.
 
-use axum::Extension;
+use axum::Json;
 use serde::{Deserialize, Serialize};
 
 use super::error::ApiError;
-use super::extract::{Path, Query};
-use super::json::Json;
-use super::observe::Trace;
+use super::extract::{BusinessId, Query};
 use crate::app::App;
 use crate::clock::timestamp;
 use crate::store::Summary;
@@ -17,9 +15,6 @@ const DEFAULT_DAYS: u16 = 30;
 /// The most days that can be summed up.
 const MAX_DAYS: u16 = 366;
 
-/// The longest business id, in characters.
-const MAX_BUSINESS_CHARS: usize = 255;
-
 /// The query string.
 #[derive(Debug, Deserialize)]
 pub struct Period {
@@ -28,7 +23,7 @@ pub struct Period {
 
 /// The body of the answer.
 #[derive(Debug, Serialize)]
-pub struct Answer {
+pub struct AnalyticsResponse {
     business_id: String,
     period: String,
     metrics: Figures,
@@ -52,37 +47,23 @@ struct Figures {
 /// `GET /analytics/{business_id}?days=30`: what is stored of a business, added up over the last days.
 pub async fn of_business(
     app: App,
-    Extension(trace): Extension<Trace>,
-    Path(business_id): Path<String>,
+    business_id: BusinessId,
     Query(period): Query<Period>,
-) -> Result<Json<Answer>, ApiError> {
-    if !trace.principal().may_use(&business_id) {
-        return Err(ApiError::BusinessDenied);
-    }
-    check(&business_id)?;
+) -> Result<Json<AnalyticsResponse>, ApiError> {
     let days = period.days()?;
     let now = app.clock.now();
-    let summary = app.store.summary(&business_id, days, now).await.map_err(|error| {
+    let summary = app.store.summary(business_id.as_str(), days, now).await.map_err(|error| {
         tracing::error!("analytics cannot be read: {error}");
         ApiError::StoreUnavailable
     })?;
-    Ok(Json(Answer {
-        business_id,
+    Ok(Json(AnalyticsResponse {
+        business_id: business_id.into_string(),
         period: format!("{days}_days"),
         metrics: summary.into(),
         monitoring: "prometheus",
         prometheus_metrics_url: "/metrics",
         timestamp: timestamp(now),
     }))
-}
-
-/// No event has another business id than this, and Postgres takes no text with a NUL.
-fn check(business_id: &str) -> Result<(), ApiError> {
-    if business_id.chars().count() > MAX_BUSINESS_CHARS || business_id.contains(char::is_control) {
-        let must_be = "business_id must be 1 to 255 characters, none of them a control character";
-        return Err(ApiError::InvalidValue("business_id", must_be));
-    }
-    Ok(())
 }
 
 impl Period {

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
+use axum::Json;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::error::ApiError;
 use super::extract::Query;
-use super::json::Json;
 use crate::app::App;
 use crate::audit::chain::StoredEntry;
 use crate::audit::verify::{Broken, Verification};
@@ -23,16 +23,16 @@ const LIMIT: (u32, u32) = (100, 1_000);
 
 /// What is asked for.
 #[derive(Debug, Deserialize)]
-pub struct Asked {
+pub struct AuditQuery {
     since: Option<String>,
     limit: Option<String>,
 }
 
 /// The body of the answer.
 #[derive(Debug, Serialize)]
-pub struct Answer {
+pub struct AuditResponse {
     /// Oldest first.
-    entries: Vec<Shown>,
+    entries: Vec<AuditEntry>,
     /// What `since` must be for those that follow; none when there are none yet.
     next: Option<i64>,
     chain: Chain,
@@ -40,7 +40,7 @@ pub struct Answer {
 
 /// An entry, with all that its hash is made of.
 #[derive(Debug, Serialize)]
-struct Shown {
+struct AuditEntry {
     seq: i64,
     at: String,
     actor: String,
@@ -76,9 +76,9 @@ struct Fault {
 }
 
 /// `GET /admin/audit`: entries from a place or a time on, and whether the chain of all entries holds.
-pub async fn list(app: App, Query(asked): Query<Asked>) -> Result<Json<Answer>, ApiError> {
-    let (seq, since) = since(asked.since.as_deref().unwrap_or("1"))?;
-    let limit = limit(asked.limit.as_deref())?;
+pub async fn list(app: App, Query(query): Query<AuditQuery>) -> Result<Json<AuditResponse>, ApiError> {
+    let (seq, since) = since(query.since.as_deref().unwrap_or("1"))?;
+    let limit = limit(query.limit.as_deref())?;
     // One more tells whether there are more.
     let mut entries = app.store.audit(seq, since, limit + 1).await.map_err(|error| unavailable(&error))?;
     let verified = app.store.verify_audit(None, PATIENCE).await.map_err(|error| unavailable(&error))?;
@@ -87,7 +87,11 @@ pub async fn list(app: App, Query(asked): Query<Asked>) -> Result<Json<Answer>, 
     // One that cannot be read is not shown; the chain tells of it.
     let entries: Vec<StoredEntry> = entries.into_iter().filter_map(Result::ok).collect();
     let next = entries.last().filter(|_| more).map(|last| last.seq.saturating_add(1));
-    Ok(Json(Answer { entries: entries.into_iter().map(Shown::from).collect(), next, chain: verified.into() }))
+    Ok(Json(AuditResponse {
+        entries: entries.into_iter().map(AuditEntry::from).collect(),
+        next,
+        chain: verified.into(),
+    }))
 }
 
 fn since(text: &str) -> Result<(i64, DateTime<Utc>), ApiError> {
@@ -110,7 +114,7 @@ fn unavailable(error: &StoreError) -> ApiError {
     ApiError::StoreUnavailable
 }
 
-impl From<StoredEntry> for Shown {
+impl From<StoredEntry> for AuditEntry {
     fn from(kept: StoredEntry) -> Self {
         let as_string = |text| RawValue::from_string(serde_json::Value::String(text).to_string());
         let details = RawValue::from_string(kept.details.clone()).or_else(|_no_json| as_string(kept.details));

@@ -24,7 +24,7 @@ const ASSETS: [(&str, &str, &str); 4] = [
 
 #[derive(Template)]
 #[template(path = "dashboard.html")]
-struct Page {
+struct DashboardPage {
     version: &'static str,
     environment: &'static str,
     endpoints: Vec<Endpoint>,
@@ -59,7 +59,7 @@ pub async fn page(app: App) -> impl IntoResponse {
 fn render(app: &App) -> String {
     let rows = routes::table(app);
     let shown = rows.rows().iter().filter(|row| !row.path.starts_with("/assets/"));
-    let page = Page {
+    let page = DashboardPage {
         version: env!("CARGO_PKG_VERSION"),
         environment: app.config.environment.name(),
         endpoints: shown.map(Endpoint::from).collect(),

@@ -1,11 +1,11 @@
 //! Every error answer of the service: one enum, one status each, one JSON form.
 
+use axum::Json;
 use axum::http::header::{CONNECTION, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
-use super::json::Json;
 use crate::auth::key::Scope;
 use crate::event::Refusal;
 use crate::ingest::IngestError;
@@ -43,7 +43,7 @@ pub enum ApiError {
     TooLarge(&'static str),
     /// 415: the body is of another type than JSON.
     NotJsonType(&'static str),
-    /// 400: the body broke off, or a part of the address is malformed.
+    /// 400: the body is incomplete, or a part of the address is malformed.
     BadRequest(&'static str),
     /// 400: a part of the address or a header has a wrong value.
     InvalidValue(&'static str, &'static str),
@@ -173,7 +173,9 @@ impl ApiError {
             }
             Self::Overloaded => ("Service Unavailable", "The service is busy; try again later"),
             Self::NotReady(why) | Self::NotSetUp(why) => ("Service Unavailable", *why),
-            Self::Internal => ("Internal Server Error", "The service met a defect; its log tells more"),
+            Self::Internal => {
+                ("Internal Server Error", "An unexpected error occurred; see the service's log for details")
+            }
         };
         body(error, message)
     }

@@ -1,87 +1,34 @@
 //! Reads requests so that every rejection is an [`ApiError`].
 
-use std::time::Duration;
+mod body;
+mod business;
+mod events;
 
-use axum::body::{Body, Bytes};
-use axum::extract::{FromRequest, FromRequestParts, Request};
-use axum::http::HeaderMap;
-use axum::http::header::CONTENT_TYPE;
+pub use body::JsonBody;
+pub use business::BusinessId;
+pub use events::{EventBatch, EventBody, IDEMPOTENCY_KEY};
+
+use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
-use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
-use serde_json::error::Category;
 
 use super::error::ApiError;
-use super::observe::Trace;
+use super::middleware::request_context::RequestContext;
 use crate::app::App;
 use crate::audit::By;
-use crate::event::Refusal;
 use crate::privacy::subject::Hasher;
-
-/// The largest body that is read.
-pub const MAX_BODY_BYTES: usize = 64 * 1024;
-
-/// How much of a body that is too large is still taken in and dropped. A client that is still sending would not see
-/// the answer if the connection were cut at once.
-const MAX_DISCARDED_BYTES: usize = 4 * 1024 * 1024;
-
-/// How long such a client is waited for.
-const DISCARD_LIMIT: Duration = Duration::from_secs(2);
-
-/// The whole body of a batch of events, and how it is written.
-#[derive(Debug)]
-pub enum BatchBody {
-    /// One JSON value.
-    Json(Bytes),
-    /// A JSON value a line.
-    Lines(Bytes),
-}
-
-/// The largest body of a batch that is read.
-pub const MAX_BATCH_BYTES: usize = 1024 * 1024;
-
-impl<S: Sync> FromRequest<S> for BatchBody {
-    type Rejection = ApiError;
-
-    async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
-        let (parts, body) = request.into_parts();
-        let body = read(body, MAX_BATCH_BYTES, "The body must not exceed 1 MiB").await?;
-        match media_type(&parts.headers).as_deref() {
-            Some("application/x-ndjson") => Ok(Self::Lines(body)),
-            said if body.is_empty() || is_json_or_unsaid(said) => Ok(Self::Json(body)),
-            _ => Err(ApiError::NotJsonType("Content-Type must be application/json or application/x-ndjson")),
-        }
-    }
-}
-
-/// The whole body, at most [`MAX_BODY_BYTES`]. One with content must not be of another type than JSON.
-#[derive(Debug)]
-pub struct JsonBytes(pub Bytes);
-
-impl<S: Sync> FromRequest<S> for JsonBytes {
-    type Rejection = ApiError;
-
-    async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
-        let (parts, body) = request.into_parts();
-        let body = read(body, MAX_BODY_BYTES, "The body must not exceed 64 KiB").await?;
-        if !body.is_empty() && !is_json_or_unsaid(media_type(&parts.headers).as_deref()) {
-            return Err(ApiError::NotJsonType("Content-Type must be application/json"));
-        }
-        Ok(Self(body))
-    }
-}
 
 /// Who makes the request, as the audit trail calls them, and the request's name.
 #[derive(Debug)]
-pub struct Caused(pub By);
+pub struct Actor(pub By);
 
-impl FromRequestParts<App> for Caused {
+impl FromRequestParts<App> for Actor {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, ApiError> {
-        let trace = Trace::of(&parts.extensions);
-        let actor = trace.principal().caller(trace.client_ip()).actor();
-        Ok(Self(By { actor, request_id: Some(trace.request_id().to_owned()) }))
+        let context = RequestContext::of(&parts.extensions);
+        let actor = context.principal().caller(context.client_ip()).actor();
+        Ok(Self(By { actor, request_id: Some(context.request_id().to_owned()) }))
     }
 }
 
@@ -96,70 +43,6 @@ impl FromRequestParts<App> for Subjects {
         let missing = "PRIVACY_HASH_KEY is not set; set it to use this route in production";
         app.hasher.clone().map(Self).ok_or(ApiError::NotSetUp(missing))
     }
-}
-
-/// A JSON body of the form `T`. No body at all is `null`, so that `Option<T>` makes it optional.
-#[derive(Debug)]
-pub struct JsonBody<T>(pub T);
-
-impl<T: DeserializeOwned, S: Sync> FromRequest<S> for JsonBody<T> {
-    type Rejection = ApiError;
-
-    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
-        let JsonBytes(body) = JsonBytes::from_request(request, state).await?;
-        let text: &[u8] = if body.trim_ascii().is_empty() { b"null" } else { &body };
-        serde_json::from_slice(text).map(Self).map_err(|error| match error.classify() {
-            Category::Data | Category::Io => ApiError::InvalidBody(describe(&error)),
-            Category::Syntax | Category::Eof => {
-                ApiError::Event(Refusal::NotJson { line: error.line(), column: error.column() })
-            }
-        })
-    }
-}
-
-/// What is wrong with a body that is JSON of another form. Of what `serde` says, only that a field of ours is missing is
-/// passed on: the rest quotes what the caller wrote.
-fn describe(error: &serde_json::Error) -> String {
-    let told = error.to_string();
-    if told.starts_with("missing field ") {
-        return told;
-    }
-    let (line, column) = (error.line(), error.column());
-    format!("unknown field, or value of another type, at line {line} column {column}")
-}
-
-/// Reads at most so many bytes; `rule` says how many.
-async fn read(mut body: Body, most: usize, rule: &'static str) -> Result<Bytes, ApiError> {
-    match Limited::new(&mut body, most).collect().await {
-        Ok(whole) => Ok(whole.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => {
-            // Whether the rest could be taken in or not, the answer is the same.
-            drop(tokio::time::timeout(DISCARD_LIMIT, discard(body)).await);
-            Err(ApiError::TooLarge(rule))
-        }
-        Err(_) => Err(ApiError::BadRequest("The body broke off")),
-    }
-}
-
-async fn discard(mut body: Body) {
-    let mut left = MAX_DISCARDED_BYTES;
-    while let Some(Ok(frame)) = body.frame().await {
-        let Some(rest) = left.checked_sub(frame.data_ref().map_or(0, Bytes::len)) else { break };
-        left = rest;
-    }
-}
-
-/// The content type without its parameters, in lower case.
-fn media_type(headers: &HeaderMap) -> Option<String> {
-    let value = headers.get(CONTENT_TYPE)?.to_str().unwrap_or_default();
-    Some(value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase())
-}
-
-fn is_json_or_unsaid(media_type: Option<&str>) -> bool {
-    media_type.is_none_or(|media_type| {
-        media_type == "application/json"
-            || (media_type.starts_with("application/") && media_type.ends_with("+json"))
-    })
 }
 
 /// A segment of the path, percent-decoded.

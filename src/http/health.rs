@@ -1,12 +1,8 @@
 //! `GET /health` and `GET /health/detailed`.
 
-use std::future::{Ready, ready};
-use std::sync::Arc;
-
-use axum::response::Response;
+use axum::Json;
 use serde::Serialize;
 
-use super::json::{Json, Stamped};
 use crate::app::App;
 use crate::clock::timestamp;
 use crate::metrics::SpoolStats;
@@ -19,7 +15,7 @@ const LAB_PROMETHEUS_PORT: u16 = 8001;
 
 /// The body of `GET /health`.
 #[derive(Debug, Serialize)]
-pub struct Health {
+pub struct HealthResponse {
     status: &'static str,
     service: &'static str,
     timestamp: String,
@@ -29,17 +25,12 @@ pub struct Health {
     security: &'static str,
 }
 
-/// The handler of `GET /health`: the process lives.
-pub fn basic(app: &App) -> impl Fn(App) -> Ready<Response> + Clone + Send + Sync + 'static {
-    let answer = Arc::new(Stamped::new(|timestamp| health(app, timestamp)));
-    move |app| ready(answer.at(app.clock.now()))
-}
-
-fn health(app: &App, timestamp: String) -> Health {
-    Health {
+/// `GET /health`: the process lives.
+pub async fn basic(app: App) -> Json<HealthResponse> {
+    Json(HealthResponse {
         status: "healthy",
         service: SERVICE,
-        timestamp,
+        timestamp: timestamp(app.clock.now()),
         monitoring: "prometheus",
         metrics_endpoint: "/metrics",
         prometheus_port: app.config.prometheus_port.unwrap_or(LAB_PROMETHEUS_PORT).to_string(),
@@ -47,12 +38,12 @@ fn health(app: &App, timestamp: String) -> Health {
             true => "API key authentication enabled",
             false => "No authentication",
         },
-    }
+    })
 }
 
 /// The body of `GET /health/detailed`.
 #[derive(Debug, Serialize)]
-pub struct Detailed {
+pub struct DetailedHealthResponse {
     status: &'static str,
     service: &'static str,
     version: &'static str,
@@ -126,11 +117,11 @@ struct Endpoints {
 }
 
 /// `GET /health/detailed`: how the service is, with a round trip to the database.
-pub async fn detailed(app: App) -> Json<Detailed> {
+pub async fn detailed(app: App) -> Json<DetailedHealthResponse> {
     let database_connected = app.database_answers().await;
     let redis_connected = app.limits.shared_is_up();
     let healthy = database_connected && redis_connected != Some(false);
-    Json(Detailed {
+    Json(DetailedHealthResponse {
         status: if healthy { "healthy" } else { "degraded" },
         service: SERVICE,
         version: env!("CARGO_PKG_VERSION"),

@@ -1,14 +1,13 @@
 //! `/admin/keys`: named keys over HTTP.
 
-use axum::Extension;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::error::ApiError;
-use super::extract::{Caused, JsonBody, Path};
-use super::json::Json;
+use super::extract::{Actor, JsonBody, Path};
 use crate::app::App;
 use crate::auth::key::{KeyId, NamedKey, PlainKey, Scope};
 use crate::auth::{DEFAULT_GRACE, KeyError, NewKey};
@@ -17,7 +16,7 @@ use crate::security::{Incident, SecurityEvent};
 
 /// A key as it is shown: never with its secret.
 #[derive(Debug, Serialize)]
-pub struct Shown {
+pub struct KeyResponse {
     id: String,
     name: String,
     scopes: Vec<&'static str>,
@@ -28,85 +27,91 @@ pub struct Shown {
     expires_at: Option<String>,
     last_used_at: Option<String>,
     revoked_at: Option<String>,
-    /// When the secret that was replaced stops to be valid.
+    /// When the replaced secret stops working.
     #[serde(skip_serializing_if = "Option::is_none")]
     previous_secret_until: Option<String>,
 }
 
 /// A key with its plain form, which is shown this once.
 #[derive(Debug, Serialize)]
-struct Fresh {
+struct NewKeyResponse {
     key: String,
     #[serde(flatten)]
-    shown: Shown,
+    shown: KeyResponse,
 }
 
 /// The body of `GET /admin/keys`.
 #[derive(Debug, Serialize)]
-pub struct List {
-    keys: Vec<Shown>,
+pub struct KeyList {
+    keys: Vec<KeyResponse>,
 }
 
 /// The body of `POST /admin/keys/{id}/rotate`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Rotation {
+pub struct RotationRequest {
     grace: Option<String>,
 }
 
 /// `GET /admin/keys`: every key, revoked ones too.
-pub async fn list(app: App) -> Result<Json<List>, ApiError> {
+pub async fn list(app: App) -> Result<Json<KeyList>, ApiError> {
     // Whoever reads all keys again and again tells of rows that cannot be read.
     let (keys, _unreadable) = app.access.key_cache().list().await.map_err(KeyError::from)?;
     let now = app.clock.now();
-    Ok(Json(List { keys: keys.into_iter().map(|key| Shown::of(key, now)).collect() }))
+    Ok(Json(KeyList { keys: keys.into_iter().map(|key| KeyResponse::of(key, now)).collect() }))
 }
 
-/// `POST /admin/keys`: makes a key.
+/// `POST /admin/keys`: creates a key.
 pub async fn create(
     app: App,
-    Caused(by): Caused,
-    JsonBody(wish): JsonBody<NewKey>,
+    Actor(by): Actor,
+    JsonBody(request): JsonBody<NewKey>,
 ) -> Result<Response, ApiError> {
-    let (key, plain) = app.access.key_cache().create(wish, &app.config.tiers, &by).await?;
-    Ok(fresh(&app, StatusCode::CREATED, SecurityEvent::KeyCreated, key, &plain))
+    let (key, plain) = app.access.key_cache().create(request, &app.config.tiers, &by).await?;
+    Ok(with_secret(&app, StatusCode::CREATED, SecurityEvent::KeyCreated, key, &plain))
 }
 
-/// `POST /admin/keys/{id}/rotate`: gives a key a new secret; `{"grace": "24h"}` says how long the old one works.
+/// `POST /admin/keys/{id}/rotate`: replaces the secret of a key; `{"grace": "24h"}` says how long the old one works.
 pub async fn rotate(
     app: App,
-    Caused(by): Caused,
+    Actor(by): Actor,
     Path(id): Path<String>,
-    JsonBody(rotation): JsonBody<Option<Rotation>>,
+    JsonBody(request): JsonBody<Option<RotationRequest>>,
 ) -> Result<Response, ApiError> {
-    let grace = rotation.unwrap_or_default().grace;
+    let grace = request.unwrap_or_default().grace;
     let grace = grace.as_deref().unwrap_or(DEFAULT_GRACE);
     let (key, plain) = app.access.key_cache().rotate(read(&id)?, grace, &by).await?;
-    Ok(fresh(&app, StatusCode::OK, SecurityEvent::KeyRotated, key, &plain))
+    Ok(with_secret(&app, StatusCode::OK, SecurityEvent::KeyRotated, key, &plain))
 }
 
 /// `DELETE /admin/keys/{id}`: revokes a key.
 pub async fn revoke(
     app: App,
-    Caused(by): Caused,
+    Actor(by): Actor,
     Path(id): Path<String>,
 ) -> Result<impl IntoResponse, ApiError> {
     let (key, is_new) = app.access.key_cache().revoke(read(&id)?, &by).await?;
     let incident = is_new.then(|| Extension(Incident::new(SecurityEvent::KeyRevoked, Some(key.id))));
-    Ok((incident, Json(Shown::of(key, app.clock.now()))))
+    Ok((incident, Json(KeyResponse::of(key, app.clock.now()))))
 }
 
-fn fresh(app: &App, status: StatusCode, event: SecurityEvent, key: NamedKey, plain: &PlainKey) -> Response {
+fn with_secret(
+    app: &App,
+    status: StatusCode,
+    event: SecurityEvent,
+    key: NamedKey,
+    plain: &PlainKey,
+) -> Response {
     let incident = Incident::new(event, Some(key.id));
-    let shown = Shown::of(key, app.clock.now());
-    (status, Extension(incident), Json(Fresh { key: plain.expose(), shown })).into_response()
+    let shown = KeyResponse::of(key, app.clock.now());
+    (status, Extension(incident), Json(NewKeyResponse { key: plain.expose(), shown })).into_response()
 }
 
 fn read(id: &str) -> Result<KeyId, ApiError> {
     id.parse().map_err(|_: _| KeyError::Unknown.into())
 }
 
-impl Shown {
+impl KeyResponse {
     fn of(key: NamedKey, now: DateTime<Utc>) -> Self {
         let status = key.status(now).name();
         let in_grace = key.previous.map(|previous| previous.until).filter(|until| *until > now);

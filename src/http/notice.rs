@@ -21,7 +21,7 @@ const NO_CONTACT: &str = "the business that you wrote to";
 /// The service's own notice.
 #[derive(Template)]
 #[template(path = "privacy.html")]
-struct Page<'c> {
+struct NoticePage<'c> {
     contact: &'c str,
     /// Where a link on the contact leads.
     link: Option<String>,
@@ -64,11 +64,11 @@ pub async fn page(app: App) -> impl IntoResponse {
 fn render(config: &Config) -> String {
     match &config.privacy_notice_file {
         Some(file) => fill(file, config),
-        None => Page::of(config).render().expect("its fields are plain text"),
+        None => NoticePage::of(config).render().expect("its fields are plain text"),
     }
 }
 
-impl<'c> Page<'c> {
+impl<'c> NoticePage<'c> {
     fn of(config: &'c Config) -> Self {
         let (contact, times) = (config.privacy_contact.as_ref(), Times::of(config));
         Self {
@@ -99,7 +99,7 @@ fn fill(file: &NoticeFile, config: &Config) -> String {
 fn value(place: Place, file: &NoticeFile, config: &Config) -> String {
     let times = Times::of(config);
     match place {
-        Place::Contact => Page::of(config).contact.to_owned(),
+        Place::Contact => NoticePage::of(config).contact.to_owned(),
         Place::RetentionDays => times.events,
         Place::RetentionChatsDays => times.chats,
         Place::RetentionAppointmentsDays => times.appointments,

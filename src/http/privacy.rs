@@ -4,8 +4,8 @@
 pub mod consents;
 pub mod erase;
 pub mod export;
-pub mod named;
 pub mod requests;
+pub mod subject_selector;
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use crate::privacy::subject::Hasher;
 use crate::privacy::{Desk, DeskError};
 use crate::store::StoreError;
 
-/// The desk, for one request.
+/// Returns the desk, for one request.
 fn desk(app: &App, hasher: Hasher, by: By) -> Desk<'_> {
     Desk {
         store: &app.store,
@@ -80,8 +80,8 @@ fn of_store(error: &StoreError) -> ApiError {
             "A rule of this installation's database forbids it (constraint {constraint}); nothing was changed"
         )),
         StoreError::UnknownBusiness => ApiError::Conflict(
-            "Rows of another table of this installation refer to rows of this person, and the database forbids to \
-             delete these; nothing was changed"
+            "Rows of another table of this installation refer to rows of this person, and the database does not \
+             allow deleting these; nothing was changed"
                 .to_owned(),
         ),
         StoreError::Unusable(_) => ApiError::NotReady(

@@ -1,9 +1,9 @@
 //! `GET /health/live` and `GET /health/ready`, for orchestrators.
 
+use axum::Json;
 use serde_json::{Value, json};
 
 use super::error::ApiError;
-use super::json::Json;
 use crate::app::App;
 
 /// `GET /health/live`: the process lives.

@@ -5,17 +5,17 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::Request;
 use axum::handler::Handler;
 use axum::http::Method;
+use axum::middleware::from_fn_with_state;
 use axum::routing::{MethodFilter, on};
 
-use super::guard::{self, Policy};
-use super::observe::name_route;
+use super::middleware::flood;
+use super::middleware::guard::{self, Policy};
 use super::privacy::{consents, erase, export, requests};
 use super::{
-    analytics, audit, dashboard, error::ApiError, flood, health, keys, metrics, notice, probes, refresh,
-    track, track_batch,
+    analytics, audit, dashboard, error::ApiError, health, keys, metrics, notice, probes, refresh, track,
+    track_batch,
 };
 use crate::app::App;
 use crate::auth::key::Scope;
@@ -98,7 +98,7 @@ pub fn table(app: &App) -> Routes {
         .row(Method::GET, "/assets/{name}", Public, Nobody, dashboard::asset)
         .row(Method::GET, "/privacy", Public, Nobody, notice::page)
         .row(Method::GET, "/metrics", Public, Nobody, metrics::text)
-        .row(Method::GET, "/health", Public, Health, health::basic(app))
+        .row(Method::GET, "/health", Public, Health, health::basic)
         .row(Method::GET, "/health/detailed", Public, HealthDetailed, health::detailed)
         .row(Method::GET, "/health/live", Public, Nobody, probes::live)
         .row(Method::GET, "/health/ready", Public, Nobody, probes::ready)
@@ -152,7 +152,7 @@ impl Routes {
         let row = Row { method, path, access, quota };
         let filter = MethodFilter::try_from(row.method.clone()).expect("the table uses standard methods");
         let policy = Arc::new(Policy::new(&self.app, &row));
-        let methods = on(filter, move |request: Request| guard::check(policy, request, handler));
+        let methods = on(filter, handler).route_layer(from_fn_with_state(policy, guard::check));
         match quota {
             QuotaOf::Nobody => self.exempt = self.exempt.route(path, methods),
             _ => self.limited = self.limited.route(path, methods),
@@ -167,13 +167,10 @@ impl Routes {
         &self.rows
     }
 
-    /// The router of these routes, the flood guard in front of those with a quota and of unknown paths.
+    /// Returns the router of these routes, the flood guard in front of those with a quota and of unknown paths.
     pub fn into_router(self) -> Router {
         // Set before the guard is put around them, or wrong methods would pass it.
-        let refuse = async |request: Request| {
-            name_route(request.extensions());
-            ApiError::MethodNotAllowed
-        };
+        let refuse = async || ApiError::MethodNotAllowed;
         let limited = flood::guard(self.limited.method_not_allowed_fallback(refuse), &self.app);
         limited.merge(self.exempt.method_not_allowed_fallback(refuse)).with_state(self.app)
     }

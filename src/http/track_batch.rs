@@ -1,26 +1,20 @@
 //! `POST /track/batch`.
 
-use axum::extract::{FromRequest, Request};
+use axum::Json;
 use axum::http::StatusCode;
 use serde::Serialize;
 
 use super::error::{ApiError, error_text};
-use super::extract::BatchBody;
-use super::json::Json;
-use super::observe::Trace;
-use super::track::{idempotency_key, why_unkept};
+use super::extract::EventBatch;
+use super::track::why_unkept;
 use crate::app::App;
-use crate::auth::Principal;
 use crate::clock::timestamp;
-use crate::event::{Event, Refusal, Report};
+use crate::event::Event;
 use crate::ingest::{Destination, Tracked};
-
-/// The most events of a batch.
-const MAX_EVENTS: usize = 1_000;
 
 /// The body of an answer to a batch of which some events are kept.
 #[derive(Debug, Serialize)]
-pub struct Answer {
+pub struct BatchResponse {
     status: &'static str,
     message: &'static str,
     accepted: usize,
@@ -48,42 +42,13 @@ struct Rejected {
 type Fate = Result<Tracked, ApiError>;
 
 /// `POST /track/batch`: keeps the good ones of many events together, and tells of the others why not.
-pub async fn track(app: App, request: Request) -> Result<(StatusCode, Json<Answer>), ApiError> {
-    let key = idempotency_key(request.headers())?;
-    let trace = Trace::of(request.extensions()).clone();
-    let body = BatchBody::from_request(request, &app).await?;
-    let events = events(&app, trace.principal(), &body, key.as_deref())?;
+pub async fn track(app: App, batch: EventBatch) -> Result<(StatusCode, Json<BatchResponse>), ApiError> {
+    let events = batch.into_events(app.clock.now())?;
     let fates = keep(&app, events).await?;
     answer(&app, fates)
 }
 
-/// The events of a batch, as far as they are good.
-fn events(
-    app: &App,
-    principal: &Principal,
-    body: &BatchBody,
-    key: Option<&str>,
-) -> Result<Vec<Result<Event, ApiError>>, ApiError> {
-    let reports = match body {
-        BatchBody::Json(body) => Report::parse_batch(body)?,
-        BatchBody::Lines(body) => Report::parse_lines(body),
-    };
-    match reports.len() {
-        0 => return Err(Refusal::NoData.into()),
-        1..=MAX_EVENTS => {}
-        _ => return Err(ApiError::TooLarge("A batch must not exceed 1,000 events")),
-    }
-    let now = app.clock.now();
-    let events = reports.into_iter().enumerate().map(|(index, report)| {
-        // The batch sent again under its key is the same events again.
-        let key = key.map(|key| format!("{key}/{index}"));
-        let event = report?.into_event(key.as_deref(), now)?;
-        if principal.may_use(&event.business_id) { Ok(event) } else { Err(ApiError::BusinessDenied) }
-    });
-    Ok(events.collect())
-}
-
-/// Keeps the good events together; gives what becomes of each, bad ones among them.
+/// Keeps the good events together; returns what becomes of each, bad ones among them.
 async fn keep(app: &App, events: Vec<Result<Event, ApiError>>) -> Result<Vec<Fate>, ApiError> {
     let (mut good, mut fates) = (Vec::new(), Vec::with_capacity(events.len()));
     for event in events {
@@ -97,8 +62,9 @@ async fn keep(app: &App, events: Vec<Result<Event, ApiError>>) -> Result<Vec<Fat
     Ok(fates.collect())
 }
 
-fn answer(app: &App, fates: Vec<Fate>) -> Result<(StatusCode, Json<Answer>), ApiError> {
+fn answer(app: &App, fates: Vec<Fate>) -> Result<(StatusCode, Json<BatchResponse>), ApiError> {
     let (mut kept, mut rejected, mut unavailable) = (Vec::new(), Vec::new(), None);
+    let denied = fates.iter().all(|fate| *fate == Err(ApiError::BusinessDenied));
     for (index, fate) in fates.into_iter().enumerate() {
         match fate {
             Ok(tracked) => kept.push(tracked),
@@ -108,6 +74,9 @@ fn answer(app: &App, fates: Vec<Fate>) -> Result<(StatusCode, Json<Answer>), Api
             }
         }
     }
+    if denied {
+        return Err(ApiError::BusinessDenied);
+    }
     if kept.is_empty() {
         let first = rejected.swap_remove(0).error;
         return Err(unavailable.unwrap_or(ApiError::AllRefused(first)));
@@ -116,7 +85,7 @@ fn answer(app: &App, fates: Vec<Fate>) -> Result<(StatusCode, Json<Answer>), Api
     let unkept = Some(count(Destination::CountedOnly)).filter(|unkept| *unkept > 0);
     let duplicates = kept.iter().filter(|tracked| tracked.duplicate).count();
     let (code, status, message) = super::track::outcome(count(Destination::Spool) > 0);
-    let answer = Answer {
+    let response = BatchResponse {
         status,
         message,
         accepted: kept.len() - duplicates,
@@ -128,5 +97,5 @@ fn answer(app: &App, fates: Vec<Fate>) -> Result<(StatusCode, Json<Answer>), Api
         database_stored: count(Destination::Store) == kept.len(),
         timestamp: timestamp(app.clock.now()),
     };
-    Ok((code, Json(answer)))
+    Ok((code, Json(response)))
 }

@@ -9,8 +9,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use mlops_service::app::{App, Parts, limits};
 use mlops_service::auth::Authenticator;
 use mlops_service::clock::Clock;
+use mlops_service::http::router;
 use mlops_service::http::routes::{Routes, table};
-use mlops_service::http::service;
 use mlops_service::ingest::Ingest;
 use mlops_service::lifecycle::Lifecycle;
 use mlops_service::metrics::Metrics;
@@ -62,7 +62,7 @@ impl TestApp {
         let limits = limits(&config, &metrics).unwrap();
         let access = Authenticator::new(&config, store.clone(), &clock).unwrap();
         let app = App::new(Parts { config, store, ingest, metrics, limits, access, clock }, &lifecycle);
-        let router = Router::new().fallback_service(service(&app, build(&app)));
+        let router = router(&app, build(&app));
         Self { app, router, lifecycle, now_micros }
     }
 

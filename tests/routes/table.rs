@@ -8,6 +8,7 @@ use mlops_service::auth::key::Scope;
 use mlops_service::http::routes::{Access, QuotaOf, Row, table};
 use serde_json::json;
 
+use super::keys::create;
 use crate::harness::{Backend, KEY, Reply, TestApp, command, event};
 
 /// An address of the row.
@@ -119,6 +120,22 @@ async fn no_stranger_passes_a_protected_row() {
         }
     }
     assert_eq!(backend.rows().await, 2, "only the holder of the key has tracked");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_row_gives_or_takes_data_of_a_business_whose_key_it_is_not() {
+    let backend = Backend::sqlite();
+    let app = TestApp::guarded(&backend).await;
+    let wish = json!({"name": "bolt", "scopes": ["track", "analytics"], "business_id": "bolt"});
+    let (_, key) = create(&app, wish).await;
+    // A key of one business can have no other scope.
+    let of_businesses = |row: &&Row| matches!(row.access, Access::Scope(Scope::Track | Scope::Analytics));
+    for row in table(&app.app).rows().iter().filter(of_businesses) {
+        let reply = call(&app, row, Some(&key)).await;
+        reply.refused(403, "Forbidden");
+        assert_eq!(reply.json()["message"], "API key is not valid for this business", "{row:?}");
+    }
+    assert_eq!(backend.rows().await, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

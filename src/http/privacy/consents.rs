@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use axum::Json;
 use axum::http::StatusCode;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -10,8 +11,7 @@ use crate::app::App;
 use crate::audit::Action;
 use crate::clock::timestamp;
 use crate::http::error::ApiError;
-use crate::http::extract::{Caused, JsonBody, Query, Subjects};
-use crate::http::json::Json;
+use crate::http::extract::{Actor, JsonBody, Query, Subjects};
 use crate::privacy::consent::{Consent, Named, Purpose, Statement, policy_version};
 use crate::privacy::subject::SubjectHash;
 use crate::store::{ConsentFilter, NumberedConsent, StoreError};
@@ -27,7 +27,7 @@ const MAX_PURPOSES: u32 = 200;
 
 /// A consent as it is shown: never with whom it is of.
 #[derive(Debug, Serialize)]
-struct Shown {
+struct ConsentResponse {
     id: String,
     /// The hash that stands for the customer.
     subject: String,
@@ -40,17 +40,17 @@ struct Shown {
 
 /// The body of an answer to `POST /privacy/consents`.
 #[derive(Debug, Serialize)]
-pub struct Noted {
+pub struct NotedConsentResponse {
     #[serde(flatten)]
-    shown: Shown,
+    shown: ConsentResponse,
     /// What holds for the customer and the purpose now.
     state: &'static str,
 }
 
 /// A page of consents, those that were noted last first.
 #[derive(Debug, Serialize)]
-pub struct Page {
-    consents: Vec<Shown>,
+pub struct ConsentPage {
+    consents: Vec<ConsentResponse>,
     /// The `before` of the next page; null on the last one.
     next: Option<i64>,
 }
@@ -66,16 +66,16 @@ struct InForce {
 
 /// The body of an answer to `POST /privacy/consents/search`.
 #[derive(Debug, Serialize)]
-pub struct Found {
+pub struct ConsentSearchResponse {
     subject: String,
     in_force: Vec<InForce>,
     #[serde(flatten)]
-    page: Page,
+    page: ConsentPage,
 }
 
 /// The query string. It names no customer but by the hash: addresses end up in logs.
 #[derive(Debug, Deserialize)]
-pub struct Wanted {
+pub struct ConsentQuery {
     id: Option<String>,
     subject: Option<String>,
     purpose: Option<String>,
@@ -91,7 +91,7 @@ pub struct Wanted {
 /// The body of `POST /privacy/consents/search`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Search {
+pub struct ConsentSearchRequest {
     subject: Named,
     purpose: Option<String>,
     before: Option<i64>,
@@ -102,21 +102,21 @@ pub struct Search {
 pub async fn note(
     app: App,
     Subjects(hasher): Subjects,
-    Caused(by): Caused,
+    Actor(by): Actor,
     JsonBody(statement): JsonBody<Statement>,
-) -> Result<(StatusCode, Json<Noted>), ApiError> {
+) -> Result<(StatusCode, Json<NotedConsentResponse>), ApiError> {
     let consent = statement.into_consent(&hasher, app.clock.now());
     let consent = consent.map_err(|(field, must_be)| ApiError::InvalidField(field, must_be))?;
     let action = if consent.granted { Action::ConsentGranted } else { Action::ConsentWithdrawn };
     let entry = by.did(action).about(consent.subject).with("consent_id", consent.id.to_string());
     app.store.add_consent(&consent, &entry).await.map_err(|error| unavailable(&error))?;
     let state = state(&consent);
-    Ok((StatusCode::CREATED, Json(Noted { shown: consent.into(), state })))
+    Ok((StatusCode::CREATED, Json(NotedConsentResponse { shown: consent.into(), state })))
 }
 
 /// `GET /privacy/consents`: the consents of all customers.
-pub async fn list(app: App, Query(wanted): Query<Wanted>) -> Result<Json<Page>, ApiError> {
-    let (filter, limit) = wanted.read()?;
+pub async fn list(app: App, Query(query): Query<ConsentQuery>) -> Result<Json<ConsentPage>, ApiError> {
+    let (filter, limit) = query.read()?;
     page(&app, &filter, limit).await.map(Json)
 }
 
@@ -124,8 +124,8 @@ pub async fn list(app: App, Query(wanted): Query<Wanted>) -> Result<Json<Page>, 
 pub async fn search(
     app: App,
     Subjects(hasher): Subjects,
-    JsonBody(search): JsonBody<Search>,
-) -> Result<Json<Found>, ApiError> {
+    JsonBody(search): JsonBody<ConsentSearchRequest>,
+) -> Result<Json<ConsentSearchResponse>, ApiError> {
     let invalid = |field| move |must_be| ApiError::InvalidField(field, must_be);
     let subject = hasher.hash(&search.subject.selector().map_err(invalid("subject"))?);
     let purpose = search.purpose.as_deref().map(Purpose::read).transpose().map_err(invalid("purpose"))?;
@@ -141,15 +141,15 @@ pub async fn search(
     let filter =
         ConsentFilter { subject: Some(subject), purpose, before: search.before, ..ConsentFilter::default() };
     let page = page(&app, &filter, limit).await?;
-    Ok(Json(Found { subject: hex::encode(subject.bytes()), in_force, page }))
+    Ok(Json(ConsentSearchResponse { subject: hex::encode(subject.bytes()), in_force, page }))
 }
 
-async fn page(app: &App, filter: &ConsentFilter, limit: u32) -> Result<Page, ApiError> {
+async fn page(app: &App, filter: &ConsentFilter, limit: u32) -> Result<ConsentPage, ApiError> {
     let mut found = app.store.consents(filter, limit + 1).await.map_err(|error| unavailable(&error))?;
     let more = found.len() > limit as usize;
     found.truncate(limit as usize);
     let next = found.last().map(|(place, _)| *place).filter(|_| more);
-    Ok(Page {
+    Ok(ConsentPage {
         consents: found.into_iter().map(|(_, consent): NumberedConsent| consent.into()).collect(),
         next,
     })
@@ -164,7 +164,7 @@ const fn state(consent: &Consent) -> &'static str {
     if consent.granted { "granted" } else { "withdrawn" }
 }
 
-impl Wanted {
+impl ConsentQuery {
     fn read(self) -> Result<(ConsentFilter, u32), ApiError> {
         if !self.others.is_empty() {
             return Err(ApiError::BadRequest(
@@ -228,7 +228,7 @@ fn time(text: &str) -> Option<DateTime<Utc>> {
     Some(time.to_utc())
 }
 
-impl From<Consent> for Shown {
+impl From<Consent> for ConsentResponse {
     fn from(consent: Consent) -> Self {
         Self {
             id: consent.id.to_string(),

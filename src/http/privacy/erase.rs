@@ -1,27 +1,27 @@
 //! `POST /privacy/erase`: erases a person (Art. 17 GDPR).
 
+use axum::Json;
 use serde::{Deserialize, Serialize};
 
-use super::named::Named;
+use super::subject_selector::SubjectSelector;
 use super::{desk, in_time, truth};
 use crate::app::App;
 use crate::clock::timestamp;
 use crate::http::error::ApiError;
-use crate::http::extract::{Caused, JsonBody, Query, Subjects};
-use crate::http::json::Json;
+use crate::http::extract::{Actor, JsonBody, Query, Subjects};
 use crate::privacy::Receipt;
 use crate::store::{Counts, Erased, Mode};
 
 /// The query string. A word that is not known is refused: it may be a dry run, mistyped.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Wish {
+pub struct EraseQuery {
     dry_run: Option<String>,
 }
 
 /// The body of the answer.
 #[derive(Debug, Serialize)]
-pub struct Answer {
+pub struct EraseResponse {
     status: &'static str,
     message: &'static str,
     dry_run: bool,
@@ -40,22 +40,22 @@ pub struct Answer {
 /// `POST /privacy/erase`: erases a person, or with `?dry_run=true` counts what that would be.
 pub async fn erase(
     app: App,
-    Caused(by): Caused,
+    Actor(by): Actor,
     Subjects(hasher): Subjects,
-    Query(wish): Query<Wish>,
-    JsonBody(named): JsonBody<Named>,
-) -> Result<Json<Answer>, ApiError> {
-    let (selector, mode) = (named.selector()?, named.mode()?);
-    let dry_run = truth("dry_run", wish.dry_run.as_deref())? || named.dry_run()?;
+    Query(query): Query<EraseQuery>,
+    JsonBody(subject): JsonBody<SubjectSelector>,
+) -> Result<Json<EraseResponse>, ApiError> {
+    let (selector, mode) = (subject.selector()?, subject.mode()?);
+    let dry_run = truth("dry_run", query.dry_run.as_deref())? || subject.dry_run()?;
     let desk = desk(&app, hasher, by);
     let answer = match dry_run {
-        true => Answer::counted(in_time(desk.count(&selector, mode)).await?, mode),
-        false => Answer::erased(in_time(desk.erase(&selector, mode)).await?, mode),
+        true => EraseResponse::counted(in_time(desk.count(&selector, mode)).await?, mode),
+        false => EraseResponse::erased(in_time(desk.erase(&selector, mode)).await?, mode),
     };
-    Ok(Json(Answer { timestamp: timestamp(desk.now), ..answer }))
+    Ok(Json(EraseResponse { timestamp: timestamp(desk.now), ..answer }))
 }
 
-impl Answer {
+impl EraseResponse {
     fn counted(Receipt { id, done, unsearchable }: Receipt<Counts>, mode: Mode) -> Self {
         Self {
             status: "success",

@@ -7,12 +7,12 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use tokio::task::spawn_blocking;
 
-use super::named::Named;
+use super::subject_selector::SubjectSelector;
 use super::{desk, in_time};
 use crate::app::App;
 use crate::config::Config;
 use crate::http::error::ApiError;
-use crate::http::extract::{Caused, JsonBody, Query, Subjects};
+use crate::http::extract::{Actor, JsonBody, Query, Subjects};
 use crate::privacy::export::archive;
 use crate::privacy::export::document::Document;
 use crate::privacy::purpose::RetentionPeriods;
@@ -25,7 +25,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// The query string.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Wish {
+pub struct ExportQuery {
     format: Option<String>,
 }
 
@@ -39,12 +39,12 @@ enum Format {
 /// `POST /privacy/export`: the data of one person, as JSON or, with `?format=zip`, as JSON and CSV files.
 pub async fn export(
     app: App,
-    Caused(by): Caused,
+    Actor(by): Actor,
     Subjects(hasher): Subjects,
-    Query(wish): Query<Wish>,
-    JsonBody(named): JsonBody<Named>,
+    Query(query): Query<ExportQuery>,
+    JsonBody(subject): JsonBody<SubjectSelector>,
 ) -> Result<Response, ApiError> {
-    let (selector, format) = (named.selector()?, Format::read(wish.format.as_deref())?);
+    let (selector, format) = (subject.selector()?, Format::read(query.format.as_deref())?);
     // Each may take a hundred megabytes while it is written.
     let permit = tokio::time::timeout(PATIENCE, app.exports.acquire()).await;
     let _permit = permit.ok().and_then(Result::ok).ok_or(ApiError::Overloaded)?;

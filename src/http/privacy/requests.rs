@@ -1,5 +1,6 @@
 //! `/privacy/requests`: what customers asked for, and by when it must be done.
 
+use axum::Json;
 use axum::http::StatusCode;
 use chrono::{DateTime, NaiveDate, NaiveTime, TimeZone, Utc};
 use chrono_tz::Tz;
@@ -7,12 +8,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::desk;
-use super::named::{Named, text};
+use super::subject_selector::{SubjectSelector, text};
 use crate::app::App;
 use crate::clock::timestamp;
 use crate::http::error::ApiError;
-use crate::http::extract::{Caused, JsonBody, Query, Subjects};
-use crate::http::json::Json;
+use crate::http::extract::{Actor, JsonBody, Query, Subjects};
 use crate::privacy::DeskError;
 use crate::store::Request;
 
@@ -30,14 +30,14 @@ const MAX_OFFSET: u32 = 1_000_000;
 
 /// The query string of the list.
 #[derive(Debug, Deserialize)]
-pub struct Paging {
+pub struct RequestsQuery {
     limit: Option<String>,
     offset: Option<String>,
 }
 
 /// A request as it is shown: never with whom it is of.
 #[derive(Debug, Serialize)]
-pub struct Shown {
+pub struct PrivacyRequestResponse {
     id: String,
     kind: String,
     /// What named the customer.
@@ -55,46 +55,55 @@ pub struct Shown {
 
 /// The body of `GET /privacy/requests`.
 #[derive(Debug, Serialize)]
-pub struct List {
+pub struct PrivacyRequestList {
     /// How many requests are not done.
     open: i64,
     /// How many of them should be.
     overdue: i64,
-    requests: Vec<Shown>,
+    requests: Vec<PrivacyRequestResponse>,
     /// The `offset` of the next page; null on the last one.
     next: Option<u32>,
 }
 
 /// `GET /privacy/requests`: those that are overdue first, then by when they are due; those that are done last.
-pub async fn list(app: App, Query(paging): Query<Paging>) -> Result<Json<List>, ApiError> {
-    let limit = number("limit", paging.limit.as_deref(), DEFAULT_LIMIT, 1, MAX_LIMIT)?;
-    let offset = number("offset", paging.offset.as_deref(), 0, 0, MAX_OFFSET)?;
+pub async fn list(
+    app: App,
+    Query(query): Query<RequestsQuery>,
+) -> Result<Json<PrivacyRequestList>, ApiError> {
+    let limit = number("limit", query.limit.as_deref(), DEFAULT_LIMIT, 1, MAX_LIMIT)?;
+    let offset = number("offset", query.offset.as_deref(), 0, 0, MAX_OFFSET)?;
     let now = app.clock.now();
     let (open, requests) =
         tokio::try_join!(app.store.open_requests(now), app.store.requests(offset, limit + 1))
             .map_err(DeskError::from)?;
     let more = requests.len() > limit as usize;
-    let requests = requests.into_iter().take(limit as usize).map(|request| Shown::of(request, now));
+    let requests =
+        requests.into_iter().take(limit as usize).map(|request| PrivacyRequestResponse::of(request, now));
     let next = more.then_some(offset + limit);
-    Ok(Json(List { open: open.open, overdue: open.overdue, requests: requests.collect(), next }))
+    Ok(Json(PrivacyRequestList {
+        open: open.open,
+        overdue: open.overdue,
+        requests: requests.collect(),
+        next,
+    }))
 }
 
 /// `POST /privacy/requests`: notes a request that came by letter, before it is acted on.
 pub async fn note(
     app: App,
-    Caused(by): Caused,
+    Actor(by): Actor,
     Subjects(hasher): Subjects,
-    JsonBody(named): JsonBody<Named>,
-) -> Result<(StatusCode, Json<Shown>), ApiError> {
-    let (selector, kind) = (named.selector()?, named.kind()?);
-    let source = named.source.as_ref().map_or(Ok(SOURCES[0]), source)?;
+    JsonBody(subject): JsonBody<SubjectSelector>,
+) -> Result<(StatusCode, Json<PrivacyRequestResponse>), ApiError> {
+    let (selector, kind) = (subject.selector()?, subject.kind()?);
+    let source = subject.source.as_ref().map_or(Ok(SOURCES[0]), source)?;
     let desk = desk(&app, hasher, by);
-    let received_at = named.received_at.as_ref().map_or(Ok(desk.now), |at| time(at, desk.zone))?;
+    let received_at = subject.received_at.as_ref().map_or(Ok(desk.now), |at| time(at, desk.zone))?;
     if received_at > desk.now {
         return Err(ApiError::InvalidField("received_at", "must not be in the future".to_owned()));
     }
     let request = desk.note_request(kind, &selector, source, received_at).await?;
-    Ok((StatusCode::CREATED, Json(Shown::of(request, desk.now))))
+    Ok((StatusCode::CREATED, Json(PrivacyRequestResponse::of(request, desk.now))))
 }
 
 fn source(value: &Value) -> Result<&'static str, ApiError> {
@@ -131,7 +140,7 @@ fn number(
         .ok_or_else(|| ApiError::InvalidField(name, format!("must be a whole number from {least} to {most}")))
 }
 
-impl Shown {
+impl PrivacyRequestResponse {
     fn of(request: Request, now: DateTime<Utc>) -> Self {
         Self {
             overdue: request.done_at.is_none() && request.due_at < now,

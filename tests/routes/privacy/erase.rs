@@ -126,9 +126,7 @@ async fn erasing_twice_finds_nobody(backend: Backend) {
             assert_eq!(refused.json()["message"], "Nothing is stored about this person");
         }
     }
-    ask(&app, "/privacy/erase", json!({"email": "nobody@example.com"}))
-        .await
-        .refused(404, "Not Found");
+    ask(&app, "/privacy/erase", json!({"email": "nobody@example.com"})).await.refused(404, "Not Found");
 }
 
 async fn appointments_and_events_may_stay_without_the_person(backend: Backend) {

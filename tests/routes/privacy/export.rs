@@ -150,9 +150,7 @@ async fn an_export_leaves_its_entry_and_its_place_on_the_list(backend: Backend) 
     assert_eq!((&listed["kind"], &listed["source"]), (&json!("export"), &json!("api")));
     assert_eq!((&listed["receipt_id"], &listed["counts"]["ai_metrics"]), (&json!(receipt), &json!(2)));
     assert!(listed["done_at"].is_string() && listed["overdue"] == false, "{listed}");
-    ask(&app, "/privacy/export", json!({"email": "nobody@example.com"}))
-        .await
-        .refused(404, "Not Found");
+    ask(&app, "/privacy/export", json!({"email": "nobody@example.com"})).await.refused(404, "Not Found");
     let unknown = "select count(*) from mlops_audit where details like '%\"outcome\":\"unknown\"%'";
     assert_eq!(backend.number(unknown).await, 1, "that nothing is stored is an answer too");
     assert_eq!(app.get("/privacy/requests").send().await.ok()["requests"].as_array().unwrap().len(), 1);

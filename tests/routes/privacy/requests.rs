@@ -96,9 +96,7 @@ async fn overdue_requests_are_counted_in_the_metrics(backend: Backend) {
 async fn a_request_is_done_although_nothing_is_stored(backend: Backend) {
     let app = open(&backend).await;
     let noted = note(&app, json!({"kind": "export", "email": "nobody@example.com"})).await;
-    ask(&app, "/privacy/export", json!({"email": "nobody@example.com"}))
-        .await
-        .refused(404, "Not Found");
+    ask(&app, "/privacy/export", json!({"email": "nobody@example.com"})).await.refused(404, "Not Found");
     let list = list(&app).await;
     let done = &list["requests"][0];
     assert_eq!((&done["id"], &done["counts"]), (&noted["id"], &json!({})));

@@ -1,34 +1,27 @@
 //! The guard in front of every route: who calls, what that allows, and whether the quota has room.
 
-use std::panic::AssertUnwindSafe;
-use std::pin::pin;
-use std::sync::Arc;
-use std::task::Poll;
-use std::time::Duration;
+mod refused;
 
-use axum::extract::Request;
-use axum::handler::Handler;
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
 use axum::http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use futures_util::{FutureExt, poll};
-use tokio::time::error::Elapsed;
-use tokio::time::timeout;
 
-use super::error::ApiError;
-use super::observe::{Trace, method_label, name_route};
-use super::routes::{Access, QuotaOf, Row};
+use super::http_metrics::method_label;
+use super::request_context::RequestContext;
 use crate::app::{App, QuotaKey};
 use crate::audit::By;
 use crate::auth::key::{KeyId, Scope};
 use crate::auth::{Caller, ClientIp, Credentials, Denied, Principal, Unknown};
 use crate::config::Mode;
+use crate::http::error::ApiError;
+use crate::http::routes::{Access, QuotaOf, Row};
 use crate::quota::{Decision, Quota};
-use crate::security::{Incident, SecurityEvent};
-
-/// How long a request may take to arrive and be answered. Whatever neighbour hangs, handlers answer within 3 s; what
-/// takes longer is a body that trickles in.
-const REQUEST_LIMIT: Duration = Duration::from_secs(10);
+use crate::security::SecurityEvent;
+use refused::{Refused, Why};
 
 /// What is counted: the method and the pattern of a route.
 type Counter = (&'static str, &'static str);
@@ -38,13 +31,6 @@ const FAILURES: Counter = ("any", "auth_failures");
 
 /// The header that carries an API key.
 pub const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
-
-const LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
-const REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");
-const RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
-
-/// The headers that tell a caller of its quota.
-pub const QUOTA_HEADERS: [HeaderName; 3] = [LIMIT, REMAINING, RESET];
 
 /// What the guard knows of its route.
 #[derive(Debug)]
@@ -62,48 +48,41 @@ pub struct Policy {
 pub struct Admission {
     /// Who makes it, or why it is refused.
     pub verdict: Result<Principal, ApiError>,
-    /// What the quota says of it.
-    pub decision: Option<Decision>,
+    /// Who it counts for.
+    pub accounting: Accounting,
+}
+
+/// Who a request counts for, and how.
+#[derive(Debug, Clone, Copy)]
+pub struct Accounting {
     /// Who it counts for.
     pub caller: Caller,
     /// The public id of the key that it presents.
     pub key: Option<KeyId>,
+    /// What the quota says of it.
+    pub decision: Option<Decision>,
     /// Whether it passes a quota that is used up, because quotas are not enforced.
     pub shadowed: bool,
 }
 
-/// Lets a request through to `handler`, or refuses it.
-pub async fn check<T, H: Handler<T, App>>(policy: Arc<Policy>, request: Request, handler: H) -> Response {
-    let trace = Trace::of(request.extensions());
-    name_route(request.extensions());
+/// The layer of a route: lets a request through to its handler, or refuses it.
+pub async fn check(State(policy): State<Arc<Policy>>, request: Request, next: Next) -> Response {
+    let context = RequestContext::of(request.extensions());
     // The flood guard has recognised who holds a key.
-    let recognised = match trace.recognised() {
+    let recognised = match context.recognised() {
         Some(holder) => Ok(holder.clone()),
         None => policy.app.access.recognise(presented(request.headers())),
     };
-    let admission = policy.admit(recognised, trace.client_ip()).await;
-    policy.note_refusal(&admission, &request);
-    let answer = match admission.verdict {
+    let admission = policy.admit(recognised, context.client_ip()).await;
+    policy.note_refusal(&admission, context.request_id());
+    context.set_accounting(admission.accounting);
+    match admission.verdict {
         Ok(principal) => {
-            trace.made_by(principal);
-            policy.run(request, handler).await
+            context.set_principal(principal);
+            policy.run(request, next).await.unwrap_or_else(IntoResponse::into_response)
         }
-        Err(error) => Err(error),
-    };
-    let mut response = answer.unwrap_or_else(IntoResponse::into_response);
-    if response.status() == StatusCode::UNAUTHORIZED && policy.app.access.tokens().is_some() {
-        response.headers_mut().entry(WWW_AUTHENTICATE).or_insert(HeaderValue::from_static("Bearer"));
+        Err(error) => policy.refuse(error),
     }
-    if admission.shadowed && response.extensions().get::<Incident>().is_none() {
-        response.extensions_mut().insert(Incident::shadow());
-    }
-    if let Some(incident) = response.extensions_mut().get_mut::<Incident>() {
-        incident.made_by(admission.caller, admission.key);
-    }
-    if let Some(decision) = admission.decision {
-        stamp(response.headers_mut(), &decision);
-    }
-    response
 }
 
 fn presented(headers: &HeaderMap) -> Credentials<'_> {
@@ -112,7 +91,7 @@ fn presented(headers: &HeaderMap) -> Credentials<'_> {
 }
 
 impl Policy {
-    /// The policy of `row`, which stands at `route` in the table.
+    /// Creates the policy of `row`.
     #[must_use]
     pub fn new(app: &App, row: &Row) -> Self {
         let quota = row.quota.quota(&app.config).cloned();
@@ -149,7 +128,7 @@ impl Policy {
     }
 
     /// Notes in the audit trail that a route of administration or privacy is refused to somebody who may not use it.
-    fn note_refusal(&self, admission: &Admission, request: &Request) {
+    fn note_refusal(&self, admission: &Admission, request_id: &str) {
         let is_watched = match self.access {
             Access::Public => false,
             Access::Scope(scope) => matches!(scope, Scope::Admin | Scope::Privacy),
@@ -165,16 +144,19 @@ impl Policy {
             Some(incident) => (incident.event, incident.reason),
             None => (SecurityEvent::AuthMissing, "authentication is off"),
         };
-        let request_id = Trace::of(request.extensions()).request_id().to_owned();
-        let by = By { actor: admission.caller.actor(), request_id: Some(request_id) };
+        let Accounting { caller, key, .. } = admission.accounting;
+        let by = By { actor: caller.actor(), request_id: Some(request_id.to_owned()) };
         let route = format!("{} {}", self.method, self.path);
-        self.app.audit_recorder.record_refusal(
-            kind,
-            &by,
-            &route,
-            reason,
-            admission.key.map(|key| key.to_string()),
-        );
+        self.app.audit_recorder.record_refusal(kind, &by, &route, reason, key.map(|key| key.to_string()));
+    }
+
+    /// Returns the answer to a request that is refused; where tokens are taken, a 401 says so.
+    fn refuse(&self, error: ApiError) -> Response {
+        let mut response = error.into_response();
+        if response.status() == StatusCode::UNAUTHORIZED && self.app.access.tokens().is_some() {
+            response.headers_mut().entry(WWW_AUTHENTICATE).or_insert(HeaderValue::from_static("Bearer"));
+        }
+        response
     }
 
     /// Answers who presents nothing valid.
@@ -191,7 +173,8 @@ impl Policy {
                     Some(quota) => Some(self.peek((self.method, self.path), caller, quota).await),
                     None => None,
                 };
-                Admission { verdict: Err(error), decision, caller, key, shadowed: false }
+                let accounting = Accounting { caller, key, decision, shadowed: false };
+                Admission { verdict: Err(error), accounting }
             }
         }
     }
@@ -232,7 +215,7 @@ impl Policy {
         key: Option<KeyId>,
     ) -> Admission {
         let shadowed = self.is_shadow() && decision.is_some_and(|decision| !decision.allowed);
-        Admission { verdict, decision, caller, key, shadowed }
+        Admission { verdict, accounting: Accounting { caller, key, decision, shadowed } }
     }
 
     /// Refuses what a quota has no room for, where quotas are enforced.
@@ -301,9 +284,9 @@ impl Policy {
         self.app.config.rate_limit_mode == Mode::Shadow
     }
 
-    /// Runs the handler, and answers for it when it panics or takes too long. A protected route is refused when more
-    /// requests of protected routes are being answered already than the service takes on.
-    async fn run<T, H: Handler<T, App>>(&self, request: Request, handler: H) -> Result<Response, ApiError> {
+    /// Runs the handler. A protected route is refused when more requests of protected routes are being answered already than
+    /// the service takes on.
+    async fn run(&self, request: Request, next: Next) -> Result<Response, ApiError> {
         let _counted = self.app.answering.token();
         let _permit = match self.access {
             Access::Public => None,
@@ -311,69 +294,6 @@ impl Policy {
                 Some(self.app.in_flight.try_acquire().map_err(|_| ApiError::Overloaded)?)
             }
         };
-        let answer = AssertUnwindSafe(handler.call(request, self.app.clone())).catch_unwind();
-        match within(REQUEST_LIMIT, answer).await {
-            Ok(Ok(response)) => Ok(response),
-            // The panic hook has logged where.
-            Ok(Err(_panic)) => Err(ApiError::Internal),
-            Err(_elapsed) => Err(ApiError::TooSlow),
-        }
+        Ok(next.run(request).await)
     }
-}
-
-/// Waits for `answer` until `limit` is over. One that is there at once needs no timer.
-async fn within<F: Future>(limit: Duration, answer: F) -> Result<F::Output, Elapsed> {
-    let mut answer = pin!(answer);
-    match poll!(&mut answer) {
-        Poll::Ready(answer) => Ok(answer),
-        Poll::Pending => Box::pin(timeout(limit, answer)).await,
-    }
-}
-
-/// A request without anything valid.
-struct Refused {
-    why: Why,
-    error: ApiError,
-    key: Option<KeyId>,
-}
-
-/// What keeps it from being anything valid.
-enum Why {
-    /// It is a failed attempt.
-    Failed,
-    /// It is one too many, as the quota of failed attempts says.
-    TooOften(Decision),
-    /// Nobody can tell now, which is no fault of the caller's.
-    Unavailable,
-}
-
-impl Refused {
-    fn too_often(failures: Decision) -> Self {
-        let error = ApiError::Throttled(failures.window, failures.retry_after_seconds());
-        Self { why: Why::TooOften(failures), error, key: None }
-    }
-}
-
-impl From<Denied> for Refused {
-    fn from(denied: Denied) -> Self {
-        let (error, key) = match denied {
-            Denied::Missing => (ApiError::KeyMissing, None),
-            Denied::Invalid(key) => (ApiError::KeyInvalid, key),
-            Denied::Unknown(_) => (ApiError::KeyInvalid, None),
-            Denied::Expired(key) => (ApiError::KeyExpired, Some(key)),
-            Denied::InvalidToken(why) => (ApiError::TokenInvalid(why), None),
-            Denied::ExpiredToken => (ApiError::TokenExpired, None),
-            Denied::Unavailable(what) => {
-                return Self { why: Why::Unavailable, error: ApiError::NotReady(what), key: None };
-            }
-        };
-        Self { why: Why::Failed, error, key }
-    }
-}
-
-/// Writes the quota's headers.
-pub fn stamp(headers: &mut HeaderMap, decision: &Decision) {
-    headers.insert(LIMIT, decision.window.limit.into());
-    headers.insert(REMAINING, decision.remaining.into());
-    headers.insert(RESET, decision.reset_seconds().into());
 }

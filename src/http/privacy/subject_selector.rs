@@ -11,7 +11,7 @@ use crate::store::Mode;
 
 /// The body of the routes that name a person. Fields that are not listed are ignored.
 #[derive(Deserialize)]
-pub struct Named {
+pub struct SubjectSelector {
     email: Option<Value>,
     phone: Option<Value>,
     conversation_id: Option<Value>,
@@ -25,7 +25,7 @@ pub struct Named {
 
 type Read = fn(&str) -> Result<Selector, String>;
 
-impl Named {
+impl SubjectSelector {
     /// The one person that is named.
     pub fn selector(&self) -> Result<Selector, ApiError> {
         let fields: [(&'static str, &Option<Value>, Read); 4] = [
@@ -44,7 +44,7 @@ impl Named {
         let selector = read(text).map_err(|must_be| ApiError::InvalidField(name, must_be))?;
         match selector {
             Selector::Conversation(_) | Selector::Session(_) if NOBODYS_IDS.contains(&text) => {
-                let rule = "must be an id of one person's; this word stands for none".to_owned();
+                let rule = "must be the id of one person; this value stands for nobody".to_owned();
                 Err(ApiError::InvalidField(name, rule))
             }
             selector => Ok(selector),

@@ -13,22 +13,22 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The last answer to the question, and when it came.
 #[derive(Debug, Default)]
-pub struct Pulse(Mutex<Option<(Instant, bool)>>);
+pub struct HealthCache(Mutex<Option<(Instant, bool)>>);
 
-impl Pulse {
-    /// Whether the database answers: as it was found out less than [`FRESH`] ago, else as `ask` finds out now. Only one
+impl HealthCache {
+    /// Returns whether the database answers: as it was found out less than [`FRESH`] ago, else as `ask` finds out now. Only one
     /// caller asks at a time.
-    pub async fn beats<E>(&self, ask: impl AsyncFnOnce() -> Result<(), E>) -> bool {
+    pub async fn check<E>(&self, ask: impl AsyncFnOnce() -> Result<(), E>) -> bool {
         let known = async {
             let mut last = self.0.lock().await;
-            if let Some((at, beats)) = *last
+            if let Some((at, answers)) = *last
                 && at.elapsed() < FRESH
             {
-                return beats;
+                return answers;
             }
-            let beats = ask().await.is_ok();
-            *last = Some((Instant::now(), beats));
-            beats
+            let answers = ask().await.is_ok();
+            *last = Some((Instant::now(), answers));
+            answers
         };
         timeout(PATIENCE, known).await.unwrap_or(false)
     }
@@ -42,14 +42,14 @@ mod tests {
 
     #[tokio::test]
     async fn a_thousand_who_ask_at_once_ask_the_database_once() {
-        let (pulse, asked) = (Pulse::default(), AtomicU32::new(0));
+        let (cache, asked) = (HealthCache::default(), AtomicU32::new(0));
         let ask = async || {
             asked.fetch_add(1, Ordering::Relaxed);
             tokio::task::yield_now().await;
             Err(())
         };
-        let answers = futures_util::future::join_all((0..1_000).map(|_| pulse.beats(ask))).await;
-        assert!(answers.iter().all(|beats| !beats));
+        let answers = futures_util::future::join_all((0..1_000).map(|_| cache.check(ask))).await;
+        assert!(answers.iter().all(|answers| !answers));
         assert_eq!(asked.into_inner(), 1);
     }
 }

@@ -1,12 +1,13 @@
 //! The headers that tell browsers to be careful, on every answer.
 
-use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
+use axum::http::{HeaderName, HeaderValue, header};
 use axum::response::Response;
+use tower_http::set_header::response::SetMultipleResponseHeadersLayer;
 
 use crate::config::Environment;
 
 /// Headers and values. An answer may bring its own value, as the dashboard does with its policy.
-pub static HEADERS: [(HeaderName, HeaderValue); 5] = [
+pub static SECURITY_HEADERS: [(HeaderName, HeaderValue); 5] = [
     (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'")),
     (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
     (header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY")),
@@ -27,16 +28,18 @@ static OF_PAGES: [(HeaderName, HeaderValue); 2] = [
 static STRICT_TRANSPORT: (HeaderName, HeaderValue) =
     (header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=31536000; includeSubDomains"));
 
-/// Adds the headers that an answer does not bring itself.
-pub fn add_headers(response: &mut Response, environment: Environment) {
+/// Returns the layer that adds the headers which an answer does not bring itself.
+pub fn layer(environment: Environment) -> SetMultipleResponseHeadersLayer<Response> {
     let strict = (environment == Environment::Production).then_some(&STRICT_TRANSPORT);
-    let headers = response.headers_mut();
-    let of_pages: &[_] = if is_page(headers) { &OF_PAGES } else { &[] };
-    for (name, value) in HEADERS.iter().chain(of_pages).chain(strict) {
-        headers.entry(name).or_insert_with(|| value.clone());
-    }
+    let everywhere = SECURITY_HEADERS.iter().chain(strict).cloned().map(Into::into);
+    let of_pages = OF_PAGES.iter().cloned().map(|(name, value)| {
+        let of_page = move |response: &Response| is_page(response).then(|| value.clone());
+        (name, of_page).into()
+    });
+    SetMultipleResponseHeadersLayer::if_not_present(everywhere.chain(of_pages).collect())
 }
 
-fn is_page(headers: &HeaderMap) -> bool {
-    headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"))
+fn is_page(response: &Response) -> bool {
+    let content_type = response.headers().get(header::CONTENT_TYPE);
+    content_type.is_some_and(|content_type| content_type.as_bytes().starts_with(b"text/html"))
 }

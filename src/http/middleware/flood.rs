@@ -2,16 +2,18 @@
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
+use tower::ServiceBuilder;
 use tower_governor::{GovernorError, GovernorLayer};
 
-use super::error::ApiError;
-use super::guard::{X_API_KEY, stamp};
-use super::observe::{Trace, name_route};
+use super::guard::X_API_KEY;
+use super::quota_headers;
+use super::request_context::RequestContext;
 use crate::app::App;
 use crate::auth::Principal;
+use crate::http::error::ApiError;
 use crate::quota::{Decision, Unit, Window};
 use crate::security::{Incident, SecurityEvent};
 
@@ -22,19 +24,22 @@ pub fn guard(routes: Router<App>, app: &App) -> Router<App> {
     let clock = app.clock.clone();
     let refuse = move |error: GovernorError| refusal(&error, window, clock.now().timestamp_millis());
     let limit = GovernorLayer::new(flood.config.clone()).error_handler(refuse);
-    routes.layer(limit).layer(from_fn_with_state(app.clone(), recognise))
+    let middleware = ServiceBuilder::new()
+        // The limit is counted for whoever this finds out.
+        .layer(from_fn_with_state(app.clone(), recognise))
+        .layer(limit);
+    routes.layer(middleware)
 }
 
 /// Finds out who holds the key of a request, for the flood limit and for the guard behind it.
-async fn recognise(State(app): State<App>, mut request: Request, next: Next) -> Response {
-    name_route(request.extensions());
-    let trace = Trace::of(request.extensions());
+async fn recognise(app: App, mut request: Request, next: Next) -> Response {
+    let context = RequestContext::of(request.extensions());
     let key = request.headers().get(X_API_KEY).map(AsRef::as_ref);
     let holder = key.and_then(|key: &[u8]| app.access.holder(key));
     let principal = holder.as_ref().unwrap_or(&Principal::Anyone);
-    let (caller, key_id) = (principal.caller(trace.client_ip()), principal.key_id());
+    let (caller, key_id) = (principal.caller(context.client_ip()), principal.key_id());
     if let Some(holder) = holder {
-        trace.made_by(holder);
+        context.set_principal(holder);
     }
     request.extensions_mut().insert(caller);
     let mut response = next.run(request).await;
@@ -45,7 +50,7 @@ async fn recognise(State(app): State<App>, mut request: Request, next: Next) -> 
     response
 }
 
-/// A refusal speaks of the flood limit in the same headers as a quota.
+/// Returns a refusal, which tells of the flood limit in the same headers as of a quota.
 fn refusal(error: &GovernorError, window: Window, now_ms: i64) -> Response<Body> {
     let GovernorError::TooManyRequests { wait_time, .. } = error else {
         return ApiError::Internal.into_response();
@@ -61,6 +66,6 @@ fn refusal(error: &GovernorError, window: Window, now_ms: i64) -> Response<Body>
         retry_ms,
     };
     let mut response = ApiError::Flooded(window, decision.retry_after_seconds()).into_response();
-    stamp(response.headers_mut(), &decision);
+    quota_headers::write(response.headers_mut(), &decision);
     response
 }

@@ -1,0 +1,34 @@
+//! Answers for connections that carry no request which could be answered properly.
+
+use axum::http::StatusCode;
+use serde_json::json;
+use uuid::Uuid;
+
+use crate::http::middleware::security_headers::SECURITY_HEADERS;
+
+/// Returns a whole answer in bytes.
+pub(super) fn bare_response(status: StatusCode) -> Vec<u8> {
+    let message = match status {
+        StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => "At most 64 headers and 16 KiB in all are taken",
+        StatusCode::SERVICE_UNAVAILABLE => "Too many connections are open; try again later",
+        _ => "The request is not valid HTTP/1.1",
+    };
+    let reason = status.canonical_reason().unwrap_or("Error");
+    let body = json!({"error": reason, "message": message}).to_string();
+    let mut response = format!(
+        "HTTP/1.1 {} {reason}\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\
+         x-request-id: {}\r\n",
+        status.as_str(),
+        body.len(),
+        Uuid::new_v4()
+    );
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        response.push_str("retry-after: 1\r\n");
+    }
+    for (name, value) in &SECURITY_HEADERS {
+        response.extend([name.as_str(), ": ", value.to_str().unwrap_or_default(), "\r\n"]);
+    }
+    response.push_str("\r\n");
+    response.push_str(&body);
+    response.into_bytes()
+}

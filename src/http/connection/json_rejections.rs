@@ -1,0 +1,90 @@
+//! JSON in place of the empty answers of `hyper`.
+//!
+//! A request that cannot be read (400, 414, 431) reaches no layer: `hyper` answers it by itself, with an empty body, and has no
+//! setting for it. That every error is JSON can therefore only be kept where the bytes are written.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use axum::http::StatusCode;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::bare_response::bare_response;
+use crate::http::middleware::request_id::X_REQUEST_ID;
+
+/// No empty answer of `hyper` is longer.
+const MAX_EMPTY_BYTES: usize = 256;
+
+/// A stream that writes a JSON answer where `hyper` writes an empty one.
+#[derive(Debug)]
+pub(super) struct JsonRejections<S> {
+    stream: S,
+    /// The answer in the place of an empty one, and how much of it is sent.
+    replacement: Vec<u8>,
+    sent: usize,
+}
+
+impl<S> JsonRejections<S> {
+    pub(super) fn new(stream: S) -> Self {
+        Self { stream, replacement: Vec::new(), sent: 0 }
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for JsonRejections<S> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_write_vectored(cx, &[IoSlice::new(buf)])
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        if this.replacement.is_empty() {
+            // `hyper` begins a write of several parts with the head.
+            match bufs.first().and_then(|head| status_of_empty(head)) {
+                Some(status) => this.replacement = bare_response(status),
+                None => return Pin::new(&mut this.stream).poll_write_vectored(cx, bufs),
+            }
+        }
+        while this.sent < this.replacement.len() {
+            let rest = &this.replacement[this.sent..];
+            this.sent += ready!(Pin::new(&mut this.stream).poll_write(cx, rest))?;
+        }
+        Poll::Ready(Ok(bufs.iter().map(|buf| buf.len()).sum()))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for JsonRejections<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buf)
+    }
+}
+
+/// Returns the status of an empty answer of `hyper`: a short head with an error status, and without the request id that
+/// every answer of a layer has.
+fn status_of_empty(head: &[u8]) -> Option<StatusCode> {
+    let status = head.strip_prefix(b"HTTP/1.1 ").filter(|_| head.len() < MAX_EMPTY_BYTES)?;
+    let id = X_REQUEST_ID;
+    let is_ours = head.windows(id.as_str().len()).any(|part| part == id.as_str().as_bytes());
+    let code = status.get(..3).filter(|code| code.starts_with(b"4") && !is_ours)?;
+    StatusCode::from_bytes(code).ok()
+}

@@ -1,0 +1,62 @@
+//! Data of a business reaches a handler only when the caller may act for the business.
+
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use serde::Deserialize;
+
+use super::Path;
+use crate::app::App;
+use crate::auth::Principal;
+use crate::http::error::ApiError;
+use crate::http::middleware::request_context::RequestContext;
+
+/// The longest business id, in characters.
+const MAX_BUSINESS_CHARS: usize = 255;
+
+/// The segment `{business_id}` of the path: a business that the caller may act for.
+#[derive(Debug)]
+pub struct BusinessId(String);
+
+#[derive(Deserialize)]
+struct Segments {
+    business_id: String,
+}
+
+impl FromRequestParts<App> for BusinessId {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
+        let Path(Segments { business_id }) = Path::from_request_parts(parts, app).await?;
+        authorize(RequestContext::of(&parts.extensions).principal(), &business_id)?;
+        check(&business_id)?;
+        Ok(Self(business_id))
+    }
+}
+
+impl BusinessId {
+    /// Returns the id as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Returns the id.
+    #[must_use]
+    pub fn into_string(self) -> String {
+        self.0
+    }
+}
+
+/// Refuses a principal that may not act for a business.
+pub(super) fn authorize(principal: &Principal, business_id: &str) -> Result<(), ApiError> {
+    if principal.may_use(business_id) { Ok(()) } else { Err(ApiError::BusinessDenied) }
+}
+
+/// No event has another business id than this, and Postgres takes no text with a NUL.
+fn check(business_id: &str) -> Result<(), ApiError> {
+    if business_id.chars().count() > MAX_BUSINESS_CHARS || business_id.contains(char::is_control) {
+        let must_be = "business_id must be 1 to 255 characters, none of them a control character";
+        return Err(ApiError::InvalidValue("business_id", must_be));
+    }
+    Ok(())
+}

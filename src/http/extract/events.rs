@@ -1,0 +1,111 @@
+//! Events in bodies. They can be had only through the check that the caller may report for their business.
+
+use axum::body::Bytes;
+use axum::extract::{FromRequest, Request};
+use axum::http::{HeaderMap, HeaderName};
+use chrono::{DateTime, Utc};
+
+use super::body::{BatchBytes, JsonBytes};
+use super::business::authorize;
+use crate::app::App;
+use crate::auth::Principal;
+use crate::event::{Event, MAX_KEY_CHARS, Refusal, Report};
+use crate::http::error::ApiError;
+use crate::http::middleware::request_context::RequestContext;
+
+/// The header that may stand in for `event_id`.
+pub const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+
+/// The most events of a batch.
+const MAX_EVENTS: usize = 1_000;
+
+/// A body that reports one event.
+#[derive(Debug)]
+pub struct EventBody {
+    context: RequestContext,
+    key: Option<String>,
+    body: Bytes,
+}
+
+impl FromRequest<App> for EventBody {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, app: &App) -> Result<Self, ApiError> {
+        let (context, key) =
+            (RequestContext::of(request.extensions()).clone(), idempotency_key(request.headers())?);
+        let JsonBytes(body) = JsonBytes::from_request(request, app).await?;
+        Ok(Self { context, key, body })
+    }
+}
+
+impl EventBody {
+    /// Returns the event, received at `at`.
+    pub fn into_event(self, at: DateTime<Utc>) -> Result<Event, ApiError> {
+        checked_event(Report::parse(&self.body)?, self.key.as_deref(), self.context.principal(), at)
+    }
+}
+
+/// A body that reports many events.
+#[derive(Debug)]
+pub struct EventBatch {
+    context: RequestContext,
+    key: Option<String>,
+    body: BatchBytes,
+}
+
+impl FromRequest<App> for EventBatch {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, app: &App) -> Result<Self, ApiError> {
+        let (context, key) =
+            (RequestContext::of(request.extensions()).clone(), idempotency_key(request.headers())?);
+        let body = BatchBytes::from_request(request, app).await?;
+        Ok(Self { context, key, body })
+    }
+}
+
+impl EventBatch {
+    /// Returns the events, received at `at`, each with what is wrong with it where something is.
+    pub fn into_events(self, at: DateTime<Utc>) -> Result<Vec<Result<Event, ApiError>>, ApiError> {
+        let reports = match &self.body {
+            BatchBytes::Json(body) => Report::parse_batch(body)?,
+            BatchBytes::Lines(body) => Report::parse_lines(body),
+        };
+        match reports.len() {
+            0 => return Err(Refusal::NoData.into()),
+            1..=MAX_EVENTS => {}
+            _ => return Err(ApiError::TooLarge("A batch must not exceed 1,000 events")),
+        }
+        let events = reports.into_iter().enumerate().map(|(index, report)| {
+            // The batch sent again under its key is the same events again.
+            let key = self.key.as_ref().map(|key| format!("{key}/{index}"));
+            checked_event(report?, key.as_deref(), self.context.principal(), at)
+        });
+        Ok(events.collect())
+    }
+}
+
+fn checked_event(
+    report: Report<'_>,
+    key: Option<&str>,
+    principal: &Principal,
+    at: DateTime<Utc>,
+) -> Result<Event, ApiError> {
+    let event = report.into_event(key, at)?;
+    authorize(principal, &event.business_id)?;
+    Ok(event)
+}
+
+/// Reads the name of an event in the header: a UUID or any other name, bare or as a quoted string.
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
+    let Some(value) = headers.get(IDEMPOTENCY_KEY) else { return Ok(None) };
+    let must_be = "Idempotency-Key must be at most 255 printable ASCII characters";
+    let printable = value.to_str().ok().filter(|text| !text.contains('\t'));
+    let text = printable.ok_or(ApiError::InvalidValue("Idempotency-Key", must_be))?;
+    let bare = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(text);
+    match bare.len() {
+        0 => Ok(None),
+        1..=MAX_KEY_CHARS => Ok(Some(bare.to_owned())),
+        _ => Err(ApiError::InvalidValue("Idempotency-Key", must_be)),
+    }
+}

@@ -1,0 +1,14 @@
+//! The layers that `tower-http` has not, and how those are set up that it has. [`super::router`] puts them in order.
+
+pub mod catch_panic;
+pub mod cors;
+pub mod flood;
+pub mod guard;
+pub mod http_metrics;
+pub mod quota_headers;
+pub mod request_context;
+pub mod request_id;
+pub mod security_events;
+pub mod security_headers;
+pub mod timeout;
+pub mod trace;

@@ -1,0 +1,34 @@
+//! Tells callers of their quota. A layer of its own outside of the guard, which has no answer in its hands when a handler
+//! panics or takes too long.
+
+use axum::extract::Request;
+use axum::http::{HeaderMap, HeaderName};
+use axum::middleware::Next;
+use axum::response::Response;
+
+use super::request_context::RequestContext;
+use crate::quota::Decision;
+
+const LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
+const REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");
+const RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
+
+/// The headers that tell a caller of its quota.
+pub const QUOTA_HEADERS: [HeaderName; 3] = [LIMIT, REMAINING, RESET];
+
+/// Adds the quota's headers to the answer to a request that the guard counted.
+pub async fn add(request: Request, next: Next) -> Response {
+    let context = RequestContext::of(request.extensions()).clone();
+    let mut response = next.run(request).await;
+    if let Some(decision) = context.accounting().and_then(|accounting| accounting.decision) {
+        write(response.headers_mut(), &decision);
+    }
+    response
+}
+
+/// Writes the quota's headers.
+pub fn write(headers: &mut HeaderMap, decision: &Decision) {
+    headers.insert(LIMIT, decision.window.limit.into());
+    headers.insert(REMAINING, decision.remaining.into());
+    headers.insert(RESET, decision.reset_seconds().into());
+}

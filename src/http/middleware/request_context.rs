@@ -1,0 +1,120 @@
+//! What the layers and the handlers know of a request beside the request itself.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::{Arc, OnceLock};
+
+use axum::extract::{ConnectInfo, MatchedPath, Request};
+use axum::http::{Extensions, HeaderMap, HeaderName, Method};
+use tower_http::request_id::RequestId;
+
+use super::guard::Accounting;
+use crate::app::App;
+use crate::auth::{ClientIp, Principal};
+
+/// The route of requests that match none, and of preflights, which are answered before their route.
+const UNMATCHED: &str = "unmatched";
+
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+
+/// The context of a request. Clones share it, so that layers see what is learnt further in, even when the answer is lost in
+/// a panic.
+#[derive(Debug, Clone)]
+pub struct RequestContext(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    request_id: Option<RequestId>,
+    client_ip: ClientIp,
+    route: Option<MatchedPath>,
+    principal: OnceLock<Principal>,
+    accounting: OnceLock<Accounting>,
+}
+
+impl RequestContext {
+    /// Returns the function that puts a request's context into its extensions.
+    pub fn attach(app: App) -> impl Fn(Request) -> Request + Clone {
+        move |mut request| {
+            let context = Self::new(&app, &request);
+            request.extensions_mut().insert(context);
+            request
+        }
+    }
+
+    fn new(app: &App, request: &Request) -> Self {
+        let extensions = request.extensions();
+        let matched = extensions.get::<MatchedPath>().filter(|_| request.method() != Method::OPTIONS);
+        Self(Arc::new(Inner {
+            request_id: extensions.get().cloned(),
+            client_ip: client_ip(app, request.headers(), extensions),
+            route: matched.cloned(),
+            principal: OnceLock::new(),
+            accounting: OnceLock::new(),
+        }))
+    }
+
+    /// Returns the context of the request with these extensions.
+    ///
+    /// # Panics
+    ///
+    /// If no layer has attached one.
+    #[must_use]
+    pub fn of(request: &Extensions) -> &Self {
+        request.get().expect("a layer attaches a context to every request")
+    }
+
+    /// The name of the request.
+    #[must_use]
+    pub fn request_id(&self) -> &str {
+        let id = self.0.request_id.as_ref();
+        id.and_then(|id| id.header_value().to_str().ok()).unwrap_or_default()
+    }
+
+    /// The address it came from.
+    #[must_use]
+    pub fn client_ip(&self) -> ClientIp {
+        self.0.client_ip
+    }
+
+    /// The pattern of its route, a fixed word where there is none.
+    #[must_use]
+    pub fn route(&self) -> &str {
+        self.0.route.as_ref().map_or(UNMATCHED, MatchedPath::as_str)
+    }
+
+    /// Notes who makes the request, unless that is noted already.
+    pub(super) fn set_principal(&self, principal: Principal) {
+        self.0.principal.get_or_init(|| principal);
+    }
+
+    /// Who makes it, as far as that is known yet.
+    pub(super) fn recognised(&self) -> Option<&Principal> {
+        self.0.principal.get()
+    }
+
+    /// Who makes it.
+    ///
+    /// # Panics
+    ///
+    /// If the guard has not let it through.
+    #[must_use]
+    pub fn principal(&self) -> &Principal {
+        self.recognised().expect("the guard knows who makes the request")
+    }
+
+    /// Notes who the request counts for.
+    pub(super) fn set_accounting(&self, accounting: Accounting) {
+        self.0.accounting.get_or_init(|| accounting);
+    }
+
+    /// Who the request counts for; `None` before the guard has decided.
+    pub(super) fn accounting(&self) -> Option<&Accounting> {
+        self.0.accounting.get()
+    }
+}
+
+fn client_ip(app: &App, headers: &HeaderMap, extensions: &Extensions) -> ClientIp {
+    let peer = extensions.get::<ConnectInfo<SocketAddr>>();
+    let peer = peer.map_or(Ipv4Addr::UNSPECIFIED.into(), |ConnectInfo(peer)| peer.ip());
+    let lines = headers.get_all(X_FORWARDED_FOR).iter().map(|line| line.to_str().unwrap_or_default());
+    app.proxies.client(peer, lines)
+}

@@ -1,0 +1,39 @@
+//! The span that log lines of a request are in.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::Request;
+use axum::response::Response;
+use tower_http::classify::{ServerErrorsAsFailures, SharedClassifier};
+use tower_http::trace::TraceLayer;
+use tracing::Span;
+
+use super::http_metrics::method_label;
+use super::request_context::RequestContext;
+
+type MakeSpan = fn(&Request) -> Span;
+type OnResponse = fn(&Response, Duration, &Span);
+
+/// The layer that opens a span for each request.
+pub type Layer = TraceLayer<SharedClassifier<ServerErrorsAsFailures>, MakeSpan, (), OnResponse, (), (), ()>;
+
+/// Returns the layer that opens a span for each request. It names no address: those may hold what nobody should read.
+pub fn layer() -> Layer {
+    TraceLayer::new_for_http()
+        .make_span_with(span as MakeSpan)
+        .on_request(())
+        .on_response(log_answer as OnResponse)
+        .on_body_chunk(())
+        .on_eos(())
+        .on_failure(())
+}
+
+fn span(request: &Request) -> Span {
+    let (context, method) = (RequestContext::of(request.extensions()), method_label(request.method()));
+    tracing::debug_span!("request", request_id = context.request_id(), method, route = context.route())
+}
+
+fn log_answer(response: &Response<Body>, took: Duration, _span: &Span) {
+    tracing::debug!(status = response.status().as_u16(), ?took, "answered");
+}
