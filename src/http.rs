@@ -20,12 +20,13 @@ pub mod track_batch;
 
 use axum::Router;
 use axum::http::Method;
-use axum::middleware::{from_fn, from_fn_with_state};
+use axum::response::IntoResponse;
 use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer};
 
 use crate::app::App;
+use middleware::on_response::OnResponse;
 use middleware::request_context::RequestContext;
 use middleware::request_id::X_REQUEST_ID;
 use middleware::{
@@ -50,15 +51,17 @@ pub fn router(app: &App, routes: Routes) -> Router {
         .map_request(RequestContext::attach(app.clone()))
         .layer(trace::layer())
         // These see every answer, the ones that the layers below give in place of a handler among them.
-        .layer(from_fn_with_state(app.clone(), http_metrics::measure))
-        .layer(from_fn_with_state(app.clone(), security_events::record))
-        .layer(security_headers::layer(app.config.environment))
+        .layer(OnResponse::new(http_metrics::measure(app.clone())))
+        .layer(OnResponse::new(security_events::record(app.clone())))
+        .map_response(security_headers::add(app.config.environment))
         .map_response(cors::hide_from_other_origins)
         // Answers preflights itself; pages of allowed origins may read errors too.
         .layer(cors::layer(&app.config))
-        .layer(from_fn(quota_headers::add))
+        .layer(OnResponse::new(quota_headers::add))
+        .map_response(IntoResponse::into_response)
         .layer(CatchPanicLayer::custom(catch_panic::answer))
-        .layer(from_fn(timeout::limit));
+        .map_response(timeout::into_json)
+        .layer(timeout::layer());
     routes.into_router().layer(middleware)
 }
 

@@ -5,6 +5,7 @@ pub mod cors;
 pub mod flood;
 pub mod guard;
 pub mod http_metrics;
+pub mod on_response;
 pub mod quota_headers;
 pub mod request_context;
 pub mod request_id;

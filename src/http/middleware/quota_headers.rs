@@ -1,10 +1,8 @@
 //! Tells callers of their quota. A layer of its own outside of the guard, which has no answer in its hands when a handler
 //! panics or takes too long.
 
-use axum::extract::Request;
+use axum::http::response::Parts;
 use axum::http::{HeaderMap, HeaderName};
-use axum::middleware::Next;
-use axum::response::Response;
 
 use super::request_context::RequestContext;
 use crate::quota::Decision;
@@ -17,13 +15,10 @@ const RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
 pub const QUOTA_HEADERS: [HeaderName; 3] = [LIMIT, REMAINING, RESET];
 
 /// Adds the quota's headers to the answer to a request that the guard counted.
-pub async fn add(request: Request, next: Next) -> Response {
-    let context = RequestContext::of(request.extensions()).clone();
-    let mut response = next.run(request).await;
+pub fn add(context: &RequestContext, response: &mut Parts) {
     if let Some(decision) = context.accounting().and_then(|accounting| accounting.decision) {
-        write(response.headers_mut(), &decision);
+        write(&mut response.headers, &decision);
     }
-    response
 }
 
 /// Writes the quota's headers.

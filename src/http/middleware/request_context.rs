@@ -2,12 +2,14 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
 use axum::extract::{ConnectInfo, MatchedPath, Request};
 use axum::http::{Extensions, HeaderMap, HeaderName, Method};
 use tower_http::request_id::RequestId;
 
 use super::guard::Accounting;
+use super::http_metrics::method_label;
 use crate::app::App;
 use crate::auth::{ClientIp, Principal};
 
@@ -23,6 +25,8 @@ pub struct RequestContext(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
+    begun: Instant,
+    method: &'static str,
     request_id: Option<RequestId>,
     client_ip: ClientIp,
     route: Option<MatchedPath>,
@@ -44,6 +48,8 @@ impl RequestContext {
         let extensions = request.extensions();
         let matched = extensions.get::<MatchedPath>().filter(|_| request.method() != Method::OPTIONS);
         Self(Arc::new(Inner {
+            begun: Instant::now(),
+            method: method_label(request.method()),
             request_id: extensions.get().cloned(),
             client_ip: client_ip(app, request.headers(), extensions),
             route: matched.cloned(),
@@ -60,6 +66,18 @@ impl RequestContext {
     #[must_use]
     pub fn of(request: &Extensions) -> &Self {
         request.get().expect("a layer attaches a context to every request")
+    }
+
+    /// The time since the request came.
+    #[must_use]
+    pub fn elapsed(&self) -> Duration {
+        self.0.begun.elapsed()
+    }
+
+    /// Its method, one word for all that are not standard.
+    #[must_use]
+    pub fn method(&self) -> &'static str {
+        self.0.method
     }
 
     /// The name of the request.

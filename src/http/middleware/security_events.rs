@@ -1,30 +1,26 @@
 //! Counts and logs the security events that answers carry as an [`Incident`].
 
-use axum::extract::Request;
-use axum::middleware::Next;
-use axum::response::Response;
+use axum::http::response::Parts;
 
 use super::request_context::RequestContext;
 use crate::app::App;
 use crate::security::{Circumstances, Incident};
 
-/// Counts and logs the security event of an answer, if it carries one.
-pub async fn record(app: App, request: Request, next: Next) -> Response {
-    let context = RequestContext::of(request.extensions()).clone();
-    let response = next.run(request).await;
-    if let Some(incident) = incident(&context, &response) {
+/// Returns the function that counts and logs the security event of an answer, if it carries one.
+pub fn record(app: App) -> impl Fn(&RequestContext, &mut Parts) + Clone {
+    move |context, response| {
+        let Some(incident) = incident(context, response) else { return };
         let (request_id, client_ip) = (context.request_id(), context.client_ip());
         if !incident.shadow {
             app.metrics.count_security(incident.event);
         }
         app.security_log.write(incident, Circumstances { request_id, client_ip, route: context.route() });
     }
-    response
 }
 
 /// Returns the incident of an answer, with who caused it as far as the guard found out.
-fn incident(context: &RequestContext, response: &Response) -> Option<Incident> {
-    let incident = response.extensions().get::<Incident>().copied();
+fn incident(context: &RequestContext, response: &Parts) -> Option<Incident> {
+    let incident = response.extensions.get::<Incident>().copied();
     let Some(accounting) = context.accounting() else { return incident };
     let mut incident = incident.or_else(|| accounting.shadowed.then(Incident::shadow))?;
     incident.made_by(accounting.caller, accounting.key);

@@ -1,8 +1,8 @@
-//! The headers that tell browsers to be careful, on every answer.
+//! The headers that tell browsers to be careful, on every answer. The layer of `tower-http` for several headers makes a copy of
+//! each for every request.
 
-use axum::http::{HeaderName, HeaderValue, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::response::Response;
-use tower_http::set_header::response::SetMultipleResponseHeadersLayer;
 
 use crate::config::Environment;
 
@@ -28,18 +28,19 @@ static OF_PAGES: [(HeaderName, HeaderValue); 2] = [
 static STRICT_TRANSPORT: (HeaderName, HeaderValue) =
     (header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=31536000; includeSubDomains"));
 
-/// Returns the layer that adds the headers which an answer does not bring itself.
-pub fn layer(environment: Environment) -> SetMultipleResponseHeadersLayer<Response> {
+/// Returns the function that adds the headers which an answer does not bring itself.
+pub fn add(environment: Environment) -> impl Fn(Response) -> Response + Clone {
     let strict = (environment == Environment::Production).then_some(&STRICT_TRANSPORT);
-    let everywhere = SECURITY_HEADERS.iter().chain(strict).cloned().map(Into::into);
-    let of_pages = OF_PAGES.iter().cloned().map(|(name, value)| {
-        let of_page = move |response: &Response| is_page(response).then(|| value.clone());
-        (name, of_page).into()
-    });
-    SetMultipleResponseHeadersLayer::if_not_present(everywhere.chain(of_pages).collect())
+    move |mut response| {
+        let headers = response.headers_mut();
+        let of_pages: &[_] = if is_page(headers) { &OF_PAGES } else { &[] };
+        for (name, value) in SECURITY_HEADERS.iter().chain(of_pages).chain(strict) {
+            headers.entry(name).or_insert_with(|| value.clone());
+        }
+        response
+    }
 }
 
-fn is_page(response: &Response) -> bool {
-    let content_type = response.headers().get(header::CONTENT_TYPE);
-    content_type.is_some_and(|content_type| content_type.as_bytes().starts_with(b"text/html"))
+fn is_page(headers: &HeaderMap) -> bool {
+    headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"))
 }

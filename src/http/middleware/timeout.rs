@@ -1,10 +1,11 @@
-//! The time limit of a request. The `TimeoutLayer` of `tower-http` answers with an empty body.
+//! The time limit of a request.
 
 use std::time::Duration;
 
-use axum::extract::Request;
-use axum::middleware::Next;
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
+use tower_http::timeout::TimeoutLayer;
 
 use crate::http::error::ApiError;
 
@@ -12,8 +13,15 @@ use crate::http::error::ApiError;
 /// takes longer is a body that trickles in.
 const REQUEST_LIMIT: Duration = Duration::from_secs(10);
 
-/// Answers 408 to a request that takes too long.
-pub async fn limit(request: Request, next: Next) -> Response {
-    let answered = tokio::time::timeout(REQUEST_LIMIT, next.run(request)).await;
-    answered.unwrap_or_else(|_elapsed| ApiError::TooSlow.into_response())
+/// Returns the layer that answers 408, with an empty body, to a request that takes too long.
+pub fn layer() -> TimeoutLayer {
+    TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, REQUEST_LIMIT)
+}
+
+/// Puts the error in JSON in the place of the empty answer of the layer.
+pub fn into_json(response: Response) -> Response {
+    match response.status() == StatusCode::REQUEST_TIMEOUT && !response.headers().contains_key(CONTENT_TYPE) {
+        true => ApiError::TooSlow.into_response(),
+        false => response,
+    }
 }

@@ -9,7 +9,6 @@ use tower_http::classify::{ServerErrorsAsFailures, SharedClassifier};
 use tower_http::trace::TraceLayer;
 use tracing::Span;
 
-use super::http_metrics::method_label;
 use super::request_context::RequestContext;
 
 type MakeSpan = fn(&Request) -> Span;
@@ -30,8 +29,9 @@ pub fn layer() -> Layer {
 }
 
 fn span(request: &Request) -> Span {
-    let (context, method) = (RequestContext::of(request.extensions()), method_label(request.method()));
-    tracing::debug_span!("request", request_id = context.request_id(), method, route = context.route())
+    let context = RequestContext::of(request.extensions());
+    let (request_id, method) = (context.request_id(), context.method());
+    tracing::debug_span!("request", request_id, method, route = context.route())
 }
 
 fn log_answer(response: &Response<Body>, took: Duration, _span: &Span) {
