@@ -1,4 +1,4 @@
-//! Rebuilds when a migration is added; `sqlx::migrate!` alone does not notice a new file.
+//! Rebuilds when a migration is added, which `sqlx::migrate!` alone does not notice.
 fn main() {
     println!("cargo:rerun-if-changed=migrations");
 }

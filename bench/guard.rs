@@ -7,7 +7,7 @@ use std::net::Ipv4Addr;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use mlops_service::app::{App, Parts, limits};
-use mlops_service::audit::By;
+use mlops_service::audit::Actor;
 use mlops_service::auth::{Authenticator, ClientIp, Credentials, NewKey};
 use mlops_service::clock::Clock;
 use mlops_service::config::{Config, Source};
@@ -46,7 +46,7 @@ fn guard(criterion: &mut Criterion) {
         tier: None,
         expires: None,
     };
-    let created = runtime.block_on(app.access.key_cache().create(wish, &app.config.tiers, &By::service()));
+    let created = runtime.block_on(app.access.key_cache().create(wish, &app.config.tiers, &Actor::service()));
     let named = created.expect("the store takes it").1.expose();
     let rows = table(&app);
     let track = rows.rows().iter().find(|row| row.path == "/track").expect("it is there");

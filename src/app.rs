@@ -169,7 +169,7 @@ impl App {
     /// Starts the tasks that keep what handlers share fresh.
     pub fn start_tasks(&self, lifecycle: &Lifecycle) {
         let stopping = || lifecycle.stopping().clone();
-        self.audit_recorder.record_start(&self.config.in_force);
+        self.audit_recorder.record_start(&self.config.in_effect);
         lifecycle.spawn("audit", self.audit_recorder.clone().run(lifecycle.ending().clone()));
         lifecycle.spawn("sweep", self.clone().sweep());
         lifecycle.spawn("quotas", self.limits.clone().tend(self.clock.clone(), stopping()));
@@ -181,7 +181,7 @@ impl App {
         );
         lifecycle.spawn("retention", task.run(stopping()));
         lifecycle.spawn("keys", self.access.key_cache().clone().run(stopping()));
-        if let Some(tokens) = self.access.tokens() {
+        if let Some(tokens) = self.access.token_verifier() {
             lifecycle.spawn("tokens", tokens.clone().run(stopping()));
         }
     }

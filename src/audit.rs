@@ -1,12 +1,13 @@
-//! The audit trail: what was done with keys and with persons' data, by whom and when.
+//! The audit trail: what was done with keys and personal data, by whom and when.
 //!
-//! [`entry`] says what an entry is, [`chain`] how entries hang together, [`verify`] whether they still do; none of these does
-//! I/O. [`recorder`] appends what no request waits for. Entries of changes are appended in the transaction of the change.
+//! [`Entry`] is an entry, [`chain`] hashes entries, and [`verify`] checks the hashes; none of these does I/O.
+//! [`Recorder`] appends entries that no request waits for. Entries for changes are appended in the
+//! transaction of the change.
 
 pub mod chain;
 mod entry;
 pub mod recorder;
 pub mod verify;
 
-pub use entry::{Action, By, Entry};
+pub use entry::{Action, Actor, Entry};
 pub use recorder::Recorder;

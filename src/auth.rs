@@ -1,7 +1,7 @@
-//! Authentication and authorisation: who makes a request, and what that allows.
+//! Authentication and authorisation: who makes a request, and what they may do.
 //!
-//! [`Authenticator`] recognises a [`Principal`] by a key of `MLOPS_API_KEY` ([`ConfiguredKeys`]), a named key ([`KeyCache`]) or a
-//! bearer token ([`Tokens`]). [`key`] and [`Caller`] do no I/O.
+//! [`Authenticator`] recognises a [`Principal`] by a key of `MLOPS_API_KEY` ([`ConfiguredKeys`]), a named key
+//! ([`KeyCache`]) or a bearer token ([`TokenVerifier`]). [`key`] and [`Caller`] do no I/O.
 
 mod authenticator;
 mod caller;
@@ -17,7 +17,7 @@ mod proxies;
 pub use authenticator::{Authenticator, Credentials, Denied, Unknown};
 pub use caller::{Caller, ClientIp};
 pub use configured_keys::ConfiguredKeys;
-pub use jwt::{InvalidToken, Token, Tokens};
+pub use jwt::{InvalidToken, Token, TokenVerifier};
 pub use key_admin::{DEFAULT_GRACE, KeyError, NewKey};
 pub use key_cache::{CachedKey, KeyCache, Rejected};
 pub use principal::Principal;

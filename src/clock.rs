@@ -1,28 +1,28 @@
-//! The time of day, passed in wherever it matters.
+//! The clock, passed in wherever the time matters.
 
 use std::fmt;
 use std::sync::Arc;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 
-/// Tells the time. A test passes one that it sets itself.
+/// A source of the current time, which tests can control.
 #[derive(Clone)]
 pub struct Clock(Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>);
 
 impl Clock {
-    /// The clock of the machine.
+    /// Returns the clock of the system.
     #[must_use]
     #[expect(clippy::disallowed_methods, reason = "this is the clock")]
     pub fn system() -> Self {
         Self::new(Utc::now)
     }
 
-    /// A clock that asks `now`.
+    /// Creates a clock that calls `now`.
     pub fn new(now: impl Fn() -> DateTime<Utc> + Send + Sync + 'static) -> Self {
         Self(Arc::new(now))
     }
 
-    /// The time.
+    /// Returns the current time.
     #[must_use]
     pub fn now(&self) -> DateTime<Utc> {
         (self.0)()
@@ -35,8 +35,8 @@ impl fmt::Debug for Clock {
     }
 }
 
-/// A time as the service writes it: RFC 3339, UTC, microseconds, with the numeric offset that every Python 3 and
-/// JavaScript parse: `2024-01-15T10:30:00.000000+00:00`.
+/// Formats a time in RFC 3339: UTC, microseconds and a numeric offset, which every Python 3 and JavaScript
+/// can parse, such as `2024-01-15T10:30:00.000000+00:00`.
 #[must_use]
 pub fn timestamp(at: DateTime<Utc>) -> String {
     at.to_rfc3339_opts(SecondsFormat::Micros, false)

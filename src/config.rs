@@ -1,7 +1,7 @@
-//! Every setting of the service. Nothing else reads the environment, and nothing reads it after the start.
+//! All settings of the service. Nothing else reads the environment, and nothing reads it after start.
 //!
-//! To add a variable, add one entry to `settings!` below: its doc comment is the manual, its text is what
-//! `.env.example` and `--help` show. Then write `.env.example` anew with `mlops-service env-example`.
+//! To add a variable, add an entry to `settings!` below: its doc comment is its manual, shown in
+//! `.env.example` and `--help`. Then regenerate `.env.example` with `mlops-service env-example`.
 
 mod check;
 mod issuer;
@@ -12,7 +12,7 @@ mod tiers;
 
 pub use check::MIN_PRODUCTION_KEY_CHARS;
 pub use issuer::{Issuer, IssuerUrl, KeySource};
-pub use notice::{Contact, NoticeFile, Part, Place};
+pub use notice::{Contact, NoticeFile, Part, Placeholder};
 pub use setting::{
     ApiKey, Bounded, Database, Environment, Folder, HashKey, Limit, LogFormat, MAX_KEY_BYTES, Mode, Origin,
     PostgresUrl, RedisUrl, Setting, TimeOfDay, Tls, Wait,
@@ -28,47 +28,47 @@ use ipnet::IpNet;
 
 use crate::quota::Quota;
 
-/// An environment variable that the service knows.
+/// An environment variable of the service.
 #[derive(Debug, Clone, Copy)]
 pub struct Variable {
     /// Its name.
     pub name: &'static str,
-    /// Its value when unset; empty where there is none.
+    /// Its default, or empty if there is none.
     pub default: &'static str,
-    /// A value it may have.
+    /// A valid value.
     pub example: &'static str,
-    /// What it means.
+    /// Its documentation.
     pub doc: &'static str,
 }
 
 macro_rules! settings {
     ($($(#[doc = $doc:literal])+ $field:ident: $type:ty = $name:literal, default $default:literal, example $example:literal;)+) => {
-        /// The settings, each read and checked.
+        /// The settings, parsed and checked.
         #[derive(Debug, Clone)]
         #[expect(clippy::doc_markdown, reason = "the text is shown as it is in .env.example and by --help")]
         pub struct Config {
             $($(#[doc = $doc])+ pub $field: $type,)+
-            /// The tiers of keys, TIER_FREE and TIER_PAID among them.
+            /// The tiers of keys, including those of TIER_FREE and TIER_PAID.
             pub tiers: Tiers,
-            /// The variables that have a value, with its text where it may be shown.
-            pub in_force: Vec<(&'static str, String)>,
+            /// The variables in effect, with their text if it may be shown.
+            pub in_effect: Vec<(&'static str, String)>,
         }
 
-        /// Every variable, in the order in which they are documented.
+        /// Every variable, in the order of the documentation.
         pub const VARIABLES: &[Variable] = &[$(Variable {
             name: $name, default: $default, example: $example, doc: concat!($($doc, "\n"),+),
         },)+];
 
         impl Config {
-            /// Reads every variable from `source`, and tells all problems together.
+            /// Reads all variables from `source`. Returns all problems together.
             pub fn read(source: &Source) -> Result<Self, Problems> {
                 let mut problems = source.problems();
                 let mut variables = VARIABLES.iter();
                 let mut next = || variables.next().expect("VARIABLES has an entry for every field");
                 let tiers = Tiers::read(source, &mut problems);
                 let shown = VARIABLES.iter().zip([$(<$type as Setting>::SHOWN),+]);
-                let in_force = shown.filter_map(|(variable, shown)| source.in_force(variable, shown)).collect();
-                let config = Self { $($field: source.get::<$type>(next(), &mut problems),)+ tiers, in_force };
+                let in_effect = shown.filter_map(|(variable, shown)| source.in_effect(variable, shown)).collect();
+                let config = Self { $($field: source.get::<$type>(next(), &mut problems),)+ tiers, in_effect };
                 check::together(&config, &mut problems);
                 if problems.all().is_empty() { Ok(config) } else { Err(problems) }
             }
@@ -191,33 +191,33 @@ settings! {
 }
 
 impl Config {
-    /// Whether callers of protected routes need a key or a token.
+    /// Returns whether callers of protected routes need a key or a token.
     #[must_use]
     pub fn authenticates(&self) -> bool {
         !self.mlops_api_key.is_empty() || self.issuer().is_some()
     }
 
-    /// See `worker_threads`. One for every core would keep waking each other up, and the cores are the database's and the
-    /// kernel's as well.
+    /// Returns the number of worker threads; by default one per two cores. One per core would cause needless
+    /// wake-ups, and the database and the kernel need the cores too.
     #[must_use]
     pub fn threads(&self) -> usize {
         let half = || available_parallelism().map_or(1, |cores| cores.get().div_ceil(2));
         self.worker_threads.map_or_else(half, |threads| threads.get() as usize)
     }
 
-    /// Whether there is any limit on how often callers may call.
+    /// Returns whether any rate limit is on.
     #[must_use]
     pub fn limits(&self) -> bool {
         self.all_limits().iter().any(|(_, is_on)| *is_on)
     }
 
-    /// The limits on how often callers may call that are off, by the variables that say so.
+    /// Returns the variables of the rate limits that are off.
     #[must_use]
     pub fn limits_off(&self) -> Vec<&'static str> {
         self.all_limits().iter().filter(|(_, is_on)| !is_on).map(|(name, _)| *name).collect()
     }
 
-    /// Every limit on how often callers may call, and whether it is on.
+    /// Returns every rate limit and whether it is on.
     fn all_limits(&self) -> [(&'static str, bool); 8] {
         let is_on = |quota: &Limit<Quota>| quota.get().is_some();
         [
@@ -232,14 +232,14 @@ impl Config {
         ]
     }
 
-    /// The address to listen on. Without a key only this machine reaches the service, unless it is told otherwise.
+    /// Returns the address to listen on. Without a key, the default is the loopback address.
     #[must_use]
     pub fn host(&self) -> IpAddr {
         let default = if self.authenticates() { Ipv4Addr::UNSPECIFIED } else { Ipv4Addr::LOCALHOST };
         self.service_host.unwrap_or(default.into())
     }
 
-    /// The form of the log.
+    /// Returns the format of the log.
     #[must_use]
     pub fn log_format(&self) -> LogFormat {
         self.log_format.unwrap_or(match self.environment {
@@ -248,7 +248,7 @@ impl Config {
         })
     }
 
-    /// The origins that browsers may call from.
+    /// Returns the origins that may call from a browser.
     #[must_use]
     pub fn origins(&self) -> Vec<Origin> {
         match (&self.cors_allowed_origins, self.environment) {
@@ -259,12 +259,13 @@ impl Config {
     }
 }
 
-/// The text of `.env.example`: every variable with its meaning, none of them set but for an empty key.
+/// Returns the text of `.env.example`: all variables with their documentation, commented out except for an
+/// empty key.
 #[must_use]
 pub fn env_example() -> String {
     let mut text = String::from(
-        "# Settings of mlops-service. Copy this file to .env, remove the # in front of what you want to change,\n\
-         # and restart the service. Variables of the environment win over this file. Never commit .env.\n",
+        "# Settings for mlops-service. Copy this file to .env, uncomment what you want to change, and restart the\n\
+         # service. Environment variables take precedence over this file. Never commit .env.\n",
     );
     for variable in VARIABLES {
         let doc = indented("#", variable.doc);
@@ -282,7 +283,7 @@ pub fn env_example() -> String {
     text
 }
 
-/// `text` with `margin` in front of each line.
+/// Prepends `margin` to each line of `text`.
 #[must_use]
 pub fn indented(margin: &str, text: &str) -> String {
     text.lines().flat_map(|line| [margin, line, "\n"]).collect()

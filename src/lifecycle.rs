@@ -1,4 +1,4 @@
-//! The life of the process: its tasks, and how it comes to an end.
+//! The tasks of the process, its stop signals and its shutdown.
 
 use std::future::Future;
 use std::io;
@@ -12,7 +12,7 @@ use tokio::signal::windows;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
-/// Tracks every task. When one ends by itself, the process stops as a failure: it cannot do its work without it.
+/// Tracks every task. When one ends unexpectedly, the process shuts down with a failure.
 #[derive(Debug, Clone, Default)]
 pub struct Lifecycle {
     stopping: CancellationToken,
@@ -22,7 +22,8 @@ pub struct Lifecycle {
 }
 
 impl Lifecycle {
-    /// Runs `task`, which is to end only after [`Lifecycle::stopping`] or [`Lifecycle::ending`] is cancelled.
+    /// Spawns `task`, which must not end before [`Lifecycle::stopping`] or [`Lifecycle::ending`] is
+    /// cancelled.
     pub fn spawn(&self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
         let ended = Ended { name, lifecycle: self.clone(), stop: self.stopping.clone().drop_guard() };
         self.tasks.spawn(async move {
@@ -31,38 +32,38 @@ impl Lifecycle {
         });
     }
 
-    /// Cancelled when the process begins to stop: no new requests are taken.
+    /// Returns the token that is cancelled when the shutdown begins: no new requests are accepted.
     #[must_use]
     pub const fn stopping(&self) -> &CancellationToken {
         &self.stopping
     }
 
-    /// Cancelled when the last request was answered: what is queued is finished.
+    /// Returns the token that is cancelled after the last response: queued work is finished.
     #[must_use]
     pub const fn ending(&self) -> &CancellationToken {
         &self.ending
     }
 
-    /// Begins to stop.
+    /// Begins the shutdown.
     pub fn begin_stop(&self) {
         self.stopping.cancel();
     }
 
-    /// Waits until every task has ended, which they do now.
+    /// Cancels [`Lifecycle::ending`] and waits until every task has ended.
     pub async fn end(&self) {
         self.ending.cancel();
         self.tasks.close();
         self.tasks.wait().await;
     }
 
-    /// Whether a task ended by itself.
+    /// Returns whether a task ended unexpectedly.
     #[must_use]
     pub fn has_failed(&self) -> bool {
         self.failed.load(Ordering::Relaxed)
     }
 }
 
-/// Dropped with its task, also when that panics.
+/// Dropped with its task, even if that panics.
 struct Ended {
     name: &'static str,
     lifecycle: Lifecycle,
@@ -74,12 +75,12 @@ impl Drop for Ended {
     fn drop(&mut self) {
         if !self.lifecycle.stopping.is_cancelled() {
             self.lifecycle.failed.store(true, Ordering::Relaxed);
-            tracing::error!(task = self.name, "the {} task ended by itself; the service stops", self.name);
+            tracing::error!(task = self.name, "the {} task ended unexpectedly; shutting down", self.name);
         }
     }
 }
 
-/// The signals to stop, SIGTERM and Ctrl-C. Once this is made, none is lost, and none ends the process by itself.
+/// The stop signals, SIGTERM and Ctrl-C. While this exists, none is lost, and none kills the process.
 #[derive(Debug)]
 pub struct Signals {
     #[cfg(unix)]
@@ -91,7 +92,7 @@ pub struct Signals {
 }
 
 impl Signals {
-    /// Begins to listen for them.
+    /// Installs the signal handlers.
     pub fn new() -> io::Result<Self> {
         Ok(Self {
             #[cfg(unix)]
@@ -103,7 +104,7 @@ impl Signals {
         })
     }
 
-    /// Waits for the next one.
+    /// Waits for the next signal.
     pub async fn next(&mut self) {
         #[cfg(unix)]
         tokio::select! {

@@ -1,10 +1,11 @@
-//! Parses the command line, runs one verb, and gives its exit code.
+//! The entry point of the program.
 
 use std::process::ExitCode;
 
 use tikv_jemallocator::Jemalloc;
 
-/// Requests allocate many small things for a short time, which this does faster than the system's allocator.
+/// Requests make many small, short-lived allocations, for which jemalloc is faster than the system's
+/// allocator.
 #[global_allocator]
 static ALLOCATOR: Jemalloc = Jemalloc;
 

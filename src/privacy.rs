@@ -1,6 +1,6 @@
-//! Privacy: who a person is, what they consented to, and the desk that exports and erases their data.
+//! Privacy: identifying persons, their consents, and requests to export or erase their data.
 //!
-//! [`subject`] and [`consent`] do no I/O. To add what is told of a table, see [`purpose`].
+//! [`subject`] and [`consent`] do no I/O. To add what an export states about a table, see [`purpose`].
 
 pub mod consent;
 mod desk;

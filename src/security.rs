@@ -1,4 +1,4 @@
-//! Security events: each is counted, and logged with what an operator needs to follow it up.
+//! Security events, which are counted and logged with what an operator needs to investigate them.
 
 use std::fmt::Display;
 use std::num::NonZeroU32;
@@ -9,8 +9,8 @@ use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use crate::auth::Caller;
 use crate::auth::key::KeyId;
 
-/// Lines a second that are logged at most of one kind of event. Attackers must not fill the disk, nor keep one kind out of
-/// the log with another; all events are counted.
+/// The maximum number of lines logged per second and kind of event, so that attackers can neither fill the
+/// disk nor crowd other kinds out of the log. All events are counted.
 const MAX_LINES_PER_SECOND: NonZeroU32 = NonZeroU32::new(20).expect("it is not zero");
 
 /// What happened.
@@ -18,19 +18,19 @@ const MAX_LINES_PER_SECOND: NonZeroU32 = NonZeroU32::new(20).expect("it is not z
 pub enum SecurityEvent {
     /// A protected route was called without a key or a token.
     AuthMissing,
-    /// What was presented is not valid.
+    /// The credentials are invalid.
     AuthInvalid,
-    /// What was presented is not valid any more.
+    /// The credentials have expired.
     AuthExpired,
     /// A valid key or token lacks the scope of a route.
     ScopeDenied,
     /// A valid key or token is bound to another business.
     BusinessDenied,
-    /// A quota was used up.
+    /// A quota was exceeded.
     RateLimited,
-    /// A client ran into the flood limit.
+    /// The flood limit was exceeded.
     FloodLimited,
-    /// A key was made.
+    /// A key was created.
     KeyCreated,
     /// A key was given a new secret.
     KeyRotated,
@@ -53,7 +53,7 @@ impl SecurityEvent {
         Self::KeyRevoked,
     ];
 
-    /// The name under which it is counted and logged.
+    /// Returns the name under which it is counted and logged.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -70,64 +70,66 @@ impl SecurityEvent {
         }
     }
 
-    /// Whether somebody changed a key, which is always logged: only who may do so can cause many of these.
+    /// Returns whether a key was changed. Such events are always logged: only an authorised caller can cause
+    /// many of them.
     const fn is_change(self) -> bool {
         matches!(self, Self::KeyCreated | Self::KeyRotated | Self::KeyRevoked)
     }
 
     const fn reason(self) -> &'static str {
         match self {
-            Self::AuthMissing => "no API key",
+            Self::AuthMissing => "missing API key",
             Self::AuthInvalid => "invalid API key",
             Self::AuthExpired => "expired API key",
             Self::ScopeDenied => "the key lacks the scope",
             Self::BusinessDenied => "the key is bound to another business",
-            Self::RateLimited => "a quota is used up",
-            Self::FloodLimited => "too many requests a second",
-            Self::KeyCreated => "a key was created",
-            Self::KeyRotated => "a key was rotated",
-            Self::KeyRevoked => "a key was revoked",
+            Self::RateLimited => "quota exceeded",
+            Self::FloodLimited => "flood limit exceeded",
+            Self::KeyCreated => "key created",
+            Self::KeyRotated => "key rotated",
+            Self::KeyRevoked => "key revoked",
         }
     }
 }
 
-/// A security event and the keys it is about.
+/// A security event and the keys concerned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Incident {
     /// What happened.
     pub event: SecurityEvent,
-    /// What makes it one.
+    /// Why it happened.
     pub reason: &'static str,
     /// The key that was presented or changed.
     pub key: Option<KeyId>,
-    /// Who changed the key.
+    /// The caller who changed the key.
     pub by: Option<Caller>,
-    /// Whether it is counted only, because the same was logged often enough.
+    /// Whether it is only counted, because the same event has been logged often enough.
     pub quiet: bool,
-    /// Whether it would have been a refusal, were quotas enforced.
+    /// Whether it would have been a rejection if quotas were enforced.
     pub shadow: bool,
 }
 
 impl Incident {
-    /// An incident with whatever key.
+    /// Creates an incident about `key`, if there is one.
     #[must_use]
     pub const fn new(event: SecurityEvent, key: Option<KeyId>) -> Self {
         Self { event, reason: event.reason(), key, by: None, quiet: false, shadow: false }
     }
 
-    /// A quota that is used up and not enforced.
+    /// Creates an incident for a quota that was exceeded but is not enforced.
     #[must_use]
     pub const fn shadow() -> Self {
-        let reason = "a quota would be used up";
+        let reason = "quota would be exceeded";
         Self { reason, shadow: true, ..Self::new(SecurityEvent::RateLimited, None) }
     }
 
-    /// Logs it without a request, as the command line does.
+    /// Logs the incident without a request, for the command line.
     pub fn log(self) {
         write(self, Circumstances { request_id: "", client_ip: "", route: "command line" }, None);
     }
 
-    /// Fills in who made the request, and the key that was presented.
+    /// Adds the caller and the presented key. If the incident already has a key, `caller` is who changed that
+    /// one.
     pub const fn made_by(&mut self, caller: Caller, key: Option<KeyId>) {
         match self.key {
             None => self.key = key,
@@ -136,47 +138,47 @@ impl Incident {
     }
 }
 
-/// The request that an incident came with.
+/// The request that caused an incident.
 #[derive(Debug, Clone, Copy)]
 pub struct Circumstances<'a, I> {
     /// Its id.
     pub request_id: &'a str,
-    /// The address of the client. Security events are the only lines that name one.
+    /// The client address. No other log lines contain one.
     pub client_ip: I,
-    /// The pattern of its route.
+    /// The pattern of the route.
     pub route: &'a str,
 }
 
-/// The log of security events; each kind has a share of its own.
+/// The log of security events, with a separate budget for each kind.
 #[derive(Debug, Default)]
-pub struct SecurityLog([Share; SecurityEvent::ALL.len()]);
+pub struct SecurityLog([Budget; SecurityEvent::ALL.len()]);
 
 #[derive(Debug)]
-struct Share {
-    budget: DefaultDirectRateLimiter,
+struct Budget {
+    limiter: DefaultDirectRateLimiter,
     unlogged: AtomicU64,
 }
 
-impl Default for Share {
+impl Default for Budget {
     fn default() -> Self {
         Self {
-            budget: RateLimiter::direct(Quota::per_second(MAX_LINES_PER_SECOND)),
+            limiter: RateLimiter::direct(Quota::per_second(MAX_LINES_PER_SECOND)),
             unlogged: AtomicU64::new(0),
         }
     }
 }
 
 impl SecurityLog {
-    /// Logs an incident, unless too many of its kind were logged within the last second; a later line of the same kind
-    /// tells how many were not.
+    /// Logs an incident, unless too many of its kind were logged within the last second; a later line of the
+    /// same kind reports how many were skipped.
     pub fn write<I: Display>(&self, incident: Incident, at: Circumstances<'_, I>) {
-        let share = &self.0[incident.event as usize];
-        let fits = incident.event.is_change() || share.budget.check().is_ok();
+        let budget = &self.0[incident.event as usize];
+        let fits = incident.event.is_change() || budget.limiter.check().is_ok();
         if incident.quiet || !fits {
-            share.unlogged.fetch_add(1, Ordering::Relaxed);
+            budget.unlogged.fetch_add(1, Ordering::Relaxed);
             return;
         }
-        let unlogged = Some(share.unlogged.swap(0, Ordering::Relaxed)).filter(|unlogged| *unlogged > 0);
+        let unlogged = Some(budget.unlogged.swap(0, Ordering::Relaxed)).filter(|unlogged| *unlogged > 0);
         write(incident, at, unlogged);
     }
 }
@@ -185,13 +187,13 @@ fn write<I: Display>(incident: Incident, at: Circumstances<'_, I>, unlogged: Opt
     let (event, reason) = (incident.event.name(), incident.reason);
     let (key_id, by) = (incident.key.map(tracing::field::display), incident.by.map(tracing::field::display));
     let Circumstances { request_id, client_ip, route } = at;
-    let (request_id, client_ip) = (said(&request_id), said(&client_ip));
+    let (request_id, client_ip) = (non_empty(&request_id), non_empty(&client_ip));
     tracing::warn!(
         target: "security", event, request_id, client_ip, route, key_id, by, unlogged, reason,
         "{event}: {reason}"
     );
 }
 
-fn said<T: Display>(what: &T) -> Option<String> {
+fn non_empty<T: Display>(what: &T) -> Option<String> {
     Some(what.to_string()).filter(|text| !text.is_empty())
 }

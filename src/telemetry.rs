@@ -1,4 +1,4 @@
-//! Logs, and what is printed at start.
+//! Logging, and the banner printed at start.
 
 use std::io::{IsTerminal, stderr};
 use std::panic::PanicHookInfo;
@@ -9,9 +9,9 @@ use tracing_subscriber::fmt::fmt;
 use crate::config::{Config, LogFormat, Mode};
 use crate::retention::Policy;
 
-/// Sends logs to standard error, in the configured form.
+/// Sets up logging to standard error in the configured format, including that of panics.
 pub fn init(config: &Config) {
-    // The filter was checked with the other settings.
+    // The filter was validated with the other settings.
     let filter = EnvFilter::builder().parse_lossy(&config.rust_log);
     let logs = fmt().with_env_filter(filter).with_writer(stderr);
     match config.log_format() {
@@ -21,13 +21,13 @@ pub fn init(config: &Config) {
     std::panic::set_hook(Box::new(log_panic));
 }
 
-/// Says where a panic happened. Its message is left out: it may quote what a caller sent.
+/// Logs the location of a panic. Its message is left out: it may quote what a caller sent.
 fn log_panic(info: &PanicHookInfo<'_>) {
     let place = info.location().map(ToString::to_string).unwrap_or_default();
     tracing::error!(place, "panicked at {place}");
 }
 
-/// What is printed to standard output before the first request is served.
+/// Returns the banner, which is printed to standard output before the first request is served.
 #[must_use]
 pub fn banner(config: &Config, store_place: &str, port: u16) -> String {
     let security = match config.authenticates() {
@@ -64,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_panic_is_logged_by_its_place_and_without_its_message() {
+    fn a_panic_is_logged_with_its_location_and_without_its_message() {
         let log = tempfile::NamedTempFile::new().unwrap();
         let subscriber = fmt().json().with_writer(Mutex::new(log.reopen().unwrap())).finish();
         let usual = take_hook();

@@ -7,7 +7,7 @@ mod receptionist;
 mod task;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use mlops_service::audit::By;
+use mlops_service::audit::Actor;
 use mlops_service::clock::Clock;
 use mlops_service::metrics::RetentionMetrics;
 use mlops_service::retention::{Failure, Policy, Run, Tally};
@@ -37,7 +37,7 @@ async fn make(
     stop: &CancellationToken,
 ) -> Result<Tally, Failure> {
     let (clock, metrics) = (Clock::new(move || now), RetentionMetrics::new());
-    let run = Run { store, policy, clock: &clock, by: By::service(), dry, stop, metrics: &metrics };
+    let run = Run { store, policy, clock: &clock, by: Actor::service(), dry, stop, metrics: &metrics };
     run.make(|_record| true).await.map(Option::unwrap)
 }
 

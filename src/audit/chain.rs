@@ -1,9 +1,10 @@
-//! How entries hang together: each is hashed together with the hash of the one before it.
+//! The hash chain: each entry is hashed together with the hash of the entry before it.
 //!
-//! The hash of an entry is the SHA-256 of the 32 bytes of the previous hash, followed by the fields [`FORM`], seq, at, actor,
-//! action, request id, subject and details, each as a netstring: its length in bytes in decimal, `:`, its bytes, `,`. A field
-//! that is null is `-,`. Numbers are decimal; `at` is `2024-01-15T10:30:00.000000+00:00`; the subject is lower-case hex. The
-//! previous hash of the first entry is 32 zero bytes.
+//! The hash of an entry is the SHA-256 of the 32 bytes of the previous hash, followed by the fields [`FORM`],
+//! seq, at, actor, action, request id, subject and details, each as a netstring: its length in bytes in
+//! decimal, `:`, its bytes, `,`. A null field is `-,`. Numbers are decimal; `at` is
+//! `2024-01-15T10:30:00.000000+00:00`; the subject is lower-case hex. The previous hash of the first entry is
+//! 32 zero bytes.
 
 use std::fmt;
 use std::str::FromStr;
@@ -14,20 +15,20 @@ use sha2::{Digest, Sha256};
 use super::Entry;
 use crate::clock::timestamp;
 
-/// The form of the hashed text. Another one would get another name.
+/// The name of the format of the hashed text. Another format would get another name.
 pub const FORM: &str = "mlops-audit-1";
 
-/// The place and the hash of an entry. Its text is `seq:hash`.
+/// The position and the hash of an entry. Its text is `seq:hash`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Head {
-    /// The place, from 1; 0 for that of an empty chain.
+    /// The position, from 1; 0 for an empty chain.
     pub seq: i64,
     /// The hash.
     pub hash: [u8; 32],
 }
 
 impl Head {
-    /// That of an empty chain.
+    /// The head of an empty chain.
     pub const NONE: Self = Self { seq: 0, hash: [0; 32] };
 }
 
@@ -37,39 +38,39 @@ impl fmt::Display for Head {
     }
 }
 
-/// The text is no [`Head`].
+/// The error of parsing a [`Head`] from any other text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a head is SEQ:HASH, a number and 64 hexadecimal digits")]
-pub struct NoHead;
+#[error("a head is SEQ:HASH: a number and 64 hexadecimal digits")]
+pub struct InvalidHead;
 
 impl FromStr for Head {
-    type Err = NoHead;
+    type Err = InvalidHead;
 
-    fn from_str(text: &str) -> Result<Self, NoHead> {
-        let (seq, digits) = text.trim().split_once(':').ok_or(NoHead)?;
+    fn from_str(text: &str) -> Result<Self, InvalidHead> {
+        let (seq, digits) = text.trim().split_once(':').ok_or(InvalidHead)?;
         let mut hash = [0; 32];
-        hex::decode_to_slice(digits, &mut hash).map_err(|_: hex::FromHexError| NoHead)?;
+        hex::decode_to_slice(digits, &mut hash).map_err(|_: hex::FromHexError| InvalidHead)?;
         let seq = seq.parse().ok().filter(|seq| *seq >= 0);
-        Ok(Self { seq: seq.ok_or(NoHead)?, hash })
+        Ok(Self { seq: seq.ok_or(InvalidHead)?, hash })
     }
 }
 
-/// An entry as it is kept. Nothing in it is believed: somebody may have changed it.
+/// An entry as it is stored. None of it is trusted: it may have been tampered with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredEntry {
-    /// Its place in the chain.
+    /// Its position in the chain.
     pub seq: i64,
     /// When it was written.
     pub at: DateTime<Utc>,
-    /// Who did it.
+    /// Who did it; see [`Actor`](super::Actor).
     pub actor: String,
     /// What was done.
     pub action: String,
-    /// The request through which it was done.
+    /// The id of the request that caused it.
     pub request_id: Option<String>,
-    /// The person whom it is about.
+    /// The hash of the person concerned.
     pub subject: Option<Vec<u8>>,
-    /// A JSON object.
+    /// Counts and ids, as a JSON object.
     pub details: String,
     /// The hash of the entry before it.
     pub previous: Vec<u8>,
@@ -78,12 +79,12 @@ pub struct StoredEntry {
 }
 
 impl StoredEntry {
-    /// `entry`, written at `at`, behind `head`.
+    /// Chains `entry`, written at `at`, to `head`.
     #[must_use]
     pub fn after(head: Head, at: DateTime<Utc>, entry: &Entry) -> Self {
-        let mut kept = Self {
+        let mut stored = Self {
             seq: head.seq.saturating_add(1),
-            // What both databases keep.
+            // The precision of both databases.
             at: at.trunc_subsecs(6),
             actor: entry.actor.clone(),
             action: entry.action.name().to_owned(),
@@ -93,11 +94,11 @@ impl StoredEntry {
             previous: head.hash.to_vec(),
             hash: Vec::new(),
         };
-        kept.hash = kept.digest().to_vec();
-        kept
+        stored.hash = stored.digest().to_vec();
+        stored
     }
 
-    /// The hash that it should have.
+    /// Computes the hash of the entry from its content.
     #[must_use]
     pub fn digest(&self) -> [u8; 32] {
         let (seq, at) = (self.seq.to_string(), timestamp(self.at));
@@ -122,7 +123,7 @@ impl StoredEntry {
         hash.finalize().into()
     }
 
-    /// Its place and the hash that it says it has.
+    /// Returns the position and the stored hash; `None` if that is not 32 bytes long.
     #[must_use]
     pub fn head(&self) -> Option<Head> {
         Some(Head { seq: self.seq, hash: self.hash.as_slice().try_into().ok()? })
@@ -132,11 +133,11 @@ impl StoredEntry {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::audit::{Action, By};
+    use crate::audit::{Action, Actor};
 
-    fn kept() -> StoredEntry {
-        let by = By { actor: "key:0011223344556677".to_owned(), request_id: Some("r-1".to_owned()) };
-        let entry = by.did(Action::PrivacyExport).about([7; 32].into()).with("rows", 3).with("b", "ü");
+    fn stored() -> StoredEntry {
+        let by = Actor { name: "key:0011223344556677".to_owned(), request_id: Some("r-1".to_owned()) };
+        let entry = by.entry(Action::PrivacyExport).about([7; 32].into()).with("rows", 3).with("b", "ü");
         StoredEntry::after(
             Head { seq: 4, hash: [9; 32] },
             DateTime::from_timestamp_nanos(1_705_314_600_123_456_789),
@@ -149,8 +150,8 @@ mod tests {
         let text = "13:mlops-audit-1,1:5,32:2024-01-15T10:30:00.123456+00:00,20:key:0011223344556677,14:privacy.export,\
                     3:r-1,64:0707070707070707070707070707070707070707070707070707070707070707,19:{\"b\":\"ü\",\"rows\":3},";
         let expected = Sha256::new_with_prefix([9; 32]).chain_update(text).finalize();
-        assert_eq!(kept().hash, expected.as_slice());
-        let bare = StoredEntry { request_id: None, subject: None, ..kept() };
+        assert_eq!(stored().hash, expected.as_slice());
+        let bare = StoredEntry { request_id: None, subject: None, ..stored() };
         let text = "13:mlops-audit-1,1:5,32:2024-01-15T10:30:00.123456+00:00,20:key:0011223344556677,14:privacy.export,\
                     -,-,19:{\"b\":\"ü\",\"rows\":3},";
         assert_eq!(
@@ -160,8 +161,8 @@ mod tests {
     }
 
     #[test]
-    fn every_field_counts() {
-        let entry = kept();
+    fn every_field_is_hashed() {
+        let entry = stored();
         let changed = [
             StoredEntry { seq: 6, ..entry.clone() },
             StoredEntry { at: entry.at + chrono::TimeDelta::microseconds(1), ..entry.clone() },
@@ -180,12 +181,12 @@ mod tests {
     }
 
     #[test]
-    fn a_head_is_read_as_it_is_told() {
-        let head = kept().head().unwrap();
+    fn a_head_is_parsed_from_its_text() {
+        let head = stored().head().unwrap();
         assert_eq!(head.to_string().parse(), Ok(head));
         let digits = "0".repeat(64);
         for wrong in ["", "5", "5:00", "x:00", &format!("-1:{digits}"), &format!("5:{digits}0"), &digits] {
-            assert_eq!(wrong.parse::<Head>(), Err(NoHead), "{wrong}");
+            assert_eq!(wrong.parse::<Head>(), Err(InvalidHead), "{wrong}");
         }
     }
 }

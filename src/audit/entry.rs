@@ -1,4 +1,5 @@
-//! The entries of the audit trail. An entry holds counts and ids, never what names a person. No I/O here.
+//! The entries of the audit trail. They consist of counts and ids, never of anything that identifies a
+//! person. No I/O here.
 
 use serde_json::{Map, Value};
 
@@ -7,13 +8,13 @@ use crate::privacy::subject::SubjectHash;
 /// What was done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
-    /// A person's data was given out.
+    /// Personal data was exported.
     PrivacyExport,
-    /// A person's data was erased.
+    /// Personal data was erased.
     PrivacyErase,
-    /// It was counted what an erasure would remove.
+    /// The rows that an erasure would affect were counted.
     PrivacyEraseDryRun,
-    /// A request that came by letter was noted.
+    /// A privacy request received by another channel was recorded.
     PrivacyRequestNoted,
     /// A person consented.
     ConsentGranted,
@@ -21,15 +22,15 @@ pub enum Action {
     ConsentWithdrawn,
     /// Old rows were deleted.
     RetentionRun,
-    /// It was counted what would be deleted.
+    /// The rows that a retention run would delete were counted.
     RetentionDryRun,
-    /// A key was made.
+    /// A key was created.
     KeyCreated,
     /// A key was given a new secret.
     KeyRotated,
     /// A key was revoked.
     KeyRevoked,
-    /// A route of the privacy desk or of administration was refused.
+    /// A request to a privacy or administration route was rejected.
     AdminRefused,
     /// The service started, with these settings.
     ServiceStarted,
@@ -38,7 +39,7 @@ pub enum Action {
 }
 
 impl Action {
-    /// Its name.
+    /// Returns the name of the action.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -60,34 +61,34 @@ impl Action {
     }
 }
 
-/// Who does something. It is an id, never a person's name or address.
+/// Who does something: an id, never the name or address of a person.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct By {
-    /// The holder of a key, or the service itself.
-    pub actor: String,
-    /// The request through which they do it.
+pub struct Actor {
+    /// The key or token, `service`, `command line` or `unauthenticated`.
+    pub name: String,
+    /// The id of the request, if there is one.
     pub request_id: Option<String>,
 }
 
-impl By {
-    /// The service itself.
+impl Actor {
+    /// Returns the service itself.
     #[must_use]
     pub fn service() -> Self {
-        Self { actor: "service".to_owned(), request_id: None }
+        Self { name: "service".to_owned(), request_id: None }
     }
 
-    /// Whoever may run the program on its machine.
+    /// Returns the user of the command line.
     #[must_use]
     pub fn command_line() -> Self {
-        Self { actor: "command line".to_owned(), request_id: None }
+        Self { name: "command line".to_owned(), request_id: None }
     }
 
-    /// An entry that says that they did it.
+    /// Creates an entry for `action` by this actor.
     #[must_use]
-    pub fn did(&self, action: Action) -> Entry {
+    pub fn entry(&self, action: Action) -> Entry {
         Entry {
             action,
-            actor: self.actor.clone(),
+            actor: self.name.clone(),
             request_id: self.request_id.clone(),
             subject: None,
             details: Map::new(),
@@ -95,30 +96,30 @@ impl By {
     }
 }
 
-/// An entry that is still to be written.
+/// An entry to be written.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Entry {
     /// What was done.
     pub action: Action,
-    /// By whom: see [`By`].
+    /// The name of the [`Actor`].
     pub actor: String,
-    /// The request through which it was done.
+    /// The id of the request that caused it.
     pub request_id: Option<String>,
-    /// The person whom it is about.
+    /// The person concerned.
     pub subject: Option<SubjectHash>,
     /// Counts and ids.
     pub details: Map<String, Value>,
 }
 
 impl Entry {
-    /// The entry, about this person.
+    /// Sets the person concerned.
     #[must_use]
     pub fn about(mut self, subject: SubjectHash) -> Self {
         self.subject = Some(subject);
         self
     }
 
-    /// The entry with one more detail, a count or an id, if there is one.
+    /// Adds a detail, a count or an id, unless it is null.
     #[must_use]
     pub fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
         let value = value.into();

@@ -1,8 +1,8 @@
-//! Writes to the audit trail what nobody waits for: that the service started, and which attempts at the routes of
-//! administration and privacy were refused.
+//! Records audit entries that no request waits for: starts of the service, and rejected requests to privacy
+//! and administration routes.
 //!
-//! Attackers must not fill the table: of each kind of refusal 20 are entries at once and one a minute after that. The
-//! others are counted, and a later entry of their kind tells how many they were.
+//! So that attackers cannot fill the table, each kind of rejection gets 20 entries at once and one a minute
+//! after that. The others are only counted; a later entry of their kind reports how many there were.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,25 +13,25 @@ use tokio::sync::Notify;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::{Action, By, Entry};
+use super::{Action, Actor, Entry};
 use crate::clock::Clock;
 use crate::log_on_change::LogOnChange;
 use crate::security::SecurityEvent;
 use crate::store::{Store, StoreError};
 
-/// Entries that wait while the store is away; more are counted only.
-const MAX_WAITING: usize = 256;
+/// The maximum number of entries queued while the store is unavailable; further ones are only counted.
+const MAX_QUEUED: usize = 256;
 
-/// How often the store is tried again, and how often counts are looked at that no entry tells yet.
-const LOOK_EVERY: Duration = Duration::from_secs(3);
+/// How often writing is retried, and how often unreported counts are checked.
+const RETRY_EVERY: Duration = Duration::from_secs(3);
 
-/// Refusals of each kind that are entries at once.
+/// Rejections of each kind that are recorded at once.
 const BURST: i32 = 20;
 
-/// After that, one entry in this time.
+/// The interval after which another one is recorded.
 const REFILL: TimeDelta = TimeDelta::minutes(1);
 
-/// The entries that are still to be written.
+/// The queue of entries to be written.
 #[derive(Debug, Clone)]
 pub struct Recorder(Arc<Inner>);
 
@@ -39,22 +39,22 @@ pub struct Recorder(Arc<Inner>);
 struct Inner {
     store: Store,
     clock: Clock,
-    waiting: Mutex<VecDeque<(DateTime<Utc>, Entry)>>,
+    queue: Mutex<VecDeque<(DateTime<Utc>, Entry)>>,
     added: Notify,
-    shares: Mutex<[Share; SecurityEvent::ALL.len()]>,
+    budgets: Mutex<[Budget; SecurityEvent::ALL.len()]>,
 }
 
-/// What one kind of refusal may take up.
+/// The budget of one kind of rejection.
 #[derive(Debug, Clone, Copy, Default)]
-struct Share {
-    /// Up to when its entries are spent.
+struct Budget {
+    /// The time up to which its entries are used up.
     spent_until: DateTime<Utc>,
-    /// Refusals that no entry tells.
-    untold: u64,
+    /// Rejections that no entry has reported.
+    unreported: u64,
 }
 
-impl Share {
-    /// Takes an entry at `now`, if there is one left.
+impl Budget {
+    /// Takes an entry from the budget at `now`. Returns whether there was one left.
     fn take(&mut self, now: DateTime<Utc>) -> bool {
         let spent_until = self.spent_until.max(now);
         let fits = spent_until - now <= REFILL * (BURST - 1);
@@ -66,108 +66,109 @@ impl Share {
 }
 
 impl Recorder {
-    /// No entries yet.
+    /// Creates an empty queue.
     #[must_use]
     pub fn new(store: Store, clock: Clock) -> Self {
-        let (waiting, added, shares) = (Mutex::default(), Notify::new(), Mutex::default());
-        Self(Arc::new(Inner { store, clock, waiting, added, shares }))
+        let (queue, added, budgets) = (Mutex::default(), Notify::new(), Mutex::default());
+        Self(Arc::new(Inner { store, clock, queue, added, budgets }))
     }
 
-    /// Notes that the service started with these settings, on the database at `database`.
+    /// Records that the service started with these settings.
     pub fn record_start(&self, settings: &[(&'static str, String)]) {
         let settings = settings.iter().map(|(name, text)| ((*name).to_owned(), text.clone().into()));
-        let entry = By::service()
-            .did(Action::ServiceStarted)
+        let entry = Actor::service()
+            .entry(Action::ServiceStarted)
             .with("version", env!("CARGO_PKG_VERSION"))
             .with("database", self.0.store.place())
             .with("settings", settings.collect::<serde_json::Map<_, _>>());
         self.add(entry);
     }
 
-    /// Notes that an attempt of `by` at `route` was refused, unless too many of this kind were.
-    pub fn record_refusal(
+    /// Records that a request of `actor` to `route` was rejected, unless too many of this kind were.
+    pub fn record_rejection(
         &self,
         kind: SecurityEvent,
-        by: &By,
+        actor: &Actor,
         route: &str,
         reason: &str,
         key: Option<String>,
     ) {
-        let share = &mut self.shares()[kind as usize];
-        if self.is_full() || !share.take(self.0.clock.now()) {
-            share.untold += 1;
+        let budget = &mut self.budgets()[kind as usize];
+        if self.is_full() || !budget.take(self.0.clock.now()) {
+            budget.unreported += 1;
             return;
         }
-        let entry = by.did(Action::AdminRefused).with("route", route).with("reason", reason).with("key", key);
-        self.add(entry.with("not_told_before", told(share)));
+        let entry =
+            actor.entry(Action::AdminRefused).with("route", route).with("reason", reason).with("key", key);
+        self.add(entry.with("not_told_before", take_unreported(budget)));
     }
 
-    /// Tells of refusals that were counted only, when there is room again and no other of their kind came.
-    fn tell_untold(&self) {
-        for (kind, share) in SecurityEvent::ALL.iter().zip(&mut *self.shares()) {
-            if share.untold > 0 && !self.is_full() && share.take(self.0.clock.now()) {
-                let entry = By::service().did(Action::AdminRefused).with("reason", kind.name());
-                self.add(entry.with("not_told_before", told(share)));
+    /// Records counts of unreported rejections once their budget allows it.
+    fn record_unreported(&self) {
+        for (kind, budget) in SecurityEvent::ALL.iter().zip(&mut *self.budgets()) {
+            if budget.unreported > 0 && !self.is_full() && budget.take(self.0.clock.now()) {
+                let entry = Actor::service().entry(Action::AdminRefused).with("reason", kind.name());
+                self.add(entry.with("not_told_before", take_unreported(budget)));
             }
         }
     }
 
-    fn shares(&self) -> MutexGuard<'_, [Share; SecurityEvent::ALL.len()]> {
-        self.0.shares.lock().unwrap_or_else(PoisonError::into_inner)
+    fn budgets(&self) -> MutexGuard<'_, [Budget; SecurityEvent::ALL.len()]> {
+        self.0.budgets.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn add(&self, entry: Entry) {
         let at = self.0.clock.now();
-        self.waiting().push_back((at, entry));
+        self.queue().push_back((at, entry));
         self.0.added.notify_one();
     }
 
     fn is_full(&self) -> bool {
-        self.waiting().len() >= MAX_WAITING
+        self.queue().len() >= MAX_QUEUED
     }
 
-    fn waiting(&self) -> MutexGuard<'_, VecDeque<(DateTime<Utc>, Entry)>> {
-        self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    fn queue(&self) -> MutexGuard<'_, VecDeque<(DateTime<Utc>, Entry)>> {
+        self.0.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Writes what waits, again and again until the last request was answered.
+    /// Writes queued entries until `ending` is cancelled.
     pub async fn run(self, ending: CancellationToken) {
-        let mut log = LogOnChange::new("the audit trail can be written again");
+        let mut log = LogOnChange::new("the audit trail can be written to again");
         loop {
             let written = self.write().await;
             let failed = written.is_err();
-            log.update(written.err().map(|error| format!("the audit trail cannot be written: {error}")));
+            log.update(written.err().map(|error| format!("cannot write to the audit trail: {error}")));
             if ending.is_cancelled() {
                 return;
             }
             let pause = async {
                 match failed {
-                    true => tokio::time::sleep(LOOK_EVERY).await,
-                    false => drop(timeout(LOOK_EVERY, self.0.added.notified()).await),
+                    true => tokio::time::sleep(RETRY_EVERY).await,
+                    false => drop(timeout(RETRY_EVERY, self.0.added.notified()).await),
                 }
             };
             ending.run_until_cancelled(pause).await;
-            self.tell_untold();
+            self.record_unreported();
         }
     }
 
-    /// Writes what waits. Where the store does not say whether it wrote an entry, it is written again: twice is better
-    /// than never.
+    /// Writes queued entries. When it is unknown whether an entry was written, it is written again: a
+    /// duplicate is better than a gap.
     async fn write(&self) -> Result<(), StoreError> {
         loop {
-            let Some((at, entry)) = self.waiting().front().cloned() else { return Ok(()) };
+            let Some((at, entry)) = self.queue().front().cloned() else { return Ok(()) };
             let head = self.0.store.append_audit(at, &entry).await?;
-            self.waiting().pop_front();
+            self.queue().pop_front();
             if entry.action == Action::ServiceStarted {
-                tracing::info!(%head, "the head of the audit trail is {head}; note it elsewhere");
+                tracing::info!(%head, "audit trail head: {head}; record it elsewhere");
             }
         }
     }
 }
 
-/// How many refusals no entry told so far, if any: the entry that is being made does.
-fn told(share: &mut Share) -> Option<u64> {
-    Some(std::mem::take(&mut share.untold)).filter(|untold| *untold > 0)
+/// Returns and resets the count of unreported rejections; `None` if there are none.
+fn take_unreported(budget: &mut Budget) -> Option<u64> {
+    Some(std::mem::take(&mut budget.unreported)).filter(|unreported| *unreported > 0)
 }
 
 #[cfg(test)]
@@ -176,9 +177,9 @@ mod tests {
 
     #[test]
     fn twenty_fit_at_once_and_one_a_minute_after_that() {
-        let (mut share, begun) = (Share::default(), DateTime::UNIX_EPOCH + TimeDelta::days(20_000));
+        let (mut budget, begun) = (Budget::default(), DateTime::UNIX_EPOCH + TimeDelta::days(20_000));
         let mut fit = |seconds: i64, tries: usize| {
-            (0..tries).filter(|_| share.take(begun + TimeDelta::seconds(seconds))).count()
+            (0..tries).filter(|_| budget.take(begun + TimeDelta::seconds(seconds))).count()
         };
         assert_eq!(fit(0, 1_000), 20);
         assert_eq!(fit(59, 1_000), 0);

@@ -1,8 +1,8 @@
-//! Whether the entries still hang together.
+//! Verification of the hash chain.
 //!
-//! A chain shows that an entry was changed, removed or moved, as long as those after it stand. It cannot show that the
-//! newest ones were cut off, nor that somebody who may write everything made it anew from some entry on: a head that was
-//! noted elsewhere does.
+//! The chain reveals that an entry was changed, removed or moved as long as later entries remain. It reveals
+//! neither that the newest entries were removed nor that someone with write access rewrote it from some entry
+//! on; comparing it with a head recorded elsewhere does.
 
 use std::fmt;
 
@@ -14,22 +14,22 @@ use super::chain::{Head, StoredEntry};
 /// What is wrong with an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
-    /// Its hash is not that of what it says.
+    /// Its content does not match its hash.
     Changed,
-    /// It is not there, though later ones are.
+    /// It is missing, though later entries exist.
     Missing,
-    /// It does not hold the hash of the entry before it: one of the two was put there later.
+    /// It does not contain the hash of the entry before it: one of the two was inserted later.
     OutOfOrder,
-    /// It is not there, though its hash was noted.
+    /// It is missing, though its hash was recorded.
     CutOff,
-    /// It has another hash than was noted.
+    /// Its hash differs from the recorded one.
     Rewritten,
-    /// It was purged, so nobody can tell whether it had the hash that was noted.
+    /// It was purged, so that it cannot be compared with the recorded hash.
     Purged,
 }
 
 impl Fault {
-    /// The word for it.
+    /// Returns the name of the fault.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -42,24 +42,24 @@ impl Fault {
         }
     }
 
-    /// What it means.
+    /// Returns what the fault means.
     #[must_use]
     pub const fn meaning(self) -> &'static str {
         match self {
-            Self::Changed => "what it says is not what was written",
-            Self::Missing => "later entries are there, and no audit.purged entry accounts for it",
-            Self::OutOfOrder => "it does not follow the entry before it: one of the two was put there later",
-            Self::CutOff => "the trail ends before the noted head: entries at its end were removed",
-            Self::Rewritten => "it has another hash than the noted head: the trail was made anew",
-            Self::Purged => "the noted head was purged since then and cannot be compared; note a newer one",
+            Self::Changed => "its content does not match its hash",
+            Self::Missing => "later entries exist, and no audit.purged entry accounts for it",
+            Self::OutOfOrder => "it does not link to the entry before it: one of the two was inserted later",
+            Self::CutOff => "the trail ends before the recorded head: entries were removed from its end",
+            Self::Rewritten => "its hash differs from the recorded head: the trail was rewritten",
+            Self::Purged => "the recorded head has been purged and cannot be compared; record a newer one",
         }
     }
 }
 
-/// The first entry that is broken.
+/// The first broken entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Broken {
-    /// Its place.
+    /// Its position.
     pub seq: i64,
     /// What is wrong with it.
     pub fault: Fault,
@@ -71,40 +71,41 @@ impl fmt::Display for Broken {
     }
 }
 
-/// What is found out about a chain.
+/// The result of a verification.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verification {
-    /// How many entries were looked at.
+    /// How many entries were checked.
     pub entries: u64,
-    /// The last one of them that is sound.
+    /// The last intact one of them.
     pub head: Head,
-    /// The first one that is broken.
+    /// The first broken one.
     pub broken: Option<Broken>,
-    /// Whether all were looked at, rather than as many as there was time for.
+    /// Whether all entries were checked, rather than as many as the time limit allowed.
     pub complete: bool,
 }
 
 impl Verification {
-    /// Whether every entry was looked at, and none is broken.
+    /// Returns whether every entry was checked and none is broken.
     #[must_use]
     pub const fn is_intact(&self) -> bool {
         self.complete && self.broken.is_none()
     }
 }
 
-/// Looks at entries one by one, in the order of their places. It holds as much memory for many as for few.
+/// Checks entries one by one, in order, in constant memory.
 #[derive(Debug)]
 pub struct Verifier {
-    /// The entry before the next one.
+    /// The head of the entries checked so far.
     last: Head,
     entries: u64,
-    /// The head that entries of the beginning were purged up to, when the chain begins behind it.
+    /// The head of the purged entries, if the chain starts after purged ones that no entry has accounted for
+    /// yet.
     unanchored: Option<Head>,
-    noted: Option<Head>,
+    recorded: Option<Head>,
     broken: Option<Broken>,
 }
 
-/// What an `audit.purged` entry says.
+/// The details of an `audit.purged` entry.
 #[derive(Deserialize)]
 struct Anchor {
     last_seq: i64,
@@ -112,23 +113,23 @@ struct Anchor {
 }
 
 impl Verifier {
-    /// Begins at the first entry. `noted` is a head that the chain had once.
+    /// Creates a verifier. `recorded` is a head that the chain once had.
     #[must_use]
-    pub const fn new(noted: Option<Head>) -> Self {
-        Self { last: Head::NONE, entries: 0, unanchored: None, noted, broken: None }
+    pub const fn new(recorded: Option<Head>) -> Self {
+        Self { last: Head::NONE, entries: 0, unanchored: None, recorded, broken: None }
     }
 
-    /// Looks at the next entry; says whether to go on.
-    pub fn look_at(&mut self, entry: &StoredEntry) -> bool {
+    /// Checks the next entry. Returns whether the chain is intact so far.
+    pub fn check(&mut self, entry: &StoredEntry) -> bool {
         self.entries += 1;
-        if let Err((seq, fault)) = self.judge(entry) {
+        if let Err((seq, fault)) = self.verify_entry(entry) {
             self.broken.get_or_insert(Broken { seq, fault });
         }
         self.broken.is_none()
     }
 
-    /// Notes that the entry at `seq` cannot even be read; there is no going on.
-    pub fn cannot_read(&mut self, seq: i64) -> bool {
+    /// Records that the entry at `seq` cannot be read, which ends the verification. Returns `false`.
+    pub fn fail_unreadable(&mut self, seq: i64) -> bool {
         self.entries += 1;
         let is_next = self.entries == 1 || seq == self.last.seq + 1;
         let (seq, fault) = if is_next { (seq, Fault::Changed) } else { (self.last.seq + 1, Fault::Missing) };
@@ -136,14 +137,14 @@ impl Verifier {
         false
     }
 
-    fn judge(&mut self, entry: &StoredEntry) -> Result<(), (i64, Fault)> {
+    fn verify_entry(&mut self, entry: &StoredEntry) -> Result<(), (i64, Fault)> {
         if self.entries == 1 && entry.seq > 1 {
-            // An entry that comes later must account for those before it.
+            // A later entry must account for those before it.
             let previous = entry.previous.as_slice().try_into();
             let hash = previous.map_err(|_: std::array::TryFromSliceError| (entry.seq, Fault::Changed))?;
             self.last = Head { seq: entry.seq - 1, hash };
             self.unanchored = Some(self.last);
-            self.compare_noted(self.last)?;
+            self.compare_recorded(self.last)?;
         }
         let head = entry.head().ok_or((entry.seq, Fault::Changed))?;
         if entry.seq != self.last.seq + 1 {
@@ -155,7 +156,7 @@ impl Verifier {
         if entry.digest() != head.hash {
             return Err((entry.seq, Fault::Changed));
         }
-        self.compare_noted(head)?;
+        self.compare_recorded(head)?;
         if self.unanchored.is_some_and(|purged| anchors(entry, purged)) {
             self.unanchored = None;
         }
@@ -163,30 +164,32 @@ impl Verifier {
         Ok(())
     }
 
-    /// Compares `head`, the next one of the chain, with the one that was noted.
-    fn compare_noted(&mut self, head: Head) -> Result<(), (i64, Fault)> {
-        let Some(noted) = self.noted.filter(|noted| noted.seq <= head.seq) else { return Ok(()) };
-        self.noted = None;
-        match noted {
-            _ if noted.seq < head.seq && noted.seq > 0 => Err((noted.seq, Fault::Purged)),
-            _ if noted.seq == head.seq && noted.hash != head.hash => Err((noted.seq, Fault::Rewritten)),
+    /// Compares `head`, the next one of the chain, with the recorded one.
+    fn compare_recorded(&mut self, head: Head) -> Result<(), (i64, Fault)> {
+        let Some(recorded) = self.recorded.filter(|recorded| recorded.seq <= head.seq) else { return Ok(()) };
+        self.recorded = None;
+        match recorded {
+            _ if recorded.seq < head.seq && recorded.seq > 0 => Err((recorded.seq, Fault::Purged)),
+            _ if recorded.seq == head.seq && recorded.hash != head.hash => {
+                Err((recorded.seq, Fault::Rewritten))
+            }
             _ => Ok(()),
         }
     }
 
-    /// What was found out. `complete` tells whether there were no more entries.
+    /// Returns the result. `complete` is whether there were no more entries.
     #[must_use]
     pub fn finish(mut self, complete: bool) -> Verification {
         if complete && self.broken.is_none() {
             let missing = self.unanchored.map(|purged| Broken { seq: purged.seq, fault: Fault::Missing });
-            let cut = self.noted.filter(|noted| noted.seq > self.last.seq);
+            let cut = self.recorded.filter(|recorded| recorded.seq > self.last.seq);
             self.broken = missing.or(cut.map(|_| Broken { seq: self.last.seq + 1, fault: Fault::CutOff }));
         }
         Verification { entries: self.entries, head: self.last, broken: self.broken, complete }
     }
 }
 
-/// Whether `entry` says that the chain was purged up to `purged`.
+/// Returns whether `entry` records that the chain was purged up to `purged`.
 fn anchors(entry: &StoredEntry, purged: Head) -> bool {
     let anchor =
         serde_json::from_str(&entry.details).ok().filter(|_| entry.action == Action::AuditPurged.name());
@@ -200,12 +203,12 @@ mod tests {
     use chrono::DateTime;
 
     use super::*;
-    use crate::audit::By;
+    use crate::audit::Actor;
 
     fn chain(length: usize) -> Vec<StoredEntry> {
         let mut entries: Vec<StoredEntry> = Vec::new();
         for rows in 0..length {
-            add(&mut entries, &By::service().did(Action::RetentionRun).with("rows", rows));
+            add(&mut entries, &Actor::service().entry(Action::RetentionRun).with("rows", rows));
         }
         entries
     }
@@ -215,13 +218,13 @@ mod tests {
         entries.push(StoredEntry::after(head, DateTime::UNIX_EPOCH, entry));
     }
 
-    fn verify(entries: &[StoredEntry], noted: Option<Head>) -> Option<(i64, Fault)> {
-        let mut verifier = Verifier::new(noted);
-        let _all = entries.iter().all(|entry| verifier.look_at(entry));
+    fn verify(entries: &[StoredEntry], recorded: Option<Head>) -> Option<(i64, Fault)> {
+        let mut verifier = Verifier::new(recorded);
+        let _all = entries.iter().all(|entry| verifier.check(entry));
         verifier.finish(true).broken.map(|broken| (broken.seq, broken.fault))
     }
 
-    /// The chain of five, after `change`.
+    /// Verifies a chain of five entries after `change`.
     fn changed(change: impl FnOnce(&mut Vec<StoredEntry>)) -> Option<(i64, Fault)> {
         let mut entries = chain(5);
         change(&mut entries);
@@ -229,11 +232,11 @@ mod tests {
     }
 
     #[test]
-    fn a_chain_that_nobody_touched_is_intact() {
+    fn an_untouched_chain_is_intact() {
         for length in [0, 1, 5] {
             let entries = chain(length);
             let mut verifier = Verifier::new(None);
-            assert!(entries.iter().all(|entry| verifier.look_at(entry)));
+            assert!(entries.iter().all(|entry| verifier.check(entry)));
             let found = verifier.finish(true);
             assert!(found.is_intact());
             assert_eq!(found.entries, length as u64);
@@ -251,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_that_was_written_anew_does_not_fit_those_after_it() {
+    fn a_rewritten_entry_does_not_link_to_later_ones() {
         let rewritten = |all: &mut Vec<StoredEntry>| {
             all[2].details = "{}".to_owned();
             all[2].hash = all[2].digest().to_vec();
@@ -267,7 +270,7 @@ mod tests {
     #[test]
     fn a_purged_beginning_needs_an_entry_that_accounts_for_it() {
         let purge = |entries: &mut Vec<StoredEntry>, upto: usize, last_seq: i64, hash: &[u8]| {
-            let anchor = By::service().did(Action::AuditPurged).with("last_seq", last_seq);
+            let anchor = Actor::service().entry(Action::AuditPurged).with("last_seq", last_seq);
             add(entries, &anchor.with("last_hash", hex::encode(hash)));
             entries.drain(..upto);
         };
@@ -285,33 +288,37 @@ mod tests {
         let mut all_but_the_anchor = chain(3);
         purge(&mut all_but_the_anchor, 3, 3, &hash);
         assert_eq!(verify(&all_but_the_anchor, None), None);
-        let noted = |seq, hash: &[u8]| Some(Head { seq, hash: hash.try_into().unwrap() });
-        assert_eq!(verify(&all_but_the_anchor, noted(3, &hash)), None, "the last purged one can be compared");
-        assert_eq!(verify(&all_but_the_anchor, noted(3, &[1; 32])), Some((3, Fault::Rewritten)));
-        assert_eq!(verify(&all_but_the_anchor, noted(2, &hash)), Some((2, Fault::Purged)));
+        let recorded = |seq, hash: &[u8]| Some(Head { seq, hash: hash.try_into().unwrap() });
+        assert_eq!(
+            verify(&all_but_the_anchor, recorded(3, &hash)),
+            None,
+            "the last purged one can be compared"
+        );
+        assert_eq!(verify(&all_but_the_anchor, recorded(3, &[1; 32])), Some((3, Fault::Rewritten)));
+        assert_eq!(verify(&all_but_the_anchor, recorded(2, &hash)), Some((2, Fault::Purged)));
     }
 
     #[test]
-    fn a_noted_head_shows_what_the_chain_alone_cannot() {
+    fn a_recorded_head_reveals_truncation_and_rewriting() {
         let (entries, other) = (chain(5), chain(4));
-        let noted = entries[4].head();
-        assert_eq!(verify(&entries, noted), None);
-        assert_eq!(verify(&entries[..3], None), None, "that the end is gone does not show");
-        assert_eq!(verify(&entries[..3], noted), Some((4, Fault::CutOff)));
-        assert_eq!(verify(&[], noted), Some((1, Fault::CutOff)));
-        let mut anew = other;
-        add(&mut anew, &By::command_line().did(Action::KeyRevoked));
-        assert_eq!(verify(&anew, None), None);
-        assert_eq!(verify(&anew, noted), Some((5, Fault::Rewritten)));
+        let recorded = entries[4].head();
+        assert_eq!(verify(&entries, recorded), None);
+        assert_eq!(verify(&entries[..3], None), None, "a removed end is not detected");
+        assert_eq!(verify(&entries[..3], recorded), Some((4, Fault::CutOff)));
+        assert_eq!(verify(&[], recorded), Some((1, Fault::CutOff)));
+        let mut rewritten_chain = other;
+        add(&mut rewritten_chain, &Actor::command_line().entry(Action::KeyRevoked));
+        assert_eq!(verify(&rewritten_chain, None), None);
+        assert_eq!(verify(&rewritten_chain, recorded), Some((5, Fault::Rewritten)));
         assert_eq!(verify(&entries, Some(Head::NONE)), None);
     }
 
     #[test]
-    fn what_cannot_be_read_is_changed() {
+    fn an_unreadable_entry_counts_as_changed() {
         let entries = chain(2);
         let mut verifier = Verifier::new(None);
-        assert!(verifier.look_at(&entries[0]));
-        assert!(!verifier.cannot_read(2));
+        assert!(verifier.check(&entries[0]));
+        assert!(!verifier.fail_unreadable(2));
         assert_eq!(verifier.finish(true).broken, Some(Broken { seq: 2, fault: Fault::Changed }));
     }
 }

@@ -1,9 +1,9 @@
-//! Tells from what a request presents who makes it.
+//! Authentication by API key or bearer token.
 
 use std::sync::Arc;
 
 use super::configured_keys::ConfiguredKeys;
-use super::jwt::{InvalidToken, Token, Tokens};
+use super::jwt::{InvalidToken, Token, TokenVerifier};
 use super::key::{KeyId, PlainKey};
 use super::key_cache::{KeyCache, Rejected};
 use super::principal::Principal;
@@ -11,7 +11,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::store::Store;
 
-/// What a request presents.
+/// The credentials a request presents.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Credentials<'a> {
     /// The value of `X-API-Key`.
@@ -20,30 +20,30 @@ pub struct Credentials<'a> {
     pub authorization: Option<&'a [u8]>,
 }
 
-/// Why nobody is recognised.
+/// Why credentials were not accepted.
 #[derive(Debug)]
 pub enum Denied {
-    /// Nothing was presented.
+    /// None were presented.
     Missing,
-    /// The key is not valid; the id, where it is that of a key.
+    /// The key is not valid. Contains the id if a named key has it.
     Invalid(Option<KeyId>),
-    /// The key was valid once.
+    /// The key has expired.
     Expired(KeyId),
-    /// The token is not valid, and this is why.
+    /// The token is not valid, for this reason.
     InvalidToken(&'static str),
-    /// The token was valid once.
+    /// The token has expired.
     ExpiredToken,
-    /// Memory does not know it: [`Authenticator::look_up`] tells.
+    /// Not known in memory; [`Authenticator::look_up`] decides.
     Unknown(Unknown),
-    /// It cannot be checked now, and this is why.
+    /// It cannot be checked at the moment, for this reason.
     Unavailable(&'static str),
 }
 
-/// What memory does not know.
+/// Credentials that are not known in memory.
 pub enum Unknown {
-    /// A key that may have been made elsewhere a moment ago.
+    /// A key that may just have been created by another process.
     Key(PlainKey),
-    /// A token that names a key which its issuer may have begun to use a moment ago.
+    /// A token whose signing key may just have been published by the issuer.
     Token(Vec<u8>),
 }
 
@@ -56,55 +56,55 @@ impl std::fmt::Debug for Unknown {
     }
 }
 
-/// Recognises callers.
+/// Authenticates callers.
 #[derive(Debug)]
 pub struct Authenticator {
     configured: ConfiguredKeys,
     key_cache: KeyCache,
-    tokens: Option<Tokens>,
+    tokens: Option<TokenVerifier>,
 }
 
 impl Authenticator {
-    /// Recognises the holders of the configured keys and of those in `store`, and the bearers of tokens where there is an
-    /// issuer. An error is one that a person must mend.
+    /// Creates an authenticator for the configured keys, those in `store` and, if an issuer is configured,
+    /// its tokens. Errors need an operator to fix them.
     pub fn new(config: &Config, store: Store, clock: &Clock) -> Result<Self, String> {
-        let tokens = config.issuer().map(|issuer| Tokens::new(&issuer, clock.clone())).transpose()?;
+        let tokens = config.issuer().map(|issuer| TokenVerifier::new(&issuer, clock.clone())).transpose()?;
         let key_cache = KeyCache::new(store, clock.clone());
         Ok(Self { configured: ConfiguredKeys::new(&config.mlops_api_key), key_cache, tokens })
     }
 
-    /// Whether protected routes are protected.
+    /// Returns whether protected routes need a key or a token.
     #[must_use]
     pub fn is_required(&self) -> bool {
         self.configured.are_required() || self.tokens.is_some()
     }
 
-    /// The named keys.
+    /// Returns the cache of named keys.
     #[must_use]
     pub const fn key_cache(&self) -> &KeyCache {
         &self.key_cache
     }
 
-    /// The checker of tokens, where there is an issuer.
+    /// Returns the token verifier, if an issuer is configured.
     #[must_use]
-    pub const fn tokens(&self) -> Option<&Tokens> {
+    pub const fn token_verifier(&self) -> Option<&TokenVerifier> {
         self.tokens.as_ref()
     }
 
-    /// Who holds this key, if memory knows. The work is small and the same for every key that is not valid.
+    /// Returns the holder of `key`, if known in memory. Cheap, and takes the same time for every invalid key.
     #[must_use]
     pub fn holder(&self, key: &[u8]) -> Option<Principal> {
         self.recognise_key(key).ok()
     }
 
-    /// Who presents this, as far as memory tells. A key goes before a token.
+    /// Authenticates a request from memory. A key takes precedence over a token.
     pub fn recognise(&self, presented: Credentials<'_>) -> Result<Principal, Denied> {
         let key = presented.api_key.filter(|key| !key.is_empty());
         match (key, &self.tokens) {
             (Some(key), _) => self.recognise_key(key),
             (None, Some(tokens)) => {
                 let token = presented.authorization.and_then(bearer).ok_or(Denied::Missing)?;
-                recognise_token(tokens.check(token), token)
+                recognise_token(tokens.verify(token), token)
             }
             (None, None) => Err(Denied::Missing),
         }
@@ -117,20 +117,24 @@ impl Authenticator {
         let plain = PlainKey::parse(key).ok_or(Denied::Invalid(None))?;
         match self.key_cache.check(&plain) {
             Err(Rejected::Unknown) => Err(Denied::Unknown(Unknown::Key(plain))),
-            checked => checked.map(Principal::Named).map_err(|why| why.of(plain.id)),
+            checked => checked.map(Principal::Named).map_err(|why| why.into_denied(plain.id)),
         }
     }
 
-    /// Who presents what memory does not know.
+    /// Looks up credentials that are not known in memory: a key in the store, a token with freshly fetched
+    /// keys.
     pub async fn look_up(&self, unknown: Unknown) -> Result<Principal, Denied> {
         match (unknown, &self.tokens) {
-            (Unknown::Key(key), _) => {
-                self.key_cache.look_up(&key).await.map(Principal::Named).map_err(|why| why.of(key.id))
-            }
-            (Unknown::Token(token), Some(tokens)) => match tokens.check_anew(&token).await {
-                Err(InvalidToken::UnknownKey) => Err(Denied::InvalidToken("its key is not known")),
+            (Unknown::Key(key), _) => self
+                .key_cache
+                .look_up(&key)
+                .await
+                .map(Principal::Named)
+                .map_err(|why| why.into_denied(key.id)),
+            (Unknown::Token(token), Some(tokens)) => match tokens.refresh_and_verify(&token).await {
+                Err(InvalidToken::UnknownKey) => Err(Denied::InvalidToken("signed with an unknown key")),
                 Err(InvalidToken::NoKeys) => {
-                    Err(Denied::Unavailable("The issuer of tokens does not answer; try again later"))
+                    Err(Denied::Unavailable("The token issuer is unavailable; try again later"))
                 }
                 checked => recognise_token(checked, &token),
             },
@@ -139,7 +143,7 @@ impl Authenticator {
     }
 }
 
-/// The token of `Authorization: Bearer …` (RFC 6750, section 2.1).
+/// Returns the token of `Authorization: Bearer …` (RFC 6750, section 2.1).
 fn bearer(value: &[u8]) -> Option<&[u8]> {
     const SCHEME: &[u8] = b"bearer ";
     let (scheme, token) = value.split_at_checked(SCHEME.len())?;
@@ -159,12 +163,12 @@ fn recognise_token(checked: Result<Token, InvalidToken>, token: &[u8]) -> Result
 }
 
 impl Rejected {
-    const fn of(self, id: KeyId) -> Denied {
+    const fn into_denied(self, id: KeyId) -> Denied {
         match self {
             Self::Unknown => Denied::Invalid(None),
             Self::Invalid => Denied::Invalid(Some(id)),
             Self::Expired => Denied::Expired(id),
-            Self::Unavailable => Denied::Unavailable("The database does not answer; try again later"),
+            Self::Unavailable => Denied::Unavailable("The database is unavailable; try again later"),
         }
     }
 }

@@ -1,11 +1,11 @@
-//! Who a quota is counted for, and the address that stands for whoever shows no key. No I/O here.
+//! The caller a quota is counted for, and the client address. No I/O here.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 
 use super::key::KeyId;
 
-/// The address of the client; an IPv4-mapped IPv6 address counts as IPv4.
+/// The address of the client. IPv4-mapped IPv6 addresses are converted to IPv4.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ClientIp(pub IpAddr);
 
@@ -15,16 +15,17 @@ impl fmt::Display for ClientIp {
     }
 }
 
-/// Who a quota is counted for.
+/// The caller a quota is counted for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Caller {
     /// The holder of the key of `MLOPS_API_KEY` with this fingerprint.
     Configured(u64),
     /// The holder of this named key.
     Named(KeyId),
-    /// Whoever a token with this fingerprint was issued to.
+    /// The subject of a token with this fingerprint.
     Token(u64),
-    /// Whoever calls from this IPv4 address, or from this /64 of IPv6: a single host has 2^64 addresses of its own.
+    /// Callers without a valid key at this IPv4 address or in this IPv6 /64: a single host has 2^64 IPv6
+    /// addresses.
     Network(IpAddr),
 }
 
@@ -40,17 +41,18 @@ impl fmt::Display for Caller {
 }
 
 impl Caller {
-    /// What the audit trail calls it: by no address, and by nothing of a key but its public id.
+    /// Returns the name of the caller in the audit trail, without an address and with nothing of a key but
+    /// its public id.
     #[must_use]
     pub fn actor(self) -> String {
         match self {
             Self::Configured(_) => "service key".to_owned(),
-            Self::Network(_) => "nobody known".to_owned(),
+            Self::Network(_) => "unauthenticated".to_owned(),
             Self::Named(_) | Self::Token(_) => self.to_string(),
         }
     }
 
-    /// The caller behind `ip`, for requests without a valid key.
+    /// Returns the caller for requests without a valid key from `ip`.
     #[must_use]
     pub fn at(ip: ClientIp) -> Self {
         Self::Network(match ip.0 {
@@ -68,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn callers_of_one_ipv6_network_are_one() {
+    fn an_ipv6_network_is_one_caller() {
         let caller = |ip: &str| Caller::at(ClientIp(ip.parse::<IpAddr>().unwrap().to_canonical()));
         assert_eq!(caller("2001:db8:1:2::1"), caller("2001:db8:1:2:ffff::9"));
         assert_ne!(caller("2001:db8:1:2::1"), caller("2001:db8:1:3::1"));

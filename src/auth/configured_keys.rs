@@ -1,28 +1,28 @@
-//! The keys of `MLOPS_API_KEY`, compared in the same time whatever is presented.
+//! The keys of `MLOPS_API_KEY`, compared in constant time.
 
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
 use crate::config::{ApiKey, MAX_KEY_BYTES};
 
-/// The valid keys, kept as digests. `Debug` shows how many there are.
+/// The configured keys, as digests. `Debug` shows how many there are.
 pub struct ConfiguredKeys(Vec<[u8; 32]>);
 
 impl ConfiguredKeys {
-    /// The keys of the configuration.
+    /// Creates the set of the configured keys.
     #[must_use]
     pub fn new(keys: &[ApiKey]) -> Self {
         Self(keys.iter().map(|key| digest(key.expose().as_bytes())).collect())
     }
 
-    /// Whether there is any key, that is: whether protected routes are protected.
+    /// Returns whether any key is configured, so that protected routes need one.
     #[must_use]
     pub fn are_required(&self) -> bool {
         !self.0.is_empty()
     }
 
-    /// The fingerprint of a presented key, if it is valid: the same on every replica, whatever the order of the keys.
-    /// Every comparison hashes the same number of bytes and looks at every key.
+    /// Returns the fingerprint of `presented` if it is a valid key. It is the same on every replica, whatever
+    /// the order of the keys. Every call hashes the same number of bytes and compares every key.
     #[must_use]
     pub fn check(&self, presented: &[u8]) -> Option<u64> {
         let presented = digest(presented);
@@ -41,15 +41,15 @@ impl std::fmt::Debug for ConfiguredKeys {
     }
 }
 
-/// Hashes a key in a frame of fixed size, so that the time tells nothing of its length. A longer key than any
-/// valid one is cut; its length, which is hashed too, keeps it from matching.
+/// Hashes a key in a buffer of fixed size, so that the time it takes does not reveal its length. A key longer
+/// than any valid one is truncated; its length, which is hashed too, keeps it from matching.
 fn digest(key: &[u8]) -> [u8; 32] {
-    let mut frame = [0; MAX_KEY_BYTES];
-    let kept = key.len().min(frame.len());
-    frame[..kept].copy_from_slice(&key[..kept]);
+    let mut buffer = [0; MAX_KEY_BYTES];
+    let copied = key.len().min(buffer.len());
+    buffer[..copied].copy_from_slice(&key[..copied]);
     let mut hash = Sha256::new();
     hash.update(key.len().to_le_bytes());
-    hash.update(frame);
+    hash.update(buffer);
     hash.finalize().into()
 }
 
@@ -67,14 +67,14 @@ mod tests {
         let both = keys("alpha, beta");
         let (alpha, beta) = (both.check(b"alpha"), both.check(b"beta"));
         assert!(alpha.is_some() && beta.is_some() && alpha != beta);
-        assert_eq!(keys("new, beta").check(b"beta"), beta, "whatever stands beside it");
+        assert_eq!(keys("new, beta").check(b"beta"), beta, "whatever the other keys");
         for wrong in ["", "alph", "alphaa", "Alpha", "alpha,beta", "\0", "alpha\0"] {
             assert_eq!(both.check(wrong.as_bytes()), None, "{wrong:?}");
         }
     }
 
     #[test]
-    fn a_key_that_only_begins_like_a_valid_one_is_invalid_however_long() {
+    fn a_key_with_a_valid_prefix_is_invalid_however_long() {
         let longest = "k".repeat(MAX_KEY_BYTES);
         let keys = keys(&longest);
         assert!(keys.check(longest.as_bytes()).is_some());
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn debug_output_holds_no_key() {
+    fn debug_output_contains_no_key() {
         assert_eq!(format!("{:?}", keys("alpha,beta")), "ConfiguredKeys(2)");
     }
 }

@@ -14,36 +14,36 @@ use super::key::Scopes;
 use crate::clock::Clock;
 use crate::config::Issuer;
 
-/// How far the clocks of issuer and service may be apart, in seconds.
+/// The accepted difference between the clocks of the issuer and the service, in seconds.
 const LEEWAY_SECONDS: f64 = 60.0;
 
-/// A valid token, as far as it matters.
+/// The claims of a valid token that matter to the service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Token {
-    /// Stands for whom the token was issued to.
+    /// A hash that identifies whom the token was issued to.
     pub fingerprint: u64,
-    /// What it allows.
+    /// The scopes it grants.
     pub scopes: Scopes,
-    /// The only business it is for.
+    /// The only business it is valid for; `None` for all.
     pub business_id: Option<String>,
 }
 
-/// Why a token is refused.
+/// Why a token is rejected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum InvalidToken {
-    /// It is not valid, and this is why.
+    /// It is not valid, for this reason.
     Invalid(&'static str),
-    /// Its time is over.
+    /// It has expired.
     Expired,
-    /// It names a key that is not known.
+    /// It was signed with an unknown key.
     UnknownKey,
-    /// The issuer's keys were never fetched.
+    /// The issuer's keys have never been fetched.
     NoKeys,
 }
 
-/// Checks tokens.
+/// Verifies bearer tokens.
 #[derive(Clone)]
-pub struct Tokens(Arc<Inner>);
+pub struct TokenVerifier(Arc<Inner>);
 
 struct Inner {
     issuer: Option<String>,
@@ -52,7 +52,7 @@ struct Inner {
     clock: Clock,
 }
 
-/// The claims that are looked at.
+/// The claims that are read.
 #[derive(Debug, Deserialize)]
 struct Claims {
     exp: f64,
@@ -62,68 +62,68 @@ struct Claims {
     iss: String,
     #[serde(default)]
     sub: String,
-    /// The client, by either name (RFC 9068; `OpenID` Connect).
+    /// The client, under either name (RFC 9068; `OpenID` Connect).
     #[serde(default)]
     client_id: String,
     #[serde(default)]
     azp: String,
     #[serde(default)]
-    scope: Words,
+    scope: ScopeClaim,
     #[serde(default)]
-    scp: Words,
+    scp: ScopeClaim,
     #[serde(default, deserialize_with = "empty_if_null")]
     business_id: Option<String>,
 }
 
-/// A claim that is there but null is no claim that is not there: a token that was to be bound must not be free.
+/// Maps a null claim to an empty one: a token meant to be bound to a business must not pass as unbound.
 fn empty_if_null<'de, D: Deserializer<'de>>(claim: D) -> Result<Option<String>, D::Error> {
     Option::deserialize(claim).map(|text: Option<String>| Some(text.unwrap_or_default()))
 }
 
-/// Words in one text, or a list of them: issuers differ.
+/// Scopes as one space-separated string or as a list: issuers differ.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
-enum Words {
+enum ScopeClaim {
     Text(String),
     List(Vec<String>),
 }
 
-impl Default for Words {
+impl Default for ScopeClaim {
     fn default() -> Self {
         Self::List(Vec::new())
     }
 }
 
-impl Words {
+impl ScopeClaim {
     fn scopes(&self) -> Scopes {
         match self {
-            Self::Text(text) => Scopes::among(text.split(' ')),
-            Self::List(list) => Scopes::among(list.iter().map(String::as_str)),
+            Self::Text(text) => Scopes::from_words(text.split(' ')),
+            Self::List(list) => Scopes::from_words(list.iter().map(String::as_str)),
         }
     }
 }
 
-impl Tokens {
-    /// Accepts tokens of `issuer`. An error is one that a person must mend.
+impl TokenVerifier {
+    /// Creates a verifier for tokens of `issuer`. Errors need an operator to fix them.
     pub fn new(issuer: &Issuer, clock: Clock) -> Result<Self, String> {
         let keys = Jwks::new(issuer.keys.clone(), clock.clone());
-        let keys = keys.map_err(|error| format!("tokens cannot be checked: {error}"))?;
+        let keys = keys.map_err(|error| format!("cannot verify tokens: {error}"))?;
         let (issuer, audience) = (issuer.name.clone(), issuer.audience.clone());
         Ok(Self(Arc::new(Inner { issuer, audience, keys, clock })))
     }
 
-    /// Checks a token with the keys at hand.
-    pub fn check(&self, token: &[u8]) -> Result<Token, InvalidToken> {
-        let header = decode_header(token).map_err(|_: _| InvalidToken::Invalid("it is malformed"))?;
+    /// Verifies a token with the keys fetched so far.
+    pub fn verify(&self, token: &[u8]) -> Result<Token, InvalidToken> {
+        let header = decode_header(token).map_err(|_: _| InvalidToken::Invalid("malformed"))?;
         if header.crit.is_some() {
-            return Err(InvalidToken::Invalid("it has critical extensions"));
+            return Err(InvalidToken::Invalid("unsupported critical header"));
         }
         let keys = self.0.keys.all().ok_or(InvalidToken::NoKeys)?;
-        let only = keys.len() == 1;
-        let named = keys.iter().filter(|key| key.is_named(header.kid.as_deref(), only));
+        let is_only = keys.len() == 1;
+        let named = keys.iter().filter(|key| key.matches(header.kid.as_deref(), is_only));
         let mut result = Err(InvalidToken::UnknownKey);
         for key in named {
-            result = self.verify(token, key);
+            result = self.decode_claims(token, key);
             if result.is_ok() {
                 break;
             }
@@ -132,37 +132,38 @@ impl Tokens {
         claims.token(self.0.clock.now())
     }
 
-    /// Checks a token that names an unknown key, once the keys were fetched anew.
-    pub async fn check_anew(&self, token: &[u8]) -> Result<Token, InvalidToken> {
+    /// Fetches the keys again and verifies a token signed with an unknown key.
+    pub async fn refresh_and_verify(&self, token: &[u8]) -> Result<Token, InvalidToken> {
         self.0.keys.refresh().await;
-        self.check(token)
+        self.verify(token)
     }
 
-    /// Keeps the keys fresh, until the service stops.
+    /// Keeps the keys up to date until the service stops.
     pub async fn run(self, stopping: CancellationToken) {
         self.0.keys.run(&stopping).await;
     }
 
-    /// The claims, if the key signed them for us. The algorithm is the key's: a token that names another is refused.
-    fn verify(&self, token: &[u8], key: &VerifyingKey) -> Result<Claims, InvalidToken> {
-        let mut wanted = Validation::new(key.algorithm);
-        wanted.set_audience(&self.0.audience);
+    /// Returns the claims if `key` signed them for this service. The key decides the algorithm: a token that
+    /// names another one is rejected.
+    fn decode_claims(&self, token: &[u8], key: &VerifyingKey) -> Result<Claims, InvalidToken> {
+        let mut validation = Validation::new(key.algorithm);
+        validation.set_audience(&self.0.audience);
         let mut required = vec!["exp", "aud"];
         if let Some(issuer) = &self.0.issuer {
-            wanted.set_issuer(&[issuer]);
+            validation.set_issuer(&[issuer]);
             required.push("iss");
         }
-        wanted.set_required_spec_claims(&required);
-        // Times are checked by our own clock.
-        wanted.validate_exp = false;
-        decode(token, &key.key, &wanted).map(|data| data.claims).map_err(|error| {
+        validation.set_required_spec_claims(&required);
+        // `Claims::token` checks the times, with the service's own clock.
+        validation.validate_exp = false;
+        decode(token, &key.key, &validation).map(|data| data.claims).map_err(|error| {
             InvalidToken::Invalid(match error.kind() {
-                ErrorKind::InvalidAlgorithm => "its algorithm is not that of the key",
-                ErrorKind::InvalidSignature => "its signature is wrong",
-                ErrorKind::InvalidIssuer => "it is of another issuer",
-                ErrorKind::InvalidAudience => "it is for another audience",
-                ErrorKind::MissingRequiredClaim(_) => "it lacks exp, aud or iss",
-                _ => "it is malformed",
+                ErrorKind::InvalidAlgorithm => "wrong algorithm for its key",
+                ErrorKind::InvalidSignature => "invalid signature",
+                ErrorKind::InvalidIssuer => "wrong issuer",
+                ErrorKind::InvalidAudience => "wrong audience",
+                ErrorKind::MissingRequiredClaim(_) => "exp, aud or iss is missing",
+                _ => "malformed",
             })
         })
     }
@@ -175,11 +176,11 @@ impl Claims {
         if self.exp + LEEWAY_SECONDS <= now {
             return Err(InvalidToken::Expired);
         }
-        if self.nbf.is_some_and(|begins| begins - LEEWAY_SECONDS > now) {
-            return Err(InvalidToken::Invalid("it is not valid yet"));
+        if self.nbf.is_some_and(|nbf| nbf - LEEWAY_SECONDS > now) {
+            return Err(InvalidToken::Invalid("not valid yet"));
         }
         if self.business_id.as_ref().is_some_and(String::is_empty) {
-            return Err(InvalidToken::Invalid("its business_id is empty"));
+            return Err(InvalidToken::Invalid("empty business_id"));
         }
         let scopes: Scopes = self.scope.scopes().iter().chain(self.scp.scopes().iter()).collect();
         let allowed = if self.business_id.is_some() { Scopes::of_one_business() } else { Scopes::all() };
@@ -202,8 +203,8 @@ impl Claims {
     }
 }
 
-impl std::fmt::Debug for Tokens {
+impl std::fmt::Debug for TokenVerifier {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Tokens")
+        f.write_str("TokenVerifier")
     }
 }

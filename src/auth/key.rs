@@ -1,4 +1,4 @@
-//! Named API keys: what one is, what it allows, and how long it is valid. No I/O here.
+//! Named API keys: scopes, secrets and validity. No I/O here.
 
 mod scope;
 mod secret;
@@ -9,55 +9,55 @@ pub use secret::{KeyId, NoKeyId, PlainKey, SecretHash};
 use chrono::{DateTime, Utc};
 use subtle::{Choice, ConstantTimeEq};
 
-/// A key as the store keeps it. Times are whole seconds.
+/// A key as it is stored. Times are whole seconds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NamedKey {
-    /// The public id, part of the key itself; it stays when the secret is replaced.
+    /// The public id, which is part of the plain key and stays the same when the secret is replaced.
     pub id: KeyId,
-    /// What people call it.
+    /// The name by which people recognise it.
     pub name: String,
-    /// What it allows.
+    /// The scopes it grants.
     pub scopes: Scopes,
-    /// The only business it is valid for; every business when `None`.
+    /// The only business it is valid for; `None` for all.
     pub business_id: Option<String>,
-    /// The tier whose quota it has on `/track`; the route's own quota when `None`.
+    /// The tier that sets its quota on `/track`; `None` for the quota of the route.
     pub tier: Option<String>,
-    /// When it was made.
+    /// When it was created.
     pub created_at: DateTime<Utc>,
-    /// When it stops to be valid by itself.
+    /// When it expires, if ever.
     pub expires_at: Option<DateTime<Utc>>,
-    /// When it was last used, at most a minute behind while it is in use.
+    /// When it was last used; up to a minute old while the key is in use.
     pub last_used_at: Option<DateTime<Utc>>,
-    /// When it was revoked.
+    /// When it was revoked, if it was.
     pub revoked_at: Option<DateTime<Utc>>,
     /// The hash of its secret.
     pub hash: SecretHash,
-    /// The secret that was replaced, while its grace lasts.
+    /// The previous secret, if the last rotation left it valid for a grace period.
     pub previous: Option<Previous>,
 }
 
-/// A replaced secret.
+/// A secret that has been replaced and stays valid for a grace period.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Previous {
     /// The hash of the secret.
     pub hash: SecretHash,
-    /// When it stops to be valid.
+    /// When the grace period ends.
     pub until: DateTime<Utc>,
 }
 
 /// Whether a key can be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Status {
-    /// It can.
+    /// It can be used.
     Active,
-    /// Its time is over.
+    /// It has expired.
     Expired,
-    /// Somebody revoked it.
+    /// It was revoked.
     Revoked,
 }
 
 impl Status {
-    /// The word for it.
+    /// Returns the name of the status.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -69,9 +69,9 @@ impl Status {
 }
 
 impl NamedKey {
-    /// A key that no secret opens.
+    /// Returns a key that no secret matches.
     #[must_use]
-    pub fn nobodys() -> Self {
+    pub fn placeholder() -> Self {
         Self {
             id: KeyId(0),
             name: String::new(),
@@ -82,12 +82,12 @@ impl NamedKey {
             expires_at: None,
             last_used_at: None,
             revoked_at: None,
-            hash: SecretHash::NOBODYS,
+            hash: SecretHash::PLACEHOLDER,
             previous: None,
         }
     }
 
-    /// Whether it can be used at `now`.
+    /// Returns whether it can be used at `now`.
     #[must_use]
     pub fn status(&self, now: DateTime<Utc>) -> Status {
         match (self.revoked_at, self.expires_at) {
@@ -97,10 +97,10 @@ impl NamedKey {
         }
     }
 
-    /// Whether `presented` is the hash of its secret, or of the replaced one within its grace. Always two comparisons,
-    /// each in constant time.
+    /// Returns whether `presented` is the hash of its secret, or of the previous one within its grace period.
+    /// Always makes two comparisons, each in constant time.
     #[must_use]
-    pub fn opens(&self, presented: &SecretHash, now: DateTime<Utc>) -> bool {
+    pub fn accepts(&self, presented: &SecretHash, now: DateTime<Utc>) -> bool {
         let previous = self.previous.unwrap_or(Previous { hash: self.hash, until: DateTime::UNIX_EPOCH });
         let in_grace = Choice::from(u8::from(now < previous.until));
         (presented.ct_eq(&self.hash) | (presented.ct_eq(&previous.hash) & in_grace)).into()

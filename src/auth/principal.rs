@@ -1,4 +1,4 @@
-//! Who makes a request, and what that allows.
+//! The principal of a request, and what it may do.
 
 use std::sync::Arc;
 
@@ -7,10 +7,10 @@ use super::key::{KeyId, Scope, Scopes};
 use super::key_cache::CachedKey;
 use super::{Caller, ClientIp};
 
-/// Whoever makes a request.
+/// Who makes a request.
 #[derive(Debug, Clone)]
 pub enum Principal {
-    /// Nobody in particular: the route is public, or authentication is off.
+    /// No one in particular: the route is public, or authentication is off.
     Anyone,
     /// The holder of a key of `MLOPS_API_KEY`, with its fingerprint.
     Configured(u64),
@@ -21,19 +21,19 @@ pub enum Principal {
 }
 
 impl Principal {
-    /// Whether it may use routes of this scope. Without authentication nobody manages keys: they would still be valid
-    /// once it is switched on.
+    /// Returns whether it may use routes of `scope`. Without authentication no one may manage keys: they
+    /// would remain valid once it is switched on.
     #[must_use]
     pub fn has(&self, scope: Scope) -> bool {
         match self {
             Self::Anyone => scope != Scope::Admin,
             Self::Configured(_) => Scopes::all().contains(scope),
-            Self::Named(held) => held.key.scopes.contains(scope),
+            Self::Named(cached) => cached.key.scopes.contains(scope),
             Self::Token(token) => token.scopes.contains(scope),
         }
     }
 
-    /// Whether it may report and read events of `business_id`.
+    /// Returns whether it may report and read events of `business_id`.
     #[must_use]
     pub fn may_use(&self, business_id: &str) -> bool {
         self.business().is_none_or(|only| only == business_id)
@@ -42,36 +42,36 @@ impl Principal {
     fn business(&self) -> Option<&str> {
         match self {
             Self::Anyone | Self::Configured(_) => None,
-            Self::Named(held) => held.key.business_id.as_deref(),
+            Self::Named(cached) => cached.key.business_id.as_deref(),
             Self::Token(token) => token.business_id.as_deref(),
         }
     }
 
-    /// The tier of its key.
+    /// Returns the tier of its key.
     #[must_use]
     pub fn tier(&self) -> Option<&str> {
         match self {
             Self::Anyone | Self::Configured(_) | Self::Token(_) => None,
-            Self::Named(held) => held.key.tier.as_deref(),
+            Self::Named(cached) => cached.key.tier.as_deref(),
         }
     }
 
-    /// The public id of its key.
+    /// Returns the public id of its key.
     #[must_use]
     pub fn key_id(&self) -> Option<KeyId> {
         match self {
             Self::Anyone | Self::Configured(_) | Self::Token(_) => None,
-            Self::Named(held) => Some(held.key.id),
+            Self::Named(cached) => Some(cached.key.id),
         }
     }
 
-    /// Who its quotas are counted for.
+    /// Returns the caller for whom its quotas are counted.
     #[must_use]
     pub fn caller(&self, ip: ClientIp) -> Caller {
         match self {
             Self::Anyone => Caller::at(ip),
             Self::Configured(fingerprint) => Caller::Configured(*fingerprint),
-            Self::Named(held) => Caller::Named(held.key.id),
+            Self::Named(cached) => Caller::Named(cached.key.id),
             Self::Token(token) => Caller::Token(token.fingerprint),
         }
     }

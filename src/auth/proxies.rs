@@ -1,4 +1,4 @@
-//! The address a request came from, seen through the proxies in between.
+//! The client address of a request, behind trusted proxies.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -6,20 +6,20 @@ use ipnet::IpNet;
 
 use super::ClientIp;
 
-/// The proxies whose `X-Forwarded-For` is believed.
+/// The proxies whose `X-Forwarded-For` is trusted.
 #[derive(Debug, Clone)]
 pub struct Proxies(Vec<IpNet>);
 
 impl Proxies {
-    /// Proxies at these addresses.
+    /// Creates the set of proxies at these addresses.
     #[must_use]
     pub const fn new(trusted: Vec<IpNet>) -> Self {
         Self(trusted)
     }
 
-    /// The client behind `peer`: the peer itself, unless it is a trusted proxy; then the right-most address of
-    /// `forwarded` (the `X-Forwarded-For` lines, in order) that is not trusted. Entries to the left of it, and of
-    /// one that is no address, may be made up by the client.
+    /// Returns the client behind `peer`: the peer itself, unless it is a trusted proxy; then the right-most
+    /// address of `forwarded` (the `X-Forwarded-For` lines, in order) that is not trusted. Entries to the
+    /// left of that address, or of one that cannot be parsed, may be forged.
     pub fn client<'a>(&self, peer: IpAddr, forwarded: impl DoubleEndedIterator<Item = &'a str>) -> ClientIp {
         let mut client = peer.to_canonical();
         let mut hops = forwarded.rev().flat_map(|line| line.rsplit(','));
@@ -37,7 +37,7 @@ impl Proxies {
     }
 }
 
-/// Reads an entry of `X-Forwarded-For`: an address, which some proxies write with a port.
+/// Parses an entry of `X-Forwarded-For`: an address, with or without a port.
 fn address(entry: &str) -> Option<IpAddr> {
     let entry = entry.trim();
     let bare = entry.strip_prefix('[').and_then(|entry| entry.strip_suffix(']')).unwrap_or(entry);
@@ -55,7 +55,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_trusted_peer_is_believed() {
+    fn the_header_of_an_untrusted_peer_is_ignored() {
         assert_eq!(client("", "192.0.2.1", &["203.0.113.9"]), "192.0.2.1");
         assert_eq!(client("10.0.0.0/8", "192.0.2.1", &["203.0.113.9"]), "192.0.2.1");
         assert_eq!(client("10.0.0.0/8", "10.1.2.3", &["203.0.113.9"]), "203.0.113.9");
@@ -71,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_left_of_a_broken_entry_is_believed() {
+    fn entries_left_of_a_malformed_one_are_ignored() {
         assert_eq!(client("10.0.0.0/8", "10.0.0.1", &["6.6.6.6, unknown, 10.0.0.2"]), "10.0.0.2");
         assert_eq!(client("10.0.0.0/8", "10.0.0.1", &[""]), "10.0.0.1");
         assert_eq!(client("10.0.0.0/8", "10.0.0.1", &[]), "10.0.0.1");

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand};
 
 use super::{fail, open};
-use crate::audit::By;
+use crate::audit::Actor;
 use crate::auth::key::{KeyId, NamedKey, PlainKey};
 use crate::auth::{DEFAULT_GRACE, KeyCache, KeyError, NewKey};
 use crate::clock::Clock;
@@ -77,7 +77,7 @@ pub(super) async fn run(config: Config, verb: Verb) -> ExitCode {
 }
 
 async fn perform(config: &Config, ring: &KeyCache, verb: Verb) -> Result<(), KeyError> {
-    let by = By::command_line();
+    let by = Actor::command_line();
     match verb {
         Verb::Create(wish) => {
             let (key, plain) = ring.create(wish.into(), &config.tiers, &by).await?;

@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 use tokio_util::sync::CancellationToken;
 
 use super::{fail, open};
-use crate::audit::By;
+use crate::audit::Actor;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::lifecycle::Signals;
@@ -52,7 +52,7 @@ async fn make(config: &Config, store: &Store, dry: bool) -> Result<Tally, Failur
     let (stop, clock, metrics) = (CancellationToken::new(), Clock::system(), RetentionMetrics::new());
     let policy = Policy::of(config);
     let run =
-        Run { store, policy, clock: &clock, by: By::command_line(), dry, stop: &stop, metrics: &metrics };
+        Run { store, policy, clock: &clock, by: Actor::command_line(), dry, stop: &stop, metrics: &metrics };
     let watch = async {
         match Signals::new() {
             Ok(mut signals) => signals.next().await,

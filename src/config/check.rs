@@ -1,15 +1,15 @@
-//! Rules that span more than one setting.
+//! Checks that involve more than one setting.
 
 use tracing_subscriber::EnvFilter;
 
 use super::{ApiKey, Config, Database, Environment, Problems, Tls, issuer};
 
-/// The shortest API key that production accepts, in characters.
+/// The minimum length of an API key in production, in characters.
 pub const MIN_PRODUCTION_KEY_CHARS: usize = 32;
 
 const MAKE_A_KEY: &str = "make one with: openssl rand -hex 32";
 
-/// Notes what is wrong with `config` as a whole. A variable that is wrong by itself is not noted again.
+/// Adds the problems with `config` as a whole, except for variables that already have one.
 pub(super) fn together(config: &Config, problems: &mut Problems) {
     let mut found = Problems::default();
     check_log_filter(config, &mut found);
@@ -42,7 +42,7 @@ fn check_origins(config: &Config, problems: &mut Problems) {
     if origins.len() > 1 && origins.iter().any(super::Origin::is_any) {
         problems.add(
             "CORS_ALLOWED_ORIGINS",
-            "must be * alone or a list of origins, not both",
+            "must be either * or a list of origins",
             "https://app.example.com",
         );
     }
@@ -50,7 +50,7 @@ fn check_origins(config: &Config, problems: &mut Problems) {
 
 fn check_migration(config: &Config, problems: &mut Problems) {
     if config.migration_database_url.is_some() && matches!(config.database_url, Database::Sqlite(_)) {
-        problems.add("MIGRATION_DATABASE_URL", "must be unset unless DATABASE_URL is a Postgres, too", "");
+        problems.add("MIGRATION_DATABASE_URL", "must be unset unless DATABASE_URL is a Postgres URL", "");
     }
 }
 
@@ -62,7 +62,7 @@ fn check_production_keys(config: &Config, problems: &mut Problems) {
     let short = |key: &ApiKey| key.expose().len() < MIN_PRODUCTION_KEY_CHARS;
     if config.mlops_api_key.iter().any(short) {
         let what = format!(
-            "must hold keys of at least {MIN_PRODUCTION_KEY_CHARS} characters in production; {MAKE_A_KEY}"
+            "must have keys of at least {MIN_PRODUCTION_KEY_CHARS} characters in production; {MAKE_A_KEY}"
         );
         problems.add("MLOPS_API_KEY", what, example);
     }
@@ -79,14 +79,14 @@ fn check_production_tls(config: &Config, problems: &mut Problems) {
         problems.add(
             name,
             format!(
-                "has sslmode={mode}, which production does not allow; use sslmode=verify-full, or require at least"
+                "has sslmode={mode}, which is not allowed in production; use sslmode=verify-full, or at least require"
             ),
             "postgresql://USER:PASSWORD@HOST:5432/DATABASE?sslmode=verify-full&sslrootcert=/path/to/ca.pem",
         );
     }
 }
 
-/// Without the key no consent can be noted, and nobody's would be found.
+/// Without the key, consents can be neither recorded nor looked up.
 fn check_production_consent(config: &Config, problems: &mut Problems) {
     if config.consent_required && config.privacy_hash_key.is_none() {
         let what = format!("must be set in production with CONSENT_REQUIRED=true; {MAKE_A_KEY}");

@@ -1,4 +1,4 @@
-//! Who issues bearer tokens.
+//! The issuer of bearer tokens.
 
 use std::net::IpAddr;
 
@@ -6,17 +6,18 @@ use url::{Host, Url};
 
 use super::{Config, Environment, Problems, Setting};
 
-/// The address of an issuer, or of its keys.
+/// The URL of an issuer or of its keys.
 #[derive(Debug, Clone)]
 pub struct IssuerUrl {
-    /// The address.
+    /// The parsed URL.
     pub url: Url,
-    /// The same, to the letter, as it must stand in tokens.
+    /// Its original text, which the `iss` claim must equal.
     pub text: String,
 }
 
 impl IssuerUrl {
-    /// Whether nobody on the way can change what it answers.
+    /// Returns whether responses cannot be tampered with in transit: the URL is `https`, or its host is this
+    /// machine.
     fn is_safe(&self) -> bool {
         let is_this_machine = match self.url.host() {
             Some(Host::Domain(name)) => name == "localhost",
@@ -35,35 +36,35 @@ impl Setting for IssuerUrl {
         let url = Url::parse(text)
             .ok()
             .filter(|url| matches!(url.scheme(), "https" | "http") && url.fragment().is_none())
-            // The address is logged.
+            // The URL is logged.
             .filter(|url| url.username().is_empty() && url.password().is_none());
-        let url = url.ok_or("must be a URL that begins with https://, without a user or a password")?;
+        let url = url.ok_or("must be an https:// URL without a user name or password")?;
         Ok(Self { url, text: text.to_owned() })
     }
 }
 
-/// Where the keys of an issuer are.
+/// Where the keys of an issuer are found.
 #[derive(Debug, Clone)]
 pub enum KeySource {
-    /// At this address.
+    /// At this URL.
     KeySet(IssuerUrl),
-    /// Where the issuer's metadata says.
+    /// At the URL in the metadata of this issuer.
     Issuer(IssuerUrl),
 }
 
-/// Whose tokens are accepted.
+/// The issuer whose tokens are accepted.
 #[derive(Debug, Clone)]
 pub struct Issuer {
-    /// What the tokens' `iss` must be; anything when `None`.
+    /// The required `iss` of tokens; `None` accepts any.
     pub name: Option<String>,
-    /// One of these must be the tokens' `aud`.
+    /// The accepted audiences; the `aud` of a token must contain one of them.
     pub audience: Vec<String>,
-    /// Where its keys are.
+    /// Where its keys are found.
     pub keys: KeySource,
 }
 
 impl Config {
-    /// Whose tokens are accepted; `None` when tokens are not.
+    /// Returns the issuer whose tokens are accepted; `None` if tokens are not accepted.
     #[must_use]
     pub fn issuer(&self) -> Option<Issuer> {
         let keys = match (&self.jwks_url, &self.oidc_issuer) {
@@ -76,13 +77,13 @@ impl Config {
     }
 }
 
-/// Notes what is wrong with the settings of tokens together.
+/// Checks the settings of tokens as a whole.
 pub(super) fn check(config: &Config, problems: &mut Problems) {
     let issues = config.oidc_issuer.is_some() || config.jwks_url.is_some();
     if issues && config.oidc_audience.is_empty() {
         problems.add(
             "OIDC_AUDIENCE",
-            "must be set with OIDC_ISSUER or JWKS_URL: tokens for others are not for us",
+            "must be set with OIDC_ISSUER or JWKS_URL, so that tokens for other services are rejected",
             "mlops-service",
         );
     }
@@ -95,7 +96,7 @@ pub(super) fn check(config: &Config, problems: &mut Problems) {
         if unsafe_address && config.environment == Environment::Production {
             problems.add(
                 name,
-                "must begin with https:// in production",
+                "must start with https:// in production",
                 "https://login.example.com/realms/main",
             );
         }

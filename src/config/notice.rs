@@ -1,4 +1,4 @@
-//! The settings of the privacy notice: who answers letters, and a notice of the operator's own.
+//! The settings of the privacy notice: the contact and a custom notice.
 
 use std::fs::File;
 use std::io::Read;
@@ -9,24 +9,24 @@ use url::Url;
 
 use super::Setting;
 
-/// The longest contact, in characters.
+/// The maximum length of a contact, in characters.
 const MAX_CONTACT_CHARS: usize = 200;
 
-/// The largest notice of an operator, in bytes.
+/// The maximum size of a custom notice, in bytes.
 const MAX_NOTICE_BYTES: u64 = 256 * 1024;
 
-/// Who answers customers' letters about their data: an e-mail address, a URL, or any other text.
+/// The contact for questions about personal data: an e-mail address, a URL, or any other text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Contact(String);
 
 impl Contact {
-    /// The contact as it is shown.
+    /// Returns the contact as it is shown.
     #[must_use]
     pub fn text(&self) -> &str {
         &self.0
     }
 
-    /// Where a link on it leads; `None` for a text that is neither an address nor a URL.
+    /// Returns the target of a link on the contact; `None` if it is neither an address nor a URL.
     #[must_use]
     pub fn link(&self) -> Option<String> {
         if self.0.contains(char::is_whitespace) {
@@ -46,14 +46,14 @@ impl Setting for Contact {
     fn read(text: &str) -> Result<Self, String> {
         let fits = text.chars().count() <= MAX_CONTACT_CHARS && !text.contains(char::is_control);
         fits.then(|| Self(text.to_owned()))
-            .ok_or_else(|| format!("must be at most {MAX_CONTACT_CHARS} characters in one line"))
+            .ok_or_else(|| format!("must be a single line of at most {MAX_CONTACT_CHARS} characters"))
     }
 }
 
-/// A value that a notice shows.
+/// A placeholder in a custom notice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Place {
-    /// Whom to write to.
+pub enum Placeholder {
+    /// The contact.
     Contact,
     /// How long events are kept.
     RetentionDays,
@@ -65,12 +65,12 @@ pub enum Place {
     RetentionAuditDays,
     /// Whether events are kept only with consent.
     ConsentRequired,
-    /// When the notice was written.
+    /// When the notice was last changed.
     Updated,
 }
 
-impl Place {
-    /// Every place.
+impl Placeholder {
+    /// Every placeholder.
     pub const ALL: [Self; 7] = [
         Self::Contact,
         Self::RetentionDays,
@@ -81,7 +81,7 @@ impl Place {
         Self::Updated,
     ];
 
-    /// Its name, as it stands between two pairs of braces.
+    /// Returns its name, which a notice has in two pairs of braces.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -96,21 +96,21 @@ impl Place {
     }
 }
 
-/// A part of a notice.
+/// A part of a custom notice.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Part {
-    /// HTML as the operator wrote it.
+    /// Literal HTML.
     Html(String),
-    /// A value is to be put here.
-    Place(Place),
+    /// A placeholder, to be replaced with its value.
+    Placeholder(Placeholder),
 }
 
-/// An operator's own notice, read when the settings are.
+/// A custom notice, read together with the settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NoticeFile {
-    /// Its text.
+    /// Its parts, in order.
     pub parts: Vec<Part>,
-    /// The day, in UTC, on which the file was changed last.
+    /// The day, in UTC, on which the file was last changed.
     pub updated: NaiveDate,
 }
 
@@ -121,13 +121,15 @@ impl Setting for NoticeFile {
         let (html, updated) = load(Path::new(text))?;
         let start = html.trim_start().get(..15).unwrap_or_default();
         if !start.eq_ignore_ascii_case("<!doctype html>") {
-            return Err("names a file that is no HTML page: it must begin with <!DOCTYPE html>".to_owned());
+            return Err(
+                "names a file that is not an HTML page: it must start with <!DOCTYPE html>".to_owned()
+            );
         }
         Ok(Self { parts: parts(&html)?, updated })
     }
 }
 
-/// The text of the file at `path`, and when it was changed.
+/// Reads the file at `path`. Returns its text and when it was changed.
 fn load(path: &Path) -> Result<(String, NaiveDate), String> {
     let unreadable = |error: std::io::Error| format!("names a file that cannot be read: {error}");
     let file = File::open(path).map_err(unreadable)?;
@@ -135,38 +137,36 @@ fn load(path: &Path) -> Result<(String, NaiveDate), String> {
     let mut text = String::new();
     file.take(MAX_NOTICE_BYTES + 1).read_to_string(&mut text).map_err(unreadable)?;
     if text.len() as u64 > MAX_NOTICE_BYTES {
-        return Err(format!("names a file of more than {} KiB", MAX_NOTICE_BYTES / 1024));
+        return Err(format!("names a file larger than {} KiB", MAX_NOTICE_BYTES / 1024));
     }
     Ok((text, DateTime::<Utc>::from(changed).date_naive()))
 }
 
-/// Takes `html` apart at its places.
+/// Splits `html` at its placeholders.
 fn parts(html: &str) -> Result<Vec<Part>, String> {
     let (mut parts, mut rest) = (Vec::new(), html);
     while let Some((before, after)) = rest.split_once("{{") {
-        let found = after.split_once("}}").and_then(|(name, rest)| Some((place(name)?, rest)));
-        let Some((place, behind)) = found else {
-            return Err(no_place(&html[..html.len() - rest.len() + before.len()]));
+        let found = after.split_once("}}").and_then(|(name, rest)| Some((placeholder(name)?, rest)));
+        let Some((placeholder, behind)) = found else {
+            return Err(unknown_placeholder(&html[..html.len() - rest.len() + before.len()]));
         };
-        parts.extend([Part::Html(before.to_owned()), Part::Place(place)]);
+        parts.extend([Part::Html(before.to_owned()), Part::Placeholder(placeholder)]);
         rest = behind;
     }
     parts.push(Part::Html(rest.to_owned()));
     Ok(parts)
 }
 
-fn place(name: &str) -> Option<Place> {
-    Place::ALL.into_iter().find(|place| place.name() == name.trim())
+fn placeholder(name: &str) -> Option<Placeholder> {
+    Placeholder::ALL.into_iter().find(|placeholder| placeholder.name() == name.trim())
 }
 
-/// What is wrong with the braces behind all that stands `before` them.
-fn no_place(before: &str) -> String {
+/// Returns the error for an unknown placeholder that follows the text `before`.
+fn unknown_placeholder(before: &str) -> String {
     let line = before.matches('\n').count() + 1;
-    let known: Vec<String> = Place::ALL.iter().map(|place| format!("{{{{{}}}}}", place.name())).collect();
-    format!(
-        "names a file with a place on line {line} that is none of the known ones, which are {}",
-        known.join(", ")
-    )
+    let known: Vec<String> =
+        Placeholder::ALL.iter().map(|placeholder| format!("{{{{{}}}}}", placeholder.name())).collect();
+    format!("names a file with an unknown placeholder on line {line}; known ones are {}", known.join(", "))
 }
 
 #[cfg(test)]
@@ -174,7 +174,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_contact_is_linked_where_that_makes_sense() {
+    fn an_address_or_url_is_linked() {
         for (text, link) in [
             ("privacy@example.com", Some("mailto:privacy@example.com")),
             ("https://example.com/privacy", Some("https://example.com/privacy")),
@@ -189,14 +189,14 @@ mod tests {
     }
 
     #[test]
-    fn a_notice_is_taken_apart_at_its_places() {
+    fn a_notice_is_split_at_its_placeholders() {
         let html = |text: &str| Part::Html(text.to_owned());
         let found = parts("<p>{{contact}} { {{ retention_days }}</p>").unwrap();
         let expected = [
             html("<p>"),
-            Part::Place(Place::Contact),
+            Part::Placeholder(Placeholder::Contact),
             html(" { "),
-            Part::Place(Place::RetentionDays),
+            Part::Placeholder(Placeholder::RetentionDays),
             html("</p>"),
         ];
         assert_eq!(found, expected);
@@ -204,10 +204,10 @@ mod tests {
     }
 
     #[test]
-    fn a_place_that_nobody_knows_is_told_by_its_line() {
+    fn an_unknown_placeholder_is_reported_with_its_line() {
         for broken in ["one\n{{contact}}\n{{name}}", "one\n\n{{contact", "one\n\n{{}}", "\n\n{{<b>}}"] {
-            let told = parts(broken).unwrap_err();
-            assert!(told.contains("on line 3") && told.contains("{{retention_audit_days}}"), "{told}");
+            let error = parts(broken).unwrap_err();
+            assert!(error.contains("on line 3") && error.contains("{{retention_audit_days}}"), "{error}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! How the text of a variable becomes a typed setting.
+//! The types of settings and how they are parsed.
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -13,19 +13,19 @@ use url::Url;
 
 use crate::quota::{NoQuota, Quota};
 
-/// The longest API key, in bytes: every comparison hashes this many.
+/// The maximum length of an API key, in bytes: every comparison hashes this many.
 pub const MAX_KEY_BYTES: usize = 255;
 
-/// A value that can be read from the text of an environment variable.
+/// A type that can be parsed from an environment variable.
 pub trait Setting: Sized {
-    /// Whether its text may be shown: it holds neither a secret nor what names a person. Of any other only that it is set
-    /// is told.
+    /// Whether its text may be shown, because it contains neither a secret nor personal data. Otherwise only
+    /// whether it is set is shown.
     const SHOWN: bool = false;
 
-    /// Reads `text`; the error says what the value must be, never what it is.
+    /// Parses `text`. The error says what the value must be, never what it is.
     fn read(text: &str) -> Result<Self, String>;
 
-    /// The value of a variable that is unset and has no default.
+    /// Returns the value of a variable that is unset and has no default.
     #[must_use]
     fn unset() -> Option<Self> {
         None
@@ -44,7 +44,7 @@ impl<T: Setting> Setting for Option<T> {
     }
 }
 
-/// Reads a list separated by commas; empty items are passed over.
+/// A list separated by commas; empty items are ignored.
 impl<T: Setting> Setting for Vec<T> {
     const SHOWN: bool = T::SHOWN;
 
@@ -99,7 +99,7 @@ impl Setting for Tz {
     const SHOWN: bool = true;
 
     fn read(text: &str) -> Result<Self, String> {
-        parse(text, "must be the IANA name of a time zone")
+        parse(text, "must be an IANA time zone name")
     }
 }
 
@@ -117,7 +117,7 @@ impl Setting for IpNet {
 pub struct Bounded<const MIN: u32, const MAX: u32>(u32);
 
 impl<const MIN: u32, const MAX: u32> Bounded<MIN, MAX> {
-    /// The number.
+    /// Returns the number.
     #[must_use]
     pub const fn get(self) -> u32 {
         self.0
@@ -133,7 +133,7 @@ impl<const MIN: u32, const MAX: u32> Setting for Bounded<MIN, MAX> {
     }
 }
 
-/// A limit that the word `off` lifts.
+/// A limit that `off` disables.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Limit<T> {
     /// There is no limit.
@@ -143,7 +143,7 @@ pub enum Limit<T> {
 }
 
 impl<T> Limit<T> {
-    /// The limit, if there is one.
+    /// Returns the limit, if there is one.
     pub const fn get(&self) -> Option<&T> {
         match self {
             Self::Off => None,
@@ -163,7 +163,7 @@ impl<T: Setting> Setting for Limit<T> {
     }
 }
 
-/// A folder, which need not exist.
+/// A directory, which need not exist.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Folder(pub PathBuf);
 
@@ -175,7 +175,7 @@ impl Setting for Folder {
     }
 }
 
-/// A time of the day, to the minute.
+/// A time of day, to the minute.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TimeOfDay(pub NaiveTime);
 
@@ -184,11 +184,11 @@ impl Setting for TimeOfDay {
 
     fn read(text: &str) -> Result<Self, String> {
         let time = NaiveTime::parse_from_str(text, "%H:%M").ok().filter(|_| text.len() == 5);
-        time.map(Self).ok_or_else(|| "must be a time of the day, 00:00 to 23:59".to_owned())
+        time.map(Self).ok_or_else(|| "must be a time of day from 00:00 to 23:59".to_owned())
     }
 }
 
-/// How long to wait for a neighbour: 0.1 to 2.5 seconds, because a caller waits for 5.
+/// How long to wait for a neighbouring service: 0.1 to 2.5 seconds, because callers wait for 5.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Wait(pub Duration);
 
@@ -200,7 +200,7 @@ impl Setting for Wait {
         let bounded = seconds.filter(|seconds| (0.1..=2.5).contains(seconds));
         bounded
             .map(|seconds| Self(Duration::from_secs_f64(seconds)))
-            .ok_or_else(|| "must be 0.1s to 2.5s".to_owned())
+            .ok_or_else(|| "must be a duration from 0.1s to 2.5s".to_owned())
     }
 }
 
@@ -212,7 +212,7 @@ impl Setting for Quota {
     }
 }
 
-/// An API key; printable ASCII without spaces or commas, as a header can carry it.
+/// An API key: printable ASCII without spaces or commas, so that it fits into a header.
 #[derive(Debug, Clone)]
 pub struct ApiKey(SecretString);
 
@@ -233,10 +233,10 @@ impl Setting for ApiKey {
     }
 }
 
-/// The shortest key for hashes of persons, in characters.
+/// The minimum length of the key for hashing persons, in characters.
 const MIN_HASH_KEY_CHARS: usize = 32;
 
-/// The key under which persons are hashed.
+/// The key for hashing persons.
 #[derive(Debug, Clone)]
 pub struct HashKey(SecretString);
 
@@ -264,16 +264,16 @@ impl Setting for HashKey {
 pub enum Environment {
     /// On a developer's machine.
     Development,
-    /// Under automatic tests.
+    /// In automated tests.
     Test,
-    /// On a server that imitates production.
+    /// On a server that resembles production.
     Staging,
-    /// For real callers and real data: the service insists on what keeps them safe.
+    /// With real callers and real data: the service refuses unsafe settings.
     Production,
 }
 
 impl Environment {
-    /// The word as it is set and shown.
+    /// Returns its name, as in the setting.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -296,12 +296,12 @@ impl Setting for Environment {
     }
 }
 
-/// The form of log lines.
+/// The format of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
     /// For people.
     Text,
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
 }
 
@@ -317,18 +317,18 @@ impl Setting for LogFormat {
     }
 }
 
-/// An origin that browsers may call from: `scheme://host[:port]`, or `*` for all of them.
+/// An origin that may call from a browser: `scheme://host[:port]`, or `*` for every origin.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Origin(String);
 
 impl Origin {
-    /// The origin as a browser sends it.
+    /// Returns the origin as a browser sends it.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Whether it stands for every origin.
+    /// Returns whether it is `*`, every origin.
     #[must_use]
     pub fn is_any(&self) -> bool {
         self.0 == "*"
@@ -353,7 +353,7 @@ impl Setting for Origin {
     }
 }
 
-/// Which database keeps the events.
+/// The database.
 #[derive(Debug, Clone)]
 pub enum Database {
     /// An embedded SQLite file.
@@ -362,40 +362,41 @@ pub enum Database {
     Postgres(PostgresUrl),
 }
 
-/// The address of a Postgres database with a decided TLS mode.
+/// The URL of a Postgres database, with its TLS mode.
 #[derive(Debug, Clone)]
 pub struct PostgresUrl {
     /// The whole URL, password included.
     pub url: SecretString,
     /// `host:port/database`, for people.
     pub place: String,
-    /// What TLS must do.
+    /// How connections are protected.
     pub tls: Tls,
 }
 
 impl PostgresUrl {
-    /// The role that it names; empty where it names none.
+    /// Returns the role in the URL; empty if there is none.
     #[must_use]
     pub fn user(&self) -> String {
         Url::parse(self.url.expose_secret()).map_or_else(|_| String::new(), |url| url.username().to_owned())
     }
 }
 
-/// How a connection to Postgres is protected, by the name libpq gives it.
+/// How connections to Postgres are protected; libpq's `sslmode`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tls {
-    /// No encryption, or only when the server likes: `disable`, `allow`, `prefer`.
+    /// Unencrypted, or only if the server prefers it: `disable`, `allow`, `prefer`.
     Optional(&'static str),
-    /// Encrypted; the server may be anyone.
+    /// Encrypted; the server is not verified.
     Require,
-    /// Encrypted; the certificate is from a known authority.
+    /// Encrypted; the server's certificate is verified.
     VerifyCa,
-    /// Encrypted; the certificate is the host's own.
+    /// Encrypted; the server's certificate and host name are verified.
     VerifyFull,
 }
 
 impl Tls {
-    /// The mode that `sslmode` asks for. As in libpq, `require` with a root certificate verifies the chain.
+    /// Returns the mode that `sslmode` requests. As in libpq, `require` with a root certificate verifies the
+    /// certificate.
     fn from_url(url: &Url) -> Option<Self> {
         let value = |names: &[&str]| {
             url.query_pairs()
@@ -422,24 +423,26 @@ impl Setting for Database {
         if let Some(path) = text.strip_prefix("sqlite:") {
             let path = path.strip_prefix("//").unwrap_or(path);
             return match path.split('?').next() {
-                Some("" | ":memory:") | None => Err("names no file behind sqlite:".to_owned()),
+                Some("" | ":memory:") | None => Err("has no file name after sqlite:".to_owned()),
                 Some(path) => Ok(Self::Sqlite(path.into())),
             };
         }
-        let must_be = "must be a URL that begins with postgresql:// or sqlite:";
+        let must_be = "must be a postgresql:// or sqlite: URL";
         let mut url: Url = parse(text, must_be)?;
         if !matches!(url.scheme(), "postgres" | "postgresql") {
             return Err(must_be.to_owned());
         }
         if url.path().contains('@') || url.fragment().is_some() {
-            return Err("has user or password with a special character: write / as %2F, # as %23, @ as %40"
-                .to_owned());
+            return Err(
+                "has a special character in the user name or password: write / as %2F, # as %23, @ as %40"
+                    .to_owned(),
+            );
         }
         keep_known_parameters(&mut url);
         let tls = Tls::from_url(&url).ok_or(
             "has an unknown sslmode: it must be disable, allow, prefer, require, verify-ca or verify-full",
         )?;
-        let host = url.host_str().filter(|host| !host.is_empty()).ok_or("names no host")?;
+        let host = url.host_str().filter(|host| !host.is_empty()).ok_or("has no host")?;
         let place = format!("{host}:{}{}", url.port().unwrap_or(5432), url.path());
         Ok(Self::Postgres(PostgresUrl { url: String::from(url).into(), place, tls }))
     }
@@ -450,14 +453,12 @@ impl Setting for PostgresUrl {
         match Database::read(text) {
             Ok(Database::Postgres(url)) => Ok(url),
             Err(what) if text.starts_with("postgres") => Err(what),
-            Ok(Database::Sqlite(_)) | Err(_) => {
-                Err("must be a URL that begins with postgresql://".to_owned())
-            }
+            Ok(Database::Sqlite(_)) | Err(_) => Err("must be a postgresql:// URL".to_owned()),
         }
     }
 }
 
-/// Drops the parameters that sqlx does not know and would log with their values.
+/// Removes parameters that sqlx does not know: it would log their values.
 fn keep_known_parameters(url: &mut Url) {
     const KNOWN: [&str; 18] = [
         "sslmode",
@@ -493,9 +494,9 @@ fn keep_known_parameters(url: &mut Url) {
 /// Whether quotas are enforced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
-    /// A request beyond a quota is refused.
+    /// Requests over quota are rejected.
     Enforce,
-    /// It is counted as one that would have been refused, and passes.
+    /// Requests over quota are counted and let through.
     Shadow,
 }
 
@@ -511,18 +512,18 @@ impl Setting for Mode {
     }
 }
 
-/// The address of a Redis.
+/// The URL of a Redis.
 #[derive(Debug, Clone)]
 pub struct RedisUrl {
     /// The whole URL, password included.
     pub url: SecretString,
-    /// The authority that signed the server's certificate, where it is no public one.
+    /// The CA certificate to verify the server's against, instead of public ones.
     pub root_certificate: Option<PathBuf>,
 }
 
 impl Setting for RedisUrl {
     fn read(text: &str) -> Result<Self, String> {
-        let must_be = "must be a URL that begins with redis:// or rediss://";
+        let must_be = "must be a redis:// or rediss:// URL";
         let mut url: Url = parse(text, must_be)?;
         let encrypted = url.scheme() == "rediss";
         if !(encrypted || url.scheme() == "redis") || url.host_str().is_none_or(str::is_empty) {
@@ -530,14 +531,16 @@ impl Setting for RedisUrl {
         }
         let database = url.path().trim_start_matches('/');
         if url.fragment().is_some() || !database.bytes().all(|byte| byte.is_ascii_digit()) {
-            return Err("has a password with a special character (write / as %2F, # as %23, @ as %40), or a database \
-                        that is no number"
-                .to_owned());
+            return Err(
+                "has a special character in the password (write / as %2F, # as %23, @ as %40) or a database \
+                        that is not a number"
+                    .to_owned(),
+            );
         }
         let root = url.query_pairs().find(|(name, _)| name == "sslrootcert");
         let root_certificate = root.map(|(_, path)| PathBuf::from(path.as_ref()));
         if root_certificate.is_some() && !encrypted {
-            return Err("has an sslrootcert, which needs rediss://".to_owned());
+            return Err("has sslrootcert, which requires rediss://".to_owned());
         }
         url.set_query(None);
         Ok(Self { url: String::from(url).into(), root_certificate })

@@ -1,4 +1,4 @@
-//! Where the text of settings comes from, and how problems with them are told.
+//! Where settings come from, and how problems with them are reported.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::{Setting, Variable};
 
-/// The variables that are set: those of the process, and those of a `.env` file which the process has not.
+/// The variables that are set, in the environment of the process or, with lower precedence, in a `.env` file.
 #[derive(Clone, Default)]
 pub struct Source {
     variables: HashMap<String, String>,
@@ -14,7 +14,7 @@ pub struct Source {
 }
 
 impl Source {
-    /// The variables of this process over those of the file at `dotenv`, which need not exist.
+    /// Reads the environment of this process and the file at `dotenv`, which need not exist.
     #[must_use]
     pub fn process(dotenv: &Path) -> Self {
         let mut source = Self::default();
@@ -38,18 +38,18 @@ impl Source {
     }
 
     fn add_unreadable(&mut self, path: &Path, error: &dotenvy::Error) {
-        // A parse error quotes the line, and the line may hold a secret.
+        // A parse error quotes the line, which may contain a secret.
         let what = match error {
             dotenvy::Error::LineParse(..) => {
-                "has a line that is no NAME=value; put quotes around a value with spaces".to_owned()
+                "has a line that is not NAME=value; quote values that contain spaces".to_owned()
             }
             other => format!("cannot be read: {other}"),
         };
         self.problems.add(&path.display().to_string(), what, "");
     }
 
-    /// Reads one variable; one that is empty counts as unset. Where it is wrong, the problem is noted and the
-    /// default stands in, so that the other settings can still be checked.
+    /// Parses a variable; an empty one counts as unset. If it is invalid, adds a problem and returns the
+    /// default, so that the other settings can still be checked.
     pub(super) fn get<T: Setting>(&self, variable: &Variable, problems: &mut Problems) -> T {
         let set =
             self.variables.get(variable.name).map(|value| value.trim()).filter(|value| !value.is_empty());
@@ -65,8 +65,8 @@ impl Source {
         .expect("every default is valid")
     }
 
-    /// The text of `variable` that is in force, if there is one; of a variable that is not to be shown, that it is set.
-    pub(super) fn in_force(&self, variable: &Variable, is_shown: bool) -> Option<(&'static str, String)> {
+    /// Returns the text of `variable` in effect, if any; `set` instead if it must not be shown.
+    pub(super) fn in_effect(&self, variable: &Variable, is_shown: bool) -> Option<(&'static str, String)> {
         let set = self.variables.get(variable.name).map(|value| value.trim());
         let text = match set.filter(|value| !value.is_empty()) {
             Some(text) if is_shown => text,
@@ -76,13 +76,13 @@ impl Source {
         (!text.is_empty()).then(|| (variable.name, text.to_owned()))
     }
 
-    /// The set variables whose names begin with `prefix`, and their values.
+    /// Returns the set variables whose names start with `prefix`, and their values.
     pub(super) fn with_prefix(&self, prefix: &str) -> impl Iterator<Item = (&str, &str)> {
         let set = self.variables.iter().map(|(name, value)| (name.as_str(), value.trim()));
         set.filter(move |(name, value)| name.starts_with(prefix) && !value.is_empty())
     }
 
-    /// What is wrong with the file the variables came from.
+    /// Returns the problems with the file.
     pub(super) fn problems(&self) -> Problems {
         self.problems.clone()
     }
@@ -102,18 +102,18 @@ impl FromIterator<(String, String)> for Source {
     }
 }
 
-/// One setting that is wrong.
+/// A problem with a setting.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
-    /// The variable's name, or the file's.
+    /// The name of the variable or file.
     pub name: String,
-    /// What is wrong and what to do. The value is never quoted: it may be a secret.
+    /// What is wrong and how to fix it. Never quotes the value, which may be a secret.
     pub what: String,
-    /// A value that would do.
+    /// A valid value.
     pub example: &'static str,
 }
 
-/// Everything that is wrong with the settings.
+/// All problems with the settings.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Problems(Vec<Problem>);
 
@@ -122,13 +122,13 @@ impl Problems {
         self.0.push(Problem { name: name.to_owned(), what: what.into(), example });
     }
 
-    /// Adds those of `found` whose variable has no problem yet.
+    /// Adds those of `found` whose variables have no problem yet.
     pub(super) fn add_new(&mut self, found: Self) {
         let known: Vec<String> = self.0.iter().map(|problem| problem.name.clone()).collect();
         self.0.extend(found.0.into_iter().filter(|problem| !known.contains(&problem.name)));
     }
 
-    /// The problems, in the order of the variables.
+    /// Returns the problems, in the order of the variables.
     #[must_use]
     pub fn all(&self) -> &[Problem] {
         &self.0
@@ -139,13 +139,13 @@ impl std::error::Error for Problems {}
 
 impl fmt::Display for Problems {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "mlops-service cannot start, its settings need a change:")?;
+        writeln!(f, "mlops-service cannot start; fix these settings:")?;
         for Problem { name, what, example } in &self.0 {
             write!(f, "\n  {name} {what}.")?;
             if !example.is_empty() {
                 write!(f, "\n      for example: {name}={example}")?;
             }
         }
-        write!(f, "\n\nThe file .env.example explains every variable.")
+        write!(f, "\n\nSee .env.example for every variable.")
     }
 }

@@ -5,20 +5,20 @@ use std::collections::BTreeMap;
 use super::{Limit, Problems, Setting, Source, VARIABLES};
 use crate::quota::Quota;
 
-/// What the names of the variables begin with.
+/// The prefix of the variables.
 const PREFIX: &str = "TIER_";
 
-/// What a key without a tier is said to have.
+/// The name shown for keys without a tier.
 const STANDARD: &str = "standard";
 
-/// The quotas of the tiers, by their names in lower case.
+/// The quotas of the tiers, by lower-case name.
 #[derive(Debug, Clone, Default)]
 pub struct Tiers(BTreeMap<String, Limit<Quota>>);
 
 impl Tiers {
-    /// The tiers with a variable of their own, and every other whose variable is set.
+    /// Reads the tiers: those with a documented variable, and any other whose variable is set.
     pub(super) fn read(source: &Source, problems: &mut Problems) -> Self {
-        // What is wrong with these is noted when they are read as settings.
+        // Problems with these are reported when they are read as settings.
         let documented = VARIABLES.iter().filter_map(|variable| {
             Some((tier(variable.name)?, source.get(variable, &mut Problems::default())))
         });
@@ -27,7 +27,7 @@ impl Tiers {
             let Some(tier) = tier(name) else { continue };
             match Limit::read(text) {
                 _ if tier == STANDARD => {
-                    problems.add(name, "cannot be set: it is the quota of the route", "");
+                    problems.add(name, "is not configurable: this tier uses the route's own quota", "");
                 }
                 Ok(quota) => drop(tiers.entry(tier).or_insert(quota)),
                 Err(_) if tiers.contains_key(&tier) => {}
@@ -37,13 +37,13 @@ impl Tiers {
         Self(tiers)
     }
 
-    /// The quota of the tier `name`.
+    /// Returns the quota of the tier `name`.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Limit<Quota>> {
         self.0.get(name)
     }
 
-    /// The names of all tiers.
+    /// Iterates over the names of all tiers.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.0.keys().map(String::as_str)
     }

@@ -15,20 +15,17 @@ use serde::de::DeserializeOwned;
 use super::error::ApiError;
 use super::middleware::request_context::RequestContext;
 use crate::app::App;
-use crate::audit::By;
+use crate::audit::Actor;
 use crate::privacy::subject::Hasher;
 
-/// Who makes the request, as the audit trail calls them, and the request's name.
-#[derive(Debug)]
-pub struct Actor(pub By);
-
+/// Who makes the request, and its id.
 impl FromRequestParts<App> for Actor {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, ApiError> {
         let context = RequestContext::of(&parts.extensions);
-        let actor = context.principal().caller(context.client_ip()).actor();
-        Ok(Self(By { actor, request_id: Some(context.request_id().to_owned()) }))
+        let name = context.principal().caller(context.client_ip()).actor();
+        Ok(Self { name, request_id: Some(context.request_id().to_owned()) })
     }
 }
 

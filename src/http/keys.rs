@@ -7,8 +7,9 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::error::ApiError;
-use super::extract::{Actor, JsonBody, Path};
+use super::extract::{JsonBody, Path};
 use crate::app::App;
+use crate::audit::Actor;
 use crate::auth::key::{KeyId, NamedKey, PlainKey, Scope};
 use crate::auth::{DEFAULT_GRACE, KeyError, NewKey};
 use crate::clock::timestamp;
@@ -62,11 +63,7 @@ pub async fn list(app: App) -> Result<Json<KeyList>, ApiError> {
 }
 
 /// `POST /admin/keys`: creates a key.
-pub async fn create(
-    app: App,
-    Actor(by): Actor,
-    JsonBody(request): JsonBody<NewKey>,
-) -> Result<Response, ApiError> {
+pub async fn create(app: App, by: Actor, JsonBody(request): JsonBody<NewKey>) -> Result<Response, ApiError> {
     let (key, plain) = app.access.key_cache().create(request, &app.config.tiers, &by).await?;
     Ok(with_secret(&app, StatusCode::CREATED, SecurityEvent::KeyCreated, key, &plain))
 }
@@ -74,7 +71,7 @@ pub async fn create(
 /// `POST /admin/keys/{id}/rotate`: replaces the secret of a key; `{"grace": "24h"}` says how long the old one works.
 pub async fn rotate(
     app: App,
-    Actor(by): Actor,
+    by: Actor,
     Path(id): Path<String>,
     JsonBody(request): JsonBody<Option<RotationRequest>>,
 ) -> Result<Response, ApiError> {
@@ -85,11 +82,7 @@ pub async fn rotate(
 }
 
 /// `DELETE /admin/keys/{id}`: revokes a key.
-pub async fn revoke(
-    app: App,
-    Actor(by): Actor,
-    Path(id): Path<String>,
-) -> Result<impl IntoResponse, ApiError> {
+pub async fn revoke(app: App, by: Actor, Path(id): Path<String>) -> Result<impl IntoResponse, ApiError> {
     let (key, is_new) = app.access.key_cache().revoke(read(&id)?, &by).await?;
     let incident = is_new.then(|| Extension(Incident::new(SecurityEvent::KeyRevoked, Some(key.id))));
     Ok((incident, Json(KeyResponse::of(key, app.clock.now()))))
@@ -136,7 +129,7 @@ impl From<KeyError> for ApiError {
         match error {
             KeyError::Invalid { field, must_be } => Self::InvalidField(field, must_be),
             KeyError::Unknown => Self::NothingThere("There is no key with this id"),
-            KeyError::Over(_) => Self::Conflict(error.to_string()),
+            KeyError::Inactive(_) => Self::Conflict(error.to_string()),
             KeyError::Store(error) => {
                 tracing::error!("API keys cannot be read or changed: {error}");
                 Self::StoreUnavailable

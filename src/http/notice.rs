@@ -7,7 +7,7 @@ use axum::http::header::CONTENT_SECURITY_POLICY;
 use axum::response::{Html, IntoResponse};
 
 use crate::app::App;
-use crate::config::{Config, Contact, NoticeFile, Part, Place};
+use crate::config::{Config, Contact, NoticeFile, Part, Placeholder};
 use crate::retention::Policy;
 use crate::store::Retained;
 
@@ -88,24 +88,24 @@ fn fill(file: &NoticeFile, config: &Config) -> String {
     for part in &file.parts {
         match part {
             Part::Html(html) => page.push_str(html),
-            Part::Place(place) => HtmlEscaper
-                .write_escaped_str(&mut page, &value(*place, file, config))
+            Part::Placeholder(placeholder) => HtmlEscaper
+                .write_escaped_str(&mut page, &value(*placeholder, file, config))
                 .expect("a string takes all"),
         }
     }
     page
 }
 
-fn value(place: Place, file: &NoticeFile, config: &Config) -> String {
+fn value(placeholder: Placeholder, file: &NoticeFile, config: &Config) -> String {
     let times = Times::of(config);
-    match place {
-        Place::Contact => NoticePage::of(config).contact.to_owned(),
-        Place::RetentionDays => times.events,
-        Place::RetentionChatsDays => times.chats,
-        Place::RetentionAppointmentsDays => times.appointments,
-        Place::RetentionAuditDays => times.audit,
-        Place::ConsentRequired => if config.consent_required { "yes" } else { "no" }.to_owned(),
-        Place::Updated => file.updated.format("%Y-%m-%d").to_string(),
+    match placeholder {
+        Placeholder::Contact => NoticePage::of(config).contact.to_owned(),
+        Placeholder::RetentionDays => times.events,
+        Placeholder::RetentionChatsDays => times.chats,
+        Placeholder::RetentionAppointmentsDays => times.appointments,
+        Placeholder::RetentionAuditDays => times.audit,
+        Placeholder::ConsentRequired => if config.consent_required { "yes" } else { "no" }.to_owned(),
+        Placeholder::Updated => file.updated.format("%Y-%m-%d").to_string(),
     }
 }
 

@@ -11,13 +11,13 @@ use std::time::Duration;
 
 use super::error::ApiError;
 use crate::app::App;
-use crate::audit::By;
+use crate::audit::Actor;
 use crate::privacy::subject::Hasher;
 use crate::privacy::{Desk, DeskError};
 use crate::store::StoreError;
 
 /// Returns the desk, for one request.
-fn desk(app: &App, hasher: Hasher, by: By) -> Desk<'_> {
+fn desk(app: &App, hasher: Hasher, by: Actor) -> Desk<'_> {
     Desk {
         store: &app.store,
         ingest: &app.ingest,

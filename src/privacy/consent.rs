@@ -1,7 +1,7 @@
-//! What a customer agreed to, or took back. No I/O here.
+//! Consents and their withdrawal. No I/O here.
 //!
-//! Of a subject and purpose the consent that was noted last holds. Whether an event may be kept is a question about all
-//! whom its conversation names: the newest consent of any of them decides.
+//! For each subject and purpose, the consent recorded last applies. An event concerns every subject that its
+//! conversation names; whether its row may be stored is decided by the newest consent of any of them.
 
 use std::collections::HashMap;
 
@@ -13,34 +13,34 @@ use uuid::Uuid;
 use super::subject::{Hasher, Selector, SubjectHash};
 use crate::event::{Event, NOBODYS_IDS};
 
-/// The purpose that covers the rows of events.
+/// The purpose that covers storing the rows of events.
 pub const CHAT_STORAGE: &str = "chat_storage";
 
-/// The longest purpose and policy version, in characters.
+/// The maximum length of a purpose or policy version, in characters.
 const MAX_NAME_CHARS: usize = 50;
 
-/// The longest source, in characters.
+/// The maximum length of a source, in characters.
 const MAX_SOURCE_CHARS: usize = 100;
 
-/// The fewest digits that may be a phone number.
+/// The minimum number of digits in a row that may be a phone number.
 const MIN_PHONE_DIGITS: usize = 7;
 
 /// A consent, or its withdrawal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Consent {
-    /// Its name in answers and in the audit trail.
+    /// Its id in responses and in the audit trail.
     pub id: Uuid,
-    /// Whose it is.
+    /// The hash of the person.
     pub subject: SubjectHash,
-    /// What for.
+    /// What it is for.
     pub purpose: Purpose,
-    /// Which version of the policy was shown; 1 to 50 characters.
+    /// The version of the policy that was shown; 1 to 50 characters.
     pub policy_version: String,
-    /// Whether it was given, rather than withdrawn.
+    /// Whether it was granted rather than withdrawn.
     pub granted: bool,
-    /// Where it was said; 1 to 100 characters, nothing personal.
+    /// Where it was given, such as a form; 1 to 100 characters, nothing personal.
     pub source: String,
-    /// When it was noted.
+    /// When it was recorded.
     pub at: DateTime<Utc>,
 }
 
@@ -49,31 +49,29 @@ pub struct Consent {
 pub struct Purpose(String);
 
 impl Purpose {
-    /// Reads a purpose; the error says what it must be.
+    /// Parses a purpose. The error says what it must be.
     pub fn read(text: &str) -> Result<Self, String> {
         let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
         let fits = (1..=MAX_NAME_CHARS).contains(&text.len()) && text.chars().all(plain);
         fits.then(|| Self(text.to_owned())).ok_or_else(|| {
-            format!(
-                "must be 1 to {MAX_NAME_CHARS} of the characters a to z, 0 to 9 and _, such as {CHAT_STORAGE}"
-            )
+            format!("must be 1 to {MAX_NAME_CHARS} characters from a-z, 0-9 and _, such as {CHAT_STORAGE}")
         })
     }
 
-    /// Its name.
+    /// Returns the name of the purpose.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.0
     }
 }
 
-/// Whom a body names: a text that is guessed at, or an object whose only field says what it is.
+/// A person named in a body: a string whose kind is guessed, or an object whose only field is the kind.
 #[derive(Deserialize)]
 #[serde(transparent)]
 pub struct Named(Value);
 
 impl Named {
-    /// Whom it names; the error says what it must be.
+    /// Returns the selector of the person. The error says what it must be.
     pub fn selector(&self) -> Result<Selector, String> {
         let selector = match &self.0 {
             Value::String(text) => Selector::guess(text)?,
@@ -82,15 +80,15 @@ impl Named {
             }
             _ => return Err(MUST_NAME.to_owned()),
         };
-        match is_nobody(&selector) {
-            true => Err("must name somebody; this word stands for nobody".to_owned()),
+        match is_placeholder(&selector) {
+            true => Err("must identify a person; this value is a placeholder".to_owned()),
             false => Ok(selector),
         }
     }
 }
 
 const MUST_NAME: &str =
-    "must be a text, or an object with one of email, phone, conversation_id and session_id";
+    "must be a string, or an object with one of email, phone, conversation_id and session_id";
 
 fn of_kind((kind, text): (&String, &Value)) -> Option<Result<Selector, String>> {
     let text = text.as_str()?;
@@ -103,11 +101,11 @@ fn of_kind((kind, text): (&String, &Value)) -> Option<Result<Selector, String>> 
     }
 }
 
-/// What somebody says that a customer said.
+/// The body of a request to record a consent, not yet validated.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Statement {
-    /// The customer.
+    /// The person.
     pub subject: Named,
     /// See [`Consent::purpose`].
     pub purpose: String,
@@ -119,11 +117,11 @@ pub struct Statement {
     pub source: String,
 }
 
-/// A part of a [`Statement`] that is not what it must be: its name, and what it must be.
+/// The name of an invalid field of a [`Statement`], and what it must be.
 pub type Wrong = (&'static str, String);
 
 impl Statement {
-    /// The consent that it is, noted at `at`.
+    /// Validates the statement and creates the consent, recorded at `at`.
     pub fn into_consent(self, hasher: &Hasher, at: DateTime<Utc>) -> Result<Consent, Wrong> {
         Ok(Consent {
             id: Uuid::now_v7(),
@@ -138,56 +136,57 @@ impl Statement {
     }
 }
 
-/// Reads the version of a policy; the error says what it must be.
+/// Parses a policy version. The error says what it must be.
 pub fn policy_version(text: String) -> Result<String, String> {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     let fits = (1..=MAX_NAME_CHARS).contains(&text.len()) && text.chars().all(plain);
     fits.then_some(text).ok_or_else(|| {
         format!(
-            "must be 1 to {MAX_NAME_CHARS} letters, digits, dots, hyphens and underscores, such as 2026-01"
+            "must be 1 to {MAX_NAME_CHARS} letters, digits, dots, hyphens or underscores, such as 2026-01"
         )
     })
 }
 
-/// A source is kept as it stands, so it must not name anybody.
+/// Parses a source. It is stored as it is, so it must not identify anyone.
 fn source(text: String) -> Result<String, String> {
     let fits = (1..=MAX_SOURCE_CHARS).contains(&text.chars().count()) && !text.contains(char::is_control);
     match fits && !text.contains(['@', '＠']) && !has_phone(&text) {
         true => Ok(text),
         false => Err(format!(
-            "must be 1 to {MAX_SOURCE_CHARS} characters that name no customer: no @, and no {MIN_PHONE_DIGITS} digits or \
-             more in a row"
+            "must be 1 to {MAX_SOURCE_CHARS} characters and identify nobody: no @, no {MIN_PHONE_DIGITS} or more \
+             digits in a row"
         )),
     }
 }
 
-/// Whether a text holds what may be a phone number: digits with hardly anything in between.
+/// Returns whether a text contains what may be a phone number: digits with few other characters in between.
 fn has_phone(text: &str) -> bool {
     let parts = text.split(|c: char| !c.is_numeric() && !c.is_whitespace() && !"-./()+–".contains(c));
     parts.into_iter().any(|part| part.chars().filter(|c| c.is_numeric()).count() >= MIN_PHONE_DIGITS)
 }
 
-/// Whether it is what events say that have no conversation or session.
-fn is_nobody(selector: &Selector) -> bool {
+/// Returns whether it is a placeholder that events without a conversation or session send.
+fn is_placeholder(selector: &Selector) -> bool {
     match selector {
         Selector::Conversation(id) | Selector::Session(id) => NOBODYS_IDS.contains(&id.trim()),
         Selector::Email(_) | Selector::Phone(_) => false,
     }
 }
 
-/// Those whom an event itself names: its conversation and its session.
+/// Returns the subjects that an event itself names: its conversation and its session.
 #[must_use]
 pub fn named_by(event: &Event, hasher: &Hasher) -> Vec<SubjectHash> {
     let conversation = event.conversation_id.as_deref().map(Selector::conversation);
     let ids = conversation.into_iter().chain([Selector::session(&event.session_id)]).flatten();
-    ids.filter(|id| !is_nobody(id)).map(|id| hasher.hash(&id)).collect()
+    ids.filter(|id| !is_placeholder(id)).map(|id| hasher.hash(&id)).collect()
 }
 
-/// The last consents of some subjects to one purpose: the order in which they were noted, and whether they were granted.
+/// The latest consents of some subjects to one purpose: their order of recording, and whether they were
+/// granted.
 pub type Latest = HashMap<SubjectHash, (i64, bool)>;
 
-/// Whether the newest consent of any of `subjects` is granted.
-pub fn holds(subjects: impl IntoIterator<Item = SubjectHash>, latest: &Latest) -> bool {
+/// Returns whether the newest consent of any of `subjects` is granted.
+pub fn is_granted(subjects: impl IntoIterator<Item = SubjectHash>, latest: &Latest) -> bool {
     let newest =
         subjects.into_iter().filter_map(|subject| latest.get(&subject)).max_by_key(|(order, _)| *order);
     newest.is_some_and(|(_, granted)| *granted)
@@ -198,7 +197,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_source_names_nobody() {
+    fn a_source_must_not_identify_anyone() {
         for good in ["chat widget", "form v2 of 2026", "Büro, 3. Stock", &"x".repeat(100)] {
             assert!(source(good.to_owned()).is_ok(), "{good}");
         }
@@ -218,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn purposes_and_versions_have_their_characters() {
+    fn purposes_and_versions_allow_only_certain_characters() {
         for (text, purpose, version) in [
             ("chat_storage", true, true),
             ("2026-01", false, true),
@@ -234,20 +233,20 @@ mod tests {
     }
 
     #[test]
-    fn the_newest_of_all_subjects_decides() {
+    fn the_newest_consent_of_any_subject_decides() {
         let subjects = [1, 2, 3].map(|byte| SubjectHash::from([byte; 32]));
         let latest = |rows: &[(usize, i64, bool)]| -> Latest {
             rows.iter().map(|(subject, order, granted)| (subjects[*subject], (*order, *granted))).collect()
         };
-        for (rows, held) in [
+        for (rows, granted) in [
             (&[][..], false),
             (&[(0, 1, true)], true),
             (&[(0, 1, true), (1, 2, false)], false),
             (&[(0, 3, true), (1, 2, false)], true),
             (&[(0, 1, false), (1, 2, false), (2, 3, true)], true),
         ] {
-            assert_eq!(holds(subjects, &latest(rows)), held, "{rows:?}");
+            assert_eq!(is_granted(subjects, &latest(rows)), granted, "{rows:?}");
         }
-        assert!(!holds([], &latest(&[(0, 1, true)])));
+        assert!(!is_granted([], &latest(&[(0, 1, true)])));
     }
 }

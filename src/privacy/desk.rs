@@ -1,5 +1,5 @@
-//! The privacy desk: gives a person's data out, erases it, and keeps the list of who asked for that. Every step leaves an
-//! entry in the audit trail, which holds counts and hashes only.
+//! Privacy requests: exports and erases personal data, and keeps the list of requests. Every step leaves an
+//! entry in the audit trail, made up of counts and hashes only.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::export::document::{Document, SpooledEvents};
 use super::purpose::RetentionPeriods;
 use super::subject::{Hasher, Selector, SubjectHash};
-use crate::audit::{Action, By, Entry};
+use crate::audit::{Action, Actor, Entry};
 use crate::event::Event;
 use crate::ingest::Ingest;
 use crate::metrics::Metrics;
@@ -20,11 +20,11 @@ use crate::store::{
     SubjectTraces,
 };
 
-/// How often it is tried to write into a busy file of SQLite, each time for 1.5 s.
+/// The maximum number of attempts to write to a busy SQLite file, each lasting 1.5 s.
 const MAX_ATTEMPTS: u32 = 3;
 
-/// Does some work of the store, again where others kept it from beginning.
-macro_rules! patiently {
+/// Runs an operation of the store, retrying it if a busy database kept it from starting.
+macro_rules! retry_if_busy {
     ($desk:expr, $work:expr) => {{
         let mut attempt = 1;
         loop {
@@ -36,17 +36,17 @@ macro_rules! patiently {
     }};
 }
 
-/// What a customer may ask for.
+/// What a person may request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RequestKind {
-    /// Their data.
+    /// A copy of their data.
     Export,
-    /// That it be erased.
+    /// The erasure of their data.
     Erase,
 }
 
 impl RequestKind {
-    /// Its name.
+    /// Returns the name of the kind.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -56,17 +56,17 @@ impl RequestKind {
     }
 }
 
-/// Why nothing came of it.
+/// Why a privacy request failed.
 #[derive(Debug, thiserror::Error)]
 pub enum DeskError {
-    /// Nothing is stored about the person.
-    #[error("nothing is stored about this person")]
+    /// No data is stored about the person.
+    #[error("no data is stored about this person")]
     Unknown,
-    /// They have more rows than are dealt with at once.
-    #[error("they have too many rows")]
+    /// The person has more rows than one request can process.
+    #[error("the person has too many rows")]
     TooMany,
-    /// Events are on their way to the database, in the queue or in the spool, and may be theirs.
-    #[error("events are on their way to the database: {0}")]
+    /// Events that may belong to the person are still in the queue or the spool.
+    #[error("events are still being written to the database: {0}")]
     Unsettled(StoreError),
     /// The store failed.
     #[error("{0}")]
@@ -82,37 +82,37 @@ impl From<SubjectError> for DeskError {
     }
 }
 
-/// What was done, and its receipt.
+/// The result of a request, with its receipt.
 #[derive(Debug)]
 pub struct Receipt<T> {
-    /// Its name.
+    /// The id of the receipt.
     pub id: String,
-    /// What was done.
+    /// The result.
     pub done: T,
-    /// Tables that do not tell whose their rows are.
+    /// Tables whose rows cannot be attributed to persons.
     pub unsearchable: Vec<&'static str>,
 }
 
-/// The desk, for one request.
+/// Handles one privacy request.
 #[derive(Debug)]
 pub struct Desk<'a> {
-    /// Where the rows are.
+    /// The store of the rows.
     pub store: &'a Store,
-    /// The way of events into the store.
+    /// The ingest, which is drained first.
     pub ingest: &'a Ingest,
-    /// Where open requests are shown.
+    /// The metrics of open requests.
     pub metrics: &'a Metrics,
-    /// Makes the hashes that stand for persons.
+    /// Hashes persons.
     pub hasher: Hasher,
-    /// Whose calendar says when a month is over.
+    /// The time zone in which due dates are computed.
     pub zone: Tz,
-    /// Now.
+    /// The current time.
     pub now: DateTime<Utc>,
-    /// Who asks.
-    pub by: By,
+    /// Who makes the request.
+    pub by: Actor,
 }
 
-/// What is done for one person.
+/// A request for one person.
 struct Case<'c> {
     kind: RequestKind,
     action: Action,
@@ -122,23 +122,23 @@ struct Case<'c> {
 }
 
 impl Desk<'_> {
-    /// Gives everything that is stored about a person; `kept` says for how long.
+    /// Exports the data stored about a person. `retention` is what the document says of it.
     pub async fn export(
         &self,
         selector: &Selector,
-        kept: RetentionPeriods,
+        retention: RetentionPeriods,
     ) -> Result<Receipt<Document>, DeskError> {
         let case = self.case(RequestKind::Export, Action::PrivacyExport, selector);
-        self.await_what_came_before().await;
+        self.drain_ingest().await;
         let (extracts, traces) = self.store.extract_person(selector, &self.hasher).await?;
         let spooled = self.spooled(traces).await?;
         let Extracts { tables, unsearchable } = extracts;
         let counts = counts_of(&tables, spooled.len());
         if !is_known(&counts) {
-            return self.close_unknown(&case).await;
+            return self.complete_unknown(&case).await;
         }
-        let (entry, done) = self.note(&case, "done", counts.to_json(), true);
-        patiently!(self, self.store.note_done(&done, &entry, self.now))?;
+        let (entry, done) = self.entry_and_completion(&case, "done", counts.to_json(), true);
+        retry_if_busy!(self, self.store.note_done(&done, &entry, self.now))?;
         self.show_requests().await;
         let document = Document {
             generated_at: self.now,
@@ -147,32 +147,37 @@ impl Desk<'_> {
             tables,
             spooled: SpooledEvents::of(&spooled),
             unsearchable: unsearchable.clone(),
-            kept,
+            retention,
         };
         Ok(Receipt { id: case.receipt, done: document, unsearchable })
     }
 
-    /// Counts what an erasure would delete, or make anonymous.
+    /// Counts what an erasure would delete or anonymise.
     pub async fn count(&self, selector: &Selector, mode: Mode) -> Result<Receipt<Counts>, DeskError> {
         let case = self.case(RequestKind::Erase, Action::PrivacyEraseDryRun, selector);
-        self.await_what_came_before().await;
+        self.drain_ingest().await;
         let found = self.store.find_person(selector, &self.hasher).await?;
         let mut counts = found.counts;
         counts.set("spool", self.spooled(found.traces).await?.len() as u64);
         let known = counts.total() > 0;
-        let (entry, _) = self.note(&case, if known { "counted" } else { "unknown" }, counts.to_json(), false);
+        let (entry, _) = self.entry_and_completion(
+            &case,
+            if known { "counted" } else { "unknown" },
+            counts.to_json(),
+            false,
+        );
         let entry = entry.with("mode", mode.name());
-        patiently!(self, self.store.append_audit(self.now, &entry)).map(drop)?;
+        retry_if_busy!(self, self.store.append_audit(self.now, &entry)).map(drop)?;
         if !known {
             return Err(DeskError::Unknown);
         }
         Ok(Receipt { id: case.receipt, done: counts, unsearchable: found.unsearchable })
     }
 
-    /// Erases a person: everything that came before, from the queue, the spool and every table.
+    /// Erases a person, including everything accepted earlier, from the queue, the spool and every table.
     pub async fn erase(&self, selector: &Selector, mode: Mode) -> Result<Receipt<Erased>, DeskError> {
         let case = self.case(RequestKind::Erase, Action::PrivacyErase, selector);
-        // What was accepted before is to be found in the store.
+        // Everything accepted earlier must be in the store to be found there.
         self.ingest.drain(None).await.map_err(DeskError::Unsettled)?;
         let found = self.store.find_person(selector, &self.hasher).await?;
         let traces = Arc::new(found.traces);
@@ -186,19 +191,19 @@ impl Desk<'_> {
             mode,
             at: self.now,
             note: &|erased: &Erased| {
-                let (entry, done) = self.note(&case, "done", details(erased, mode), true);
+                let (entry, done) = self.entry_and_completion(&case, "done", details(erased, mode), true);
                 (entry.with("mode", mode.name()), done)
             },
         };
         let Some(erased) = self.store.erase_person(&erasure).await? else {
-            return self.close_unknown(&case).await;
+            return self.complete_unknown(&case).await;
         };
         self.clean_up(&erased).await;
         Ok(Receipt { id: case.receipt, done: erased, unsearchable: found.unsearchable })
     }
 
-    /// Notes a request that came by another way, at `received_at`.
-    pub async fn note_request(
+    /// Records a request that was received through another channel at `received_at`.
+    pub async fn record_request(
         &self,
         kind: RequestKind,
         selector: &Selector,
@@ -216,9 +221,9 @@ impl Desk<'_> {
             counts: None,
             ..self.request(&case, Map::new())
         };
-        let entry = self.by.did(case.action).about(case.subject).with("request", request.id.clone());
+        let entry = self.by.entry(case.action).about(case.subject).with("request", request.id.clone());
         let entry = entry.with("kind", kind.name()).with("source", source);
-        patiently!(self, self.store.note_request(&request, &entry, self.now))?;
+        retry_if_busy!(self, self.store.note_request(&request, &entry, self.now))?;
         self.show_requests().await;
         Ok(request)
     }
@@ -228,20 +233,21 @@ impl Desk<'_> {
         Case { kind, action, selector, subject: self.hasher.hash(selector), receipt }
     }
 
-    /// Waits until what was accepted before is in the store. What takes longer is found in the spool.
-    async fn await_what_came_before(&self) {
+    /// Waits until everything accepted earlier is in the store. If that takes too long, the rest is found in
+    /// the spool.
+    async fn drain_ingest(&self) {
         if let Err(error) = self.ingest.drain(None).await {
-            tracing::debug!("events are still on their way: {error}");
+            tracing::debug!("events are still being written to the database: {error}");
         }
     }
 
-    /// The events of the spool that these traces lead to.
+    /// Returns the spooled events that `traces` match.
     async fn spooled(&self, traces: SubjectTraces) -> Result<Vec<Event>, DeskError> {
         let theirs = Arc::new(move |event: &Event| traces.lead_to(event));
         self.ingest.spooled(theirs).await.map_err(DeskError::Unsettled)
     }
 
-    /// A request that is noted only now that it is done.
+    /// Creates the request for something that is already done.
     fn request(&self, case: &Case<'_>, counts: Map<String, Value>) -> Request {
         Request {
             id: Uuid::new_v4().to_string(),
@@ -257,42 +263,42 @@ impl Desk<'_> {
         }
     }
 
-    /// The entry of the audit trail for what was done, and what the list of requests gets.
-    fn note(
+    /// Returns the audit entry for what was done, and the completion of the request.
+    fn entry_and_completion(
         &self,
         case: &Case<'_>,
         outcome: &str,
         counts: Map<String, Value>,
         listed: bool,
     ) -> (Entry, Completion) {
-        let entry = self.by.did(case.action).about(case.subject);
+        let entry = self.by.entry(case.action).about(case.subject);
         let entry = entry.with("receipt", case.receipt.clone()).with("outcome", outcome);
         let entry = entry.with("found_by", case.selector.kind()).with("counts", counts.clone());
         (entry, Completion { request: self.request(case, counts), listed })
     }
 
-    /// Answers for a person of whom nothing is stored, which completes their request all the same. A mistyped address does
-    /// not go on the list.
-    async fn close_unknown<T>(&self, case: &Case<'_>) -> Result<T, DeskError> {
-        let (entry, done) = self.note(case, "unknown", Map::new(), false);
-        patiently!(self, self.store.note_done(&done, &entry, self.now))?;
+    /// Completes the request for a person about whom no data is stored. Such a request does not go on the
+    /// list: the address may be mistyped.
+    async fn complete_unknown<T>(&self, case: &Case<'_>) -> Result<T, DeskError> {
+        let (entry, done) = self.entry_and_completion(case, "unknown", Map::new(), false);
+        retry_if_busy!(self, self.store.note_done(&done, &entry, self.now))?;
         self.show_requests().await;
         Err(DeskError::Unknown)
     }
 
-    /// Does what follows an erasure that is done: what fails here takes nothing of that back.
+    /// Cleans up after a committed erasure. A failure here does not undo it.
     async fn clean_up(&self, erased: &Erased) {
         match self.store.scrub().await {
             Ok(true) => {}
-            Ok(false) => tracing::warn!(
-                "the file of the database may hold remains of what was erased until VACUUM is run on it"
-            ),
+            Ok(false) => {
+                tracing::warn!("the database file may still contain traces of erased data; run VACUUM")
+            }
             Err(error) => tracing::warn!(
-                "the file of the database may hold remains of what was erased until VACUUM is run on it: {error}"
+                "the database file may still contain traces of erased data; run VACUUM: {error}"
             ),
         }
         if erased.counted && !self.ingest.refresh().await {
-            tracing::warn!("the totals are read anew later");
+            tracing::warn!("could not refresh the totals after the erasure; they are refreshed later");
         }
         self.show_requests().await;
     }
@@ -300,12 +306,12 @@ impl Desk<'_> {
     async fn show_requests(&self) {
         match self.store.open_requests(self.now).await {
             Ok(open) => self.metrics.show_requests(open.open, open.overdue),
-            Err(error) => tracing::warn!("requests to the privacy desk cannot be counted: {error}"),
+            Err(error) => tracing::warn!("cannot count open privacy requests: {error}"),
         }
     }
 }
 
-/// Rows by table.
+/// Counts rows by table.
 fn counts_of(tables: &[Extract], spooled: usize) -> Counts {
     let mut counts = Counts::default();
     for extract in tables {
@@ -315,13 +321,13 @@ fn counts_of(tables: &[Extract], spooled: usize) -> Counts {
     counts
 }
 
-/// Whether the person is known: by more than that somebody asked for them.
+/// Returns whether the person is known by more than earlier requests about them.
 fn is_known(counts: &Counts) -> bool {
     let asked = ["mlops_audit", "mlops_privacy_requests"];
     asked.iter().map(|table| counts.of(table)).sum::<u64>() < counts.total()
 }
 
-/// What an erasure did, as the audit trail and the list of requests have it.
+/// Returns the counts of an erasure for the audit trail and the list of requests.
 fn details(erased: &Erased, mode: Mode) -> Map<String, Value> {
     let mut details = erased.deleted.to_json();
     if mode == Mode::Anonymise {

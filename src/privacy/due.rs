@@ -1,14 +1,15 @@
-//! When a request is due: a month after it came (Art. 12 (3) GDPR).
+//! The due date of a request: one month after its receipt (Art. 12 (3) GDPR).
 
 use chrono::{DateTime, Months, TimeDelta, TimeZone, Utc};
 use chrono_tz::Tz;
 
-/// The same time of the same day of the next month in `zone`; of its last day, where it has no such day.
+/// Returns the same local time on the same day of the next month in `zone`, or on the last day of that month
+/// if it is shorter.
 #[must_use]
 pub fn a_month_after(at: DateTime<Utc>, zone: Tz) -> DateTime<Utc> {
     let local = at.with_timezone(&zone).naive_local();
     let later = local.checked_add_months(Months::new(1)).unwrap_or(local);
-    // An hour that the clocks leave out begins an hour later.
+    // A local time skipped by the clock change is moved one hour later.
     let due = zone.from_local_datetime(&later).earliest();
     let due = due.or_else(|| zone.from_local_datetime(&(later + TimeDelta::hours(1))).earliest());
     due.map_or(at + TimeDelta::days(28), |due| due.to_utc())
@@ -48,7 +49,7 @@ mod tests {
     }
 
     #[test]
-    fn an_hour_that_the_clocks_leave_out_begins_an_hour_later() {
+    fn a_skipped_local_time_is_moved_one_hour_later() {
         assert_eq!(due("2025-02-28T01:30:00Z", Tz::Europe__Berlin), "2025-03-28T01:30:00+00:00");
         assert_eq!(due("2026-03-01T01:30:00Z", Tz::Europe__Berlin), "2026-04-01T00:30:00+00:00");
         // 2027-03-28 at 02:30 does not exist in Berlin.

@@ -1,4 +1,4 @@
-//! The forms in which a person gets their data.
+//! The formats of an export of personal data.
 
 pub mod archive;
 pub mod csv;

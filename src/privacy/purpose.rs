@@ -1,9 +1,9 @@
-//! What each table holds of a person, why, on which lawful basis, and until when: what Art. 15 (1) GDPR asks for beside
-//! the data.
+//! What each table stores about a person, why, on which lawful basis and for how long: the information that
+//! Art. 15 (1) GDPR requires with the data.
 
 use crate::store::Table;
 
-/// For how many days rows are kept; `None` for those that nothing deletes by itself.
+/// How many days rows are kept; `None` for those that are not deleted automatically.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct RetentionPeriods {
     /// Events.
@@ -16,65 +16,61 @@ pub struct RetentionPeriods {
     pub audit: Option<u32>,
 }
 
-/// What is to be said of a category of data.
+/// What an export states about a category of data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Category {
-    /// Its name, which its file in an archive has.
+    /// Its name, and that of its file in an archive.
     pub name: &'static str,
     /// What it is.
     pub what: &'static str,
-    /// Why it is held.
+    /// Why it is stored.
     pub why: &'static str,
-    /// On which lawful basis.
+    /// The lawful basis.
     pub lawful_basis: &'static str,
 }
 
-const CONTRACT: &str =
-    "Art. 6 (1) (b) GDPR: steps before a contract, taken at your request, and the contract itself";
+const CONTRACT: &str = "Art. 6 (1) (b) GDPR: performance of a contract, or steps at your request before one";
 const INTEREST: &str =
-    "Art. 6 (1) (f) GDPR: the legitimate interest in a service that works and whose cost is known";
-const DUTY: &str =
-    "Art. 6 (1) (c) GDPR: the legal duty to be able to show that the law is kept (Art. 5 (2), 7 (1))";
-const ANSWERING: &str = "To answer what was asked, and to go on where a conversation was left";
+    "Art. 6 (1) (f) GDPR: legitimate interest in a service that works and whose cost is known";
+const DUTY: &str = "Art. 6 (1) (c) GDPR: legal obligation to demonstrate compliance (Art. 5 (2), 7 (1))";
+const ANSWERING: &str = "To answer your questions, and to continue an earlier conversation";
 
-/// What is to be said of events that wait on local disk.
+/// What an export states about events in the spool.
 pub const SPOOL: Category = Category {
     name: "events_waiting",
-    what: "Events that wait on the service's disk until the database takes them",
-    why: "So that none is lost while the database is away",
+    what: "Events kept on the service's disk until they are stored in the database",
+    why: "So that none is lost while the database is unavailable",
     lawful_basis: INTEREST,
 };
 
 impl Category {
-    /// What is to be said of a table.
+    /// Returns what an export states about a table.
     #[must_use]
     pub const fn of(table: Table) -> Self {
         let (name, what, why, lawful_basis) = match table {
             Table::Conversations => (
                 "conversations",
-                "Conversations with the AI receptionist, with your contact",
+                "Conversations with the AI receptionist, including your contact details",
                 ANSWERING,
                 CONTRACT,
             ),
-            Table::Messages => ("messages", "What was said in these conversations", ANSWERING, CONTRACT),
+            Table::Messages => ("messages", "The messages in these conversations", ANSWERING, CONTRACT),
             Table::ChatMessages => {
-                ("chat_messages", "What was said in these conversations", ANSWERING, CONTRACT)
+                ("chat_messages", "The messages in these conversations", ANSWERING, CONTRACT)
             }
             Table::Appointments => (
                 "appointments",
-                "Appointments that were asked for or booked, with your contact",
-                "To keep the appointments",
+                "Appointments requested or booked, including your contact details",
+                "To manage the appointments",
                 CONTRACT,
             ),
             Table::Events => (
                 "events",
-                "For each answer of the AI: how long it took, what it cost, and what it was about; none of its words",
-                "To see that the receptionist works, and what it costs",
+                "For each answer from the AI: how long it took, what it cost and its topic, but none of its text",
+                "To check that the receptionist works, and what it costs",
                 INTEREST,
             ),
-            Table::Consents => {
-                ("consents", "What you consented to, and what you took back", "To prove consent", DUTY)
-            }
+            Table::Consents => ("consents", "The consents you gave and withdrew", "To prove consent", DUTY),
             Table::Audit => (
                 "audit",
                 "What was done with your data at your request, under a keyed hash instead of your name",
@@ -83,8 +79,8 @@ impl Category {
             ),
             Table::Requests => (
                 "requests",
-                "What you asked for, and when it was done, under a keyed hash instead of your name",
-                "To answer within the time that the law sets, and to prove it",
+                "What you requested and when it was done, under a keyed hash instead of your name",
+                "To answer within the legal deadline, and to prove it",
                 DUTY,
             ),
         };
@@ -93,7 +89,7 @@ impl Category {
 }
 
 impl RetentionPeriods {
-    /// Until when rows of a table are kept, in words.
+    /// Returns how long rows of a table are kept, in words.
     #[must_use]
     pub fn until(self, table: Table) -> String {
         let (days, setting) = match table {
@@ -106,22 +102,22 @@ impl RetentionPeriods {
             Table::Consents => {
                 return match self.audit {
                     Some(days) => format!(
-                        "As long as it is the last word on its purpose, and {days} days after it was noted \
+                        "As long as it is the latest entry for its purpose, and for {days} days after it was recorded \
                          (RETENTION_AUDIT_DAYS), or until erased"
                     ),
-                    None => "As long as the consent may have to be proved, or until erased".to_owned(),
+                    None => "As long as consent may have to be proved, or until erased".to_owned(),
                 };
             }
             Table::Requests => {
                 return match self.audit {
-                    Some(days) => format!("{days} days after it was done (RETENTION_AUDIT_DAYS)"),
+                    Some(days) => format!("{days} days after completion (RETENTION_AUDIT_DAYS)"),
                     None => "As long as the answer may have to be proved".to_owned(),
                 };
             }
         };
         match days {
-            Some(days) => format!("{days} days after they came ({setting})"),
-            None => format!("No time is set ({setting} is off): until they are erased"),
+            Some(days) => format!("{days} days ({setting})"),
+            None => format!("No fixed period ({setting} is off): until erased"),
         }
     }
 }

@@ -1,4 +1,5 @@
-//! Whom a request is about, and the hash that stands for that person wherever the plain value is not needed. No I/O here.
+//! Selectors, which identify a person, and hashes, which replace a person wherever the plain value is not
+//! needed. No I/O here.
 
 use std::fmt;
 
@@ -7,33 +8,34 @@ use sha2::Sha256;
 
 use crate::config::{Config, Environment};
 
-/// The longest e-mail address, in characters (RFC 5321 allows 254 bytes).
+/// The maximum length of an e-mail address, in characters (RFC 5321 allows 254 bytes).
 const MAX_EMAIL_CHARS: usize = 254;
 
-/// The longest id, in characters, as in events.
+/// The maximum length of an id, in characters, as in events.
 const MAX_ID_CHARS: usize = 255;
 
-/// Digits of a phone number (ITU-T E.164 allows 15).
+/// The number of digits of a phone number (ITU-T E.164 allows up to 15).
 const PHONE_DIGITS: std::ops::RangeInclusive<usize> = 7..=15;
 
-/// The key where none is set and none must be.
+/// The hash key used outside production when none is set.
 const DEVELOPMENT_KEY: &[u8] = b"mlops-service: the key of development, which everybody knows";
 
-/// Names a person, in normalised text. Its `Debug` tells the kind alone, so that no log shows the person.
+/// Identifies a person, in normalised form. `Debug` shows only the kind, so that logs never contain the
+/// person.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Selector {
     /// An e-mail address, in lower case.
     Email(String),
-    /// A phone number: its digits, behind a `+` where it is an international one.
+    /// A phone number: its digits, after a `+` if it is international.
     Phone(String),
-    /// The id of a conversation, as it stands.
+    /// A conversation id, unchanged.
     Conversation(String),
-    /// The id of a session, as it stands.
+    /// A session id, unchanged.
     Session(String),
 }
 
 impl Selector {
-    /// An e-mail address; one error says what it must be, as do those below.
+    /// Parses an e-mail address. The error says what it must be, as do those of the other functions.
     pub fn email(text: &str) -> Result<Self, String> {
         let text = text.trim().to_lowercase();
         let parts = text.rsplit_once('@').filter(|(name, host)| !name.is_empty() && !host.is_empty());
@@ -44,25 +46,26 @@ impl Selector {
         }
     }
 
-    /// A phone number, its digits parted as people do. `+` and `00` in front mean the same: a country's code follows.
+    /// Parses a phone number with any common separators. A leading `+` or `00` means that a country code
+    /// follows.
     pub fn phone(text: &str) -> Result<Self, String> {
         normal_phone(text).map(Self::Phone).ok_or_else(|| {
             format!("must be a phone number of {} to {} digits", PHONE_DIGITS.start(), PHONE_DIGITS.end())
         })
     }
 
-    /// The id of a conversation.
+    /// Parses a conversation id.
     pub fn conversation(text: &str) -> Result<Self, String> {
         id(text).map(Self::Conversation)
     }
 
-    /// The id of a session.
+    /// Parses a session id.
     pub fn session(text: &str) -> Result<Self, String> {
         id(text).map(Self::Session)
     }
 
-    /// A text that may be any of them: with an `@` an e-mail address; with `+` or `00` in front of a phone number that
-    /// number; else an id.
+    /// Parses a text of unknown kind: with an `@`, an e-mail address; with a leading `+` or `00`, a phone
+    /// number if it is one; otherwise a conversation id.
     pub fn guess(text: &str) -> Result<Self, String> {
         let trimmed = text.trim();
         let international = trimmed.starts_with('+') || trimmed.starts_with("00");
@@ -73,14 +76,15 @@ impl Selector {
         }
     }
 
-    /// The normalised text. It names a person: it belongs into no log, metric, audit entry or error.
+    /// Returns the normalised text. It identifies a person and must not appear in any log, metric, audit
+    /// entry or error.
     #[must_use]
     pub fn expose(&self) -> &str {
         let (Self::Email(text) | Self::Phone(text) | Self::Conversation(text) | Self::Session(text)) = self;
         text
     }
 
-    /// What it is.
+    /// Returns the name of the kind.
     #[must_use]
     pub const fn kind(&self) -> &'static str {
         match self {
@@ -98,7 +102,7 @@ impl fmt::Debug for Selector {
     }
 }
 
-/// The digits of a phone number, behind a `+` where one, or `00`, stood in front of them.
+/// Returns the digits of a phone number, after a `+` if it starts with `+` or `00`.
 fn normal_phone(text: &str) -> Option<String> {
     let text = text.trim();
     let (international, rest) = match text.strip_prefix('+').or_else(|| text.strip_prefix("00")) {
@@ -115,17 +119,17 @@ fn normal_phone(text: &str) -> Option<String> {
 
 fn id(text: &str) -> Result<String, String> {
     let fits = (1..=MAX_ID_CHARS).contains(&text.chars().count()) && !text.contains(char::is_control);
-    fits.then(|| text.to_owned()).ok_or_else(|| {
-        format!("must be an id of 1 to {MAX_ID_CHARS} characters, none of them a control character")
-    })
+    fits.then(|| text.to_owned())
+        .ok_or_else(|| format!("must be an id of 1 to {MAX_ID_CHARS} characters, without control characters"))
 }
 
-/// Stands for a person. Who does not know the key cannot tell for whom, nor try it out. It shows its first 8 digits.
+/// The hash of a person. Without the key it can be neither traced back nor recomputed by guessing. It is
+/// displayed as its first 8 digits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SubjectHash([u8; 32]);
 
 impl SubjectHash {
-    /// The hash as the store keeps it.
+    /// Returns the bytes of the hash, as they are stored.
     #[must_use]
     pub const fn bytes(&self) -> &[u8; 32] {
         &self.0
@@ -150,19 +154,19 @@ impl fmt::Debug for SubjectHash {
     }
 }
 
-/// Makes the hashes that stand for persons, under `PRIVACY_HASH_KEY`.
+/// Hashes persons under `PRIVACY_HASH_KEY`.
 #[derive(Clone)]
 pub struct Hasher(Hmac<Sha256>);
 
 impl Hasher {
-    /// Makes hashes under `key`.
+    /// Creates a hasher with `key`.
     #[must_use]
     pub fn new(key: &[u8]) -> Self {
         Self(Hmac::new_from_slice(key).expect("HMAC takes a key of any length"))
     }
 
-    /// Makes hashes under the key that is set. Where none is, everywhere but in production, a key that everybody knows
-    /// stands in; `None` in production.
+    /// Creates a hasher with the configured key. If none is set, returns one with a publicly known key, or
+    /// `None` in production.
     #[must_use]
     pub fn of(config: &Config) -> Option<Self> {
         match (&config.privacy_hash_key, config.environment) {
@@ -172,8 +176,8 @@ impl Hasher {
         }
     }
 
-    /// What stands for the person that `selector` names. An id has the same hash whatever it is the id of, so that a
-    /// consent that names an id holds for both.
+    /// Returns the hash of the person that `selector` identifies. A conversation id and an equal session id
+    /// have the same hash, so that a consent for an id covers both.
     #[must_use]
     pub fn hash(&self, selector: &Selector) -> SubjectHash {
         let domain = match selector {
@@ -204,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn an_e_mail_address_is_the_same_however_it_is_written() {
+    fn e_mail_addresses_are_normalised() {
         let ana = Selector::email("ana@example.com").unwrap();
         assert!(Selector::email("  Ana@Example.COM\n").unwrap() == ana);
         for wrong in
@@ -215,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn phone_numbers_are_the_same_by_their_digits() {
+    fn phone_numbers_are_normalised() {
         for written in
             ["+49 (151) 234-567", "0049151234567", "+49151234567", " +49.151/234 567 ", "00 49 151 234567"]
         {
@@ -229,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn an_id_is_taken_as_it_stands() {
+    fn an_id_is_not_changed() {
         assert_eq!(Selector::conversation(" Conv-1 ").unwrap().expose(), " Conv-1 ");
         for wrong in ["", "a\nb", &"x".repeat(256)] {
             assert!(Selector::conversation(wrong).is_err() && Selector::session(wrong).is_err(), "{wrong:?}");
@@ -237,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn a_free_text_is_told_by_its_form() {
+    fn the_kind_of_a_free_text_is_guessed_from_its_form() {
         for (text, kind) in [
             ("Ana@example.com", "email"),
             ("+49 151 234567", "phone"),
@@ -253,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hash_is_that_of_the_normalised_text_under_the_key_and_its_kind() {
+    fn a_hash_depends_on_the_key_the_kind_and_the_normalised_text() {
         let (ours, theirs) = (Hasher::new(&[7; 32]), Hasher::new(&[8; 32]));
         let hash = |selector: Result<Selector, String>| ours.hash(&selector.unwrap());
         assert_eq!(hash(Selector::email("Ana@example.com")), hash(Selector::email("ana@EXAMPLE.com ")));
@@ -261,12 +265,13 @@ mod tests {
         assert_eq!(hash(Selector::conversation("c-1")), hash(Selector::session("c-1")));
         assert_ne!(hash(Selector::phone("0151234567")), hash(Selector::session("0151234567")));
         assert_ne!(hash(Selector::session("c-1")), theirs.hash(&Selector::session("c-1").unwrap()));
-        // Counted out with: printf 'mlops-service subject id\nc-1' | openssl dgst -sha256 -mac HMAC -macopt hexkey:0707…
+        // Computed with: printf 'mlops-service subject id\nc-1' | openssl dgst -sha256 -mac HMAC -macopt
+        // hexkey:0707…
         assert_eq!(hex::encode(hash(Selector::session("c-1")).bytes()), KNOWN);
     }
 
     #[test]
-    fn nothing_shows_a_person() {
+    fn debug_output_never_contains_the_person() {
         let selector = Selector::email("ana@example.com").unwrap();
         let hasher = Hasher::new(&[7; 32]);
         let hash = hasher.hash(&selector);
@@ -275,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn production_needs_a_key_of_its_own() {
+    fn production_requires_a_configured_key() {
         let hasher = |settings: &[(&str, &str)]| {
             let settings = settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
             Hasher::of(&Config::read(&settings.collect::<Source>()).unwrap())

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Policy;
 use super::pace::Pace;
-use crate::audit::{Action, By, Entry};
+use crate::audit::{Action, Actor, Entry};
 use crate::clock::Clock;
 use crate::metrics::RetentionMetrics;
 use crate::store::{Deleted, Retained, RetentionCounts, RetentionRecord, Seen, Store, StoreError, Window};
@@ -69,7 +69,7 @@ pub struct Run<'r> {
     /// The time.
     pub clock: &'r Clock,
     /// Who has it made.
-    pub by: By,
+    pub by: Actor,
     /// Whether it only counts.
     pub dry: bool,
     /// Cancelled when it is to stop.
@@ -96,7 +96,7 @@ impl Run<'_> {
     async fn make_alone(&self, now: DateTime<Utc>) -> Result<Tally, Failure> {
         if self.dry {
             let tally = self.go_through(now, &mut Tally::new()).await?;
-            let entry = self.by.did(Action::RetentionDryRun).with("rows", rows_of(&tally));
+            let entry = self.by.entry(Action::RetentionDryRun).with("rows", rows_of(&tally));
             self.store.append_audit(self.clock.now(), &entry).await?;
             return Ok(tally);
         }
@@ -249,7 +249,7 @@ impl Run<'_> {
             .into_iter()
             .filter_map(|kind| Some((kind.table().to_owned(), self.policy.days(kind)?.into())));
         let days = Value::Object(days.collect());
-        self.by.did(Action::RetentionRun).with("outcome", outcome).with("days", days).with("rows", rows)
+        self.by.entry(Action::RetentionRun).with("outcome", outcome).with("days", days).with("rows", rows)
     }
 }
 

@@ -6,7 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tokio_util::sync::CancellationToken;
 
 use super::{Failure, Policy, Run, Schedule, Tally};
-use crate::audit::By;
+use crate::audit::Actor;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::log_on_change::LogOnChange;
@@ -108,7 +108,7 @@ impl RetentionTask {
             store: &self.store,
             policy,
             clock: &self.clock,
-            by: By::service(),
+            by: Actor::service(),
             dry: false,
             stop,
             metrics,

@@ -9,7 +9,7 @@ use super::keys::bounded;
 use super::{READ_LIMIT, Store, StoreError, dialect};
 use crate::audit::chain::{Head, StoredEntry};
 use crate::audit::verify::{Verification, Verifier};
-use crate::audit::{Action, By, Entry};
+use crate::audit::{Action, Actor, Entry};
 use crate::clock::timestamp;
 
 /// Entries that are verified together.
@@ -145,8 +145,8 @@ impl Store {
                 for row in &rows {
                     last = row.try_get(0)?;
                     let goes_on = match Raw::from_row(row) {
-                        Ok(raw) => verifier.look_at(&kept(raw)),
-                        Err(_unreadable) => verifier.cannot_read(last),
+                        Ok(raw) => verifier.check(&kept(raw)),
+                        Err(_unreadable) => verifier.fail_unreadable(last),
                     };
                     if !goes_on {
                         return Ok(verifier.finish(true));
@@ -164,7 +164,7 @@ impl Store {
         &self,
         before: DateTime<Utc>,
         at: DateTime<Utc>,
-        by: &By,
+        by: &Actor,
     ) -> Result<Option<Purged>, StoreError> {
         const OLD: &str = "select count(*), cast(max(seq) as bigint) from (
                 select seq from mlops_audit
@@ -194,8 +194,8 @@ impl Store {
 }
 
 impl Purged {
-    fn entry(&self, before: DateTime<Utc>, by: &By) -> Entry {
-        by.did(Action::AuditPurged)
+    fn entry(&self, before: DateTime<Utc>, by: &Actor) -> Entry {
+        by.entry(Action::AuditPurged)
             .with("before", timestamp(before))
             .with("rows", self.rows)
             .with("last_seq", self.last_seq)

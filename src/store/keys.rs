@@ -73,7 +73,7 @@ impl TryFrom<RawKey> for NamedKey {
         Ok(Self {
             id: row.id.parse().map_err(|_: NoKeyId| StoreError::Unreadable("mlops_api_keys.id".into()))?,
             name: row.name,
-            scopes: Scopes::among(row.scopes.split(' ')),
+            scopes: Scopes::from_words(row.scopes.split(' ')),
             business_id: row.business_id,
             tier: row.tier,
             created_at: row.created_at,

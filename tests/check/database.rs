@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use mlops_service::audit::{Action, By};
+use mlops_service::audit::{Action, Actor};
 use mlops_service::auth::key::{KeyId, NamedKey};
 
 use super::{Checks, assert_verdict, check};
@@ -28,7 +28,7 @@ async fn the_last_run_of_retention_is_looked_at(backend: Backend) {
     let waiting = (now - TimeDelta::hours(50)).to_rfc3339();
     backend.execute(&format!("update mlops_retention set waiting_since = '{waiting}'")).await;
     verdict(&[], "wrong");
-    let entry = By::service().did(Action::RetentionRun);
+    let entry = Actor::service().entry(Action::RetentionRun);
     for (hours, expected) in [(30, "wrong"), (25, "ok")] {
         store.note_retention(now, Some(now - TimeDelta::hours(hours)), &entry).await.unwrap();
         verdict(&[], expected);
@@ -39,7 +39,7 @@ async fn the_last_run_of_retention_is_looked_at(backend: Backend) {
 async fn the_audit_trail_is_verified(backend: Backend) {
     let store = backend.store(&[]).await;
     for _ in 0..3 {
-        store.append_audit(real_now(), &By::service().did(Action::KeyCreated)).await.unwrap();
+        store.append_audit(real_now(), &Actor::service().entry(Action::KeyCreated)).await.unwrap();
     }
     assert_verdict(&check(&backend, &[]), "audit-chain", "ok");
     let change = match backend.is_postgres() {
@@ -59,8 +59,8 @@ async fn named_keys_are_told_when_they_are_old_or_end_soon(backend: Backend) {
     assert_verdict(&check(&backend, &[]), "named-keys", "not_applicable");
     let in_days = |days| real_now() + TimeDelta::days(days);
     let add = async |id: u64, created_at: DateTime<Utc>, expires_at: Option<DateTime<Utc>>| {
-        let key = NamedKey { id: KeyId(id), created_at, expires_at, ..NamedKey::nobodys() };
-        store.add_key(&key, real_now(), &By::service().did(Action::KeyCreated)).await.unwrap();
+        let key = NamedKey { id: KeyId(id), created_at, expires_at, ..NamedKey::placeholder() };
+        store.add_key(&key, real_now(), &Actor::service().entry(Action::KeyCreated)).await.unwrap();
     };
     add(1, in_days(-80), None).await;
     add(2, in_days(-900), Some(in_days(-1))).await;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use mlops_service::audit::chain::{Head, StoredEntry};
 use mlops_service::audit::verify::{Broken, Fault, Verification};
-use mlops_service::audit::{Action, By};
+use mlops_service::audit::{Action, Actor};
 use mlops_service::privacy::subject::SubjectHash;
 use mlops_service::store::{Store, StoreError};
 
@@ -28,7 +28,7 @@ on_every_backend! {
 const LIMIT: Duration = Duration::from_secs(20);
 
 async fn write(store: &Store, at: DateTime<Utc>, rows: i64) -> Head {
-    let entry = By::service().did(Action::RetentionRun).with("rows", rows);
+    let entry = Actor::service().entry(Action::RetentionRun).with("rows", rows);
     store.append_audit(at, &entry).await.unwrap()
 }
 
@@ -69,11 +69,11 @@ async fn tamper(backend: &Backend, sql: &str) {
 async fn an_entry_comes_back_as_it_was_written(backend: Backend) {
     let store = backend.store(&[]).await;
     let at = real_now().trunc_subsecs(6);
-    let by = By { actor: "key:0011223344556677".to_owned(), request_id: Some("r-1".to_owned()) };
+    let by = Actor { name: "key:0011223344556677".to_owned(), request_id: Some("r-1".to_owned()) };
     let subject = SubjectHash::from([200; 32]);
-    let entry = by.did(Action::PrivacyErase).about(subject).with("messages", 3).with("quoted", "a\"b\nü");
+    let entry = by.entry(Action::PrivacyErase).about(subject).with("messages", 3).with("quoted", "a\"b\nü");
     let first = store.append_audit(at, &entry).await.unwrap();
-    let second = store.append_audit(at, &By::command_line().did(Action::KeyRevoked)).await.unwrap();
+    let second = store.append_audit(at, &Actor::command_line().entry(Action::KeyRevoked)).await.unwrap();
     let entries = all(&store).await;
     assert_eq!(entries[0], StoredEntry::after(Head::NONE, at, &entry));
     assert_eq!((entries[0].head(), entries[1].head()), (Some(first), Some(second)));
@@ -192,7 +192,7 @@ async fn the_oldest_entries_are_purged_and_the_chain_still_holds(backend: Backen
     for (rows, days) in [(0, 900), (1, 800), (2, 731), (3, 100), (4, 800), (5, 1)] {
         hashes.push(write(&store, days_ago(days), rows).await.hash);
     }
-    let purge = async |days| store.purge_audit(days_ago(days), now, &By::service()).await.unwrap();
+    let purge = async |days| store.purge_audit(days_ago(days), now, &Actor::service()).await.unwrap();
     assert_eq!(purge(1_000).await, None);
     let purged = purge(730).await.unwrap();
     assert_eq!((purged.rows, purged.last_seq, purged.last_hash), (3, 3, hashes[2]), "the beginning alone");
@@ -218,12 +218,12 @@ async fn entries_of_thirty_days_are_kept_whatever_is_asked_for(backend: Backend)
     let now = real_now();
     write(&store, now - TimeDelta::days(29), 1).await;
     let early = now - TimeDelta::days(28);
-    let refused = store.purge_audit(early, now, &By::service()).await.unwrap_err();
+    let refused = store.purge_audit(early, now, &Actor::service()).await.unwrap_err();
     assert!(matches!(&refused, StoreError::Unusable(why) if why.contains("30 days")), "{refused}");
     if backend.is_postgres() {
         // Whoever lies about the time meets the server's.
         let later = now + TimeDelta::days(90);
-        assert!(store.purge_audit(early, later, &By::service()).await.is_err());
+        assert!(store.purge_audit(early, later, &Actor::service()).await.is_err());
     }
     assert_eq!(all(&store).await.len(), 1, "and nothing is said of a purge");
 }
@@ -235,7 +235,7 @@ async fn entries_that_nothing_accounts_for_are_missing_not_purged(backend: Backe
         write(&store, now - TimeDelta::days(800 - rows), rows).await;
     }
     write(&store, now, 4).await;
-    store.purge_audit(now - TimeDelta::days(799), now, &By::service()).await.unwrap().unwrap();
+    store.purge_audit(now - TimeDelta::days(799), now, &Actor::service()).await.unwrap().unwrap();
     assert_eq!(broken(&store, None).await, None);
     tamper(&backend, "delete from mlops_audit where seq < 4").await;
     assert_eq!(broken(&store, None).await, Some((3, Fault::Missing)));
@@ -248,8 +248,9 @@ async fn an_outsider_verifies_with_the_documented_query() {
     let backend = Backend::postgres().await;
     let store = backend.store(&[]).await;
     trail(&store, 3).await;
-    let by = By { actor: "key:0011223344556677".to_owned(), request_id: Some("r-1".to_owned()) };
-    let entry = by.did(Action::PrivacyErase).about(SubjectHash::from([200; 32])).with("quoted", "a\"b\nü€🦀");
+    let by = Actor { name: "key:0011223344556677".to_owned(), request_id: Some("r-1".to_owned()) };
+    let entry =
+        by.entry(Action::PrivacyErase).about(SubjectHash::from([200; 32])).with("quoted", "a\"b\nü€🦀");
     store.append_audit(real_now(), &entry).await.unwrap();
     store.append_audit(real_now().trunc_subsecs(0), &entry).await.unwrap();
     let broken = format!("select count(*) from ({query}) broken");
@@ -263,7 +264,7 @@ async fn an_outsider_verifies_with_the_documented_query() {
 /// Inserts `count` entries of long ago, chained as they should be.
 async fn insert_old(backend: &Backend, count: i64) {
     let begun = real_now().trunc_subsecs(0) - TimeDelta::days(900);
-    let entry = By::service().did(Action::RetentionRun);
+    let entry = Actor::service().entry(Action::RetentionRun);
     let bytes = |bytes: &[u8]| match backend.is_postgres() {
         true => format!("'\\x{}'", hex::encode(bytes)),
         false => format!("x'{}'", hex::encode(bytes)),
@@ -291,7 +292,7 @@ async fn a_long_trail_is_verified_in_pages_and_purged_in_steps(backend: Backend)
     assert_eq!((verify(&store).await.entries, broken(&store, None).await), (12_501, None));
     let before = now - TimeDelta::days(730);
     let mut purged = Vec::new();
-    while let Some(step) = store.purge_audit(before, now, &By::service()).await.unwrap() {
+    while let Some(step) = store.purge_audit(before, now, &Actor::service()).await.unwrap() {
         purged.push((step.rows, step.last_seq));
         assert_eq!(broken(&store, None).await, None);
     }

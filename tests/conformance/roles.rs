@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use chrono::TimeDelta;
-use mlops_service::audit::{Action, By};
+use mlops_service::audit::{Action, Actor};
 use mlops_service::store::Store;
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
@@ -401,7 +401,7 @@ async fn the_trail_is_append_only_even_for_whom_everything_was_granted() {
     let now = real_now();
     for days in [800, 790, 1] {
         store
-            .append_audit(now - TimeDelta::days(days), &By::service().did(Action::KeyCreated))
+            .append_audit(now - TimeDelta::days(days), &Actor::service().entry(Action::KeyCreated))
             .await
             .unwrap();
     }
@@ -413,7 +413,8 @@ async fn the_trail_is_append_only_even_for_whom_everything_was_granted() {
         let error = roles.run("service", sql).await.expect_err(sql).to_string();
         assert!(error.contains("append-only"), "{sql}: {error}");
     }
-    let purged = store.purge_audit(now - TimeDelta::days(730), now, &By::service()).await.unwrap().unwrap();
+    let purged =
+        store.purge_audit(now - TimeDelta::days(730), now, &Actor::service()).await.unwrap().unwrap();
     assert_eq!(purged.rows, 2);
     assert!(store.verify_audit(None, std::time::Duration::from_secs(9)).await.unwrap().is_intact());
     // The function alone removes nothing that no entry accounts for.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use mlops_service::audit::{Action, By, Entry};
+use mlops_service::audit::{Action, Actor, Entry};
 use mlops_service::auth::key::{KeyId, NamedKey, PlainKey, Previous, Scopes, SecretHash, Status};
 use mlops_service::event::{Event, Report};
 use mlops_service::rollup::{Key, Rollup, Sums};
@@ -401,12 +401,12 @@ fn named_key(id: u64) -> NamedKey {
         created_at: at(0),
         expires_at: Some(at(1_000)),
         hash: PlainKey::generate().hash(),
-        ..NamedKey::nobodys()
+        ..NamedKey::placeholder()
     }
 }
 
 fn key_entry() -> Entry {
-    By::service().did(Action::KeyCreated)
+    Actor::service().entry(Action::KeyCreated)
 }
 
 async fn a_key_comes_back_as_it_was_kept(backend: Backend) {

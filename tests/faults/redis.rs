@@ -236,7 +236,7 @@ async fn in_shadow_mode_a_quota_in_redis_refuses_nothing_and_is_told() {
         assert!(metrics.contains(series), "{series}");
     }
     let log = service.log();
-    let lines: Vec<&str> = log.lines().filter(|line| line.contains("a quota would be used up")).collect();
+    let lines: Vec<&str> = log.lines().filter(|line| line.contains("quota would be exceeded")).collect();
     assert_eq!(lines.len(), 2, "{log}");
     let line: Value = serde_json::from_str(lines[0]).unwrap();
     assert_eq!((&line["event"], &line["route"]), (&json!("rate_limited"), &json!("/track")));

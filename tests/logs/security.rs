@@ -210,7 +210,7 @@ async fn a_failed_attempt_says_what_was_wrong() {
         call.send().await.unwrap();
     }
     let lines = lines(&service.log());
-    for (id, reason) in [("try-1", "no API key"), ("try-2", "invalid API key")] {
+    for (id, reason) in [("try-1", "missing API key"), ("try-2", "invalid API key")] {
         let line = lines.iter().find(|line| line["request_id"] == id).expect("it is logged");
         assert_eq!((&line["client_ip"], &line["reason"]), (&json!("127.0.0.1"), &json!(reason)));
     }

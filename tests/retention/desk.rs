@@ -1,7 +1,7 @@
 //! What the service keeps of its own beside events.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use mlops_service::audit::{Action, By};
+use mlops_service::audit::{Action, Actor};
 use mlops_service::store::Retained;
 
 use super::{rows, run_at};
@@ -17,7 +17,7 @@ on_every_backend! {
 async fn the_audit_trail_is_cut_after_its_days_and_stays_whole(backend: Backend) {
     let (now, store) = (real_now(), backend.store(&[]).await);
     for days in [800, 731, 729, 10] {
-        let entry = By::service().did(Action::KeyCreated);
+        let entry = Actor::service().entry(Action::KeyCreated);
         store.append_audit(now - TimeDelta::days(days), &entry).await.unwrap();
     }
     assert_eq!(rows(&run_at(&backend, &[], now).await.unwrap(), Retained::Audit), Some(2));

@@ -113,7 +113,7 @@ async fn refused_attempts_are_entries_but_do_not_fill_the_table(backend: Backend
     let first = refused.iter().find(|entry| entry["request_id"] == "r-none").unwrap();
     assert_eq!(
         (&first["actor"], &first["details"]),
-        (&json!("nobody known"), &json!({"reason": "no API key", "route": "GET /admin/keys"}))
+        (&json!("unauthenticated"), &json!({"reason": "missing API key", "route": "GET /admin/keys"}))
     );
     let lacking = refused.iter().find(|entry| entry["actor"] == format!("key:{web}")).unwrap();
     assert_eq!(
@@ -194,7 +194,7 @@ async fn a_broken_chain_is_named_by_the_route_and_by_the_command_line(backend: B
     let (intact, told) = program(&backend, &["audit", "verify"]);
     assert!(!intact && told.contains("broken: entry 2 is changed"), "{told}");
     let shown = trail(&app).await;
-    let broken = json!({"seq": 2, "fault": "changed", "message": "entry 2 is changed: what it says is not what was written"});
+    let broken = json!({"seq": 2, "fault": "changed", "message": "entry 2 is changed: its content does not match its hash"});
     assert_eq!((&shown["chain"]["intact"], &shown["chain"]["broken"]), (&json!(false), &broken));
     assert_eq!(shown["entries"].as_array().unwrap().len(), 2, "what is there is shown");
     let (worked, told) = program(&backend, &["audit", "verify", "--head", "3"]);
@@ -241,7 +241,7 @@ async fn a_start_is_an_entry_with_the_settings_in_force_and_no_secret(mut backen
     assert_eq!(shown["OIDC_ISSUER"], Value::Null, "what is not set is not there");
     let place = if backend.is_postgres() { "Postgres at localhost:" } else { "SQLite at " };
     assert!(started["details"]["database"].as_str().unwrap().starts_with(place));
-    let head = format!("the head of the audit trail is 1:{}", started["hash"].as_str().unwrap());
+    let head = format!("audit trail head: 1:{}", started["hash"].as_str().unwrap());
     eventually("its head is logged", async || service.log().contains(&head)).await;
     for secret in SECRETS {
         assert!(!trail.to_string().contains(secret) && !service.log().contains(secret), "{secret}");

@@ -245,10 +245,10 @@ async fn a_revocation_holds_on_every_replica_within_ten_seconds(backend: Backend
     assert_eq!(revoke.header("x-api-key", KEY).send().await.unwrap().status(), 200);
     assert_eq!(status(&replicas[0]).await, 403, "here at once");
     eventually("it holds there", async || status(&replicas[1]).await == 403).await;
-    let told = "1 API keys cannot be read and are refused";
+    let told = "rejecting 1 API keys whose rows cannot be read";
     eventually("the bad row is told", async || replicas[1].log().contains(told)).await;
     backend.execute("alter table mlops_api_keys rename to away").await;
-    let told = "API keys cannot be read, those that were read last stay in use";
+    let told = "cannot read API keys, keeping the last ones read";
     eventually("that they cannot be read is told", async || replicas[1].log().contains(told)).await;
     backend.execute("alter table away rename to mlops_api_keys").await;
     backend.execute("delete from mlops_api_keys where id = 'no id'").await;

@@ -3,18 +3,18 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// A part of the service that a key may open.
+/// A part of the service that a key may grant access to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope {
-    /// Report events.
+    /// Reporting events.
     Track,
-    /// Read what the events of a business add up to.
+    /// Reading the analytics of a business.
     Analytics,
-    /// Have the totals read anew.
+    /// Reloading the totals.
     Refresh,
-    /// Do what the law asks for a customer's data.
+    /// Exporting and erasing personal data, and recording requests and consents.
     Privacy,
-    /// Manage keys.
+    /// Managing keys and reading the audit trail.
     Admin,
 }
 
@@ -22,7 +22,7 @@ impl Scope {
     /// Every scope.
     pub const ALL: [Self; 5] = [Self::Track, Self::Analytics, Self::Refresh, Self::Privacy, Self::Admin];
 
-    /// Its name.
+    /// Returns the name of the scope.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -39,7 +39,7 @@ impl Scope {
     }
 }
 
-/// The word is no scope.
+/// The error of parsing a [`Scope`] from any other text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("scopes are track, analytics, refresh, privacy and admin")]
 pub struct NoScope;
@@ -52,48 +52,48 @@ impl FromStr for Scope {
     }
 }
 
-/// A set of scopes. Its text is their names, with a space in between.
+/// A set of scopes. Its text is their names, separated by spaces.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Scopes(u8);
 
 impl Scopes {
-    /// All of them.
+    /// Returns the set of all scopes.
     #[must_use]
     pub fn all() -> Self {
         Scope::ALL.into_iter().collect()
     }
 
-    /// What concerns one business alone, and so is all that a credential bound to one may have.
+    /// Returns the scopes that a key or token bound to one business may have.
     #[must_use]
     pub fn of_one_business() -> Self {
         [Scope::Track, Scope::Analytics].into_iter().collect()
     }
 
-    /// Whether `scope` is one of them.
+    /// Returns whether the set contains `scope`.
     #[must_use]
     pub const fn contains(self, scope: Scope) -> bool {
         self.0 & scope.bit() != 0
     }
 
-    /// Those that are in `other` too.
+    /// Returns the scopes that are in both sets.
     #[must_use]
     pub const fn and(self, other: Self) -> Self {
         Self(self.0 & other.0)
     }
 
-    /// Whether there are none.
+    /// Returns whether the set is empty.
     #[must_use]
     pub const fn is_empty(self) -> bool {
         self.0 == 0
     }
 
-    /// The scopes, in the order of [`Scope::ALL`].
+    /// Iterates over the scopes, in the order of [`Scope::ALL`].
     pub fn iter(self) -> impl Iterator<Item = Scope> {
         Scope::ALL.into_iter().filter(move |scope| self.contains(*scope))
     }
 
-    /// The scopes among `words`; others, which mean something to others, are passed over.
-    pub fn among<'a>(words: impl Iterator<Item = &'a str>) -> Self {
+    /// Returns the scopes from_words `words`. Others are ignored: they may mean something to another service.
+    pub fn from_words<'a>(words: impl Iterator<Item = &'a str>) -> Self {
         words.filter_map(|word| word.parse::<Scope>().ok()).collect()
     }
 }
@@ -116,8 +116,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_set_holds_what_was_put_in_and_tells_it() {
-        let scopes = Scopes::among("analytics track openid".split(' '));
+    fn a_set_contains_the_parsed_scopes_and_displays_them() {
+        let scopes = Scopes::from_words("analytics track openid".split(' '));
         assert_eq!(scopes.to_string(), "track analytics");
         assert!(scopes.contains(Scope::Track) && !scopes.contains(Scope::Admin));
         assert_eq!(scopes.and(Scopes::all()), scopes);

@@ -1,4 +1,4 @@
-//! The plain form of a key, which is shown once, and the hash that is kept.
+//! The plain form of a key, which is shown once, and the hash of its secret, which is stored.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,7 +7,7 @@ use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 use subtle::{Choice, ConstantTimeEq};
 
-/// What every key begins with, so that scanners for secrets recognise it.
+/// The prefix of every key, by which secret scanners recognise it.
 const PREFIX: &str = "mlops_";
 
 /// Bytes of randomness in a secret.
@@ -23,7 +23,7 @@ impl fmt::Display for KeyId {
     }
 }
 
-/// The text is no id of a key.
+/// The error of parsing a [`KeyId`] from any other text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the id of a key has 16 hexadecimal digits")]
 pub struct NoKeyId;
@@ -37,8 +37,8 @@ impl FromStr for KeyId {
     }
 }
 
-/// A key as its holder has it: `mlops_<public id>_<secret>`, both in lower-case hexadecimal digits. `Debug` shows
-/// the public id alone.
+/// A key as its holder has it: `mlops_<public id>_<secret>`, both in lower-case hexadecimal digits. `Debug`
+/// shows only the public id.
 #[derive(Clone)]
 pub struct PlainKey {
     /// The public id.
@@ -47,19 +47,19 @@ pub struct PlainKey {
 }
 
 impl PlainKey {
-    /// A new key with a new id.
+    /// Generates a new key with a new id.
     #[must_use]
     pub fn generate() -> Self {
         Self::generate_for(KeyId(u64::from_le_bytes(random())))
     }
 
-    /// A new secret for the key `id`.
+    /// Generates a new secret for the key `id`.
     #[must_use]
     pub fn generate_for(id: KeyId) -> Self {
         Self { id, secret: hex::encode(random::<SECRET_BYTES>()).into() }
     }
 
-    /// Reads what a caller presents; `None` if it has not the form of a named key.
+    /// Parses what a caller presents. Returns `None` if it does not have the form of a named key.
     #[must_use]
     pub fn parse(presented: &[u8]) -> Option<Self> {
         let text = std::str::from_utf8(presented).ok()?;
@@ -69,13 +69,13 @@ impl PlainKey {
         Some(Self { id: id.parse().ok()?, secret: secret.to_owned().into() })
     }
 
-    /// The whole key, to be shown to its holder.
+    /// Returns the whole key, to be shown to its holder.
     #[must_use]
     pub fn expose(&self) -> String {
         format!("{PREFIX}{}_{}", self.id, self.secret.expose_secret())
     }
 
-    /// What is kept of the secret.
+    /// Returns the hash of the secret.
     #[must_use]
     pub fn hash(&self) -> SecretHash {
         SecretHash(Sha256::digest(self.secret.expose_secret()).into())
@@ -88,13 +88,13 @@ impl fmt::Debug for PlainKey {
     }
 }
 
-/// The SHA-256 of a secret. A secret has 256 random bits, so nothing slower is needed to keep it from being guessed.
+/// The SHA-256 of a secret. Secrets have 256 random bits, so a slow hash would not make guessing any harder.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct SecretHash(pub [u8; 32]);
 
 impl SecretHash {
-    /// The hash of no secret that anybody has.
-    pub const NOBODYS: Self = Self([0; 32]);
+    /// A hash that no known secret has.
+    pub const PLACEHOLDER: Self = Self([0; 32]);
 }
 
 impl ConstantTimeEq for SecretHash {
@@ -115,7 +115,7 @@ fn is_lower_hex(text: &str) -> bool {
 
 fn random<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
-    getrandom::fill(&mut bytes).expect("the system gives random numbers");
+    getrandom::fill(&mut bytes).expect("the system provides random numbers");
     bytes
 }
 
@@ -124,7 +124,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_is_read_back_from_its_plain_form() {
+    fn a_key_is_parsed_from_its_plain_form() {
         let key = PlainKey::generate();
         let plain = key.expose();
         assert_eq!(plain.len(), 6 + 16 + 1 + 64);
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_is_not_exactly_a_key_is_refused() {
+    fn anything_else_than_a_key_is_rejected() {
         let plain = PlainKey::generate().expose();
         let cut = &plain[..plain.len() - 1];
         let upper = plain.to_uppercase();
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn debug_output_holds_no_secret() {
+    fn debug_output_contains_no_secret() {
         let key = PlainKey::generate();
         assert_eq!(format!("{key:?}"), format!("PlainKey({})", key.id));
         assert_eq!(format!("{:?}", key.hash()), "SecretHash");

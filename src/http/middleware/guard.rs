@@ -13,7 +13,7 @@ use axum::response::{IntoResponse, Response};
 use super::http_metrics::method_label;
 use super::request_context::RequestContext;
 use crate::app::{App, QuotaKey};
-use crate::audit::By;
+use crate::audit::Actor;
 use crate::auth::key::{KeyId, Scope};
 use crate::auth::{Caller, ClientIp, Credentials, Denied, Principal, Unknown};
 use crate::config::Mode;
@@ -145,15 +145,15 @@ impl Policy {
             None => (SecurityEvent::AuthMissing, "authentication is off"),
         };
         let Accounting { caller, key, .. } = admission.accounting;
-        let by = By { actor: caller.actor(), request_id: Some(request_id.to_owned()) };
+        let by = Actor { name: caller.actor(), request_id: Some(request_id.to_owned()) };
         let route = format!("{} {}", self.method, self.path);
-        self.app.audit_recorder.record_refusal(kind, &by, &route, reason, key.map(|key| key.to_string()));
+        self.app.audit_recorder.record_rejection(kind, &by, &route, reason, key.map(|key| key.to_string()));
     }
 
     /// Returns the answer to a request that is refused; where tokens are taken, a 401 says so.
     fn refuse(&self, error: ApiError) -> Response {
         let mut response = error.into_response();
-        if response.status() == StatusCode::UNAUTHORIZED && self.app.access.tokens().is_some() {
+        if response.status() == StatusCode::UNAUTHORIZED && self.app.access.token_verifier().is_some() {
             response.headers_mut().entry(WWW_AUTHENTICATE).or_insert(HeaderValue::from_static("Bearer"));
         }
         response

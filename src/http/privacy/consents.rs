@@ -8,10 +8,10 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::app::App;
-use crate::audit::Action;
+use crate::audit::{Action, Actor};
 use crate::clock::timestamp;
 use crate::http::error::ApiError;
-use crate::http::extract::{Actor, JsonBody, Query, Subjects};
+use crate::http::extract::{JsonBody, Query, Subjects};
 use crate::privacy::consent::{Consent, Named, Purpose, Statement, policy_version};
 use crate::privacy::subject::SubjectHash;
 use crate::store::{ConsentFilter, NumberedConsent, StoreError};
@@ -102,13 +102,13 @@ pub struct ConsentSearchRequest {
 pub async fn note(
     app: App,
     Subjects(hasher): Subjects,
-    Actor(by): Actor,
+    by: Actor,
     JsonBody(statement): JsonBody<Statement>,
 ) -> Result<(StatusCode, Json<NotedConsentResponse>), ApiError> {
     let consent = statement.into_consent(&hasher, app.clock.now());
     let consent = consent.map_err(|(field, must_be)| ApiError::InvalidField(field, must_be))?;
     let action = if consent.granted { Action::ConsentGranted } else { Action::ConsentWithdrawn };
-    let entry = by.did(action).about(consent.subject).with("consent_id", consent.id.to_string());
+    let entry = by.entry(action).about(consent.subject).with("consent_id", consent.id.to_string());
     app.store.add_consent(&consent, &entry).await.map_err(|error| unavailable(&error))?;
     let state = state(&consent);
     Ok((StatusCode::CREATED, Json(NotedConsentResponse { shown: consent.into(), state })))

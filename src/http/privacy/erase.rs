@@ -6,9 +6,10 @@ use serde::{Deserialize, Serialize};
 use super::subject_selector::SubjectSelector;
 use super::{desk, in_time, truth};
 use crate::app::App;
+use crate::audit::Actor;
 use crate::clock::timestamp;
 use crate::http::error::ApiError;
-use crate::http::extract::{Actor, JsonBody, Query, Subjects};
+use crate::http::extract::{JsonBody, Query, Subjects};
 use crate::privacy::Receipt;
 use crate::store::{Counts, Erased, Mode};
 
@@ -40,7 +41,7 @@ pub struct EraseResponse {
 /// `POST /privacy/erase`: erases a person, or with `?dry_run=true` counts what that would be.
 pub async fn erase(
     app: App,
-    Actor(by): Actor,
+    by: Actor,
     Subjects(hasher): Subjects,
     Query(query): Query<EraseQuery>,
     JsonBody(subject): JsonBody<SubjectSelector>,

@@ -10,9 +10,10 @@ use tokio::task::spawn_blocking;
 use super::subject_selector::SubjectSelector;
 use super::{desk, in_time};
 use crate::app::App;
+use crate::audit::Actor;
 use crate::config::Config;
 use crate::http::error::ApiError;
-use crate::http::extract::{Actor, JsonBody, Query, Subjects};
+use crate::http::extract::{JsonBody, Query, Subjects};
 use crate::privacy::export::archive;
 use crate::privacy::export::document::Document;
 use crate::privacy::purpose::RetentionPeriods;
@@ -39,7 +40,7 @@ enum Format {
 /// `POST /privacy/export`: the data of one person, as JSON or, with `?format=zip`, as JSON and CSV files.
 pub async fn export(
     app: App,
-    Actor(by): Actor,
+    by: Actor,
     Subjects(hasher): Subjects,
     Query(query): Query<ExportQuery>,
     JsonBody(subject): JsonBody<SubjectSelector>,

@@ -10,9 +10,10 @@ use serde_json::{Map, Value};
 use super::desk;
 use super::subject_selector::{SubjectSelector, text};
 use crate::app::App;
+use crate::audit::Actor;
 use crate::clock::timestamp;
 use crate::http::error::ApiError;
-use crate::http::extract::{Actor, JsonBody, Query, Subjects};
+use crate::http::extract::{JsonBody, Query, Subjects};
 use crate::privacy::DeskError;
 use crate::store::Request;
 
@@ -91,7 +92,7 @@ pub async fn list(
 /// `POST /privacy/requests`: notes a request that came by letter, before it is acted on.
 pub async fn note(
     app: App,
-    Actor(by): Actor,
+    by: Actor,
     Subjects(hasher): Subjects,
     JsonBody(subject): JsonBody<SubjectSelector>,
 ) -> Result<(StatusCode, Json<PrivacyRequestResponse>), ApiError> {
@@ -102,7 +103,7 @@ pub async fn note(
     if received_at > desk.now {
         return Err(ApiError::InvalidField("received_at", "must not be in the future".to_owned()));
     }
-    let request = desk.note_request(kind, &selector, source, received_at).await?;
+    let request = desk.record_request(kind, &selector, source, received_at).await?;
     Ok((StatusCode::CREATED, Json(PrivacyRequestResponse::of(request, desk.now))))
 }
 

@@ -1,4 +1,4 @@
-//! Everything that is stored about a person as one ZIP file: the JSON document and a CSV file for each category.
+//! An export as one ZIP file: the JSON document and a CSV file for each category.
 
 use std::io::{Cursor, Write};
 
@@ -8,20 +8,20 @@ use zip::{CompressionMethod, ZipWriter};
 use super::csv;
 use super::document::Document;
 
-/// Writes the archive.
+/// Creates the archive. Returns an error message if that fails.
 pub fn write(document: &Document) -> Result<Vec<u8>, String> {
-    let told = |error: &dyn std::error::Error| format!("the archive cannot be written: {error}");
+    let describe = |error: &dyn std::error::Error| format!("cannot write the archive: {error}");
     let options = SimpleFileOptions::default().compression_method(CompressionMethod::Deflated);
     let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
     let mut add = |name: String, bytes: &[u8]| -> Result<(), String> {
-        zip.start_file(name, options).map_err(|error| told(&error))?;
-        zip.write_all(bytes).map_err(|error| told(&error))
+        zip.start_file(name, options).map_err(|error| describe(&error))?;
+        zip.write_all(bytes).map_err(|error| describe(&error))
     };
     add("data.json".to_owned(), &document.to_json())?;
     for section in document.sections() {
-        let sheet = csv::write(&section.columns, section.rows).map_err(|error| told(&error))?;
+        let sheet = csv::write(&section.columns, section.rows).map_err(|error| describe(&error))?;
         add(format!("{}.csv", section.name()), &sheet)?;
     }
-    let written = zip.finish().map_err(|error| told(&error))?;
+    let written = zip.finish().map_err(|error| describe(&error))?;
     Ok(written.into_inner())
 }

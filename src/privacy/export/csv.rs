@@ -1,17 +1,17 @@
-//! Rows as CSV (RFC 4180) that a spreadsheet shows and does not run.
+//! Rows as CSV (RFC 4180), with cells that spreadsheets do not run as formulas.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
 
 use serde_json::value::RawValue;
 
-/// Tells Excel that a file is UTF-8.
+/// Makes Excel read the file as UTF-8.
 const BYTE_ORDER_MARK: &str = "\u{feff}";
 
-/// What a cell begins with that a spreadsheet takes for a formula, in every width that it may be written in.
+/// The first characters that make a spreadsheet treat a cell as a formula, full-width forms included.
 const FORMULA: [char; 11] = ['=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠'];
 
-/// Writes rows, each a JSON object, as one sheet.
+/// Writes rows, each a JSON object, as CSV with a header.
 pub fn write(columns: &[String], rows: &[Box<RawValue>]) -> Result<Vec<u8>, csv::Error> {
     let mut sheet = BYTE_ORDER_MARK.as_bytes().to_vec();
     let mut writer = csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(&mut sheet);
@@ -26,7 +26,7 @@ pub fn write(columns: &[String], rows: &[Box<RawValue>]) -> Result<Vec<u8>, csv:
     Ok(sheet)
 }
 
-/// A value as a cell: a text as it is, nothing for null, anything else as JSON.
+/// Returns a value as a cell: a string as it is, an empty cell for null, anything else as JSON.
 fn cell(value: Option<&RawValue>) -> String {
     let json = value.map_or("null", RawValue::get);
     match json.as_bytes().first() {
@@ -39,13 +39,13 @@ fn cell(value: Option<&RawValue>) -> String {
     }
 }
 
-/// A text that no spreadsheet runs: one that begins as a formula does gets an apostrophe in front, plain numbers apart.
+/// Prepends an apostrophe to a text that a spreadsheet would treat as a formula, except to plain numbers.
 fn defused(text: &str) -> Cow<'_, str> {
-    let runs = text.starts_with(FORMULA) && !is_number(text);
-    if runs { Cow::Owned(format!("'{text}")) } else { Cow::Borrowed(text) }
+    let is_formula = text.starts_with(FORMULA) && !is_number(text);
+    if is_formula { Cow::Owned(format!("'{text}")) } else { Cow::Borrowed(text) }
 }
 
-/// Whether a text is a number with a minus in front.
+/// Returns whether a text is a negative number.
 fn is_number(text: &str) -> bool {
     let digits = text.strip_prefix('-').unwrap_or_default();
     let (whole, fraction) = digits.split_once('.').unwrap_or((digits, "0"));
@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_spreadsheet_would_run_is_defused_and_numbers_are_not() {
+    fn formulas_are_escaped_and_numbers_are_not() {
         for (text, cell) in [
             ("=1+1", "'=1+1"),
             ("+49151234567", "'+49151234567"),

@@ -1,4 +1,4 @@
-//! Everything that is stored about a person, as one JSON document.
+//! An export as one JSON document.
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -9,73 +9,72 @@ use crate::event::Event;
 use crate::privacy::purpose::{Category, RetentionPeriods, SPOOL};
 use crate::store::Extract;
 
-/// What was asked for, and everything that was found.
+/// The data stored about one person.
 #[derive(Debug)]
 pub struct Document {
-    /// Now.
+    /// When it was generated.
     pub generated_at: DateTime<Utc>,
-    /// The receipt's name.
+    /// The id of the receipt.
     pub receipt: String,
-    /// What named the person: `email`, `phone`, `conversation_id` or `session_id`.
+    /// The kind of the selector: `email`, `phone`, `conversation_id` or `session_id`.
     pub found_by: &'static str,
-    /// What the store holds.
+    /// The rows in the store.
     pub tables: Vec<Extract>,
-    /// What the spool holds.
+    /// The events in the spool.
     pub spooled: SpooledEvents,
-    /// Tables that do not tell whose their rows are.
+    /// Tables whose rows cannot be attributed to persons.
     pub unsearchable: Vec<&'static str>,
-    /// For how long rows are kept.
-    pub kept: RetentionPeriods,
+    /// How long rows are kept.
+    pub retention: RetentionPeriods,
 }
 
-/// Events of the spool, as they were reported.
+/// Events in the spool, as they were reported.
 #[derive(Debug)]
 pub struct SpooledEvents(Vec<Box<RawValue>>);
 
 impl SpooledEvents {
-    /// These events.
+    /// Converts events to reports.
     #[must_use]
     pub fn of(events: &[Event]) -> Self {
         let report = |event: &Event| to_raw_value(&event.report()).expect("a report is JSON");
         Self(events.iter().map(report).collect())
     }
 
-    /// The fields of a report.
+    /// Returns the fields of a report.
     fn columns(&self) -> Vec<String> {
         let first = self.0.first().and_then(|row| serde_json::from_str::<serde_json::Value>(row.get()).ok());
         first.and_then(|row| Some(row.as_object()?.keys().cloned().collect())).unwrap_or_default()
     }
 }
 
-/// One category of data, as it is written.
+/// One category of data, as it is serialised.
 #[derive(Debug, Serialize)]
 pub struct Section<'d> {
     category: &'static str,
-    /// The table.
     table: &'static str,
     what: &'static str,
     why: &'static str,
     lawful_basis: &'static str,
     kept_until: String,
     count: usize,
-    /// Their rows, with every column.
+    /// The rows, with every column.
     pub rows: &'d [Box<RawValue>],
-    /// The columns, in their order.
+    /// The columns, in order.
     #[serde(skip)]
     pub columns: Vec<String>,
 }
 
 impl Section<'_> {
-    /// The category's name.
+    /// Returns the name of the category.
     #[must_use]
     pub const fn name(&self) -> &'static str {
         self.category
     }
 }
 
-/// The document as it is written.
+/// The document, as it is serialised.
 #[derive(Debug, Serialize)]
-struct Written<'d> {
+struct Serialized<'d> {
     generated_at: String,
     receipt_id: &'d str,
     found_by: &'static str,
@@ -86,12 +85,12 @@ struct Written<'d> {
 }
 
 impl Document {
-    /// The categories, those of the spool only where it holds something.
+    /// Returns the categories; that of the spool only if it has events.
     #[must_use]
     pub fn sections(&self) -> Vec<Section<'_>> {
         let of_table = |extract: &'_ Extract| {
             let Category { name, what, why, lawful_basis } = Category::of(extract.table);
-            (name, extract.table.name(), what, why, lawful_basis, self.kept.until(extract.table))
+            (name, extract.table.name(), what, why, lawful_basis, self.retention.until(extract.table))
         };
         let mut sections: Vec<Section<'_>> = Vec::with_capacity(self.tables.len() + 1);
         for extract in &self.tables {
@@ -118,7 +117,7 @@ impl Document {
                 what,
                 why,
                 lawful_basis,
-                kept_until: "Until the database takes them".to_owned(),
+                kept_until: "Until they are stored in the database".to_owned(),
                 count: self.spooled.0.len(),
                 rows: &self.spooled.0,
                 columns: self.spooled.columns(),
@@ -127,17 +126,17 @@ impl Document {
         sections
     }
 
-    /// The document as JSON.
+    /// Returns the document as JSON.
     #[must_use]
     pub fn to_json(&self) -> Vec<u8> {
-        let written = Written {
+        let document = Serialized {
             generated_at: timestamp(self.generated_at),
             receipt_id: &self.receipt,
             found_by: self.found_by,
-            about: "A copy of what is stored about one person (Articles 15 and 20 GDPR), table by table",
+            about: "A copy of the data stored about one person (Articles 15 and 20 GDPR), by table",
             categories: self.sections(),
             not_searched: &self.unsearchable,
         };
-        serde_json::to_vec(&written).expect("texts, numbers and JSON are JSON")
+        serde_json::to_vec(&document).expect("strings, numbers and JSON serialise")
     }
 }

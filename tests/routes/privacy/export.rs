@@ -73,8 +73,8 @@ async fn each_category_tells_what_it_is_and_why_and_until_when_it_is_held(backen
         assert!(category["lawful_basis"].as_str().unwrap().contains("GDPR"), "{category}");
         let kept_until = category["kept_until"].as_str().unwrap();
         let expected = match category["table"].as_str().unwrap() {
-            "ai_metrics" => "90 days after they came (RETENTION_DAYS)",
-            "messages" => "No time is set (RETENTION_CHATS_DAYS is off): until they are erased",
+            "ai_metrics" => "90 days (RETENTION_DAYS)",
+            "messages" => "No fixed period (RETENTION_CHATS_DAYS is off): until erased",
             _ => continue,
         };
         assert_eq!(kept_until, expected);

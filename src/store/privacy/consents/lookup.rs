@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use sqlx::{AssertSqlSafe, FromRow, PgConnection, SqliteConnection};
 
 use crate::event::Event;
-use crate::privacy::consent::{CHAT_STORAGE, Latest, holds, named_by};
+use crate::privacy::consent::{CHAT_STORAGE, Latest, is_granted, named_by};
 use crate::privacy::subject::{Hasher, Selector, SubjectHash};
 
 /// Keeps consents from being noted until the end of the transaction, so that an event is stored before or after a
@@ -80,7 +80,7 @@ fn held(subjects: Subjects, rows: Vec<(Vec<u8>, i64, bool)>) -> Vec<bool> {
             Some((<[u8; 32]>::try_from(subject).ok()?.into(), (order, granted)))
         })
         .collect();
-    subjects.into_iter().map(|subjects| holds(subjects, &latest)).collect()
+    subjects.into_iter().map(|subjects| is_granted(subjects, &latest)).collect()
 }
 
 /// Adds the customers of the events' conversations, as far as the app's table tells of them.
