@@ -1,10 +1,12 @@
-//! The way of an event into the store.
+//! Writes events to the store.
 //!
-//! One task, the [`worker`], owns the queue and the connections it writes through. It takes everything that is queued, writes
-//! it in one transaction, adds it to the totals in memory and replies to every request: group commit, without any artificial
-//! delay. The totals are reloaded as of a moment at which nothing is being written, so a reload cannot race a commit.
+//! One task, the [`worker`], owns the queue and the connections it writes through. It takes everything that
+//! is queued, writes it in one transaction, adds it to the totals in memory and replies to every request:
+//! group commit, without any artificial delay. The totals are reloaded as of a moment at which nothing is
+//! being written, so a reload cannot race a commit.
 //!
-//! What the store cannot take in time goes into the spool, and is replayed to the store when it is back.
+//! Events that the store cannot accept in time go into the spool, and are replayed when the store is
+//! available again.
 
 mod attempt;
 mod batch;

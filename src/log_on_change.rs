@@ -1,20 +1,20 @@
 //! Logs a failure when it begins, changes or ends, rather than at each attempt.
 
-/// The last state that was logged.
+/// The last logged state.
 #[derive(Debug)]
 pub(crate) struct LogOnChange {
     failure: Option<String>,
-    /// What is logged at the end of a failure.
+    /// The message on recovery.
     recovered: &'static str,
 }
 
 impl LogOnChange {
-    /// Creates a log without a failure so far.
+    /// Creates a log in the state without a failure.
     pub(crate) const fn new(recovered: &'static str) -> Self {
         Self { failure: None, recovered }
     }
 
-    /// Logs `failure` unless it was the last one to be logged, or that there is none any more.
+    /// Logs `failure` if it differs from the last one, or the recovery if there is none any more.
     pub(crate) fn update(&mut self, failure: Option<String>) {
         match &failure {
             Some(text) if self.failure != failure => tracing::error!("{text}"),

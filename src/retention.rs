@@ -1,7 +1,8 @@
-//! Retention: what is kept for a time only goes when its time is over.
+//! Retention: deletes data past its retention period.
 //!
-//! [`Policy`] says how long, [`Schedule`] when, [`Run`] goes through the tables and deletes, and [`RetentionTask`] is the task that
-//! has it done once a day, by whichever replica takes the lock. Sums stay: statistics and counters know nothing of it.
+//! [`Policy`] has the periods and [`Schedule`] the time of day. [`Run`] deletes, and [`RetentionTask`]
+//! executes a run once a day, on whichever replica acquires the lock. Sums stay, so counters and analytics do
+//! not change.
 
 mod pace;
 mod policy;

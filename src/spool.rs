@@ -1,10 +1,11 @@
-//! Events that wait on local disk while Postgres cannot take them: a small SQLite file, of which every commit is on disk
-//! before anybody hears of it.
+//! The spool: a small SQLite file for events that Postgres cannot accept at the moment. Every commit is on
+//! disk before it is acknowledged.
 //!
-//! A file that turns out damaged is moved aside, and what is whole in it goes into a new one: each event lies in a frame
-//! of its own that can be found and checked without the database around it. So damage costs what it hit.
+//! A damaged file is quarantined and its intact events are salvaged into a new one: each event has its own
+//! checksummed frame, which can be found without the database around it. So only events that the damage hit
+//! are lost.
 //!
-//! One process at a time has the file: replicas on one machine need folders of their own.
+//! Only one process can open the file: replicas on one machine need separate directories.
 
 mod file;
 mod frame;
@@ -22,31 +23,31 @@ use uuid::Uuid;
 
 use crate::event::Event;
 use crate::store::StoreError;
-use file::{is_damage, tell_lost};
+use file::{is_damage, log_lost};
 use rows::{delete_all, insert_all};
 use state::State;
 
 /// The size of a page, which holds the largest frame.
 const PAGE_BYTES: u32 = 8_192;
 
-/// Events that are looked through at once.
-const LOOKED_THROUGH: u32 = 1_000;
+/// The number of events that a search reads at a time.
+const SEARCH_SIZE: u32 = 1_000;
 
-/// What is known of an event in the spool.
+/// What is known about the delivery of a spooled event to the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Delivery {
-    /// It may be in the store: its writing came to no known end.
+    /// The event may be in the store: the outcome of a write is unknown.
     Unconfirmed,
-    /// It was never sent to the store.
+    /// The event was never sent to the store.
     Unsent,
-    /// The store refuses it, for now.
+    /// The store refused the event; it is retried at the next start.
     Refused,
 }
 
-/// An event in the spool, and its number.
+/// An event in the spool, and its sequence number.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Spooled {
-    /// Numbers go in the order of arrival.
+    /// The sequence number, in order of arrival.
     pub seq: i64,
     /// The event.
     pub event: Event,
@@ -55,22 +56,22 @@ pub struct Spooled {
 /// The spool.
 #[derive(Debug)]
 pub struct Spool {
-    folder: PathBuf,
+    directory: PathBuf,
     max_pages: u32,
-    /// `None` until it is opened, and while it cannot be.
+    /// `None` until it is opened, and while it cannot be opened.
     file: tokio::sync::Mutex<Option<SqliteConnection>>,
     state: Mutex<State>,
-    /// Whether it accepts events, as far as is known.
+    /// Whether the last write succeeded.
     writable: AtomicBool,
-    /// Whether its events can be read, as far as is known: those of a full one can.
+    /// Whether its events were last found readable; those of a full spool are.
     readable: AtomicBool,
 }
 
-/// Runs `$work` with the open file, a second time where the first one met damage.
+/// Runs `$work` with the open file, and once more with a new file if the first one turns out damaged.
 macro_rules! on_file {
     ($spool:expr, |$conn:ident| $work:expr) => {{
         let mut file = $spool.file.lock().await;
-        let mut met_damage = false;
+        let mut is_new = false;
         loop {
             let mut open = match file.take() {
                 Some(open) => open,
@@ -79,10 +80,10 @@ macro_rules! on_file {
             let $conn = &mut open;
             let done: Result<_, sqlx::Error> = async { $work }.await;
             match done {
-                Err(error) if is_damage(&error) && !met_damage => {
-                    met_damage = true;
+                Err(error) if is_damage(&error) && !is_new => {
+                    is_new = true;
                     drop(open);
-                    $spool.move_aside()?;
+                    $spool.quarantine()?;
                 }
                 done => {
                     *file = Some(open);
@@ -94,11 +95,11 @@ macro_rules! on_file {
 }
 
 impl Spool {
-    /// A spool in `folder` of at most `max_mb` MiB. Nothing is opened yet.
+    /// Creates a spool in `directory` of at most `max_mb` MiB, without opening it.
     #[must_use]
-    pub fn new(folder: &Path, max_mb: u32) -> Self {
+    pub fn new(directory: &Path, max_mb: u32) -> Self {
         Self {
-            folder: folder.to_owned(),
+            directory: directory.to_owned(),
             max_pages: max_mb.saturating_mul(1024 * 1024 / PAGE_BYTES),
             file: tokio::sync::Mutex::default(),
             state: Mutex::default(),
@@ -107,37 +108,40 @@ impl Spool {
         }
     }
 
-    /// Opens the file, so that what it holds is known.
+    /// Opens the file and reads the state of its events.
     pub async fn open(&self) -> Result<(), StoreError> {
-        self.noted(async { on_file!(self, |conn| conn.execute("select 1").await.map(drop)) }).await
+        self.tracked(async { on_file!(self, |conn| conn.execute("select 1").await.map(drop)) }).await
     }
 
-    /// Does what the file is asked for, and notes whether it went well.
-    async fn noted<T>(&self, asked: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
-        let done = asked.await;
-        self.writable.store(done.is_ok(), Ordering::Relaxed);
-        self.readable.store(done.is_ok(), Ordering::Relaxed);
-        done
+    /// Runs an operation on the file, and sets whether it is writable and readable by its success.
+    async fn tracked<T>(
+        &self,
+        operation: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        let result = operation.await;
+        self.writable.store(result.is_ok(), Ordering::Relaxed);
+        self.readable.store(result.is_ok(), Ordering::Relaxed);
+        result
     }
 
-    /// Returns whether it accepts events, as far as is known.
+    /// Returns whether the spool accepts events, as far as is known.
     #[must_use]
     pub fn is_writable(&self) -> bool {
         self.writable.load(Ordering::Relaxed)
     }
 
-    /// Returns whether it holds events that the store may accept.
+    /// Returns whether the spool has events that the store may accept.
     #[must_use]
     pub fn has_pending(&self) -> bool {
         self.readable.load(Ordering::Relaxed) && self.state().has_pending()
     }
 
-    /// What is known of the events in it.
+    /// Returns the state of the events in the spool.
     pub fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds events. Returns for each whether it is new, rather than that its id was there.
+    /// Adds events. Returns for each whether it is new rather than a repeat of an id in the spool.
     pub async fn add(&self, events: &[&Event], delivery: Delivery) -> Result<Vec<bool>, StoreError> {
         let added = self.insert_all(events, delivery).await;
         self.writable.store(added.is_ok(), Ordering::Relaxed);
@@ -158,7 +162,7 @@ impl Spool {
         Ok(added)
     }
 
-    /// Returns which of `ids` are in it.
+    /// Returns which of `ids` are in the spool.
     pub async fn known(&self, ids: &[Uuid]) -> Result<Vec<Uuid>, StoreError> {
         on_file!(self, |conn| {
             let mut known = Vec::new();
@@ -172,66 +176,73 @@ impl Spool {
         })
     }
 
-    /// Returns at most `most` events of at most this delivery with numbers after `after`, in order.
-    pub async fn next(&self, delivery: Delivery, after: i64, most: u32) -> Result<Vec<Spooled>, StoreError> {
-        self.noted(self.whole(delivery, after, most)).await
+    /// Returns at most `limit` events after the sequence number `after`, in order, whose delivery is
+    /// `delivery` or a variant before it.
+    pub async fn next(&self, delivery: Delivery, after: i64, limit: u32) -> Result<Vec<Spooled>, StoreError> {
+        self.tracked(self.next_intact(delivery, after, limit)).await
     }
 
-    async fn whole(&self, delivery: Delivery, after: i64, most: u32) -> Result<Vec<Spooled>, StoreError> {
+    /// Returns the next events, and deletes those whose frames are corrupt.
+    async fn next_intact(
+        &self,
+        delivery: Delivery,
+        after: i64,
+        limit: u32,
+    ) -> Result<Vec<Spooled>, StoreError> {
         const SQL: &str =
             "select seq, frame from events where standing <= $1 and seq > $2 order by seq limit $3";
         loop {
             let rows = on_file!(self, |conn| {
-                let rows = sqlx::query(SQL).bind(delivery as i64).bind(after).bind(most);
+                let rows = sqlx::query(SQL).bind(delivery as i64).bind(after).bind(limit);
                 rows.try_map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).fetch_all(conn).await
             })?;
-            let (whole, broken) = sorted(rows);
-            if broken.is_empty() {
-                return Ok(whole);
+            let (intact, corrupt) = decode(rows);
+            if corrupt.is_empty() {
+                return Ok(intact);
             }
-            tell_lost(&broken);
-            on_file!(self, |conn| delete_all(conn, broken.iter().copied()).await)?;
+            log_lost(&corrupt);
+            on_file!(self, |conn| delete_all(conn, corrupt.iter().copied()).await)?;
         }
     }
 
-    /// Removes events that the store has.
+    /// Removes events that are in the store.
     pub async fn remove(&self, stored: &[Spooled]) -> Result<(), StoreError> {
         if stored.is_empty() {
             return Ok(());
         }
-        self.noted(async {
+        self.tracked(async {
             on_file!(self, |conn| delete_all(conn, stored.iter().map(|spooled| spooled.seq)).await)
         })
         .await?;
         let oldest = self.oldest().await?;
         self.state().remove(stored, oldest);
         if self.state().depth() == 0 {
-            // So that nothing of an event is left in a page that is not in use.
+            // Leaves no remnants of events in unused pages.
             on_file!(self, |conn| conn.execute("vacuum").await.map(drop))?;
         }
         Ok(())
     }
 
-    /// The events in it that are `theirs`, whatever their delivery.
+    /// Returns the events that `filter` selects, whatever their delivery.
     pub async fn find(
         &self,
-        theirs: &(dyn Fn(&Event) -> bool + Send + Sync),
+        filter: &(dyn Fn(&Event) -> bool + Send + Sync),
     ) -> Result<Vec<Spooled>, StoreError> {
         let (mut found, mut after) = (Vec::new(), 0);
         loop {
-            let some = self.next(Delivery::Refused, after, LOOKED_THROUGH).await?;
+            let some = self.next(Delivery::Refused, after, SEARCH_SIZE).await?;
             let Some(last) = some.last() else { return Ok(found) };
             after = last.seq;
-            found.extend(some.into_iter().filter(|spooled| theirs(&spooled.event)));
+            found.extend(some.into_iter().filter(|spooled| filter(&spooled.event)));
         }
     }
 
-    /// Removes events that the store refuses, so that nothing of them is left in the file.
+    /// Removes events that the store refused, without leaving remnants in the file.
     pub async fn discard(&self, refused: &[Spooled]) -> Result<(), StoreError> {
         if refused.is_empty() {
             return Ok(());
         }
-        self.noted(async {
+        self.tracked(async {
             on_file!(self, |conn| {
                 delete_all(conn, refused.iter().map(|spooled| spooled.seq)).await?;
                 conn.execute("vacuum").await.map(drop)
@@ -239,11 +250,11 @@ impl Spool {
         })
         .await?;
         let oldest = self.oldest().await?;
-        self.state().forget(refused, oldest);
+        self.state().discard(refused, oldest);
         Ok(())
     }
 
-    /// Notes that the store refuses an event.
+    /// Records that the store refused an event.
     pub async fn mark_refused(&self, refused: &Spooled) -> Result<(), StoreError> {
         on_file!(self, |conn| {
             let update = sqlx::query("update events set standing = $1 where seq = $2");
@@ -269,14 +280,14 @@ impl Spool {
     }
 }
 
-/// Rows by whether their frames are whole.
-fn sorted(rows: Vec<(i64, Vec<u8>)>) -> (Vec<Spooled>, Vec<i64>) {
-    let (mut whole, mut broken) = (Vec::new(), Vec::new());
+/// Decodes frames. Returns the intact events, and the sequence numbers of corrupt frames.
+fn decode(rows: Vec<(i64, Vec<u8>)>) -> (Vec<Spooled>, Vec<i64>) {
+    let (mut intact, mut corrupt) = (Vec::new(), Vec::new());
     for (seq, bytes) in rows {
         match frame::read(&bytes) {
-            Some((_, event)) => whole.push(Spooled { seq, event }),
-            None => broken.push(seq),
+            Some((_, event)) => intact.push(Spooled { seq, event }),
+            None => corrupt.push(seq),
         }
     }
-    (whole, broken)
+    (intact, corrupt)
 }

@@ -1,11 +1,12 @@
-//! What is kept: events and their rollups, in Postgres or in an embedded SQLite file.
+//! The database: events, their rollups and everything else that is stored, in Postgres or in an embedded
+//! SQLite file.
 //!
-//! One SQL text serves both databases through `on!`; what differs stands in `dialect.rs`, and the writing of a
-//! batch, the one statement worth writing twice, in `batch/`. To add a subject, add a file beside `analytics.rs`
-//! and a case to the conformance suite, which runs on both.
+//! One SQL text serves both databases through `on!`. The differences are in `dialect.rs`; only the statement
+//! that writes a batch exists twice, in `events/`. A new store function needs a case in the conformance
+//! suite, which runs on both databases.
 
-/// Runs `$body` with a connection of whichever database is open, within `$limit`. The compiler checks the body
-/// against both drivers.
+/// Runs `$body` with a connection to the open database, within `$limit`. The compiler checks the body against
+/// both drivers.
 macro_rules! on {
     ($db:expr, $limit:expr, |$conn:ident| $body:expr) => {
         match $db {
@@ -48,7 +49,7 @@ pub use privacy::{
     SubjectTraces, Table,
 };
 pub use retention::{
-    Deleted, Retained, RetentionCounts, RetentionLock, RetentionRecord, Seen, TablePlan, Window,
+    Deleted, Retained, RetentionCounts, RetentionLock, RetentionRecord, TablePlan, Window, WindowCounts,
 };
 pub use rollups::analytics::Summary;
 pub use rollups::pending::CountedRollup;
@@ -62,16 +63,16 @@ use sqlx::{Postgres, Sqlite};
 use crate::privacy::subject::Hasher;
 use connection::lease::Connections;
 
-/// How long a reader waits for the database.
+/// The time limit of a read.
 const READ_LIMIT: Duration = Duration::from_secs(2);
 
-/// How long one step of writing may take.
+/// The time limit of one write step.
 const WRITE_LIMIT: Duration = Duration::from_millis(1_800);
 
-/// Connections to a server that batches are written through.
+/// The number of connections to a server for writing batches.
 const WRITERS: u32 = 2;
 
-/// How long a health check waits for the database.
+/// The time limit of a health check.
 const PING_LIMIT: Duration = Duration::from_secs(1);
 
 /// Connections to a database.
@@ -83,39 +84,39 @@ pub(crate) enum Db {
     Sqlite(Connections<Sqlite>),
 }
 
-/// The store: connections for reading, those that write events, which belong to the ingest task, and those through
-/// which people change what is kept beside events.
+/// The store, with separate connections for reading, for writing events (which belong to the ingest task),
+/// and for administrative changes.
 #[derive(Debug, Clone)]
 pub struct Store {
     read: Db,
     write: Db,
     admin: Db,
-    /// The connection through which old rows are deleted.
+    /// The connection that deletes old rows.
     sweep: Db,
-    /// Where the right to delete them is a lock on a file: its path.
+    /// The path of the lock file of retention runs; `None` on Postgres, which has advisory locks.
     retention_lock: Option<PathBuf>,
     zone: Tz,
-    /// Where consent is required: what tells whose it is.
+    /// Hashes subjects to look up their consents; `None` if consent is not required.
     consent: Option<Hasher>,
     place: String,
-    /// Whether it may change tables.
+    /// Whether this role runs migrations.
     migrates: bool,
 }
 
 impl Store {
-    /// The kind and place of the database, for people; no password is in it.
+    /// Returns the kind and location of the database for display, without the password.
     #[must_use]
     pub fn place(&self) -> &str {
         &self.place
     }
 
-    /// Whether it is an embedded file, rather than a server.
+    /// Returns whether the database is an embedded file rather than a server.
     #[must_use]
     pub const fn is_file(&self) -> bool {
         matches!(self.write, Db::Sqlite(_))
     }
 
-    /// How many batches may be written at the same time. A file has one writer.
+    /// Returns how many batches may be written at the same time. A file has one writer.
     #[must_use]
     pub const fn writers(&self) -> usize {
         match self.write {
@@ -124,13 +125,17 @@ impl Store {
         }
     }
 
-    /// One round trip to the database, within a second.
+    /// Makes one round trip to the database.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the database does not respond within a second.
     pub async fn ping(&self) -> Result<(), StoreError> {
         on!(&self.read, PING_LIMIT, |conn| sqlx::query("select 1").execute(conn).await.map(drop))
     }
 
-    /// Closes the connections, waiting at most a second for the database. The writer is the last: where it is the only
-    /// one left, SQLite folds its log into the file.
+    /// Closes the connections, waiting at most a second for the database. The writer is closed last: SQLite
+    /// checkpoints its log into the file when its last connection closes.
     pub async fn close(&self) {
         let close = async {
             for db in [&self.read, &self.admin, &self.sweep, &self.write] {

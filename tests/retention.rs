@@ -38,7 +38,7 @@ async fn make(
 ) -> Result<Tally, Failure> {
     let (clock, metrics) = (Clock::new(move || now), RetentionMetrics::new());
     let run = Run { store, policy, clock: &clock, by: Actor::service(), dry, stop, metrics: &metrics };
-    run.make(|_record| true).await.map(Option::unwrap)
+    run.execute(|_record| true).await.map(Option::unwrap)
 }
 
 /// How many rows of a table a run took.

@@ -180,7 +180,7 @@ impl KeyCache {
             self.cache().keys.values().filter_map(|cached| cached.use_to_record()).collect();
         uses.sort_unstable_by_key(|(id, _)| *id);
         for batch in uses.chunks(MAX_USES) {
-            self.0.store.note_key_uses(batch).await?;
+            self.0.store.record_key_uses(batch).await?;
         }
         Ok(())
     }

@@ -40,7 +40,7 @@ pub(super) async fn run(config: Config, verb: Verb) -> ExitCode {
             print(&config, &tally, dry_run);
             ExitCode::SUCCESS
         }
-        Err(Failure::Busy) => fail("another run is under way; nothing was done"),
+        Err(Failure::Busy) => fail("another run is in progress; nothing was done"),
         Err(failure) => {
             fail(format!("the run did not come to its end: {failure}; run it again, and it goes on"))
         }
@@ -62,7 +62,7 @@ async fn make(config: &Config, store: &Store, dry: bool) -> Result<Tally, Failur
         std::future::pending().await
     };
     let tally = tokio::select! {
-        made = run.make(|_record| true) => made?,
+        made = run.execute(|_record| true) => made?,
         never = watch => never,
     };
     Ok(tally.unwrap_or_default())

@@ -7,15 +7,15 @@ use super::{Destination, IngestError, TrackResult, Tracked};
 use crate::event::Event;
 use crate::store::{CountedRollup, Outcome, Store, StoreError, Written};
 
-/// How often a write is retried when another writer was in the way.
+/// The number of retries after conflicts with other writers.
 const MAX_CONFLICTS: u32 = 10;
 
-/// How an attempt went.
+/// The result of an attempt.
 #[derive(Debug, Default)]
 pub(super) struct WriteAttempt {
-    /// What the events add up to that the store has counted.
+    /// The sums of the events that the store has counted.
     pub(super) counted: CountedRollup,
-    /// Whether a connection broke before it told what became of its events.
+    /// Whether a connection broke before the outcome was known.
     pub(super) broke: bool,
     /// The error, if the store became unavailable.
     pub(super) lost: Option<StoreError>,
@@ -24,8 +24,9 @@ pub(super) struct WriteAttempt {
 }
 
 impl WriteAttempt {
-    /// Writes those of `events` that have no result within `limit`, and sets the results. An event that the database refuses
-    /// is found by bisection and does not sink the others. `again` as in [`Store::write`].
+    /// Writes those of `events` that have no result, within `limit`, and sets their results. An event that
+    /// the database rejects is found by bisection, and the others are written. For `again` see
+    /// [`Store::write`].
     pub(super) async fn run(
         store: &Store,
         events: &[Event],
@@ -61,8 +62,8 @@ impl WriteAttempt {
         self.counted.add(written.counted);
     }
 
-    /// Conflicts with other writers are retried some times, and a broken connection once: the ids make it harmless to write
-    /// what may be written already.
+    /// Returns whether to retry after `error`: a few times after conflicts with other writers, once after a
+    /// broken connection. The ids make it safe to repeat a write that may have succeeded.
     fn may_retry(&mut self, error: &StoreError) -> bool {
         if matches!(error, StoreError::Conflict(_)) {
             self.conflicts += 1;
@@ -74,7 +75,7 @@ impl WriteAttempt {
     }
 }
 
-/// The ranges of events without a result, the first one last.
+/// Returns the ranges of events without a result, the first one last.
 fn pending(results: &[Option<TrackResult>]) -> Vec<Range<usize>> {
     let mut start = 0;
     let ranges = results.chunk_by(|a, b| a.is_none() == b.is_none()).map(|chunk| {
@@ -85,8 +86,8 @@ fn pending(results: &[Option<TrackResult>]) -> Vec<Range<usize>> {
     pending.collect::<Vec<_>>().into_iter().rev().collect()
 }
 
-/// An id that the service made is new: it is found in the store only where a first attempt to write it came through
-/// although its reply was lost.
+/// Returns the result of an event. An id that the service created is never a duplicate: it is in the store
+/// only if an earlier attempt succeeded but its reply was lost.
 fn tracked(event: &Event, outcome: Outcome) -> Tracked {
     let (repeated, destination) = match outcome {
         Outcome::Counted | Outcome::Claimed => (false, Destination::Store),
@@ -97,7 +98,8 @@ fn tracked(event: &Event, outcome: Outcome) -> Tracked {
     Tracked { duplicate: repeated && event.named, destination }
 }
 
-/// Splits a part of which the database refuses something, until the refused event stands alone.
+/// Splits a part that contains a rejected event, or sets the result of that event if the part contains only
+/// it.
 fn bisect(
     results: &mut [Option<TrackResult>],
     part: Range<usize>,
@@ -105,7 +107,7 @@ fn bisect(
     parts: &mut Vec<Range<usize>>,
 ) {
     if part.len() == 1 {
-        tracing::warn!("the database refuses an event: {error}");
+        tracing::warn!("event rejected: {error}");
         results[part.start] = Some(Err(refusal(error)));
         return;
     }

@@ -10,15 +10,15 @@ use super::handle::TrackRequest;
 use super::{IngestError, TrackResult, Tracked};
 use crate::event::Event;
 
-/// The most events of a batch, unless one request brings more.
+/// The maximum number of events in a batch, unless one request has more.
 pub(super) const MAX_BATCH: usize = 1_024;
 
-/// The events of some requests, each id once, and who waits for them.
+/// The events of some requests, each id once, and the requests that wait for them.
 #[derive(Debug, Default)]
 pub(super) struct Batch {
-    /// The events. Their ids differ.
+    /// The events, with distinct ids.
     pub(super) events: Vec<Event>,
-    /// What became of each so far; `None` for those that are neither stored, spooled nor refused.
+    /// The result of each event; `None` until it is stored, spooled or refused.
     pub(super) results: Vec<Option<TrackResult>>,
     positions: HashMap<Uuid, usize>,
     requests: Vec<Waiting>,
@@ -44,7 +44,8 @@ impl Batch {
         Self::take_if(queue, |request| request.queued_at.elapsed() > limit)
     }
 
-    /// Takes requests as long as the next one is `wanted` and fits into [`MAX_BATCH`]; the first one always fits.
+    /// Takes requests as long as the next one is `wanted` and fits into [`MAX_BATCH`]; the first one always
+    /// fits.
     fn take_if(queue: &mut VecDeque<TrackRequest>, wanted: impl Fn(&TrackRequest) -> bool) -> Self {
         let mut batch = Self::default();
         while let Some(request) = queue.pop_front_if(|request| wanted(request) && batch.has_room_for(request))
@@ -96,7 +97,7 @@ impl Batch {
                 let tracked = self.results[*position].unwrap_or(Err(otherwise))?;
                 Ok(Tracked { duplicate: tracked.duplicate || *repeats, ..tracked })
             });
-            // A caller that hung up does not hear that its events are stored.
+            // The caller may have hung up.
             let _ = request.reply.send(results.collect());
         }
     }

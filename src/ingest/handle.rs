@@ -1,4 +1,4 @@
-//! The handle of the ingest task: what requests ask of it.
+//! The handle of the ingest task, for request handlers.
 
 use std::fmt;
 use std::sync::Arc;
@@ -19,18 +19,18 @@ use crate::metrics::{Metrics, SpoolStats};
 use crate::spool::Spool;
 use crate::store::{Store, StoreError};
 
-/// How long a request waits for the ingest task, which itself gives up sooner.
+/// How long a request waits for the ingest task, whose own time limits are shorter.
 const REPLY_TIMEOUT: Duration = Duration::from_millis(2_900);
 
 /// Refreshes that may be queued at the same time.
 const MAX_REFRESHES: usize = 16;
 
-/// An event is stored, or at least counted.
+/// The result of an event that was stored, or at least counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Tracked {
     /// Whether its id was known before, so that nothing was counted.
     pub duplicate: bool,
-    /// Where it is.
+    /// Where the event ended up.
     pub destination: Destination,
 }
 
@@ -39,9 +39,9 @@ pub struct Tracked {
 pub enum Destination {
     /// In the store.
     Store,
-    /// In the spool, on its way to the store.
+    /// In the spool, to be replayed to the store.
     Spool,
-    /// Nowhere: it is counted, and its id is remembered, but its customer has not consented to more.
+    /// Nowhere: it is counted and its id is recorded, but its customer has not consented to more.
     CountedOnly,
 }
 
@@ -49,20 +49,20 @@ pub enum Destination {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum IngestError {
     /// The queue is full.
-    #[error("the queue is full")]
+    #[error("the event queue is full")]
     QueueFull,
-    /// Neither the store nor the spool can take it now.
-    #[error("neither the database nor the spool can be written")]
+    /// Neither the store nor the spool can accept it at the moment.
+    #[error("neither the database nor the spool can be written to")]
     Unavailable,
-    /// The database knows no such business.
-    #[error("the database knows no such business")]
+    /// The database requires a business that does not exist.
+    #[error("unknown business")]
     UnknownBusiness,
-    /// A constraint of the database rejects it.
-    #[error("a constraint of the database rejects the event")]
+    /// A database constraint rejected it.
+    #[error("a database constraint rejected the event")]
     Refused,
 }
 
-/// What became of an event.
+/// The result of tracking an event.
 pub type TrackResult = Result<Tracked, IngestError>;
 
 /// Selects events, such as those of one person.
@@ -79,7 +79,7 @@ pub struct Ingest {
     spool: Option<Arc<Spool>>,
 }
 
-/// What the ingest task is asked to do.
+/// A command to the ingest task.
 #[derive(Debug)]
 pub(super) enum Command {
     Track(TrackRequest),
@@ -97,9 +97,9 @@ pub(super) struct TrackRequest {
     pub(super) reply: oneshot::Sender<Vec<TrackResult>>,
 }
 
-/// Asks that everything queued before it be in the store.
+/// A request to wait until everything queued before it is in the store.
 pub(super) struct DrainRequest {
-    /// Which of the events that the store refuses are discarded from the spool.
+    /// Selects events in the spool to discard, of those that the store refused.
     pub(super) discard: Option<EventFilter>,
     pub(super) reply: oneshot::Sender<Result<u64, StoreError>>,
 }
@@ -111,8 +111,8 @@ impl fmt::Debug for DrainRequest {
 }
 
 impl Ingest {
-    /// Starts the task, which first migrates the tables and loads the totals. The receiver is told how the first attempt
-    /// went; the task goes on trying after a failure.
+    /// Starts the task, which first migrates the tables and loads the totals. The receiver gets the result of
+    /// the first attempt; after a failure the task keeps retrying.
     #[must_use]
     pub fn start(
         config: &Config,
@@ -144,9 +144,9 @@ impl Ingest {
         results.into_iter().next().unwrap_or(Err(IngestError::Unavailable))
     }
 
-    /// Tracks `events` together. Returns what became of each, in their order.
+    /// Tracks `events` together. Returns the result of each, in their order.
     pub async fn track_all(&self, events: Vec<Event>) -> Result<Vec<TrackResult>, IngestError> {
-        // More events than the queue holds are taken when it is empty.
+        // A request with more events than the queue size is accepted if the queue is empty.
         let permits = u32::try_from(events.len().min(self.queue_size)).unwrap_or(u32::MAX);
         let Ok(permits) = self.permits.clone().try_acquire_many_owned(permits) else {
             return Err(IngestError::QueueFull);
@@ -162,7 +162,8 @@ impl Ingest {
         }
     }
 
-    /// Counts the rows that other programs inserted and reloads the totals from the store. Returns whether it could.
+    /// Counts the rows that other programs inserted and reloads the totals from the store. Returns whether it
+    /// could.
     pub async fn refresh(&self) -> bool {
         let (reply, replied) = oneshot::channel();
         if self.queue.try_send(Command::Refresh(reply)).is_err() {
@@ -171,8 +172,8 @@ impl Ingest {
         matches!(tokio::time::timeout(REPLY_TIMEOUT, replied).await, Ok(Ok(true)))
     }
 
-    /// Waits until all events that came before are in the store, those of the spool too. Events of the spool that the store
-    /// refuses and that `discard` selects are counted in the store without a row and removed from the spool; returns
+    /// Waits until all earlier events are in the store, including those of the spool. Spooled events that the
+    /// store refused and `discard` selects are counted without a row and removed from the spool. Returns
     /// their number.
     pub async fn drain(&self, discard: Option<EventFilter>) -> Result<u64, StoreError> {
         let is_empty = |spool: &Arc<Spool>| spool.is_writable() && spool.state().depth() == 0;
@@ -180,7 +181,7 @@ impl Ingest {
             return Ok(0);
         }
         let (reply, replied) = oneshot::channel();
-        let late = || StoreError::Unavailable("events are on their way to the database".to_owned());
+        let late = || StoreError::Unavailable("events are still being written to the database".to_owned());
         if self.queue.try_send(Command::Drain(DrainRequest { discard, reply })).is_err() {
             return Err(late());
         }
@@ -209,14 +210,15 @@ impl Ingest {
         self.spool.as_ref().is_some_and(|spool| spool.is_writable())
     }
 
-    /// Returns what the spool holds at the time `now`; `None` without a spool.
+    /// Returns the statistics of the spool as of `now`; `None` without a spool.
     #[must_use]
     pub fn spool(&self, now: DateTime<Utc>) -> Option<SpoolStats> {
         self.spool.as_ref().map(|spool| stats(spool, now))
     }
 }
 
-/// The spool that the settings ask for. Beside SQLite there is none: it would be as local as the database.
+/// Creates the spool that the settings define. With SQLite there is none: it would be as local as the
+/// database.
 fn spool(config: &Config) -> Option<Spool> {
     let folder = config.spool_dir.get().filter(|_| matches!(config.database_url, Database::Postgres(_)))?;
     Some(Spool::new(&folder.0, config.spool_max_mb.get()))

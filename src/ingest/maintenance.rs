@@ -1,4 +1,4 @@
-//! What the ingest task does between batches: it counts rows that other programs inserted, and reloads the totals.
+//! Maintenance between batches: counting rows that other programs inserted, and reloading the totals.
 
 use std::mem;
 use std::sync::Arc;
@@ -11,22 +11,23 @@ use super::totals_reload::{self, TotalsReload};
 use crate::metrics::Totals;
 use crate::store::StoreError;
 
-/// How long a reload of the totals may take to begin: events wait for it, and must have the time to be spilled after it.
+/// How long a reload of the totals may take to begin: events wait for it, and must still be spilled in time
+/// afterwards.
 const BEGIN_LIMIT: Duration = Duration::from_millis(500);
 
-/// Whoever waits for a refresh; told whether it was done.
+/// Receives whether a refresh succeeded.
 type Waiter = oneshot::Sender<bool>;
 
-/// The maintenance that is due, and the reload under way.
+/// The maintenance that is due, and the reload in progress.
 pub(super) struct Maintenance {
     /// Whether to run before the next batch.
     pub(super) is_due: bool,
     /// Whether rows of other programs are left to be counted.
     pub(super) is_counting: bool,
-    /// Who waits for the next reload.
+    /// Requests that wait for the next reload.
     waiters: Vec<Waiter>,
     reload: TotalsReload,
-    /// Who waits for the reload under way.
+    /// Requests that wait for the reload in progress.
     reload_waiters: Vec<Waiter>,
 }
 
@@ -42,14 +43,14 @@ impl Maintenance {
         }
     }
 
-    /// Gives up what is under way, with whoever waits for it.
+    /// Cancels the reload in progress and all waiting requests.
     pub(super) fn abort(&mut self) {
         self.waiters.clear();
         self.reload = TotalsReload::new();
         self.reload_waiters.clear();
     }
 
-    /// Schedules a refresh, and a reply after it.
+    /// Schedules a refresh, and replies after it.
     pub(super) fn request_refresh(&mut self, reply: Waiter) {
         (self.is_counting, self.is_due) = (true, true);
         self.waiters.push(reply);
@@ -60,14 +61,15 @@ impl Maintenance {
         !self.reload.is_empty()
     }
 
-    /// Counts rows of other programs, or begins a reload once all of them are counted. No batch may be under way.
+    /// Counts rows of other programs or, once all of them are counted, begins a reload. No batch may be in
+    /// progress.
     pub(super) async fn run(&mut self, sink: &Arc<Sink>) -> Result<(), StoreError> {
         self.is_due = false;
         if self.is_counting {
             self.is_counting = match sink.count_foreign_rows().await {
-                // Odd rows of another program are no reason to refuse events.
+                // Invalid rows of another program are no reason to refuse events.
                 Err(error) if error.is_refusal() || matches!(error, StoreError::Unreadable(_)) => {
-                    tracing::error!("rows that another program inserted cannot be counted: {error}");
+                    tracing::error!("cannot count rows inserted by another program: {error}");
                     self.waiters.clear();
                     false
                 }
@@ -84,12 +86,12 @@ impl Maintenance {
         Ok(())
     }
 
-    /// Waits for the end of the reload under way; returns `None` without one.
+    /// Waits for the end of the reload in progress. Returns `None` if there is none.
     pub(super) async fn reload_ended(&mut self) -> Option<Result<Totals, StoreError>> {
         totals_reload::end(&mut self.reload).await
     }
 
-    /// Shows totals that were loaded, and tells whoever waited.
+    /// Shows loaded totals, and replies to the waiting requests.
     pub(super) async fn finish_reload(
         &mut self,
         sink: &Sink,
@@ -105,12 +107,12 @@ impl Maintenance {
     }
 }
 
-/// Passes over the timeout of a store that is too busy to load the totals from: it is usable all the same, and the next reload
-/// comes.
+/// Returns `None` if the store was too busy to load the totals, which is not an error: it is usable, and the
+/// next reload may succeed.
 fn unless_busy<T>(loaded: Result<T, StoreError>) -> Result<Option<T>, StoreError> {
     match loaded {
         Err(error @ StoreError::TimedOut) => {
-            tracing::warn!("the totals cannot be reloaded, the previous ones are shown: {error}");
+            tracing::warn!("cannot read the totals, showing the previous ones: {error}");
             Ok(None)
         }
         loaded => loaded.map(Some),

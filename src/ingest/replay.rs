@@ -1,4 +1,4 @@
-//! Replays spooled events to the store, each once.
+//! Replays spooled events to the store, each exactly once.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -11,24 +11,24 @@ use crate::event::Event;
 use crate::spool::{Delivery, Spool, Spooled};
 use crate::store::{Store, StoreError};
 
-/// The most events that one step replays, between two batches of new ones.
+/// The maximum number of events that one step replays, between two batches of new events.
 const STEP: u32 = 100;
 
-/// How many ids are looked up at once.
+/// The number of ids looked up at a time.
 const LOOKUP_SIZE: u32 = 1_000;
 
-/// How long a step may take.
+/// The time limit of a step.
 const STEP_LIMIT: Duration = Duration::from_millis(1_500);
 
-/// Stores the events whose writing was not confirmed, so that what the store adds up to can be told from what the spool adds
-/// up to.
+/// Stores the events whose delivery is unconfirmed, so that no event is in the totals of both the store and
+/// the spool.
 pub(super) async fn resolve(store: &Store, spool: &Spool) -> Result<(), StoreError> {
     while spool.has_pending() && step(store, spool, Delivery::Unconfirmed).await? {}
     Ok(())
 }
 
-/// Removes events from the spool that the store has: a step may have been interrupted after it had stored them, or another
-/// replica received them too. Events that arrive meanwhile are left alone, or this might never end.
+/// Removes events from the spool that are in the store: a step may have been interrupted after storing them,
+/// or another replica received them too. It ignores events that arrive in the meantime, so that it ends.
 pub(super) async fn remove_stored(store: &Store, spool: &Spool) -> Result<(), StoreError> {
     let (mut after, end) = (0, spool.state().last_seq());
     while spool.has_pending() && after < end {
@@ -44,8 +44,8 @@ pub(super) async fn remove_stored(store: &Store, spool: &Spool) -> Result<(), St
     Ok(())
 }
 
-/// Stores some events of at most this [`Delivery`], in order. Returns whether there were any. They are retried when the store
-/// becomes unavailable in the middle.
+/// Stores some events of at most this [`Delivery`], in order. Returns whether there were any. If the store
+/// becomes unavailable, they stay in the spool.
 pub(super) async fn step(store: &Store, spool: &Spool, delivery: Delivery) -> Result<bool, StoreError> {
     let some = next(spool, delivery, 0, STEP).await;
     let events: Vec<Event> = some.iter().map(|spooled| spooled.event.clone()).collect();
@@ -61,19 +61,19 @@ pub(super) async fn step(store: &Store, spool: &Spool, delivery: Delivery) -> Re
     attempt.lost.map_or(Ok(!some.is_empty()), Err)
 }
 
-/// Returns events of the spool; none when it fails, which is no fault of the store.
-async fn next(spool: &Spool, delivery: Delivery, after: i64, most: u32) -> Vec<Spooled> {
-    spool.next(delivery, after, most).await.unwrap_or_else(|error| {
+/// Returns events of the spool; none if it fails, which must not count as a failure of the store.
+async fn next(spool: &Spool, delivery: Delivery, after: i64, limit: u32) -> Vec<Spooled> {
+    spool.next(delivery, after, limit).await.unwrap_or_else(|error| {
         log(&error);
         Vec::new()
     })
 }
 
-/// Removes events that are stored. Where that fails they are replayed again, and recognised by their ids.
+/// Removes stored events. If that fails, they are replayed again and recognised as duplicates by their ids.
 async fn remove(spool: &Spool, stored: &[Spooled]) {
     spool.remove(stored).await.unwrap_or_else(|error| log(&error));
 }
 
 fn log(error: &StoreError) {
-    tracing::error!("the spool cannot be used: {error}");
+    tracing::error!("cannot use the spool: {error}");
 }

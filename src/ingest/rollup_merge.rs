@@ -1,4 +1,4 @@
-//! Merges pending rollups into the rollup tables, beside the batches that follow.
+//! Merges pending rollups into the rollup tables, concurrently with the batches that follow.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,29 +14,29 @@ use crate::store::{CountedRollup, Store, StoreError};
 /// How long pending rollups accumulate before a merge: the more there are, the fewer rows each costs.
 const ACCUMULATE: Duration = Duration::from_secs(1);
 
-/// Keys that are merged in one transaction, which holds locks on their rows.
+/// The maximum number of keys merged in one transaction, which locks their rows.
 const MAX_KEYS: usize = 1_000;
 
-/// Batches of other processes whose rollups are merged at once, unless that takes too long.
+/// The number of leftover batches merged in one transaction, unless that takes too long.
 const LEFTOVER_BATCHES: i64 = 64;
 
-/// The rollups that are still to be merged.
+/// The rollups that have not been merged yet.
 #[derive(Debug, Default)]
 pub(super) struct RollupMerge {
     due: Notify,
-    /// What this process has counted and not merged yet, the oldest first.
+    /// Rollups that this process has counted but not merged yet, the oldest first.
     counted: Mutex<Vec<Arc<CountedRollup>>>,
-    /// The newest pending row at the last look.
+    /// The newest pending row at the last check.
     newest: AtomicI64,
-    /// Rows up to this one are leftovers: of processes that ended, or of attempts that failed.
+    /// Rows up to this one are leftovers of processes that ended or of failed attempts.
     leftovers: AtomicI64,
 }
 
 impl RollupMerge {
-    /// Schedules what was counted to be merged.
+    /// Schedules a rollup to be merged.
     pub(super) fn add(&self, more: CountedRollup) {
         let mut counted = self.lock();
-        // What is being merged, or read, stays as it is.
+        // A rollup that is being merged or read must not change.
         let last = counted.last_mut().and_then(Arc::get_mut);
         match last.filter(|last| last.rollup.daily.len() < MAX_KEYS) {
             Some(last) => last.add(more),
@@ -46,9 +46,9 @@ impl RollupMerge {
         self.due.notify_one();
     }
 
-    /// Notes the newest pending row. Whoever counted the rows up to the one noted before has had the time to merge them:
-    /// what is left of them is a leftover.
-    pub(super) fn note_newest(&self, newest: i64) {
+    /// Records the newest pending row. The processes that counted the rows up to the one recorded before have
+    /// had the time to merge them, so those that remain are leftovers.
+    pub(super) fn record_newest(&self, newest: i64) {
         let leftovers = self.newest.swap(newest, Ordering::Relaxed);
         if leftovers > 0 {
             self.leftovers.store(leftovers, Ordering::Relaxed);
@@ -56,7 +56,7 @@ impl RollupMerge {
         }
     }
 
-    /// Returns what this process has counted that may be pending.
+    /// Returns the rollups that this process has counted and that may be pending.
     pub(super) fn counted(&self) -> Vec<Arc<CountedRollup>> {
         self.lock().clone()
     }
@@ -65,7 +65,7 @@ impl RollupMerge {
         self.counted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Merges whatever is due, until `stop`.
+    /// Merges pending rollups when they are due, until `stop`.
     pub(super) async fn run(self: Arc<Self>, store: Store, stop: CancellationToken) {
         let mut log = LogOnChange::new("pending rollups are merged again");
         let merge = async {
@@ -76,13 +76,13 @@ impl RollupMerge {
                     Ok(()) => self.merge_leftovers(&store).await,
                     failed => failed,
                 };
-                log.update(merged.err().map(|error| format!("rollups stay pending: {error}")));
+                log.update(merged.err().map(|error| format!("cannot merge pending rollups: {error}")));
             }
         };
         stop.run_until_cancelled(merge).await;
     }
 
-    /// Merges what this process has counted. What fails becomes a leftover.
+    /// Merges the rollups that this process has counted. Those that fail become leftovers.
     async fn merge_counted(&self, store: &Store) -> Result<(), StoreError> {
         let all = self.counted();
         let merged = merge_each(store, &all).await;
@@ -90,7 +90,7 @@ impl RollupMerge {
         merged
     }
 
-    /// Merges leftovers, in smaller steps where one takes too long.
+    /// Merges leftovers, in smaller steps if one takes too long.
     async fn merge_leftovers(&self, store: &Store) -> Result<(), StoreError> {
         let newest = self.leftovers.swap(0, Ordering::Relaxed);
         let (mut batches, mut more) = (LEFTOVER_BATCHES, newest > 0);
@@ -121,17 +121,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rows_are_left_to_whoever_counted_them_until_the_next_look() {
+    fn rows_are_leftovers_only_after_the_next_check() {
         let merge = RollupMerge::default();
         let leftovers = || merge.leftovers.swap(0, Ordering::Relaxed);
-        merge.note_newest(7);
+        merge.record_newest(7);
         assert_eq!(leftovers(), 0);
-        merge.note_newest(9);
+        merge.record_newest(9);
         assert_eq!(leftovers(), 7);
-        merge.note_newest(9);
+        merge.record_newest(9);
         assert_eq!(leftovers(), 9);
-        merge.note_newest(0);
-        merge.note_newest(0);
-        assert_eq!(leftovers(), 9, "leftovers are not forgotten because nothing is pending any more");
+        merge.record_newest(0);
+        merge.record_newest(0);
+        assert_eq!(leftovers(), 9, "leftovers stay even if nothing is pending any more");
     }
 }

@@ -1,4 +1,4 @@
-//! Where events go: the store, else the spool, and the totals in memory, which are those of both.
+//! The destination of events: the store, else the spool, and the totals of both in memory.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -19,7 +19,7 @@ use crate::rollup::{Key, Rollup, Sums};
 use crate::spool::{Delivery, Spool};
 use crate::store::{CountedRollup, Store, StoreError};
 
-/// How long rows of other programs are counted before the service says that it is ready.
+/// How long rows of other programs are counted before the service is ready.
 const FIRST_COUNT_LIMIT: Duration = Duration::from_secs(5);
 
 /// How long the first load of the totals may take to begin, while events are spilled.
@@ -34,7 +34,7 @@ pub(super) struct Sink {
     pub(super) max_businesses: usize,
     pub(super) rollup_merge: Arc<RollupMerge>,
     pub(super) since: Mutex<CountedSince>,
-    /// For each label, whether it was logged that it has as many values as it may have.
+    /// For each label, whether it was logged that it is full.
     logged_full: [AtomicBool; Label::ALL.len()],
 }
 
@@ -52,7 +52,7 @@ impl Sink {
         Self { store, spool, metrics, clock, max_businesses, rollup_merge, since, logged_full }
     }
 
-    /// Migrates the tables and counts rows of other programs that are there already. Returns whether some are left.
+    /// Migrates the tables and counts existing rows of other programs. Returns whether some are left.
     pub(super) async fn migrate(&self) -> Result<bool, StoreError> {
         self.store.migrate().await?;
         let (begun, mut more) = (Instant::now(), true);
@@ -62,16 +62,17 @@ impl Sink {
         Ok(more)
     }
 
-    /// Opens the spool. The service goes on without one that cannot be opened, and tries again later.
+    /// Opens the spool. If that fails, the service continues without it and retries later.
     pub(super) async fn open_spool(&self) {
         if let Some(spool) = &self.spool
             && let Err(error) = spool.open().await
         {
-            tracing::error!("the spool cannot be used: {error}");
+            tracing::error!("cannot use the spool: {error}");
         }
     }
 
-    /// Makes sure that the store accepts events, removes those from the spool that it has, and loads the totals.
+    /// Checks that the store accepts events, removes events from the spool that are in the store, and loads
+    /// the totals.
     pub(super) async fn prepare(self: &Arc<Self>) -> Result<(), StoreError> {
         self.store.probe().await?;
         if let Some(spool) = &self.spool {
@@ -105,8 +106,11 @@ impl Sink {
         self.store.label_values(label.name(), max).await
     }
 
-    /// Adds what the store has counted to the totals. An error is one of reserving new label values; then the totals are to
-    /// be reloaded.
+    /// Adds what the store has counted to the totals.
+    ///
+    /// # Errors
+    ///
+    /// Fails if new label values cannot be reserved; then the totals must be reloaded.
     pub(super) async fn add_stored(&self, counted: CountedRollup) -> Result<(), StoreError> {
         let shown = self.show_stored(&counted.rollup).await;
         if !counted.pending.is_empty() {
@@ -130,7 +134,7 @@ impl Sink {
         Ok(())
     }
 
-    /// Logs once for each label that it is full.
+    /// Logs full labels, each once.
     pub(super) fn warn_of_full_labels(&self) {
         let full: Vec<Label> =
             self.metrics.with_totals(|totals| totals.full_labels().collect()).unwrap_or_default();
@@ -139,32 +143,33 @@ impl Sink {
                 let name = label.name();
                 tracing::warn!(
                     label = name,
-                    "the label {name} has as many values as it may have; others count as \"other\""
+                    "label {name} has reached its limit of values; new ones count as \"other\""
                 );
             }
         }
     }
 
-    /// Spools events and adds them to the totals. Returns whether each is new there; `None` if there is no spool, or it
-    /// cannot take them.
+    /// Spools events and adds them to the totals. Returns for each whether it is new in the spool, or `None`
+    /// if there is no spool or it does not accept them.
     pub(super) async fn spill(&self, events: &[&Event], delivery: Delivery) -> Option<Vec<bool>> {
         let added = self.spool.as_ref()?.add(events, delivery).await;
-        let added = added.inspect_err(|error| tracing::error!("the spool takes no events: {error}")).ok()?;
+        let added =
+            added.inspect_err(|error| tracing::error!("the spool is not accepting events: {error}")).ok()?;
         let new = events.iter().zip(&added).filter(|(_, added)| **added);
         let sums: Vec<(Key, Sums)> = new.map(|(event, _)| (Key::of(event), Sums::of(event))).collect();
         self.metrics.update_totals(|totals| add_spooled(totals, sums.iter().map(|(key, sums)| (key, sums))));
         Some(added)
     }
 
-    /// Discards the spooled events that the store refuses and `filter` selects, having counted them in the store. Returns
-    /// their number. Nothing else may be on its way from the spool to the store.
+    /// Counts the spooled events that the store refused and `filter` selects in the store, and removes them
+    /// from the spool. Returns their number. No replay may be in progress.
     pub(super) async fn discard(
         &self,
         filter: Option<&(dyn Fn(&Event) -> bool + Send + Sync)>,
     ) -> Result<u64, StoreError> {
         let Some(spool) = &self.spool else { return Ok(0) };
         if !spool.is_writable() {
-            return Err(StoreError::Unavailable("the spool cannot be used".to_owned()));
+            return Err(StoreError::Unavailable("cannot use the spool".to_owned()));
         }
         let Some(filter) = filter.filter(|_| spool.state().depth() > 0) else { return Ok(0) };
         let found = spool.find(filter).await?;
@@ -174,15 +179,16 @@ impl Sink {
         Ok(found.len() as u64)
     }
 
-    /// Shows how many requests to the privacy desk are open.
+    /// Updates the metrics of open privacy requests.
     pub(super) async fn show_requests(&self) {
         match self.store.open_requests(self.clock.now()).await {
             Ok(open) => self.metrics.show_requests(open.open, open.overdue),
-            Err(error) => tracing::warn!("requests to the privacy desk cannot be counted: {error}"),
+            Err(error) => tracing::warn!("cannot count open privacy requests: {error}"),
         }
     }
 
-    /// Sets the results of a batch's events that are in the spool already: callers repeat events that they named.
+    /// Sets the results of a batch's events that are in the spool already, which can only be those with an id
+    /// from the caller.
     pub(super) async fn find_spooled(&self, batch: &mut Batch) {
         let Some(spool) = self.spool.as_ref().filter(|spool| spool.state().depth() > 0) else { return };
         let named: Vec<Uuid> =
@@ -196,8 +202,8 @@ impl Sink {
     }
 }
 
-/// Adds what is in the spool. New label values are reserved when the store is back; until then they are shown as far as there
-/// is room.
+/// Adds the sums of spooled events to the totals. New label values are shown as far as there is room, and
+/// reserved when the store is available again.
 pub(super) fn add_spooled<'k>(
     totals: &mut Totals,
     spooled: impl Iterator<Item = (&'k Key, &'k Sums)> + Clone,

@@ -1,4 +1,4 @@
-//! Spilling: events that the store cannot take in time go into the spool, or are refused where there is none.
+//! Spilling: events that the store cannot accept in time go into the spool, or are refused if there is none.
 
 use std::collections::VecDeque;
 
@@ -12,8 +12,9 @@ use super::{Destination, IngestError, Tracked};
 use crate::event::Event;
 use crate::spool::Delivery;
 
-/// Spills incoming events while `done` is waited for. Returns `None` when the process stops; then the queue is empty.
-/// Both go on at the same time: one may hold the spool's file while the other waits for it.
+/// Spills incoming events until `done` completes. Returns `None` if the process stops first; then the queue
+/// is empty. Both are polled concurrently, because one may have the spool's file open while the other waits
+/// for it.
 pub(super) async fn spill_until<T>(
     sink: &Sink,
     commands: &mut mpsc::Receiver<Command>,

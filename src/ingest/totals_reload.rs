@@ -1,4 +1,4 @@
-//! Reloads the totals while batches go on: what these count meanwhile is added to what was loaded.
+//! Reloads the totals while batches continue; what these count in the meantime is added to the loaded totals.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, MutexGuard, PoisonError};
@@ -14,24 +14,25 @@ use crate::metrics::{Label, Totals};
 use crate::rollup::{Key, Rollup, Sums};
 use crate::store::StoreError;
 
-/// A reload under way, or none: the totals of the store as they were when it began, without those of the spool.
+/// A reload in progress, if any, which returns the totals of the store as of its start, without those of the
+/// spool.
 pub(super) type TotalsReload = JoinSet<Result<Totals, StoreError>>;
 
-/// What was counted since a reload began; `None` without one.
+/// What was counted since the reload began; `None` if there is none.
 pub(super) type CountedSince = Option<BTreeMap<Key, Sums>>;
 
-/// Waits for the reload under way. Returns `None` without one.
+/// Waits for the reload in progress. Returns `None` if there is none.
 pub(super) async fn end(reload: &mut TotalsReload) -> Option<Result<Totals, StoreError>> {
     Some(reload.join_next().await?.expect("a reload neither panics nor is aborted"))
 }
 
 impl Sink {
-    /// Begins to load the totals of the store. Nothing may be on its way into it until this returns, and only
-    /// [`Sink::add_stored`] may count anything until the totals are shown.
+    /// Begins to load the totals of the store. No write may be in progress until this returns, and only
+    /// [`Sink::add_stored`] may count events until the totals are shown.
     ///
     /// # Errors
     ///
-    /// `TimedOut` when the store does not begin within `limit`.
+    /// `TimedOut` if the reload does not begin within `limit`.
     pub(super) async fn begin_reload(
         self: &Arc<Self>,
         reload: &mut TotalsReload,
@@ -44,7 +45,7 @@ impl Sink {
         let (begun, has_begun) = oneshot::channel();
         let sink = self.clone();
         reload.spawn(async move { sink.load_totals(begun).await });
-        // Where it fails before, the reload itself returns the error.
+        // If the load fails before it begins, the reload returns the error.
         if timeout(limit, has_begun).await.is_err() {
             *reload = TotalsReload::new();
             return Err(StoreError::TimedOut);
@@ -55,8 +56,8 @@ impl Sink {
 
     async fn load_totals(&self, begun: oneshot::Sender<()>) -> Result<Totals, StoreError> {
         let begun = |newest| {
-            self.rollup_merge.note_newest(newest);
-            // Whoever stopped waiting has dropped the reload too.
+            self.rollup_merge.record_newest(newest);
+            // The receiver is only dropped together with the reload.
             let _ = begun.send(());
         };
         let mut sums = BTreeMap::new();
@@ -74,7 +75,7 @@ impl Sink {
         Ok(totals)
     }
 
-    /// Shows totals that were loaded, with what was counted since, and with those of the spool.
+    /// Shows loaded totals, plus what was counted since and the totals of the spool.
     pub(super) async fn show_totals(&self, mut totals: Totals) -> Result<(), StoreError> {
         let since = self.since().take().unwrap_or_default();
         for label in Label::ALL {
@@ -105,7 +106,7 @@ impl Sink {
         Ok(())
     }
 
-    /// Adds what was counted to the totals that are shown, and to those that are being loaded.
+    /// Adds a counted rollup to the totals shown, and to the ones being loaded.
     pub(super) fn add_counted(&self, rollup: &Rollup) {
         let counted = rollup.totals();
         self.metrics.update_totals(|totals| {

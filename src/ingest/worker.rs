@@ -1,4 +1,4 @@
-//! The ingest task: its loop, and how it waits for a store that is unavailable.
+//! The ingest task: its main loop, and waiting for a store that is unavailable.
 
 use std::future::ready;
 use std::sync::Arc;
@@ -30,13 +30,13 @@ pub(super) struct Worker {
     store_timeout: Duration,
     refresh_every: Duration,
     ready: Arc<AtomicBool>,
-    /// Who is told how the first attempt to prepare the store went.
+    /// Receives the result of the first attempt to prepare the store.
     first: Option<oneshot::Sender<Result<(), StoreError>>>,
     migrated: bool,
     maintenance: Maintenance,
-    /// How many track requests came.
+    /// The number of track requests received.
     requests: usize,
-    /// Who waits until so many of them are done.
+    /// Drain requests, each with the number of track requests that must be completed first.
     drains: Vec<(usize, DrainRequest)>,
     /// Why the store is unavailable; empty while it is available.
     failure: String,
@@ -63,7 +63,7 @@ impl Worker {
         }
     }
 
-    /// Serves `commands` until `stop`, then what is left of them.
+    /// Serves `commands` until `stop`, and then those that remain.
     pub(super) async fn run(mut self, mut commands: mpsc::Receiver<Command>, stop: CancellationToken) {
         self.sink.open_spool().await;
         while self.wait_for_store(&mut commands, &stop).await {
@@ -81,7 +81,7 @@ impl Worker {
         self.sink.store.close().await;
     }
 
-    /// Spills events until the store is available. Returns `false` when the process stops before.
+    /// Spills events until the store is available. Returns `false` if the process stops first.
     async fn wait_for_store(
         &mut self,
         commands: &mut mpsc::Receiver<Command>,
@@ -115,8 +115,8 @@ impl Worker {
         }
     }
 
-    /// Reports why the store is unavailable: to whoever waits for the start, and in the log. A start that cannot succeed ends
-    /// with the error, so it is not logged as well.
+    /// Reports why the store is unavailable, to the start-up code and in the log. An error that makes the
+    /// start fail is printed there, so it is not logged as well.
     fn report_failure(&mut self, error: StoreError) {
         let is_fatal = self.first.is_some() && matches!(error, StoreError::Unusable(_));
         if !is_fatal {
@@ -139,12 +139,12 @@ impl Worker {
 
     fn report_first(&mut self, prepared: Result<(), StoreError>) {
         if let Some(first) = self.first.take() {
-            // Nobody waits any more when the start took longer than its patience.
+            // The start-up code may have stopped waiting.
             let _ = first.send(prepared);
         }
     }
 
-    /// Serves commands until the process stops and none is left, or until the store becomes unavailable.
+    /// Serves commands until the process stops and none remain, or until the store becomes unavailable.
     async fn serve(
         &mut self,
         commands: &mut mpsc::Receiver<Command>,
@@ -204,7 +204,8 @@ impl Worker {
         }
     }
 
-    /// Returns how many batches may be written at the same time: one where something waits for a moment without writes.
+    /// Returns how many batches may be written at the same time: only one if something waits for a moment
+    /// without writes.
     fn max_writes(&self) -> usize {
         let is_due = self.maintenance.is_due || self.is_replaying() || !self.drains.is_empty();
         match is_due && !self.maintenance.is_reloading() {
@@ -217,9 +218,9 @@ impl Worker {
         writer.writes.is_empty() && !self.maintenance.is_reloading() && self.is_replaying()
     }
 
-    /// Does what is due and no write may be beside, while so many requests are `queued`: replays a part of the spool, replies
-    /// to drain requests, and runs maintenance. Maintenance is the last: what went from the spool into the store beside a
-    /// reload of the totals would be in neither.
+    /// Does what must not run concurrently with writes: replays a part of the spool, replies to drain
+    /// requests, and runs maintenance. Maintenance comes last: events replayed during a reload of the totals
+    /// would be in neither. `queued` is the number of requests in the queue.
     async fn run_between_writes(&mut self, queued: usize) -> Result<(), StoreError> {
         if let Some(spool) = self.sink.spool.as_ref().filter(|spool| spool.has_pending()) {
             replay::step(&self.sink.store, spool, Delivery::Unsent).await?;
@@ -231,24 +232,25 @@ impl Worker {
         Ok(())
     }
 
-    /// Replies to those drain requests before which everything is in the store, while so many requests are `queued`.
+    /// Replies to the drain requests for which all earlier events are in the store. `queued` is the number of
+    /// requests in the queue.
     async fn reply_to_drains(&mut self, queued: usize) {
         let done = self.requests - queued;
         while !self.is_replaying()
             && let Some((_, DrainRequest { discard, reply })) =
                 self.drains.pop_if(|(requests, _)| *requests <= done)
         {
-            // Whoever stopped waiting asks again.
+            // The caller may have stopped waiting, and will retry.
             drop(reply.send(self.sink.discard(discard.as_deref()).await));
         }
     }
 
-    /// Returns whether events of the spool are on their way to the store.
+    /// Returns whether the spool has events to replay.
     fn is_replaying(&self) -> bool {
         self.sink.spool.as_ref().is_some_and(|spool| spool.has_pending())
     }
 
-    /// Returns the request of a command that brings events, and schedules the others.
+    /// Returns the request of a track command; schedules the work of other commands.
     fn accept(&mut self, command: Command) -> Option<TrackRequest> {
         match command {
             Command::Track(request) => {

@@ -1,7 +1,7 @@
 //! Writes queued events in batches, on Postgres two at a time.
 //!
-//! While one batch waits for the disk, a second connection prepares the next. `bench/README.md` has what that buys; a
-//! database that commits without waiting for the disk would let it go.
+//! While one batch waits for the disk, a second connection prepares the next. `bench/README.md` has the
+//! measured gain.
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -19,8 +19,8 @@ use super::spill::{spill, spill_all};
 use crate::spool::Delivery;
 use crate::store::StoreError;
 
-/// The least number of queued events for which a second batch is begun beside one that is being written. Fewer are written
-/// sooner together: each commit has its own cost.
+/// The minimum number of queued events for beginning a second batch while one is being written. Fewer are
+/// faster in one batch, because each commit has a fixed cost.
 const MIN_CONCURRENT_BATCH: usize = 16;
 
 /// The store became unavailable.
@@ -43,7 +43,7 @@ impl<'s> Writer<'s> {
         Self { queue: VecDeque::new(), writes: FuturesUnordered::new(), sink, store_timeout }
     }
 
-    /// Begins to write what is queued, in at most `max_writes` batches at the same time.
+    /// Begins to write queued events, in at most `max_writes` concurrent batches.
     pub(super) fn begin(&mut self, max_writes: usize) {
         while self.may_begin(max_writes) {
             let batch = Batch::take(&mut self.queue);
@@ -58,7 +58,8 @@ impl<'s> Writer<'s> {
         }
     }
 
-    /// Spills what was queued for half of its time: it would be late if the store took as long as it may.
+    /// Spills requests that have been queued for half of the store's time limit: they would be late if the
+    /// store used the rest.
     pub(super) async fn spill_late(&mut self) {
         let late = Batch::take_late(&mut self.queue, self.store_timeout / 2);
         if !late.is_empty() {

@@ -138,7 +138,7 @@ impl Desk<'_> {
             return self.complete_unknown(&case).await;
         }
         let (entry, done) = self.entry_and_completion(&case, "done", counts.to_json(), true);
-        retry_if_busy!(self, self.store.note_done(&done, &entry, self.now))?;
+        retry_if_busy!(self, self.store.complete_request(&done, &entry, self.now))?;
         self.show_requests().await;
         let document = Document {
             generated_at: self.now,
@@ -182,7 +182,7 @@ impl Desk<'_> {
         let found = self.store.find_person(selector, &self.hasher).await?;
         let traces = Arc::new(found.traces);
         let theirs = traces.clone();
-        let spooled = self.ingest.drain(Some(Arc::new(move |event: &Event| theirs.lead_to(event)))).await;
+        let spooled = self.ingest.drain(Some(Arc::new(move |event: &Event| theirs.include(event)))).await;
         let erasure = Erasure {
             traces: &traces,
             subject: case.subject,
@@ -223,7 +223,7 @@ impl Desk<'_> {
         };
         let entry = self.by.entry(case.action).about(case.subject).with("request", request.id.clone());
         let entry = entry.with("kind", kind.name()).with("source", source);
-        retry_if_busy!(self, self.store.note_request(&request, &entry, self.now))?;
+        retry_if_busy!(self, self.store.add_request(&request, &entry, self.now))?;
         self.show_requests().await;
         Ok(request)
     }
@@ -243,7 +243,7 @@ impl Desk<'_> {
 
     /// Returns the spooled events that `traces` match.
     async fn spooled(&self, traces: SubjectTraces) -> Result<Vec<Event>, DeskError> {
-        let theirs = Arc::new(move |event: &Event| traces.lead_to(event));
+        let theirs = Arc::new(move |event: &Event| traces.include(event));
         self.ingest.spooled(theirs).await.map_err(DeskError::Unsettled)
     }
 
@@ -281,7 +281,7 @@ impl Desk<'_> {
     /// list: the address may be mistyped.
     async fn complete_unknown<T>(&self, case: &Case<'_>) -> Result<T, DeskError> {
         let (entry, done) = self.entry_and_completion(case, "unknown", Map::new(), false);
-        retry_if_busy!(self, self.store.note_done(&done, &entry, self.now))?;
+        retry_if_busy!(self, self.store.complete_request(&done, &entry, self.now))?;
         self.show_requests().await;
         Err(DeskError::Unknown)
     }

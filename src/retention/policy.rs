@@ -1,14 +1,14 @@
-//! How long what is kept.
+//! The retention periods.
 
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::config::{Bounded, Config, Limit};
 use crate::store::Retained;
 
-/// Days that ids of events are known that were counted and not kept: who repeats an event does so sooner.
+/// The retention period of ids of events counted without a row, in days: repeats of an event arrive sooner.
 const COUNTED_ID_DAYS: u32 = 30;
 
-/// How many days everything is kept; `None` is for ever.
+/// The retention periods in days; `None` means forever.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Policy {
     events: Option<u32>,
@@ -18,7 +18,7 @@ pub struct Policy {
 }
 
 impl Policy {
-    /// What the settings say.
+    /// Returns the policy that the settings define.
     #[must_use]
     pub fn of(config: &Config) -> Self {
         Self {
@@ -29,7 +29,7 @@ impl Policy {
         }
     }
 
-    /// How many days `kind` is kept.
+    /// Returns the retention period of `kind` in days; `None` means forever.
     #[must_use]
     pub const fn days(&self, kind: Retained) -> Option<u32> {
         match kind {
@@ -41,13 +41,14 @@ impl Policy {
         }
     }
 
-    /// The time before which a row of `kind` is old at `now`: whole days, of 24 hours, back from there.
+    /// Returns the time before which a row of `kind` is old at `now`, in days of 24 hours; `None` if it is
+    /// kept forever.
     #[must_use]
     pub fn cutoff(&self, kind: Retained, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
         Some(now - TimeDelta::days(self.days(kind)?.into()))
     }
 
-    /// What is kept how long, for people.
+    /// Returns the periods as text for display.
     #[must_use]
     pub fn summary(&self) -> String {
         let days = |days: Option<u32>| match days {

@@ -1,4 +1,4 @@
-//! One run: it goes through every table and deletes what is old, or counts it.
+//! One run, which deletes or counts the old rows of every table.
 
 use std::time::Instant;
 
@@ -11,32 +11,34 @@ use super::pace::Pace;
 use crate::audit::{Action, Actor, Entry};
 use crate::clock::Clock;
 use crate::metrics::RetentionMetrics;
-use crate::store::{Deleted, Retained, RetentionCounts, RetentionRecord, Seen, Store, StoreError, Window};
+use crate::store::{
+    Deleted, Retained, RetentionCounts, RetentionRecord, Store, StoreError, Window, WindowCounts,
+};
 
-/// Why a run did not come to its end. What it deleted stays deleted, and the next one goes on.
+/// Why a run did not complete. What it deleted stays deleted, and the next run continues.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
-    /// Another one is under way.
-    #[error("another run is under way")]
+    /// Another run is in progress.
+    #[error("another run is in progress")]
     Busy,
-    /// It was told to stop.
-    #[error("it was stopped before its end")]
+    /// The run was interrupted, as when the service stops.
+    #[error("the run was interrupted")]
     Stopped,
-    /// Old rows cannot be counted, so they are kept.
+    /// This many old rows cannot be counted and were therefore not deleted.
     #[error(
-        "{0} old rows of ai_metrics that another program inserted hold what cannot be counted, and are kept; mend or \
-         delete them"
+        "{0} old rows of ai_metrics inserted by another program have invalid values; they are neither counted nor \
+        deleted until you fix or delete them"
     )]
     Uncountable(i64),
-    /// A table is in the way.
+    /// A table could not be processed.
     #[error("{table}: {error}")]
     Table {
         /// The table.
         table: &'static str,
-        /// What is in the way.
+        /// The error.
         error: StoreError,
     },
-    /// The database is in the way.
+    /// The database failed.
     #[error("{0}")]
     Store(#[from] StoreError),
 }
@@ -46,92 +48,96 @@ pub enum Failure {
 pub struct TableTally {
     /// The table.
     pub kind: Retained,
-    /// The time before which its rows are old; `None` when they are kept for ever.
+    /// The time before which its rows are old; `None` if they are kept forever.
     pub cutoff: Option<DateTime<Utc>>,
-    /// Rows that were deleted, or would be; `None` when there is no such table, or its rows are kept for ever.
+    /// Rows that were deleted, or would be in a dry run; `None` if the table does not exist or its rows are
+    /// kept forever.
     pub rows: Option<u64>,
-    /// Old rows that are kept, because they cannot be counted.
+    /// Old rows that were not deleted because they cannot be counted.
     pub uncountable: i64,
-    /// The most of them that went in one transaction.
+    /// The most rows deleted in one transaction.
     pub most_together: u64,
 }
 
 /// What a run did with each table, in order.
 pub type Tally = Vec<TableTally>;
 
-/// How a run is made.
+/// The parameters of a run.
 #[derive(Debug)]
 pub struct Run<'r> {
-    /// Where rows are kept.
+    /// The store whose rows are deleted.
     pub store: &'r Store,
-    /// How long they are kept.
+    /// The retention periods.
     pub policy: Policy,
-    /// The time.
+    /// The source of the current time.
     pub clock: &'r Clock,
-    /// Who has it made.
+    /// Who started the run.
     pub by: Actor,
-    /// Whether it only counts.
+    /// Whether the run only counts old rows.
     pub dry: bool,
-    /// Cancelled when it is to stop.
+    /// Cancelled to interrupt the run.
     pub stop: &'r CancellationToken,
-    /// Where it is counted.
+    /// The metrics that count deleted rows.
     pub metrics: &'r RetentionMetrics,
 }
 
 impl Run<'_> {
-    /// Makes the run, unless `is_due` finds, once nobody else can begin one, that there is nothing to do; then it is `None`.
-    /// The audit trail tells of it, however it ended.
-    pub async fn make(
+    /// Executes the run and records its outcome in the audit trail. Returns `None` if, with the lock
+    /// acquired, the run is not due according to `is_due`.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::Busy`] if another run has the lock.
+    pub async fn execute(
         &self,
         is_due: impl FnOnce(&RetentionRecord) -> bool,
     ) -> Result<Option<Tally>, Failure> {
         let now = self.clock.now();
         let lock = self.store.lock_retention().await?.ok_or(Failure::Busy)?;
-        let record = self.store.await_retention(now).await?;
-        let made = if is_due(&record) { self.make_alone(now).await.map(Some) } else { Ok(None) };
+        let record = self.store.ensure_retention_record(now).await?;
+        let executed = if is_due(&record) { self.execute_locked(now).await.map(Some) } else { Ok(None) };
         lock.release().await;
-        made
+        executed
     }
 
-    async fn make_alone(&self, now: DateTime<Utc>) -> Result<Tally, Failure> {
+    async fn execute_locked(&self, now: DateTime<Utc>) -> Result<Tally, Failure> {
         if self.dry {
-            let tally = self.go_through(now, &mut Tally::new()).await?;
+            let tally = self.process_tables(now, &mut Tally::new()).await?;
             let entry = self.by.entry(Action::RetentionDryRun).with("rows", rows_of(&tally));
             self.store.append_audit(self.clock.now(), &entry).await?;
             return Ok(tally);
         }
         if let Some(left) = self.store.begin_retention(now).await? {
             let entry = self.entry("interrupted", rows_of_counts(left));
-            self.store.note_retention(now, None, &entry).await?;
+            self.store.finish_retention(now, None, &entry).await?;
             self.store.begin_retention(now).await?;
         }
         let mut so_far = Tally::new();
-        let gone = self.go_through(now, &mut so_far).await;
-        let (outcome, tally, done) = match &gone {
+        let processed = self.process_tables(now, &mut so_far).await;
+        let (outcome, tally, done) = match &processed {
             Ok(tally) => ("done", tally, Some(now)),
             Err(Failure::Stopped) => ("interrupted", &so_far, None),
             Err(_) => ("failed", &so_far, None),
         };
         let entry = self.entry(outcome, rows_of(tally));
-        let noted = self.store.note_retention(self.clock.now(), done, &entry).await;
-        let tally = gone?;
-        noted?;
+        let recorded = self.store.finish_retention(self.clock.now(), done, &entry).await;
+        let tally = processed?;
+        recorded?;
         Ok(tally)
     }
 
-    /// Goes through all tables. `so_far` is what was done with them, also when it fails; one that fails does not keep the
-    /// others from their turn.
-    async fn go_through(&self, now: DateTime<Utc>, so_far: &mut Tally) -> Result<Tally, Failure> {
+    /// Processes all tables, even if one of them fails. `so_far` has what was done, also in case of an error.
+    async fn process_tables(&self, now: DateTime<Utc>, so_far: &mut Tally) -> Result<Tally, Failure> {
         let mut failed = None;
         for kind in Retained::ALL {
             let cutoff = self.policy.cutoff(kind, now);
             let mut done = TableTally { kind, cutoff, rows: None, uncountable: 0, most_together: 0 };
-            let gone = match cutoff {
-                Some(cutoff) => self.go_through_table(&mut done, cutoff, now).await,
+            let processed = match cutoff {
+                Some(cutoff) => self.process_table(&mut done, cutoff, now).await,
                 None => Ok(()),
             };
             so_far.push(done);
-            match gone {
+            match processed {
                 Err(Failure::Store(error)) => {
                     failed.get_or_insert(Failure::Table { table: kind.table(), error });
                 }
@@ -141,11 +147,11 @@ impl Run<'_> {
         match (failed, so_far.iter().map(|done| done.uncountable).sum()) {
             (Some(failure), _) => Err(failure),
             (None, 0) => Ok(so_far.clone()),
-            (None, kept) => Err(Failure::Uncountable(kept)),
+            (None, uncountable) => Err(Failure::Uncountable(uncountable)),
         }
     }
 
-    async fn go_through_table(
+    async fn process_table(
         &self,
         done: &mut TableTally,
         cutoff: DateTime<Utc>,
@@ -153,7 +159,7 @@ impl Run<'_> {
     ) -> Result<(), Failure> {
         let Some(table) = self.store.plan(done.kind).await? else {
             if done.kind == Retained::Events {
-                let what = "ai_metrics is no table, or has no created_at that holds times";
+                let what = "ai_metrics is not a table, or its created_at column does not hold times";
                 return Err(StoreError::Unusable(what.to_owned()).into());
             }
             return Ok(());
@@ -162,60 +168,60 @@ impl Run<'_> {
         if done.kind == Retained::Audit && !self.dry {
             return self.purge_audit(done, cutoff, now).await;
         }
-        let mut pace = if self.store.is_file() { Pace::of_file() } else { Pace::of_server() };
+        let mut pace = if self.store.is_file() { Pace::for_file() } else { Pace::for_server() };
         let mut from = table.range.start;
         while from < table.range.end {
             let window = pace.window(from, table.range.end);
-            let rest =
-                match self.go_through_window(Window::new(&table, &window, cutoff), &mut pace, now).await {
-                    Ok(Some((Deleted { rows, took }, uncountable))) => {
-                        from = window.end;
-                        done.uncountable += uncountable;
-                        self.note(done, rows);
-                        pace.rest_after(took)
-                    }
-                    Ok(None) => continue,
-                    Err(error) => {
-                        let passing = !is_of_a_row(&error) && !matches!(error, StoreError::Unusable(_));
-                        pace.rest_after_failure().filter(|_| passing).ok_or(error)?
-                    }
-                };
-            self.stop.run_until_cancelled(tokio::time::sleep(rest)).await.ok_or(Failure::Stopped)?;
+            let pause = match self.process_window(Window::new(&table, &window, cutoff), &mut pace, now).await
+            {
+                Ok(Some((Deleted { rows, took }, uncountable))) => {
+                    from = window.end;
+                    done.uncountable += uncountable;
+                    self.record(done, rows);
+                    pace.pause_after(took)
+                }
+                Ok(None) => continue,
+                Err(error) => {
+                    let transient = !is_row_error(&error) && !matches!(error, StoreError::Unusable(_));
+                    pace.pause_after_failure().filter(|_| transient).ok_or(error)?
+                }
+            };
+            self.stop.run_until_cancelled(tokio::time::sleep(pause)).await.ok_or(Failure::Stopped)?;
         }
         Ok(())
     }
 
-    /// Gives what was deleted, and how many rows cannot be counted; `None` when the window holds more than are deleted
-    /// together, and is to be taken in parts.
-    async fn go_through_window(
+    /// Processes a window. Returns what was deleted and how many rows cannot be counted, or `None` if the
+    /// window had too many rows and was narrowed.
+    async fn process_window(
         &self,
         window: Window<'_>,
         pace: &mut Pace,
         now: DateTime<Utc>,
     ) -> Result<Option<(Deleted, i64)>, StoreError> {
         let begun = Instant::now();
-        let seen = self.store.look_at(window).await?;
-        if self.dry || seen.old == 0 && seen.undated == 0 {
-            return Ok(Some((Deleted { rows: seen.old.unsigned_abs(), took: begun.elapsed() }, 0)));
+        let counts = self.store.count_window(window).await?;
+        if self.dry || counts.old == 0 && counts.undated == 0 {
+            return Ok(Some((Deleted { rows: counts.old.unsigned_abs(), took: begun.elapsed() }, 0)));
         }
-        if pace.narrow(seen.old) {
+        if pace.narrow(counts.old) {
             return Ok(None);
         }
-        self.delete(window, now, seen).await.map(Some)
+        self.delete(window, now, counts).await.map(Some)
     }
 
-    /// Deletes what is old. What cannot be counted stays, so that no sum is wrong.
+    /// Deletes the old rows of a window. Rows that cannot be counted stay, so that no sum is wrong.
     async fn delete(
         &self,
         window: Window<'_>,
         now: DateTime<Utc>,
-        seen: Seen,
+        counts: WindowCounts,
     ) -> Result<(Deleted, i64), StoreError> {
-        match self.store.delete_old(window, now, seen, false).await {
-            Err(error) if seen.uncounted > 0 && is_of_a_row(&error) => {
-                let deleted = self.store.delete_old(window, now, seen, true).await?;
-                tracing::debug!("old rows cannot be counted: {error}");
-                Ok((deleted, seen.uncounted))
+        match self.store.delete_old(window, now, counts, false).await {
+            Err(error) if counts.uncounted > 0 && is_row_error(&error) => {
+                let deleted = self.store.delete_old(window, now, counts, true).await?;
+                tracing::debug!("cannot count old rows: {error}");
+                Ok((deleted, counts.uncounted))
             }
             deleted => Ok((deleted?, 0)),
         }
@@ -228,7 +234,7 @@ impl Run<'_> {
         now: DateTime<Utc>,
     ) -> Result<(), Failure> {
         while let Some(purged) = self.store.purge_audit(cutoff, now, &self.by).await? {
-            self.note(done, purged.rows);
+            self.record(done, purged.rows);
             if self.stop.is_cancelled() {
                 return Err(Failure::Stopped);
             }
@@ -236,7 +242,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    fn note(&self, done: &mut TableTally, rows: u64) {
+    fn record(&self, done: &mut TableTally, rows: u64) {
         done.rows = Some(done.rows.unwrap_or(0) + rows);
         done.most_together = done.most_together.max(rows);
         if !self.dry {
@@ -253,8 +259,8 @@ impl Run<'_> {
     }
 }
 
-/// Whether an error is about what a row holds.
-const fn is_of_a_row(error: &StoreError) -> bool {
+/// Returns whether an error is about the values of a row.
+const fn is_row_error(error: &StoreError) -> bool {
     matches!(error, StoreError::Unreadable(_)) || error.is_refusal()
 }
 

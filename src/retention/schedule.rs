@@ -1,53 +1,53 @@
-//! When a run is due.
+//! Determines when a run is due.
 
 use chrono::{DateTime, Days, NaiveDate, NaiveTime, TimeDelta, TimeZone, Utc};
 use chrono_tz::Tz;
 
 use crate::store::RetentionRecord;
 
-/// How far ahead a time in the record may be: replicas' clocks differ. One that is further was written by a clock that was
-/// wrong, and must not put runs off until then.
-const CLOCKS_DIFFER: TimeDelta = TimeDelta::days(1);
+/// How far in the future a recorded time may be, because replicas' clocks differ. A time further ahead comes
+/// from a wrong clock and must not postpone runs.
+const MAX_CLOCK_SKEW: TimeDelta = TimeDelta::days(1);
 
-/// The time of the day at which a run is due, every day.
+/// The time of day at which a run is due.
 #[derive(Debug, Clone, Copy)]
 pub struct Schedule {
-    /// The time on the clock,
+    /// The local time.
     pub at: NaiveTime,
-    /// in this zone.
+    /// The time zone of `at`.
     pub zone: Tz,
 }
 
 impl Schedule {
-    /// When the last run was due at the latest at `now`.
+    /// Returns when a run was last due as of `now`.
     #[must_use]
     pub fn last(&self, now: DateTime<Utc>) -> DateTime<Utc> {
         let today = now.with_timezone(&self.zone).date_naive();
         let days = (0..3).filter_map(|back| today.checked_sub_days(Days::new(back)));
-        days.map(|day| self.on(day)).find(|due| *due <= now).unwrap_or(now)
+        days.map(|day| self.due_on(day)).find(|due| *due <= now).unwrap_or(now)
     }
 
-    /// When the next run is due, after `now`.
+    /// Returns when the next run after `now` is due.
     #[must_use]
     pub fn next(&self, now: DateTime<Utc>) -> DateTime<Utc> {
         let today = now.with_timezone(&self.zone).date_naive();
         let days = (0..3).filter_map(|ahead| today.checked_add_days(Days::new(ahead)));
-        days.map(|day| self.on(day)).find(|due| *due > now).unwrap_or(now + TimeDelta::days(1))
+        days.map(|day| self.due_on(day)).find(|due| *due > now).unwrap_or(now + TimeDelta::days(1))
     }
 
-    /// Whether a run is due at `now`: one was due after the last one that came to its end began, or, where there was none,
-    /// after runs were first waited for.
+    /// Returns whether a run is due at `now`: whether its time has come since the last completed run began
+    /// or, if there is none, since the service first started.
     #[must_use]
     pub fn is_due(&self, now: DateTime<Utc>, record: &RetentionRecord) -> bool {
         let since = record.done_at.unwrap_or(record.waiting_since);
-        since < self.last(now) || since - now > CLOCKS_DIFFER
+        since < self.last(now) || since - now > MAX_CLOCK_SKEW
     }
 
-    /// When the run of a day is due. A time that the clock shows twice is the first of both; one that it leaves out is
-    /// when it goes on.
-    fn on(&self, day: NaiveDate) -> DateTime<Utc> {
+    /// Returns when the run of a day is due. Of an ambiguous local time the first counts; a skipped one is
+    /// moved to the end of the gap.
+    fn due_on(&self, day: NaiveDate) -> DateTime<Utc> {
         let at = day.and_time(self.at);
-        // No zone has left out more than a day.
+        // No zone has ever skipped more than a day.
         let mut minutes = (0..=25 * 60).map(|minutes| at + TimeDelta::minutes(minutes));
         let first = minutes.find_map(|at| self.zone.from_local_datetime(&at).earliest());
         first.map_or_else(|| at.and_utc(), |first| first.to_utc())
@@ -70,7 +70,7 @@ mod tests {
         RetentionRecord { waiting_since: at(waiting_since), begun_at: None, done_at: done_at.map(at) }
     }
 
-    /// When runs are due from one time to another, if each is done at once.
+    /// Returns when runs are due between two times, if each is executed at once.
     fn runs(schedule: Schedule, from: &str, to: &str) -> Vec<String> {
         let (mut now, mut done, mut runs) = (at(from), at(from), Vec::new());
         while now < at(to) {
@@ -96,25 +96,25 @@ mod tests {
     }
 
     #[test]
-    fn a_time_that_the_clock_leaves_out_or_shows_twice_is_one_run() {
+    fn a_skipped_or_repeated_local_time_is_one_run() {
         let berlin = daily("02:30", "Europe/Berlin");
         let spring = runs(berlin, "2026-03-28T00:00:00Z", "2026-03-31T00:00:00Z");
-        assert_eq!(spring, ["28 01:30", "29 01:00", "30 00:30"], "02:30 is left out on the 29th");
+        assert_eq!(spring, ["28 01:30", "29 01:00", "30 00:30"], "02:30 is skipped on the 29th");
         let autumn = runs(berlin, "2026-10-24T00:00:00Z", "2026-10-27T00:00:00Z");
-        assert_eq!(autumn, ["24 00:30", "25 00:30", "26 01:30"], "02:30 is there twice on the 25th");
+        assert_eq!(autumn, ["24 00:30", "25 00:30", "26 01:30"], "02:30 occurs twice on the 25th");
         let midnight =
             runs(daily("00:00", "America/Sao_Paulo"), "2018-11-03T00:00:00Z", "2018-11-06T00:00:00Z");
         assert_eq!(midnight, ["03 03:00", "04 03:00", "05 02:00"], "the 4th began at 01:00");
     }
 
     #[test]
-    fn a_day_that_a_zone_left_out_stops_nothing() {
+    fn a_day_that_a_zone_skipped_does_not_stop_runs() {
         let apia = runs(daily("03:00", "Pacific/Apia"), "2011-12-29T00:00:00Z", "2012-01-02T00:00:00Z");
         assert_eq!(apia, ["29 13:00", "30 10:00", "30 13:00", "31 13:00", "01 13:00"], "there was no 30th");
     }
 
     #[test]
-    fn a_run_that_was_missed_is_due_at_once_and_one_that_was_never_waited_for_is_not() {
+    fn a_missed_run_is_due_at_once_except_before_the_first_start() {
         let utc = daily("03:00", "UTC");
         assert!(!utc.is_due(at("2026-07-01T12:00:00Z"), &record("2026-07-01T11:00:00Z", None)));
         assert!(utc.is_due(at("2026-07-02T03:00:00Z"), &record("2026-07-01T11:00:00Z", None)));
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_was_ahead_does_not_put_runs_off() {
+    fn a_clock_that_was_ahead_does_not_postpone_runs() {
         let utc = daily("03:00", "UTC");
         let ahead = |done| record("2026-06-01T11:00:00Z", Some(done));
         assert!(!utc.is_due(at("2026-07-02T03:00:00Z"), &ahead("2026-07-02T03:00:09Z")), "another replica's");

@@ -1,4 +1,4 @@
-//! The task that has a run made once a day.
+//! The task that executes a run once a day.
 
 use std::time::Duration;
 
@@ -13,16 +13,16 @@ use crate::log_on_change::LogOnChange;
 use crate::metrics::RetentionMetrics;
 use crate::store::{Retained, Store, StoreError};
 
-/// How often it is looked whether a run is due.
-const LOOK_EVERY: Duration = Duration::from_secs(30);
+/// How often the task checks whether a run is due.
+const CHECK_EVERY: Duration = Duration::from_secs(30);
 
-/// How long after a run that failed the next one begins.
+/// How long after a failed run the next one begins.
 const RETRY_AFTER: TimeDelta = TimeDelta::minutes(30);
 
-/// How often what is overdue is counted.
+/// How often overdue rows are counted.
 const COUNT_EVERY: TimeDelta = TimeDelta::minutes(5);
 
-/// Has runs made when they are due, by this replica unless another does.
+/// Executes runs when they are due, unless another replica does.
 #[derive(Debug)]
 pub struct RetentionTask {
     store: Store,
@@ -30,15 +30,15 @@ pub struct RetentionTask {
     schedule: Schedule,
     clock: Clock,
     metrics: RetentionMetrics,
-    /// When the next run may begin, after one that failed.
+    /// When the next run may begin, after a failed one.
     not_before: DateTime<Utc>,
-    /// When what is overdue is counted next.
+    /// When overdue rows are counted next.
     count_at: DateTime<Utc>,
     log: LogOnChange,
 }
 
 impl RetentionTask {
-    /// What the settings ask for.
+    /// Creates the task that the settings define.
     #[must_use]
     pub fn new(config: &Config, store: Store, clock: Clock, metrics: RetentionMetrics) -> Self {
         for kind in Retained::ALL {
@@ -52,50 +52,48 @@ impl RetentionTask {
             metrics,
             not_before: DateTime::<Utc>::MIN_UTC,
             count_at: DateTime::<Utc>::MIN_UTC,
-            log: LogOnChange::new("old rows are deleted again"),
+            log: LogOnChange::new("old rows can be deleted again"),
         }
     }
 
-    /// Has runs made until `stop`. One that is under way then ends after what it is just deleting.
+    /// Executes runs until `stop`. A run in progress then ends after its current window.
     pub async fn run(mut self, stop: CancellationToken) {
         loop {
-            self.look(&stop).await;
-            if stop.run_until_cancelled(tokio::time::sleep(LOOK_EVERY)).await.is_none() {
+            self.run_if_due(&stop).await;
+            if stop.run_until_cancelled(tokio::time::sleep(CHECK_EVERY)).await.is_none() {
                 return;
             }
         }
     }
 
-    /// Makes a run if one is due now; gives what it did. Metrics are up to date afterwards.
-    pub async fn look(&mut self, stop: &CancellationToken) -> Option<Tally> {
-        let made = self.make_if_due(stop).await;
-        let tally = match made {
+    /// Executes a run if one is due, and updates the metrics. Returns what the run did.
+    pub async fn run_if_due(&mut self, stop: &CancellationToken) -> Option<Tally> {
+        let executed = self.execute_if_due(stop).await;
+        let tally = match executed {
             Ok(tally) => {
                 self.log.update(None);
                 tally
             }
             Err(Failure::Busy | Failure::Stopped) => None,
             Err(failure) => {
-                self.log.update(Some(format!(
-                    "old rows are not deleted: {failure}; trying again within the hour"
-                )));
+                self.log.update(Some(format!("retention run failed: {failure}; retrying within the hour")));
                 None
             }
         };
         let now = self.clock.now();
         if now >= self.count_at || tally.is_some() {
             self.count_at = now + COUNT_EVERY;
-            // It is counted again soon; a database that is away is told by others.
+            // They are counted again soon, and an unavailable database is logged elsewhere.
             drop(self.count_overdue(now).await);
         }
         tally
     }
 
-    async fn make_if_due(&mut self, stop: &CancellationToken) -> Result<Option<Tally>, Failure> {
+    async fn execute_if_due(&mut self, stop: &CancellationToken) -> Result<Option<Tally>, Failure> {
         let now = self.clock.now();
         let record = match self.store.retention_record().await? {
             Some(record) => record,
-            None => self.store.await_retention(now).await?,
+            None => self.store.ensure_retention_record(now).await?,
         };
         self.metrics.show_success(record.done_at);
         let schedule = self.schedule;
@@ -113,8 +111,8 @@ impl RetentionTask {
             stop,
             metrics,
         };
-        let made = run.make(|record| schedule.is_due(now, record)).await;
-        match &made {
+        let executed = run.execute(|record| schedule.is_due(now, record)).await;
+        match &executed {
             Ok(None) | Err(Failure::Busy) => {}
             Ok(Some(tally)) => {
                 metrics.ran("done");
@@ -124,14 +122,14 @@ impl RetentionTask {
             Err(Failure::Stopped) => metrics.ran("interrupted"),
             Err(_) => metrics.ran("failed"),
         }
-        // Where another replica's run is under way it may still fail, so it is looked again soon.
-        if matches!(made, Ok(_) | Err(Failure::Busy)) {
+        // Another replica's run in progress may still fail, so this is checked again soon.
+        if matches!(executed, Ok(_) | Err(Failure::Busy)) {
             self.not_before = DateTime::<Utc>::MIN_UTC;
         }
-        made
+        executed
     }
 
-    /// Counts what should have been deleted by the time at which a run was last due.
+    /// Counts the rows that the last due run should have deleted.
     async fn count_overdue(&self, now: DateTime<Utc>) -> Result<(), StoreError> {
         let due = self.schedule.last(now);
         for kind in Retained::ALL {
@@ -147,11 +145,13 @@ impl RetentionTask {
 fn log_tally(tally: &Tally) {
     let rows: Vec<String> = tally
         .iter()
-        .filter_map(|done| Some(format!("{} of {}", done.rows.filter(|rows| *rows > 0)?, done.kind.table())))
+        .filter_map(|done| {
+            Some(format!("{} from {}", done.rows.filter(|rows| *rows > 0)?, done.kind.table()))
+        })
         .collect();
     if rows.is_empty() {
-        tracing::info!("nothing was old enough to be deleted");
+        tracing::info!("no rows were old enough to delete");
     } else {
-        tracing::info!("old rows were deleted: {}", rows.join(", "));
+        tracing::info!("deleted old rows: {}", rows.join(", "));
     }
 }

@@ -1,4 +1,4 @@
-//! The file of the spool: opening it, and what to do when that meets damage.
+//! Opens the spool's file, and salvages events from a damaged one.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -16,12 +16,12 @@ use super::{Delivery, PAGE_BYTES, Spool, frame};
 use crate::store::StoreError;
 use crate::store::create_file;
 
-/// How long to wait for another process to let go of the file, which it has until it ends.
+/// How long to wait for another process to release the file, which it locks until it ends.
 const BUSY_LIMIT: Duration = Duration::from_millis(100);
 
 const FILE: &str = "spool.db";
 
-/// What the name of a damaged file begins with.
+/// The prefix of the names of damaged files.
 const DAMAGED: &str = "spool.db.damaged-";
 
 const SCHEMA: &str = "create table if not exists events (
@@ -33,13 +33,13 @@ const SCHEMA: &str = "create table if not exists events (
 )";
 
 impl Spool {
-    /// Opens the file, after what is whole in damaged ones was saved.
+    /// Opens the file, and salvages intact events from damaged files into it.
     pub(super) async fn open_file(&self) -> Result<SqliteConnection, StoreError> {
-        let path = self.folder.join(FILE);
+        let path = self.directory.join(FILE);
         create_file(&path)?;
         let mut open = match self.connect(&path).await {
             Err(error) if is_damage(&error) => {
-                self.move_aside()?;
+                self.quarantine()?;
                 create_file(&path)?;
                 self.connect(&path).await?
             }
@@ -48,10 +48,10 @@ impl Spool {
         for damaged in self.damaged()? {
             salvage(&mut open, damaged).await?;
         }
-        let broken = self.read(&mut open).await?;
-        if !broken.is_empty() {
-            tell_lost(&broken);
-            delete_all(&mut open, broken.into_iter()).await?;
+        let corrupt = self.load(&mut open).await?;
+        if !corrupt.is_empty() {
+            log_lost(&corrupt);
+            delete_all(&mut open, corrupt.into_iter()).await?;
         }
         Ok(open)
     }
@@ -76,42 +76,42 @@ impl Spool {
         Ok(open)
     }
 
-    /// Reads what the file holds; gives the numbers of rows whose frames are broken. What the store refused is to be tried
-    /// once more.
-    async fn read(&self, open: &mut SqliteConnection) -> Result<Vec<i64>, sqlx::Error> {
+    /// Loads the state of the events in the file. Returns the sequence numbers of corrupt frames. Events that
+    /// the store refused are to be retried.
+    async fn load(&self, open: &mut SqliteConnection) -> Result<Vec<i64>, sqlx::Error> {
         sqlx::query("update events set standing = $1 where standing = $2")
             .bind(Delivery::Unconfirmed as i64)
             .bind(Delivery::Refused as i64)
             .execute(&mut *open)
             .await?;
-        let (mut state, mut broken) = (State::default(), Vec::new());
+        let (mut state, mut corrupt) = (State::default(), Vec::new());
         let mut rows = sqlx::query("select seq, frame from events order by seq").fetch(open);
         while let Some(row) = rows.try_next().await? {
             let (seq, bytes): (i64, Vec<u8>) = (row.try_get(0)?, row.try_get(1)?);
             match frame::read(&bytes) {
                 Some((_, event)) => state.add(seq, &event),
-                None => broken.push(seq),
+                None => corrupt.push(seq),
             }
         }
         self.state().replace(state);
-        Ok(broken)
+        Ok(corrupt)
     }
 
-    /// Moves the file aside.
-    pub(super) fn move_aside(&self) -> Result<(), StoreError> {
-        tracing::error!("the spool is damaged; what is whole in it is saved into a new one");
-        let path = self.folder.join(FILE);
-        let journal = self.folder.join(format!("{FILE}-journal"));
-        let aside = self.folder.join(format!("{DAMAGED}{}", Uuid::new_v4()));
-        let moved = fs::rename(path, aside);
-        moved
+    /// Renames the damaged file, so that a new one can be created.
+    pub(super) fn quarantine(&self) -> Result<(), StoreError> {
+        tracing::error!("the spool is damaged; salvaging readable events into a new one");
+        let path = self.directory.join(FILE);
+        let journal = self.directory.join(format!("{FILE}-journal"));
+        let damaged = self.directory.join(format!("{DAMAGED}{}", Uuid::new_v4()));
+        let renamed = fs::rename(path, damaged);
+        renamed
             .and_then(|()| if journal.exists() { fs::remove_file(journal) } else { Ok(()) })
             .map_err(|error| unusable(&error))
     }
 
-    /// Files that were moved aside, and not yet dealt with.
+    /// Returns the damaged files that have not been salvaged yet.
     fn damaged(&self) -> Result<Vec<PathBuf>, StoreError> {
-        let entries = fs::read_dir(&self.folder).map_err(|error| unusable(&error))?;
+        let entries = fs::read_dir(&self.directory).map_err(|error| unusable(&error))?;
         let damaged = entries.filter_map(|entry| Some(entry.ok()?.path()));
         let is_damaged =
             |path: &PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(DAMAGED));
@@ -119,7 +119,7 @@ impl Spool {
     }
 }
 
-/// Saves what is whole in a damaged file, and removes it.
+/// Salvages the intact events of a damaged file, and removes the file.
 async fn salvage(open: &mut SqliteConnection, damaged: PathBuf) -> Result<(), StoreError> {
     let salvaged = Salvaged::read(&damaged).map_err(|error| unusable(&error))?;
     let taken: i64 =
@@ -131,12 +131,12 @@ async fn salvage(open: &mut SqliteConnection, damaged: PathBuf) -> Result<(), St
         saved,
         broken,
         ?missing,
-        "{saved} events of the damaged spool are saved; of {broken} only parts are left; numbers {missing:?} are not in it"
+        "salvaged {saved} events from the damaged spool; {broken} are incomplete, and numbers {missing:?} are missing"
     );
     fs::remove_file(damaged).map_err(|error| unusable(&error))
 }
 
-/// Whether the file is not what SQLite wrote: corrupt, or no database.
+/// Returns whether an error means that the file is corrupt or not a database.
 pub(super) fn is_damage(error: &sqlx::Error) -> bool {
     let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
     let primary = code.and_then(|code| code.parse::<u32>().ok()).map(|code| code & 0xff);
@@ -144,14 +144,14 @@ pub(super) fn is_damage(error: &sqlx::Error) -> bool {
         || matches!(error, sqlx::Error::Decode(_) | sqlx::Error::ColumnDecode { .. })
 }
 
-/// Tells which events are lost.
-pub(super) fn tell_lost(broken: &[i64]) {
+/// Logs which events are lost.
+pub(super) fn log_lost(corrupt: &[i64]) {
     tracing::error!(
-        ?broken,
-        "the spool is damaged: events number {broken:?} in it cannot be read and are lost"
+        broken = ?corrupt,
+        "the spool is damaged: events {corrupt:?} cannot be read and are lost"
     );
 }
 
 fn unusable(error: &io::Error) -> StoreError {
-    StoreError::Unavailable(format!("the spool cannot be used: {error}"))
+    StoreError::Unavailable(format!("cannot use the spool: {error}"))
 }

@@ -1,11 +1,11 @@
-//! The rows of the spool's file.
+//! Inserts and deletes rows of the spool's file.
 
 use sqlx::{Executor, SqliteConnection};
 
 use super::{Delivery, frame};
 use crate::event::Event;
 
-/// Adds rows, those apart whose events are there; says of each whether it is new.
+/// Inserts events, except those that are in the spool already. Returns for each whether it is new.
 pub(super) async fn insert_all<'e>(
     conn: &mut SqliteConnection,
     numbered: impl Iterator<Item = (i64, &'e Event)>,
@@ -32,7 +32,7 @@ async fn insert_each<'e>(
     Ok(added)
 }
 
-/// Deletes rows.
+/// Deletes the rows with the sequence numbers `numbers`.
 pub(super) async fn delete_all(
     conn: &mut SqliteConnection,
     numbers: impl Iterator<Item = i64>,
@@ -52,8 +52,8 @@ async fn delete_each(
     Ok(())
 }
 
-/// Ends a transaction as what was `done` in it came out. SQLite rolls back by itself when the disk is full, which a
-/// transaction of sqlx does not expect.
+/// Commits or rolls back a transaction, depending on the result `done`. It does not use sqlx's transactions,
+/// which do not expect SQLite to roll back by itself when the disk is full.
 async fn end<T>(conn: &mut SqliteConnection, done: Result<T, sqlx::Error>) -> Result<T, sqlx::Error> {
     let ended = match done {
         Ok(done) => conn.execute("commit").await.map(|_| done),

@@ -1,4 +1,4 @@
-//! Saves from a damaged spool what is whole in it.
+//! Reads the intact events of a damaged spool.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -10,12 +10,12 @@ use super::PAGE_BYTES;
 use super::frame;
 use crate::event::Event;
 
-/// What a damaged file held.
+/// What could be read from a damaged file.
 #[derive(Debug, Default)]
 pub(super) struct Salvaged {
-    /// The whole events, by their numbers.
+    /// The intact events, by sequence number.
     pub(super) events: BTreeMap<i64, Event>,
-    /// Frames of which something is left, but not all.
+    /// The number of incomplete frames.
     pub(super) broken: usize,
 }
 
@@ -33,7 +33,7 @@ impl Salvaged {
         Ok(salvaged)
     }
 
-    /// The numbers between the first and the last event that are not there: lost, or stored and removed before.
+    /// Returns the missing sequence numbers between the first and the last event: lost, or removed before.
     pub(super) fn missing(&self) -> Vec<RangeInclusive<i64>> {
         let numbers = self.events.keys();
         numbers

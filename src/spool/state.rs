@@ -1,4 +1,4 @@
-//! What is known of the events in a spool, without reading it.
+//! The state of the events in a spool, kept in memory.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use super::Spooled;
 use crate::event::Event;
 use crate::rollup::{Key, Sums};
 
-/// See [`super::Spool::state`].
+/// The state of the events in a spool: see [`super::Spool::state`].
 #[derive(Debug, Default)]
 pub struct State {
     depth: u64,
@@ -20,49 +20,49 @@ pub struct State {
 }
 
 impl State {
-    /// How many events there are.
+    /// Returns the number of events.
     #[must_use]
     pub const fn depth(&self) -> u64 {
         self.depth
     }
 
-    /// How many of them the store refuses.
+    /// Returns the number of events that the store refused.
     #[must_use]
     pub const fn refused(&self) -> u64 {
         self.refused
     }
 
-    /// Whether there are events that the store may take.
+    /// Returns whether there are events that the store may accept.
     #[must_use]
     pub const fn has_pending(&self) -> bool {
         self.depth > self.refused
     }
 
-    /// When the oldest was received.
+    /// Returns when the oldest event was received.
     #[must_use]
     pub const fn oldest(&self) -> Option<DateTime<Utc>> {
         self.oldest
     }
 
-    /// How many were removed because the store has them, since the start.
+    /// Returns the number of events replayed to the store since the start.
     #[must_use]
     pub const fn replayed(&self) -> u64 {
         self.replayed
     }
 
-    /// What they add up to.
+    /// Returns the sums of the events.
     #[must_use]
     pub const fn totals(&self) -> &BTreeMap<Key, Sums> {
         &self.totals
     }
 
-    /// The highest number that an event has had.
+    /// Returns the highest sequence number so far.
     #[must_use]
     pub const fn last_seq(&self) -> i64 {
         self.last_seq
     }
 
-    /// The number of the next event.
+    /// Returns the sequence number of the next event.
     pub(super) const fn next_seq(&self) -> i64 {
         self.last_seq + 1
     }
@@ -76,16 +76,16 @@ impl State {
 
     pub(super) fn remove(&mut self, stored: &[Spooled], oldest: Option<DateTime<Utc>>) {
         self.replayed += stored.len() as u64;
-        self.take_away(stored, oldest);
+        self.subtract(stored, oldest);
     }
 
-    /// Notes that events are removed which the store refused.
-    pub(super) fn forget(&mut self, refused: &[Spooled], oldest: Option<DateTime<Utc>>) {
+    /// Removes events that the store refused.
+    pub(super) fn discard(&mut self, refused: &[Spooled], oldest: Option<DateTime<Utc>>) {
         self.refused = self.refused.saturating_sub(refused.len() as u64);
-        self.take_away(refused, oldest);
+        self.subtract(refused, oldest);
     }
 
-    fn take_away(&mut self, removed: &[Spooled], oldest: Option<DateTime<Utc>>) {
+    fn subtract(&mut self, removed: &[Spooled], oldest: Option<DateTime<Utc>>) {
         self.depth = self.depth.saturating_sub(removed.len() as u64);
         self.oldest = oldest;
         for Spooled { event, .. } in removed {
@@ -96,10 +96,10 @@ impl State {
         self.totals.retain(|_, sums| sums.events > 0);
     }
 
-    /// Takes what was read from the file in the place of what was known.
-    pub(super) fn replace(&mut self, read: Self) {
+    /// Replaces the state by one loaded from the file.
+    pub(super) fn replace(&mut self, loaded: Self) {
         let replayed = self.replayed;
-        *self = Self { replayed, ..read };
+        *self = Self { replayed, ..loaded };
     }
 
     pub(super) const fn mark_refused(&mut self) {

@@ -12,17 +12,17 @@ use crate::audit::verify::{Verification, Verifier};
 use crate::audit::{Action, Actor, Entry};
 use crate::clock::timestamp;
 
-/// Entries that are verified together.
+/// Entries that verification reads at a time.
 const PAGE: i64 = 1_000;
 
-/// The most entries that one purge removes.
-const PURGED_TOGETHER: i64 = 10_000;
+/// The maximum number of entries that one purge removes.
+const MAX_PURGED: i64 = 10_000;
 
-/// How long a purge may take.
+/// The time limit of a purge.
 const PURGE_LIMIT: Duration = Duration::from_secs(10);
 
-/// How long every entry is kept, whatever is asked for.
-const KEPT_DAYS: i64 = 30;
+/// The minimum age of an entry that is purged, whatever the caller asks for.
+const MIN_DAYS: i64 = 30;
 
 /// The columns of [`Raw`].
 macro_rules! columns {
@@ -34,26 +34,26 @@ macro_rules! columns {
 /// A row of `mlops_audit`, in the order of [`columns!`].
 type Raw = (i64, DateTime<Utc>, String, String, Option<String>, Option<Vec<u8>>, String, Vec<u8>, Vec<u8>);
 
-fn kept(raw: Raw) -> StoredEntry {
+fn stored_entry(raw: Raw) -> StoredEntry {
     let (seq, at, actor, action, request_id, subject, details, previous, hash) = raw;
     StoredEntry { seq, at, actor, action, request_id, subject, details, previous, hash }
 }
 
-/// What was purged.
+/// The result of a purge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Purged {
-    /// How many entries.
+    /// The number of entries removed.
     pub rows: u64,
-    /// The place of the last of them.
+    /// The sequence number of the last of them.
     pub last_seq: i64,
-    /// Its hash, which the first entry that is left holds.
+    /// Its hash, which the first remaining entry links to.
     pub last_hash: [u8; 32],
 }
 
 /// A connection that appends to the audit trail, inside a transaction.
 pub(super) trait Append {
-    /// Appends `entry`. Writers wait for each other from here to the end of their transactions, so let it be the last
-    /// thing that a transaction does.
+    /// Appends `entry`. Other writers wait from here to the end of the transaction, so this should be its
+    /// last statement.
     async fn append(&mut self, at: DateTime<Utc>, entry: &Entry) -> Result<Head, sqlx::Error>;
 }
 
@@ -67,13 +67,14 @@ macro_rules! append {
                     values ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
                 dialect::lock_audit(&mut *self).await?;
                 let last: Option<(i64, Vec<u8>)> = sqlx::query_as(LAST).fetch_optional(&mut *self).await?;
-                // A hash of another length is a broken entry, which verifying names; the trail goes on.
+                // A hash of the wrong length is a broken entry, which verification reports; appending
+                // continues.
                 let head = last.map(|(seq, hash)| Head { seq, hash: hash.try_into().unwrap_or_default() });
-                let kept = StoredEntry::after(head.unwrap_or(Head::NONE), at, entry);
-                let query = sqlx::query(ADD).bind(kept.seq).bind(kept.at).bind(&kept.actor).bind(&kept.action);
-                let query = query.bind(&kept.request_id).bind(&kept.subject).bind(&kept.details);
-                query.bind(&kept.previous).bind(&kept.hash).execute(&mut *self).await?;
-                Ok(kept.head().unwrap_or(Head::NONE))
+                let stored = StoredEntry::after(head.unwrap_or(Head::NONE), at, entry);
+                let query = sqlx::query(ADD).bind(stored.seq).bind(stored.at).bind(&stored.actor).bind(&stored.action);
+                let query = query.bind(&stored.request_id).bind(&stored.subject).bind(&stored.details);
+                query.bind(&stored.previous).bind(&stored.hash).execute(&mut *self).await?;
+                Ok(stored.head().unwrap_or(Head::NONE))
             }
         })+
     };
@@ -81,8 +82,8 @@ macro_rules! append {
 
 append!(PgConnection, SqliteConnection);
 
-/// Appends `entry` in the transaction `tx`, which says when it is written for good. Let it be the last thing that the
-/// transaction does: other writers wait for its end. On SQLite the transaction must have begun with [`dialect::begin`].
+/// Appends `entry` in the transaction `tx`. This should be its last statement, because other writers wait for
+/// its end. The transaction must have begun with [`dialect::begin`].
 pub(super) async fn append<DB>(
     tx: &mut Transaction<'_, DB>,
     at: DateTime<Utc>,
@@ -96,7 +97,7 @@ where
 }
 
 impl Store {
-    /// Appends `entry` to the audit trail, and gives the head that the trail then has.
+    /// Appends `entry` to the audit trail. Returns the new head.
     pub async fn append_audit(&self, at: DateTime<Utc>, entry: &Entry) -> Result<Head, StoreError> {
         on!(&self.admin, READ_LIMIT, |conn| {
             let mut tx = dialect::begin(conn).await?;
@@ -106,13 +107,13 @@ impl Store {
         })
     }
 
-    /// At most `most` entries from the place `seq` and the time `since` on, oldest first. One that cannot be read is an
-    /// error of its own.
+    /// Returns at most `limit` entries from the sequence number `seq` and the time `since` on, oldest first.
+    /// An entry that cannot be read is an error in the list.
     pub async fn audit(
         &self,
         seq: i64,
         since: DateTime<Utc>,
-        most: u32,
+        limit: u32,
     ) -> Result<Vec<Result<StoredEntry, StoreError>>, StoreError> {
         const SQL: &str = concat!(
             "select ",
@@ -120,32 +121,35 @@ impl Store {
             " from mlops_audit where seq >= $1 and mlops_audit.at >= $2 order by seq limit $3"
         );
         on!(&self.read, READ_LIMIT, |conn| {
-            let query = sqlx::query(SQL).bind(seq).bind(since).bind(i64::from(most));
+            let query = sqlx::query(SQL).bind(seq).bind(since).bind(i64::from(limit));
             let rows = query.fetch_all(conn).await?;
-            Ok(rows.iter().map(|row| Raw::from_row(row).map(kept).map_err(StoreError::from)).collect())
+            Ok(rows
+                .iter()
+                .map(|row| Raw::from_row(row).map(stored_entry).map_err(StoreError::from))
+                .collect())
         })
     }
 
-    /// Recomputes the chain, all of it or as much as can be done within `patience`, and compares it with a head that it
-    /// had once, where one is given. Memory does not grow with the trail.
+    /// Recomputes the chain, as far as `time_limit` allows, and compares it with an earlier head if one is
+    /// given. Memory use does not grow with the trail.
     pub async fn verify_audit(
         &self,
-        noted: Option<Head>,
-        patience: Duration,
+        recorded: Option<Head>,
+        time_limit: Duration,
     ) -> Result<Verification, StoreError> {
         const SQL: &str =
             concat!("select ", columns!(), " from mlops_audit where seq > $1 order by seq limit $2");
         let begun = Instant::now();
-        on!(&self.read, patience.saturating_add(READ_LIMIT), |conn| {
+        on!(&self.read, time_limit.saturating_add(READ_LIMIT), |conn| {
             let mut tx = dialect::begin_snapshot(conn).await?;
-            let (mut verifier, mut last, mut more) = (Verifier::new(noted), i64::MIN, true);
-            while more && begun.elapsed() < patience {
+            let (mut verifier, mut last, mut more) = (Verifier::new(recorded), i64::MIN, true);
+            while more && begun.elapsed() < time_limit {
                 let rows = sqlx::query(SQL).bind(last).bind(PAGE).fetch_all(&mut *tx).await?;
                 more = i64::try_from(rows.len()) == Ok(PAGE);
                 for row in &rows {
                     last = row.try_get(0)?;
                     let goes_on = match Raw::from_row(row) {
-                        Ok(raw) => verifier.check(&kept(raw)),
+                        Ok(raw) => verifier.check(&stored_entry(raw)),
                         Err(_unreadable) => verifier.fail_unreadable(last),
                     };
                     if !goes_on {
@@ -157,9 +161,13 @@ impl Store {
         })
     }
 
-    /// Purges the oldest entries, as far as they are from before `before` and at most 10,000 of them, and appends an
-    /// `audit.purged` entry at `at`, from which on the chain is verified then; all or nothing. `None` if there are none:
-    /// call it again until then. `before` must be at least 30 days before `at`, on Postgres also before now.
+    /// Purges the oldest entries from before `before`, at most 10,000, and appends an `audit.purged` entry at
+    /// `at`, which verification then starts from, in one transaction. Returns `None` if there was nothing to
+    /// purge; callers repeat it until then.
+    ///
+    /// # Errors
+    ///
+    /// Fails if `before` is less than 30 days before `at`, on Postgres also before the current time.
     pub async fn purge_audit(
         &self,
         before: DateTime<Utc>,
@@ -172,15 +180,15 @@ impl Store {
                 order by seq limit $2
             ) old";
         const HASH: &str = "select hash from mlops_audit where seq = $1";
-        if at - before < TimeDelta::days(KEPT_DAYS) {
-            let what = format!("entries of the audit trail are kept for {KEPT_DAYS} days at least");
+        if at - before < TimeDelta::days(MIN_DAYS) {
+            let what = format!("audit entries must be kept for at least {MIN_DAYS} days");
             return Err(StoreError::Unusable(what));
         }
         on!(&self.admin, PURGE_LIMIT, |conn| {
             let mut tx = dialect::begin(conn).await?;
-            dialect::be_patient(&mut *tx).await?;
+            dialect::extend_timeout(&mut *tx).await?;
             dialect::lock_audit(&mut *tx).await?;
-            let old = sqlx::query_as(OLD).bind(before).bind(PURGED_TOGETHER).fetch_one(&mut *tx).await?;
+            let old = sqlx::query_as(OLD).bind(before).bind(MAX_PURGED).fetch_one(&mut *tx).await?;
             let (rows, Some(last_seq)): (i64, Option<i64>) = old else { return Ok(None) };
             let hash: Vec<u8> = sqlx::query_scalar(HASH).bind(last_seq).fetch_one(&mut *tx).await?;
             let last_hash = hash.try_into().unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Connections to the database: opening them, lending them, and queueing those that write to a file.
+//! Connections to the database: opening, leasing, and queueing those that write to a file.
 
 pub(in crate::store) mod inspect;
 pub(in crate::store) mod lease;

@@ -1,4 +1,4 @@
-//! All that differs between the two databases, beside the writing of a batch.
+//! What differs between the two databases, apart from writing a batch.
 
 use std::path::Path;
 use std::time::Duration;
@@ -14,29 +14,29 @@ use super::connection::write_queue::WriteQueue;
 use super::{Db, StoreError, WRITERS};
 use crate::config::{PostgresUrl, Tls};
 
-/// How long to wait for a connection.
+/// The time limit for acquiring a connection.
 const ACQUIRE_LIMIT: Duration = Duration::from_millis(1_500);
 
-/// The same for a run that deletes old rows, which nobody waits for.
+/// The time limit for acquiring the connection of a retention run, which no request waits for.
 const SWEEP_ACQUIRE_LIMIT: Duration = Duration::from_secs(10);
 
-/// What every session of ours is set to, whatever the server's defaults. A commit is answered only when it is on
-/// disk; times are UTC; no statement outlives the patience of whoever asked for it; and all of them are too short for
-/// compilation to pay.
+/// Settings of every session, whatever the server's defaults: commits return only once they are on disk,
+/// times are UTC, statements do not outlive their callers' time limits, and there is no JIT, which short
+/// statements do not repay.
 const POSTGRES_SESSION: &str =
     "set timezone = 'UTC'; set synchronous_commit = on; set statement_timeout = '2s'; set jit = off";
 
-/// The batch statement is planned once for all its parameters, perhaps while the tables are still empty; so it must look
-/// rows up by their indexes, which is right for tables of any size.
+/// Settings of a session that writes. The batch statement is planned only once, possibly while the tables are
+/// still empty, so the planner must use indexes, which suit tables of any size.
 const POSTGRES_WRITER: &str = "set plan_cache_mode = force_generic_plan; set enable_seqscan = off;
     set enable_hashjoin = off; set enable_mergejoin = off";
 
-/// Who deletes old rows need not wait for the disk: a deletion that is lost is made again. It gives way to whoever wants
-/// a table to itself.
+/// Settings of a session that deletes old rows. It does not wait for the disk, because a lost deletion is
+/// repeated, and gives way to sessions that want an exclusive lock on a table.
 const POSTGRES_SWEEPER: &str =
     "set synchronous_commit = off; set statement_timeout = '10s'; set lock_timeout = '1s'";
 
-/// The pools of a store, which connect when they are first used.
+/// The pools of a store, which connect on first use.
 pub(super) struct Pools {
     pub(super) read: Db,
     pub(super) write: Db,
@@ -44,12 +44,13 @@ pub(super) struct Pools {
     pub(super) sweep: Db,
 }
 
-/// A server's pools. What people change goes through the readers' connections. `patience` is how long a batch is waited
-/// for: the server gives up on it sooner, so that it is hardly ever stored after it was given up on here.
+/// Creates the pools of a server. Administrative changes share the readers' connections. `store_timeout` is
+/// how long the service waits for a batch; the server cancels it sooner, so that a batch is hardly ever
+/// stored after the service has stopped waiting for it.
 pub(super) fn postgres(
     database: &PostgresUrl,
     readers: u32,
-    patience: Duration,
+    store_timeout: Duration,
 ) -> Result<Pools, StoreError> {
     let mode = match database.tls {
         Tls::Optional(mode) => mode.parse()?,
@@ -63,7 +64,7 @@ pub(super) fn postgres(
     let read = pool()
         .max_connections(readers)
         .after_connect(|conn, _| Box::pin(async move { conn.execute(POSTGRES_SESSION).await.map(drop) }));
-    let limit = format!("set statement_timeout = {}", patience.mul_f64(0.8).as_millis());
+    let limit = format!("set statement_timeout = {}", store_timeout.mul_f64(0.8).as_millis());
     let write = pool().max_connections(WRITERS).test_before_acquire(false).after_connect(move |conn, _| {
         let limit = AssertSqlSafe(limit.clone());
         Box::pin(async move {
@@ -84,16 +85,16 @@ pub(super) fn postgres(
     Ok(Pools { admin: read.clone(), read, write, sweep })
 }
 
-/// The pools of the file at `path`, which is created when a writer first connects.
-/// `FULL`, because `NORMAL` may lose the last commits at a power cut.
+/// Creates the pools of the file at `path`, which is created when a writer first connects.
 pub(super) fn sqlite(path: &Path) -> Pools {
     let options = SqliteConnectOptions::new()
         .filename(path)
         .journal_mode(SqliteJournalMode::Wal)
+        // `NORMAL` may lose the last commits in a power failure.
         .synchronous(SqliteSynchronous::Full)
         .busy_timeout(ACQUIRE_LIMIT)
         .statement_cache_capacity(STATEMENTS)
-        // What is deleted is overwritten, so that an erasure does not leave it in the file.
+        // Overwrites what is deleted, so that an erasure leaves nothing in the file.
         .pragma("secure_delete", "on")
         .disable_statement_logging();
     let pool = || SqlitePoolOptions::new().acquire_timeout(ACQUIRE_LIMIT);
@@ -102,7 +103,7 @@ pub(super) fn sqlite(path: &Path) -> Pools {
     let writer = options.create_if_missing(true);
     let write = pool().max_connections(1).connect_lazy_with(writer.clone());
     let admin = pool().max_connections(1).connect_lazy_with(writer.clone());
-    // As on Postgres, a deletion that is lost is made again.
+    // As on Postgres, a lost deletion is repeated.
     let sweeper = writer.synchronous(SqliteSynchronous::Normal);
     let sweep = pool().acquire_timeout(SWEEP_ACQUIRE_LIMIT).max_connections(1).connect_lazy_with(sweeper);
     let queue = WriteQueue::new();
@@ -114,39 +115,41 @@ pub(super) fn sqlite(path: &Path) -> Pools {
     }
 }
 
-/// What a statement says differently.
+/// SQL that differs between the databases.
 pub(super) trait Dialect: sqlx::Database {
-    /// How a transaction that writes begins. SQLite takes the write lock at once: a reader that turned writer later
-    /// would fail when another process wrote in between.
+    /// Begins a transaction that writes. On SQLite it takes the write lock at once: upgrading a read
+    /// transaction later would fail if another process wrote in between.
     const BEGIN: &'static str;
-    /// Lifts the time limit of a session, for migrations.
-    const UNLIMITED: &'static str;
-    /// Lengthens the time limit of a transaction that reads much.
-    const PATIENT: &'static str;
-    /// Waits until no other transaction gives places to label values. SQLite has one writer at a time.
+    /// Removes the statement timeout of a session, for migrations.
+    const NO_TIMEOUT: &'static str;
+    /// Extends the statement timeout of a transaction that reads many rows.
+    const LONG_TIMEOUT: &'static str;
+    /// Waits until no other transaction reserves label values. SQLite has one writer at a time.
     const LOCK_LABELS: &'static str;
     /// Waits until no other transaction appends to the audit trail. SQLite has one writer at a time.
     const LOCK_AUDIT: &'static str;
-    /// How a transaction begins that reads one state of the store, whatever others write meanwhile.
+    /// Begins a transaction that reads a snapshot of the store.
     const SNAPSHOT: &'static str;
-    /// The newest pending rollup; 0 where there is none. It reads a table, which is when the state of a snapshot begins.
+    /// Selects the newest pending rollup, or 0 if there is none. It reads a table, since a snapshot is taken
+    /// at the first read.
     const NEWEST_PENDING: &'static str;
-    /// Removes what the newest `audit.purged` entry names, if it is from before `$1`.
+    /// Removes the entries that the newest `audit.purged` entry names and that are from before `$1`.
     const PURGE_AUDIT: &'static str;
-    /// Waits until no batch relies on consents, and no other transaction notes one. SQLite has one writer at a time.
+    /// Waits until no batch relies on consents and no other transaction records one. SQLite has one writer at
+    /// a time.
     const LOCK_CONSENTS: &'static str;
-    /// What a foreign row holds, in the types of an event. Nobody checked such a row: it may hold NaN or infinity, on
-    /// SQLite a value of any type.
+    /// Selects the columns of a foreign row, in the types of an event. The values are unchecked: NaN or
+    /// infinity are possible, and on SQLite values of any type.
     const FOREIGN_VALUES: &'static str;
-    /// The id that marks the foreign row `id` as counted: see [`crate::event::FOREIGN_ID_PREFIXES`]. `$1` is the
-    /// time from which on a row may still be claimed.
+    /// The id that marks the foreign row `id` as counted: see [`crate::event::FOREIGN_ID_PREFIXES`]. Rows
+    /// created after `$1` may still be claimed.
     const FOREIGN_ID: &'static str;
 }
 
 impl Dialect for sqlx::Postgres {
     const BEGIN: &'static str = "begin";
-    const UNLIMITED: &'static str = "set statement_timeout = 0";
-    const PATIENT: &'static str = "set local statement_timeout = '10s'";
+    const NO_TIMEOUT: &'static str = "set statement_timeout = 0";
+    const LONG_TIMEOUT: &'static str = "set local statement_timeout = '10s'";
     const LOCK_LABELS: &'static str = "select pg_advisory_xact_lock(hashtext('ai_metric_labels'))";
     const LOCK_AUDIT: &'static str = "select pg_advisory_xact_lock(hashtext('mlops_audit'))";
     const SNAPSHOT: &'static str = "begin isolation level repeatable read read only";
@@ -168,8 +171,8 @@ impl Dialect for sqlx::Postgres {
 
 impl Dialect for sqlx::Sqlite {
     const BEGIN: &'static str = "begin immediate";
-    const UNLIMITED: &'static str = "select 1";
-    const PATIENT: &'static str = "select 1";
+    const NO_TIMEOUT: &'static str = "select 1";
+    const LONG_TIMEOUT: &'static str = "select 1";
     const LOCK_LABELS: &'static str = "select 1";
     const LOCK_AUDIT: &'static str = "select 1";
     const SNAPSHOT: &'static str = "begin";
@@ -203,7 +206,7 @@ where
     conn.begin_with(SqlStr::from_static(<C::Database as Dialect>::BEGIN)).await
 }
 
-/// Begins a transaction that reads one state of the store.
+/// Begins a transaction that reads a snapshot of the store.
 pub(super) async fn begin_snapshot<C>(conn: &mut C) -> Result<Transaction<'_, C::Database>, sqlx::Error>
 where
     C: Connection,
@@ -212,17 +215,18 @@ where
     conn.begin_with(SqlStr::from_static(<C::Database as Dialect>::SNAPSHOT)).await
 }
 
-/// The statement that finds the newest pending rollup.
+/// Returns the statement that finds the newest pending rollup.
 pub(super) const fn newest_pending<DB: Dialect>(_: &Transaction<'_, DB>) -> &'static str {
     DB::NEWEST_PENDING
 }
 
-/// The statement that removes what the newest `audit.purged` entry names, if it is from before `$1`.
+/// Returns the statement that removes the entries that the newest `audit.purged` entry names and that are
+/// from before `$1`.
 pub(super) const fn purge_audit<DB: Dialect>(_: &Transaction<'_, DB>) -> &'static str {
     DB::PURGE_AUDIT
 }
 
-/// A function that runs a statement of the dialect.
+/// Defines functions that each run a statement of the dialect.
 macro_rules! run {
     ($(#[doc = $doc:literal] $name:ident: $sql:ident;)+) => {
         $(#[doc = $doc]
@@ -238,14 +242,14 @@ macro_rules! run {
 }
 
 run! {
-    /// Lifts the time limit of a session that migrates.
-    unlimit: UNLIMITED;
-    /// Lengthens the time limit of a transaction that reads much.
-    be_patient: PATIENT;
-    /// Waits until no other transaction gives places to label values.
+    /// Removes the statement timeout of a session that migrates.
+    remove_timeout: NO_TIMEOUT;
+    /// Extends the statement timeout of a transaction that reads many rows.
+    extend_timeout: LONG_TIMEOUT;
+    /// Waits until no other transaction reserves label values.
     lock_labels: LOCK_LABELS;
     /// Waits until no other transaction appends to the audit trail.
     lock_audit: LOCK_AUDIT;
-    /// Waits until no batch relies on consents, and no other transaction notes one.
+    /// Waits until no batch relies on consents and no other transaction records one.
     lock_consents: LOCK_CONSENTS;
 }

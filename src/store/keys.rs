@@ -9,10 +9,11 @@ use super::{READ_LIMIT, Store, StoreError, audit, dialect};
 use crate::audit::Entry;
 use crate::auth::key::{KeyId, NamedKey, NoKeyId, Previous, Scopes, SecretHash};
 
-/// How long one key is looked for: whoever waits for it has a request to make then.
-const LOOK_UP_LIMIT: Duration = Duration::from_secs(1);
+/// The time limit of a key lookup: a request waits for it.
+const LOOKUP_LIMIT: Duration = Duration::from_secs(1);
 
-/// A time that a person may have put in: Postgres knows `infinity`, which nothing here can hold.
+/// Selects a time column that may have been edited by hand, within chrono's range: Postgres allows
+/// `infinity`.
 macro_rules! bounded {
     ($column:literal) => {
         concat!(
@@ -47,7 +48,7 @@ macro_rules! key_columns {
     };
 }
 
-/// A row of `mlops_api_keys` as the database gives it.
+/// A row of `mlops_api_keys` as the database returns it.
 #[derive(FromRow)]
 struct RawKey {
     id: String,
@@ -92,8 +93,8 @@ fn hash(bytes: Vec<u8>) -> Result<SecretHash, StoreError> {
 }
 
 impl Store {
-    /// Every key, revoked ones too, in the order in which they were made. A row that cannot be read is an error of its
-    /// own, so that it does not keep the others from being known.
+    /// Returns all keys, including revoked ones, in the order of their creation. A row that cannot be read is
+    /// an error in the list, so that it does not hide the others.
     pub async fn keys(&self) -> Result<Vec<Result<NamedKey, StoreError>>, StoreError> {
         const SQL: &str =
             concat!("select ", key_columns!(), " from mlops_api_keys order by mlops_api_keys.created_at, id");
@@ -104,16 +105,17 @@ impl Store {
         Ok(rows.into_iter().map(|row| NamedKey::try_from(row?)).collect())
     }
 
-    /// The key `id`.
+    /// Returns the key `id`, if it exists.
     pub async fn key(&self, id: KeyId) -> Result<Option<NamedKey>, StoreError> {
         const SQL: &str = concat!("select ", key_columns!(), " from mlops_api_keys where id = $1");
-        let row = on!(&self.read, LOOK_UP_LIMIT, |conn| {
+        let row = on!(&self.read, LOOKUP_LIMIT, |conn| {
             sqlx::query_as::<_, RawKey>(SQL).bind(id.to_string()).fetch_optional(conn).await
         })?;
         row.map(NamedKey::try_from).transpose()
     }
 
-    /// Keeps a new key. As with the changes below, `entry` goes into the audit trail with it, or neither is kept.
+    /// Stores a new key and, as all changes below, appends `entry` to the audit trail in the same
+    /// transaction.
     pub async fn add_key(&self, key: &NamedKey, at: DateTime<Utc>, entry: &Entry) -> Result<(), StoreError> {
         const SQL: &str =
             "insert into mlops_api_keys (id, name, secret_hash, scopes, business_id, tier, created_at, expires_at)
@@ -130,8 +132,8 @@ impl Store {
         })
     }
 
-    /// Gives the key `id` a new secret; the one before is valid until `grace_ends`. `None` if there is no such key, or
-    /// it is revoked.
+    /// Replaces the secret of the key `id`; the previous one stays valid until `grace_ends`. Returns `None`
+    /// if the key does not exist or is revoked.
     pub async fn replace_secret(
         &self,
         id: KeyId,
@@ -159,7 +161,7 @@ impl Store {
         row.map(NamedKey::try_from).transpose()
     }
 
-    /// Revokes the key `id` for good. `None` if there is no such key, or it was revoked before.
+    /// Revokes the key `id` permanently. Returns `None` if the key does not exist or was already revoked.
     pub async fn revoke_key(
         &self,
         id: KeyId,
@@ -183,9 +185,9 @@ impl Store {
         row.map(NamedKey::try_from).transpose()
     }
 
-    /// Notes when keys were used, all or none, unless later uses were noted. Replicas that do so at the same time must
-    /// go through the keys in the same order.
-    pub async fn note_key_uses(&self, uses: &[(KeyId, DateTime<Utc>)]) -> Result<(), StoreError> {
+    /// Records when keys were last used, in one transaction. A later recorded use is not overwritten. Callers
+    /// must sort `uses` by key, so that replicas do not deadlock.
+    pub async fn record_key_uses(&self, uses: &[(KeyId, DateTime<Utc>)]) -> Result<(), StoreError> {
         const SQL: &str = "update mlops_api_keys set last_used_at = $2
             where id = $1 and (last_used_at is null or last_used_at < $2)";
         on!(&self.admin, READ_LIMIT, |conn| {

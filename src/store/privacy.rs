@@ -1,5 +1,5 @@
-//! The rows of one person, wherever they are: in the receptionist app's tables, as far as they are there, in the events,
-//! and in what the service keeps under the hash of a person.
+//! The rows of one person: in the receptionist app's tables, if they exist, in the events, and in the
+//! service's tables that identify people by a hash.
 
 mod anonymise;
 pub(in crate::store) mod consents;
@@ -25,32 +25,32 @@ pub(super) use dynamic_sql::Rows;
 use find::json_list;
 use schema::Schema;
 
-/// How long a person's rows may take to find and read: a table without an index is read as a whole.
+/// The time limit of finding and reading a person's rows: tables without an index are scanned.
 const SEARCH_LIMIT: Duration = Duration::from_secs(7);
 
-/// The most rows of one export.
+/// The maximum number of rows in an export.
 pub const MAX_ROWS: usize = 100_000;
 
-/// The most bytes of one export's rows, as JSON.
+/// The maximum size of the rows in an export, in bytes of JSON.
 pub const MAX_BYTES: usize = 32 * 1024 * 1024;
 
-/// What leads to a person's rows. It names them, so nothing shows it.
+/// Identifiers that find a person's rows. They are personal data, so the type does not implement `Debug`.
 #[derive(Clone, Default)]
 pub struct SubjectTraces {
     /// Ids of their conversations.
     conversations: Vec<String>,
     /// Ids of their sessions.
     sessions: Vec<String>,
-    /// Whether the session was named, rather than found through a conversation: then its rows are theirs whatever
-    /// conversation they name.
+    /// Whether the request named the session, rather than a conversation that led to it. Then all rows of the
+    /// session are theirs, whatever the conversation.
     named_session: bool,
-    /// Ids of appointments with their contact.
+    /// Ids of appointments with their e-mail address or phone number.
     appointments: Vec<String>,
     /// Ids of their events.
     events: Vec<i64>,
 }
 
-/// A condition of a query, and what it binds from `$1` on.
+/// A condition of a query, and the values of its parameters from `$1` on.
 struct Condition {
     sql: String,
     binds: Vec<String>,
@@ -66,21 +66,21 @@ impl Condition {
 }
 
 impl SubjectTraces {
-    /// Whether an event that is not in the store yet is theirs.
+    /// Returns whether an event that is not in the store yet is theirs.
     #[must_use]
-    pub fn lead_to(&self, event: &Event) -> bool {
+    pub fn include(&self, event: &Event) -> bool {
         let conversation = event.conversation_id.as_ref();
         conversation.is_some_and(|id| self.conversations.contains(id))
             || self.sessions.contains(&event.session_id) && (self.named_session || conversation.is_none())
     }
 
-    /// Whether they have more events than are dealt with at once.
-    fn are_too_many(&self) -> bool {
+    /// Returns whether they have more events than one request may process.
+    fn have_too_many_events(&self) -> bool {
         self.events.len() > find::MAX_EVENTS
     }
 
-    /// The hashes under which something about them may be kept: that of what names them, and of their conversations and
-    /// sessions.
+    /// Returns the hashes under which data about them may be stored: `named`, and those of their
+    /// conversations and sessions.
     fn hashes(&self, named: SubjectHash, hasher: &Hasher) -> Vec<String> {
         let conversations = self.conversations.iter().filter_map(|id| Selector::conversation(id).ok());
         let sessions = self.sessions.iter().filter_map(|id| Selector::session(id).ok());
@@ -88,7 +88,8 @@ impl SubjectTraces {
         [named].into_iter().chain(found).map(|hash| hex::encode(hash.bytes())).collect()
     }
 
-    /// The condition that holds for their rows of one of the app's tables, or the events; `None` where it has none.
+    /// Returns the condition of their rows in one of the app's tables or the events; `None` if it has none of
+    /// theirs.
     fn links<C: Rows>(&self, schema: &Schema, table: Table) -> Option<Condition> {
         let mut links = Condition { sql: String::new(), binds: Vec::new() };
         let own_id = table == Table::Conversations;
@@ -109,7 +110,7 @@ impl SubjectTraces {
         (!links.sql.is_empty()).then_some(links)
     }
 
-    /// The condition that holds for their rows of any table. `hashes` are those of [`SubjectTraces::hashes`].
+    /// Returns the condition of their rows in any table. `hashes` are those of [`SubjectTraces::hashes`].
     fn condition<C: Rows>(&self, schema: &Schema, table: Table, hashes: &[String]) -> Option<Condition> {
         let mut links = Condition { sql: String::new(), binds: Vec::new() };
         match table {
@@ -125,53 +126,53 @@ impl SubjectTraces {
     }
 }
 
-/// Why nothing came of it.
+/// Why a person's rows could not be processed.
 #[derive(Debug, thiserror::Error)]
 pub enum SubjectError {
-    /// The person has more rows than are dealt with at once.
-    #[error("the person has more rows than are dealt with at once")]
+    /// The person has more rows than one request may process.
+    #[error("the person has too many rows for one request")]
     TooMany,
     /// The store failed.
     #[error("{0}")]
     Store(#[from] StoreError),
 }
 
-/// What the store holds of a person in one table.
+/// A person's rows in one table.
 #[derive(Debug)]
 pub struct Extract {
     /// The table.
     pub table: Table,
-    /// Its columns, in their order.
+    /// Its columns, in order.
     pub columns: Vec<String>,
-    /// Their rows, each a JSON object with every column.
+    /// The rows, each a JSON object with every column.
     pub rows: Vec<Box<RawValue>>,
 }
 
-/// What the store holds of a person.
+/// All rows of a person.
 #[derive(Debug)]
 pub struct Extracts {
-    /// By table; of those that are there.
+    /// The rows by table, of the tables that exist.
     pub tables: Vec<Extract>,
-    /// Tables that do not tell whose their rows are.
+    /// Tables whose rows cannot be attributed to a person.
     pub unsearchable: Vec<&'static str>,
 }
 
-/// What is known of a person before an erasure.
+/// What the store has about a person, as found before an erasure.
 pub struct FoundSubject {
-    /// What leads to their rows.
+    /// The identifiers that find their rows.
     pub traces: SubjectTraces,
-    /// Their rows by table; of those that are there.
+    /// The number of their rows by table, of the tables that exist.
     pub counts: Counts,
-    /// Tables that do not tell whose their rows are.
+    /// Tables whose rows cannot be attributed to a person.
     pub unsearchable: Vec<&'static str>,
 }
 
-/// Runs `$work` in a transaction that reads one state of the store.
+/// Runs `$work` in a transaction that reads a snapshot of the store.
 macro_rules! search {
     ($store:expr, |$tx:ident| $work:expr) => {
         super::on!(&$store.read, SEARCH_LIMIT, |conn| {
             let mut tx = dialect::begin_snapshot(conn).await?;
-            dialect::be_patient(&mut *tx).await?;
+            dialect::extend_timeout(&mut *tx).await?;
             let $tx = &mut *tx;
             let done = $work;
             tx.rollback().await?;
@@ -181,13 +182,13 @@ macro_rules! search {
 }
 
 impl Store {
-    /// Whether an error says that another process was writing into the file of SQLite for long.
+    /// Returns whether an error means that another process had the SQLite file locked for too long.
     #[must_use]
     pub fn is_busy(&self, error: &StoreError) -> bool {
         matches!((&self.admin, error), (Db::Sqlite(_), StoreError::Unavailable(_)))
     }
 
-    /// Finds whom `selector` names, and counts their rows.
+    /// Finds the person that `selector` names, and counts their rows.
     pub async fn find_person(
         &self,
         selector: &Selector,
@@ -199,10 +200,11 @@ impl Store {
             let counts = count(tx, &schema, &traces, &traces.hashes(hasher.hash(selector), hasher)).await?;
             FoundSubject { traces, counts, unsearchable: schema.unsearchable() }
         })?;
-        if found.traces.are_too_many() { Err(SubjectError::TooMany) } else { Ok(found) }
+        if found.traces.have_too_many_events() { Err(SubjectError::TooMany) } else { Ok(found) }
     }
 
-    /// Reads every row of whom `selector` names, and what leads to more of them.
+    /// Reads all rows of the person that `selector` names. Also returns the identifiers that find their rows
+    /// elsewhere.
     pub async fn extract_person(
         &self,
         selector: &Selector,
@@ -211,11 +213,11 @@ impl Store {
         let (tables, unsearchable, traces) = search!(self, |tx| {
             let schema = Schema::read(tx).await?;
             let traces = find::find(tx, &schema, selector).await?;
-            let under = traces.hashes(hasher.hash(selector), hasher);
-            (extract(tx, &schema, &traces, &under).await?, schema.unsearchable(), traces)
+            let hashes = traces.hashes(hasher.hash(selector), hasher);
+            (extract(tx, &schema, &traces, &hashes).await?, schema.unsearchable(), traces)
         })?;
         match tables {
-            Some(tables) if !traces.are_too_many() => Ok((Extracts { tables, unsearchable }, traces)),
+            Some(tables) if !traces.have_too_many_events() => Ok((Extracts { tables, unsearchable }, traces)),
             _ => Err(SubjectError::TooMany),
         }
     }
@@ -242,14 +244,14 @@ async fn count<C: Rows>(
     Ok(counts)
 }
 
-/// Reads a person's rows; `None` where they are more than [`MAX_ROWS`] or [`MAX_BYTES`].
+/// Reads a person's rows. Returns `None` if they exceed [`MAX_ROWS`] or [`MAX_BYTES`].
 async fn extract<C: Rows>(
     conn: &mut C,
     schema: &Schema,
     traces: &SubjectTraces,
     hashes: &[String],
 ) -> Result<Option<Vec<Extract>>, sqlx::Error> {
-    // Counting takes no time compared to reading in vain.
+    // Counting is cheap compared to reading rows in vain.
     if count(conn, schema, traces, hashes).await?.total() > MAX_ROWS as u64 {
         return Ok(None);
     }
@@ -263,7 +265,7 @@ async fn extract<C: Rows>(
             let order = order.take(2).collect::<Vec<_>>().join(", ");
             let order = if order.is_empty() { order } else { format!(" order by {order}") };
             let sql = format!("select {} from {} t where {sql}{order}", C::json(columns), table.name());
-            let mut keep = |mut fields: Vec<Option<String>>| {
+            let mut collect = |mut fields: Vec<Option<String>>| {
                 let Some(json) = fields.first_mut().and_then(Option::take) else { return true };
                 fits = rows_left > 0 && bytes_left >= json.len();
                 rows_left = rows_left.saturating_sub(1);
@@ -271,7 +273,7 @@ async fn extract<C: Rows>(
                 rows.extend(RawValue::from_string(json).ok().filter(|_| fits));
                 fits
             };
-            conn.read(sql, &binds, &mut keep).await?;
+            conn.read(sql, &binds, &mut collect).await?;
         }
         if !fits {
             return Ok(None);

@@ -1,9 +1,10 @@
-//! What is kept for a time only, and how it is deleted without being in anybody's way.
+//! Deletes rows past their retention period without slowing down other work.
 //!
-//! A table is gone through from one end to the other in windows: of pages on Postgres, of row numbers on SQLite. So
-//! no index is needed, none is paid for by every event, and neither a gap in the ids nor the dead rows of the last run
-//! have to be searched. A window is one short transaction on a connection that nothing else uses, and touches only rows
-//! that are long finished; it is not even waited for that it is on disk, because a deletion that is lost is made again.
+//! A run scans a table from one end to the other in windows: ranges of pages on Postgres, of row ids on
+//! SQLite. So it needs no index, which every insert would pay for, and neither gaps in the ids nor the dead
+//! rows of the last run cost anything. Each window is one short transaction on a dedicated connection, which
+//! touches only rows that are no longer written to. It does not wait for the disk, because a lost deletion is
+//! repeated.
 
 mod dialect;
 mod lock;
@@ -15,40 +16,40 @@ mod windows;
 pub use lock::RetentionLock;
 pub use record::{RetentionCounts, RetentionRecord};
 pub use table_plan::TablePlan;
-pub use windows::{Deleted, Seen, Window};
+pub use windows::{Deleted, Window, WindowCounts};
 
 use std::time::Duration;
 
-/// How long one step of a run may take. It is meant to take a hundredth of that; nobody waits for it, and the server gives up
-/// sooner, see [`super::dialect`].
+/// The time limit of one step of a run, about a hundred times what it is meant to take. The server's own
+/// limit is lower: see [`super::dialect`].
 const STEP_LIMIT: Duration = Duration::from_secs(12);
 
-/// What is deleted when its time is over, in the order in which a run goes about it: messages before the conversations
-/// that hold them.
+/// A kind of data with a retention period, in the order in which a run processes them: messages before their
+/// conversations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Retained {
     /// Events.
     Events,
     /// The receptionist app's messages.
     Messages,
-    /// The same under the name that the lab's SQL has for them.
+    /// The same in installations that call the table `chat_messages`.
     ChatMessages,
-    /// The app's conversations, as long as no younger message is in them.
+    /// The app's conversations without newer messages.
     Conversations,
     /// The app's appointments.
     Appointments,
-    /// Requests of customers that are done.
+    /// Completed privacy requests.
     Requests,
-    /// Consents and withdrawals that others followed.
+    /// Superseded consents and withdrawals.
     Consents,
-    /// Ids of events that were counted and not kept.
+    /// Ids of events counted without a row.
     CountedIds,
     /// The audit trail.
     Audit,
 }
 
 impl Retained {
-    /// All of them, in order.
+    /// All kinds, in order.
     pub const ALL: [Self; 9] = [
         Self::Events,
         Self::Messages,
@@ -61,7 +62,7 @@ impl Retained {
         Self::Audit,
     ];
 
-    /// The table.
+    /// Returns the name of the table.
     #[must_use]
     pub const fn table(self) -> &'static str {
         match self {

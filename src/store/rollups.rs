@@ -210,7 +210,7 @@ impl Store {
         const SQL: &str = concat!("select ", totals_columns!(), " from ai_totals");
         on!(&self.read, TOTALS_LIMIT, |conn| {
             let mut tx = dialect::begin_snapshot(conn).await?;
-            dialect::be_patient(&mut *tx).await?;
+            dialect::extend_timeout(&mut *tx).await?;
             begun(sqlx::query_scalar(dialect::newest_pending(&tx)).fetch_one(&mut *tx).await?);
             give_each(sqlx::query_as(SQL).fetch(&mut *tx), &mut each).await?;
             tx.each_pending(counted, &mut each).await

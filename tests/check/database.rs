@@ -23,14 +23,14 @@ async fn the_last_run_of_retention_is_looked_at(backend: Backend) {
     };
     verdict(&[], "warning");
     verdict(&[("RETENTION_DAYS", "off")], "wrong");
-    store.await_retention(now - TimeDelta::hours(20)).await.unwrap();
+    store.ensure_retention_record(now - TimeDelta::hours(20)).await.unwrap();
     verdict(&[], "ok");
     let waiting = (now - TimeDelta::hours(50)).to_rfc3339();
     backend.execute(&format!("update mlops_retention set waiting_since = '{waiting}'")).await;
     verdict(&[], "wrong");
     let entry = Actor::service().entry(Action::RetentionRun);
     for (hours, expected) in [(30, "wrong"), (25, "ok")] {
-        store.note_retention(now, Some(now - TimeDelta::hours(hours)), &entry).await.unwrap();
+        store.finish_retention(now, Some(now - TimeDelta::hours(hours)), &entry).await.unwrap();
         verdict(&[], expected);
     }
     verdict(&[("RETENTION_DAYS", "off")], "wrong");

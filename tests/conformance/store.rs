@@ -454,7 +454,7 @@ async fn uses_of_keys_are_noted_and_never_go_back(backend: Backend) {
     }
     let at = |seconds| keys[0].created_at + TimeDelta::seconds(seconds);
     let noted = async |uses: &[(KeyId, DateTime<Utc>)]| {
-        store.note_key_uses(uses).await.unwrap();
+        store.record_key_uses(uses).await.unwrap();
         let keys = store.keys().await.unwrap().into_iter();
         keys.map(|key| key.unwrap().last_used_at).collect::<Vec<_>>()
     };

@@ -45,7 +45,7 @@ async fn the_command_says_that_another_run_is_under_way(backend: Backend) {
     let output = retention(&backend, &[], &[]);
     assert_eq!(output.status.code(), Some(1));
     let told = String::from_utf8(output.stderr).unwrap();
-    assert!(told.contains("another run is under way"), "{told}");
+    assert!(told.contains("another run is in progress"), "{told}");
     lock.release().await;
     assert_eq!(retention(&backend, &[], &[]).status.code(), Some(0));
     assert_eq!(retention(&backend, &[], &[("RETENTION_AT", "3am")]).status.code(), Some(2));

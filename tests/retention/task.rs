@@ -40,10 +40,10 @@ impl Replica {
         Self { store, task, metrics, now: micros }
     }
 
-    /// Looks whether a run is due at `now`.
-    async fn look(&mut self, now: DateTime<Utc>) -> Option<Tally> {
+    /// Executes a run if one is due at `now`.
+    async fn run_if_due(&mut self, now: DateTime<Utc>) -> Option<Tally> {
         self.now.store(now.timestamp_micros(), Ordering::Relaxed);
-        self.task.look(&CancellationToken::new()).await
+        self.task.run_if_due(&CancellationToken::new()).await
     }
 
     async fn metric(&self, series: &str) -> Option<f64> {
@@ -63,19 +63,20 @@ async fn a_day_has_one_run_whichever_replica_makes_it(backend: Backend) {
     let mut replicas = [Replica::start(&backend, noon).await, Replica::start(&backend, noon).await];
     insert_old(&backend, 100, noon, 91).await;
     for replica in &mut replicas {
-        assert!(replica.look(noon).await.is_none(), "the first run is at the next 03:00");
+        assert!(replica.run_if_due(noon).await.is_none(), "the first run is at the next 03:00");
         assert_eq!(replica.metric(r#"retention_overdue_rows{table="ai_metrics"}"#).await, Some(100.0));
         assert_eq!(replica.metric("retention_last_success_timestamp_seconds").await, Some(0.0));
     }
     let night = at("2026-07-02T01:00:00Z");
     let [first, second] = &mut replicas;
-    assert!(first.look(night - TimeDelta::seconds(1)).await.is_none());
-    let (one, other) = tokio::join!(first.look(night), second.look(night + TimeDelta::seconds(3)));
+    assert!(first.run_if_due(night - TimeDelta::seconds(1)).await.is_none());
+    let (one, other) =
+        tokio::join!(first.run_if_due(night), second.run_if_due(night + TimeDelta::seconds(3)));
     let made: Vec<Tally> = [one, other].into_iter().flatten().collect();
     assert_eq!(made.len(), 1);
     assert_eq!(rows(&made[0], Retained::Events), Some(100));
     for replica in &mut replicas {
-        assert!(replica.look(night + TimeDelta::minutes(6)).await.is_none());
+        assert!(replica.run_if_due(night + TimeDelta::minutes(6)).await.is_none());
         assert_eq!(replica.metric(r#"retention_overdue_rows{table="ai_metrics"}"#).await, Some(0.0));
         let last = replica.metric("retention_last_success_timestamp_seconds").await.unwrap();
         #[expect(clippy::cast_precision_loss, reason = "seconds are whole")]
@@ -93,21 +94,21 @@ async fn a_day_has_one_run_whichever_replica_makes_it(backend: Backend) {
 async fn a_run_that_was_missed_is_made_at_the_next_start(backend: Backend) {
     let night = at("2026-07-02T01:00:00Z");
     let mut replica = Replica::start(&backend, night).await;
-    assert!(replica.look(night - TimeDelta::hours(5)).await.is_none());
-    assert!(replica.look(night).await.is_some());
+    assert!(replica.run_if_due(night - TimeDelta::hours(5)).await.is_none());
+    assert!(replica.run_if_due(night).await.is_some());
     drop(replica);
     let morning = night + TimeDelta::days(3) + TimeDelta::hours(6);
     let mut replica = Replica::start(&backend, morning).await;
-    assert!(replica.look(morning).await.is_some());
-    assert!(replica.look(morning + TimeDelta::hours(1)).await.is_none());
-    assert!(replica.look(night + TimeDelta::days(4)).await.is_some(), "the next one is at 03:00 again");
+    assert!(replica.run_if_due(morning).await.is_some());
+    assert!(replica.run_if_due(morning + TimeDelta::hours(1)).await.is_none());
+    assert!(replica.run_if_due(night + TimeDelta::days(4)).await.is_some(), "the next one is at 03:00 again");
 }
 
 async fn a_run_that_failed_is_made_within_the_hour(backend: Backend) {
     let night = at("2026-07-02T01:00:00Z");
     let mut replica = Replica::start(&backend, night).await;
     insert_old(&backend, 100, night, 91).await;
-    assert!(replica.look(night - TimeDelta::hours(5)).await.is_none());
+    assert!(replica.run_if_due(night - TimeDelta::hours(5)).await.is_none());
     let (forbid, allow) = match backend.is_postgres() {
         true => (
             "create function keep() returns trigger language plpgsql as $$ begin raise 'no'; end $$;
@@ -120,12 +121,12 @@ async fn a_run_that_failed_is_made_within_the_hour(backend: Backend) {
         ),
     };
     backend.execute(forbid).await;
-    assert!(replica.look(night).await.is_none());
+    assert!(replica.run_if_due(night).await.is_none());
     assert_eq!(replica.metric(r#"retention_runs_total{outcome="failed"}"#).await, Some(1.0));
     assert_eq!(replica.metric(r#"retention_overdue_rows{table="ai_metrics"}"#).await, Some(100.0));
     backend.execute(allow).await;
-    assert!(replica.look(night + TimeDelta::minutes(29)).await.is_none());
-    let made = replica.look(night + TimeDelta::minutes(30)).await.unwrap();
+    assert!(replica.run_if_due(night + TimeDelta::minutes(29)).await.is_none());
+    let made = replica.run_if_due(night + TimeDelta::minutes(30)).await.unwrap();
     assert_eq!(rows(&made, Retained::Events), Some(100));
     assert_eq!(replica.metric(r#"retention_overdue_rows{table="ai_metrics"}"#).await, Some(0.0));
     let told: Vec<String> = told(&backend).await.iter().map(|entry| entry["outcome"].to_string()).collect();
@@ -135,18 +136,18 @@ async fn a_run_that_failed_is_made_within_the_hour(backend: Backend) {
 async fn one_run_is_made_at_a_time_and_none_waits_for_a_process_that_is_gone(backend: Backend) {
     let night = at("2026-07-02T01:00:00Z");
     let mut replica = Replica::start(&backend, night).await;
-    assert!(replica.look(night - TimeDelta::hours(5)).await.is_none());
+    assert!(replica.run_if_due(night - TimeDelta::hours(5)).await.is_none());
     let elsewhere = backend.store(&[]).await;
     let lock = elsewhere.lock_retention().await.unwrap().unwrap();
-    assert!(replica.look(night).await.is_none());
+    assert!(replica.run_if_due(night).await.is_none());
     assert!(replica.store.lock_retention().await.unwrap().is_none());
     let busy = run_at(&backend, &[], night).await.unwrap_err();
-    assert_eq!(busy.to_string(), "another run is under way");
+    assert_eq!(busy.to_string(), "another run is in progress");
     // Not released in order: as when its process dies.
     drop(lock);
     let replica = tokio::sync::Mutex::new(replica);
     eventually("the lock is free", async || {
-        replica.lock().await.look(night + TimeDelta::seconds(40)).await.is_some()
+        replica.lock().await.run_if_due(night + TimeDelta::seconds(40)).await.is_some()
     })
     .await;
 }
@@ -158,7 +159,7 @@ async fn what_is_overdue_in_a_large_table_is_estimated() {
     for (rows, days) in [(30_000, 95), (30_000, 5)] {
         insert_old(&backend, rows, night, days).await;
     }
-    assert!(replica.look(night).await.is_none());
+    assert!(replica.run_if_due(night).await.is_none());
     assert!(backend.number("select pg_relation_size('ai_metrics') / 8192").await > 1_000);
     let overdue = replica.metric(r#"retention_overdue_rows{table="ai_metrics"}"#).await.unwrap();
     assert!((20_000.0..40_000.0).contains(&overdue), "{overdue} of 30000");

@@ -1,44 +1,45 @@
-//! What the service may do with its database, and how it is connected to it.
+//! The service's privileges in its database, and the encryption of its connection.
 
 use sqlx::FromRow;
 
 use crate::store::{Db, READ_LIMIT, Store, StoreError};
 
-/// How a connection is protected, as the server sees it.
+/// The encryption of a connection, as the server sees it.
 #[derive(Debug, Clone, PartialEq, Eq, FromRow)]
 pub struct Encryption {
     /// Whether it is encrypted.
     pub ssl: bool,
-    /// The version of TLS.
+    /// The TLS version.
     pub version: Option<String>,
 }
 
-/// What the role of the service could do beyond its work.
+/// Privileges of the service's role that it does not need.
 #[derive(Debug, Clone, PartialEq, Eq, FromRow)]
 pub struct Privileges {
-    /// It is a superuser, or may make databases or roles, or pass row security by.
+    /// Whether it is a superuser, can create databases or roles, or bypasses row-level security.
     pub above_others: bool,
-    /// It may create tables in the schema.
+    /// Whether it can create tables in the schema.
     pub creates: bool,
-    /// Tables of the service that it, or a role that it can act for, owns, so that it can drop and alter them.
+    /// Tables of the service that it can drop and alter, because it or a role it is a member of owns them.
     pub owns: Vec<String>,
-    /// Tables that it may empty at one blow.
+    /// Tables that it can truncate.
     pub truncates: Vec<String>,
-    /// What it may do to the audit trail beyond adding and reading.
+    /// Privileges on the audit trail other than inserting and reading.
     pub on_audit: Vec<String>,
-    /// Whether there is an audit trail.
+    /// Whether the audit trail exists.
     pub has_audit: bool,
 }
 
 impl Store {
-    /// How the connection is protected; `None` for an embedded file, which has none.
+    /// Returns the encryption of the connection; `None` for an embedded file.
     pub async fn encryption(&self) -> Result<Option<Encryption>, StoreError> {
         const SQL: &str = "select ssl, version from pg_stat_ssl where pid = pg_backend_pid()";
         let Db::Postgres(db) = &self.read else { return Ok(None) };
         crate::store::on!(@run db, READ_LIMIT, conn, sqlx::query_as(SQL).fetch_optional(conn).await)
     }
 
-    /// What the role could do; `None` for an embedded file, which has none.
+    /// Returns the unneeded privileges of the service's role; `None` for an embedded file, which has no
+    /// roles.
     pub async fn privileges(&self) -> Result<Option<Privileges>, StoreError> {
         const SQL: &str = "
             with ours as (

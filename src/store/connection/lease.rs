@@ -6,16 +6,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use sqlx::pool::PoolConnection;
 use sqlx::{Database, Pool};
 
-use super::write_queue::{WriteQueue, WriteTurn};
+use super::write_queue::{WritePermit, WriteQueue};
 use crate::store::StoreError;
 
-/// Where connections come from, and where they go between two leases.
+/// A source of connections, which also stores them between two leases.
 #[derive(Debug)]
 pub(crate) struct Connections<DB: Database> {
     pool: Pool<DB>,
-    /// The idle connections of writers. A pool would take a round trip to reset each that is returned.
+    /// The idle connections of writers. The pool would need a round trip to reset each connection that is
+    /// returned.
     idle: Option<Idle<DB>>,
-    /// The queue of the writers, where there is one writer at a time.
+    /// The queue of writers, if only one may write at a time.
     queue: Option<WriteQueue>,
 }
 
@@ -28,41 +29,41 @@ impl<DB: Database> Clone for Connections<DB> {
 }
 
 impl<DB: Database> Connections<DB> {
-    /// Creates the source of connections that readers share.
+    /// Creates a source of connections that return to the pool.
     pub(in crate::store) const fn shared(pool: Pool<DB>) -> Self {
         Self { pool, idle: None, queue: None }
     }
 
-    /// Creates the source of connections that writers keep for themselves.
+    /// Creates a source of connections that stay with writers between leases.
     pub(in crate::store) fn owned(pool: Pool<DB>) -> Self {
         Self { pool, idle: Some(Idle::default()), queue: None }
     }
 
-    /// Returns the same, leased to one writer of `queue` at a time.
+    /// Makes leases wait in `queue`, one writer at a time.
     pub(in crate::store) fn in_queue(self, queue: &WriteQueue) -> Self {
         Self { queue: Some(queue.clone()), ..self }
     }
 
-    /// Leases a connection; opens one where none is idle.
+    /// Leases a connection; opens one if none is idle.
     pub(crate) async fn lease(&self) -> Result<Lease<'_, DB>, StoreError> {
         let idle = self.idle.as_ref().and_then(|idle| lock(idle).pop());
         let connection = match idle {
             Some(connection) => connection,
             None => self.pool.acquire().await?,
         };
-        let turn = match &self.queue {
-            Some(queue) => Some(queue.take().await),
+        let permit = match &self.queue {
+            Some(queue) => Some(queue.acquire().await),
             None => None,
         };
-        Ok(Lease { connection: Some(connection), source: self, _turn: turn })
+        Ok(Lease { connection: Some(connection), source: self, _permit: permit })
     }
 
-    /// Returns the queue that leases wait in, if there is one.
+    /// Returns the queue that leases wait in, if any.
     pub(in crate::store) const fn queue(&self) -> Option<&WriteQueue> {
         self.queue.as_ref()
     }
 
-    /// Closes the idle ones: where one broke, the others most likely did.
+    /// Closes the idle connections: if one broke, the others most likely did too.
     fn close_idle(&self) {
         let idle = self.idle.as_ref().map(|idle| mem::take(&mut *lock(idle)));
         for connection in idle.into_iter().flatten() {
@@ -70,7 +71,7 @@ impl<DB: Database> Connections<DB> {
         }
     }
 
-    /// Closes them all.
+    /// Closes all connections.
     pub(in crate::store) async fn close(&self) {
         drop(self.idle.as_ref().map(|idle| mem::take(&mut *lock(idle))));
         self.pool.close().await;
@@ -81,13 +82,13 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A leased connection. It is returned only after work whose end the database itself confirmed. Otherwise (the work was
-/// abandoned at its time limit, or the connection broke) it is closed, as nobody knows its state.
+/// A leased connection. It is reused only after work whose result the database confirmed. Otherwise (the work
+/// was abandoned at its time limit, or the connection broke) its state is unknown and it is closed.
 pub(crate) struct Lease<'c, DB: Database> {
     connection: Option<PoolConnection<DB>>,
     source: &'c Connections<DB>,
-    /// The last field, so that the turn ends after the connection is returned.
-    _turn: Option<WriteTurn>,
+    /// The last field, so that it is released after the connection is returned.
+    _permit: Option<WritePermit>,
 }
 
 impl<DB: Database> Lease<'_, DB> {
@@ -95,14 +96,14 @@ impl<DB: Database> Lease<'_, DB> {
         self.connection.as_mut().expect("a lease holds its connection until it is finished")
     }
 
-    /// Takes the connection out of the pool, which opens another in its place.
+    /// Detaches the connection from the pool, which opens another in its place.
     pub(crate) fn take(mut self) -> DB::Connection {
         self.connection.take().expect("a lease holds its connection until it is finished").detach()
     }
 
     pub(crate) fn finish<T>(mut self, done: Result<T, sqlx::Error>) -> Result<T, StoreError> {
         let done = done.map_err(StoreError::from);
-        if done.as_ref().err().is_none_or(StoreError::leaves_connection_sound) {
+        if done.as_ref().err().is_none_or(StoreError::leaves_connection_usable) {
             match &self.source.idle {
                 Some(idle) => lock(idle).extend(self.connection.take()),
                 None => drop(self.connection.take()),

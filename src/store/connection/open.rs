@@ -15,11 +15,11 @@ use crate::store::{Db, Store, StoreError};
 static POSTGRES: Migrator = sqlx::migrate!("migrations/postgres");
 static SQLITE: Migrator = sqlx::migrate!("migrations/sqlite");
 
-/// What whoever may not change tables is told when they must be.
-const MISSING: &str = "migrations are missing: run mlops-service migrate, with MIGRATION_DATABASE_URL";
+/// The error for a role that cannot change tables.
+const MISSING: &str = "migrations are missing: run mlops-service migrate with MIGRATION_DATABASE_URL";
 
 impl Store {
-    /// Opens the database of `config`. Nothing is connected yet, so a server that is away is no error here.
+    /// Opens the database of `config`. This does not connect yet, so an unavailable server is not an error.
     pub fn open(config: &Config) -> Result<Self, StoreError> {
         let (pools, place) = match &config.database_url {
             Database::Sqlite(path) => {
@@ -29,8 +29,8 @@ impl Store {
             Database::Postgres(postgres) => {
                 if config.environment == Environment::Production && postgres.tls == Tls::Require {
                     tracing::warn!(
-                        "DATABASE_URL has sslmode=require: the connection is encrypted, but the server's identity is \
-                         not checked; use sslmode=verify-full with sslrootcert"
+                        "DATABASE_URL has sslmode=require: the connection is encrypted, but the server is not \
+                        verified; use sslmode=verify-full with sslrootcert"
                     );
                 }
                 let pools =
@@ -57,7 +57,7 @@ impl Store {
         })
     }
 
-    /// Opens it as the role that owns the tables, where one is named.
+    /// Opens the database of `config` as the role that owns the tables, if one is configured.
     pub fn open_as_owner(config: &Config) -> Result<Self, StoreError> {
         match config.migration_database_url.clone() {
             Some(owner) => {
@@ -68,8 +68,8 @@ impl Store {
         }
     }
 
-    /// Brings the tables up to date; where another role is to do that, makes sure that they are. Replicas that start
-    /// together take queue.
+    /// Runs migrations or, if another role is to run them, checks that none is missing. Replicas that start
+    /// together run them one at a time.
     pub async fn migrate(&self) -> Result<(), StoreError> {
         match &self.write {
             Db::Postgres(db) => {
@@ -80,7 +80,7 @@ impl Store {
                 if !self.migrates {
                     return Err(StoreError::Unusable(MISSING.to_owned()));
                 }
-                dialect::unlimit(lease.connection()).await?;
+                dialect::remove_timeout(lease.connection()).await?;
                 let migrated = POSTGRES.run_direct(None, lease.connection(), false).await;
                 migrated.map_err(StoreError::from).map_err(explain_denial)
             }
@@ -92,7 +92,7 @@ impl Store {
     }
 }
 
-/// Whether every migration is applied. Whoever may not create tables can ask this, and no more.
+/// Returns whether every migration is applied. This needs no right to create tables.
 async fn is_current(conn: &mut PgConnection) -> Result<bool, StoreError> {
     let there = "select to_regclass('_sqlx_migrations') is not null";
     if !sqlx::query_scalar(there).fetch_one(&mut *conn).await? {
@@ -110,24 +110,24 @@ async fn is_current(conn: &mut PgConnection) -> Result<bool, StoreError> {
     Ok(applied.len() == POSTGRES.iter().count())
 }
 
-/// Says what to do when the role may not change tables.
+/// Adds a hint to an error about a role that cannot change tables.
 fn explain_denial(error: StoreError) -> StoreError {
     match error {
         StoreError::Unusable(what) if what.contains("42501") => {
-            StoreError::Unusable(format!("{what}; {MISSING} of the role that owns the tables"))
+            StoreError::Unusable(format!("{what}; {MISSING} set to the role that owns the tables"))
         }
         other => other,
     }
 }
 
-/// The path of a companion of the file at `path`.
+/// Returns the path of a companion of the file at `path`.
 fn beside(path: &Path, ending: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(ending);
     name.into()
 }
 
-/// Where consent is required: what tells whose it is.
+/// Returns the hasher for consent lookups; `None` if consent is not required.
 fn consent(config: &Config) -> Result<Option<Hasher>, StoreError> {
     if !config.consent_required {
         return Ok(None);
@@ -136,18 +136,18 @@ fn consent(config: &Config) -> Result<Option<Hasher>, StoreError> {
     Hasher::of(config).map(Some).ok_or_else(missing)
 }
 
-/// Creates the file at `path` and its folder, where they are not there, for their owner alone. SQLite gives its other
-/// files the same mode.
+/// Creates the file at `path` and its directory if they do not exist, accessible only to their owner. SQLite
+/// gives its companion files the same mode.
 pub(crate) fn create_file(path: &Path) -> Result<(), StoreError> {
     let create = || {
-        if let Some(folder) =
-            path.parent().filter(|folder| !folder.as_os_str().is_empty() && !folder.exists())
+        if let Some(directory) =
+            path.parent().filter(|directory| !directory.as_os_str().is_empty() && !directory.exists())
         {
             let mut builder = DirBuilder::new();
             builder.recursive(true);
             #[cfg(unix)]
             std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-            builder.create(folder)?;
+            builder.create(directory)?;
         }
         let mut options = OpenOptions::new();
         options.create(true).append(true);
@@ -156,6 +156,6 @@ pub(crate) fn create_file(path: &Path) -> Result<(), StoreError> {
         options.open(path).map(drop)
     };
     create().map_err(|error: io::Error| {
-        StoreError::Unusable(format!("the file {} cannot be written: {error}", path.display()))
+        StoreError::Unusable(format!("cannot write to {}: {error}", path.display()))
     })
 }

@@ -58,7 +58,7 @@ pub(super) async fn write_in(
     let (claimable, counted_only, newest, version): (bool, bool, i64, i64) =
         sqlx::query_as(STATE).fetch_one(&mut *conn).await?;
     if let Some(queue) = queue {
-        queue.note_version(version);
+        queue.record_version(version);
     }
     let counted_only = counted_only && events.iter().any(|event| event.named);
     let outcomes = match claimable || counted_only {

@@ -1,14 +1,14 @@
-//! Takes the person out of rows that stay. What a column of the receptionist app may hold is not known, so all that is not
-//! known to be free of persons is taken out.
+//! Anonymises rows that stay. The contents of the receptionist app's columns are unknown, so every column
+//! that is not known to be free of personal data is overwritten.
 
 use super::schema::{Column, Schema, Table};
 use crate::event::UNSAID;
 
-/// What stands in columns that must hold something.
-const NOBODY: &str = "anonymised";
+/// The value of columns that must not be null.
+const PLACEHOLDER: &str = "anonymised";
 
-/// Columns of an appointment, and of an event, that are texts or the like and tell nothing of a person.
-const KEPT: [&str; 19] = [
+/// Text columns of appointments and events without personal data.
+const IMPERSONAL: [&str; 19] = [
     "id",
     "event_id",
     "business_id",
@@ -30,33 +30,33 @@ const KEPT: [&str; 19] = [
     "resource_id",
 ];
 
-/// Types whose values are no text: numbers, times, truth values and the words of a fixed list.
+/// Types that are not free text: numbers, times, booleans and enums.
 const PLAIN_TYPES: [&str; 15] = [
     "bool", "smallint", "int", "bigint", "numeric", "decimal", "real", "double", "float", "money", "date",
     "time", "interval", "enum", "serial",
 ];
 
-/// Parts of names of columns that lead to a person whatever their type.
-const LEADS: [&str; 7] = ["customer", "conversation", "session", "contact", "phone", "email", "user"];
+/// Parts of the names of columns that identify a person whatever their type.
+const IDENTIFYING: [&str; 7] = ["customer", "conversation", "session", "contact", "phone", "email", "user"];
 
-/// The assignments that make a row of `table` anonymous; `None` where it has no column to be changed.
+/// Returns the assignments that anonymise a row of `table`; `None` if no column needs to change.
 pub(super) fn assignments(schema: &Schema, table: Table) -> Option<String> {
-    let columns = schema.columns(table).iter().filter(|column| !column.generated && holds_person(column));
+    let columns = schema.columns(table).iter().filter(|column| !column.generated && may_identify(column));
     let changes: Vec<String> =
-        columns.map(|column| format!("{} = {}", column.quoted(), nobody(table, column))).collect();
+        columns.map(|column| format!("{} = {}", column.quoted(), placeholder(table, column))).collect();
     (!changes.is_empty()).then(|| changes.join(", "))
 }
 
-fn holds_person(column: &Column) -> bool {
+fn may_identify(column: &Column) -> bool {
     let (name, kind) = (column.name.to_lowercase(), column.kind.to_lowercase());
-    // An event says that its user's message had a length.
-    let leads = LEADS.iter().any(|lead| name.contains(lead)) && name != "user_message_length";
+    // The length of a message is not personal data.
+    let identifies = IDENTIFYING.iter().any(|part| name.contains(part)) && name != "user_message_length";
     let plain = PLAIN_TYPES.iter().any(|plain| kind.starts_with(plain)) && !kind.ends_with("[]");
-    leads || !plain && !KEPT.contains(&name.as_str())
+    identifies || !plain && !IMPERSONAL.contains(&name.as_str())
 }
 
-/// What a column holds of nobody.
-fn nobody(table: Table, column: &Column) -> String {
+/// Returns the SQL of a column's anonymous value.
+fn placeholder(table: Table, column: &Column) -> String {
     let kind = column.kind.to_lowercase();
     match kind.as_str() {
         _ if !column.must_be_set => "null".to_owned(),
@@ -66,8 +66,8 @@ fn nobody(table: Table, column: &Column) -> String {
         "bytea" | "blob" => "''".to_owned(),
         array if array.ends_with("[]") => "'{}'".to_owned(),
         plain if PLAIN_TYPES.iter().any(|one| plain.starts_with(one)) => "'0'".to_owned(),
-        // A cast cuts it to the length of the column, where a plain text would be refused.
-        _ => format!("cast('{NOBODY}' as {})", column.kind),
+        // The cast truncates to the length of the column, which would reject a longer text.
+        _ => format!("cast('{PLACEHOLDER}' as {})", column.kind),
     }
 }
 
@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_known_to_be_free_of_persons_is_taken_out() {
+    fn columns_not_known_to_be_impersonal_are_overwritten() {
         for (name, kind) in [
             ("customer_name", "text"),
             ("notes", "character varying(40)"),
@@ -91,7 +91,7 @@ mod tests {
             ("attendees", "integer[]"),
             ("whatever", "some_type"),
         ] {
-            assert!(holds_person(&column(name, kind)), "{name}");
+            assert!(may_identify(&column(name, kind)), "{name}");
         }
         for (name, kind) in [
             ("id", "text"),
@@ -105,18 +105,18 @@ mod tests {
             ("kind", "enum"),
             ("user_message_length", "integer"),
         ] {
-            assert!(!holds_person(&column(name, kind)), "{name}");
+            assert!(!may_identify(&column(name, kind)), "{name}");
         }
     }
 
     #[test]
-    fn what_must_hold_something_holds_nobody() {
+    fn columns_that_must_not_be_null_get_a_placeholder() {
         let must = |name: &str, kind: &str| Column { must_be_set: true, ..column(name, kind) };
-        let appointment = |name: &str, kind: &str| nobody(Table::Appointments, &must(name, kind));
-        assert_eq!(nobody(Table::Events, &must("session_id", "text")), "'unknown'");
+        let appointment = |name: &str, kind: &str| placeholder(Table::Appointments, &must(name, kind));
+        assert_eq!(placeholder(Table::Events, &must("session_id", "text")), "'unknown'");
         assert_eq!(appointment("customer_name", "varchar(5)"), "cast('anonymised' as varchar(5))");
         assert_eq!(appointment("customer_id", "bigint"), "'0'");
         assert_eq!(appointment("details", "jsonb"), "'{}'");
-        assert_eq!(nobody(Table::Appointments, &column("notes", "text")), "null");
+        assert_eq!(placeholder(Table::Appointments, &column("notes", "text")), "null");
     }
 }

@@ -1,4 +1,4 @@
-//! What customers consented to.
+//! Customers' consents.
 
 pub(in crate::store) mod lookup;
 
@@ -22,30 +22,30 @@ macro_rules! columns {
 /// A row of `mlops_consents`.
 type Raw = (i64, String, Vec<u8>, String, String, bool, String, DateTime<Utc>);
 
-/// A consent, and its place in the order in which they were noted.
+/// A consent, and its sequence number in the order of recording.
 pub type NumberedConsent = (i64, Consent);
 
-/// Which consents are asked for: those of which all that is given is true.
+/// Selects consents that match all fields that are set.
 #[derive(Debug, Default)]
 pub struct ConsentFilter {
-    /// It has this id.
+    /// The id of the consent.
     pub id: Option<Uuid>,
-    /// It is of this subject.
+    /// Whose consent it is.
     pub subject: Option<SubjectHash>,
-    /// It is for this purpose.
+    /// What it is for.
     pub purpose: Option<Purpose>,
-    /// It is to this version of the policy.
+    /// The version of the policy.
     pub policy_version: Option<String>,
-    /// It was granted, or it was withdrawn.
+    /// Whether it was granted rather than withdrawn.
     pub granted: Option<bool>,
-    /// It was noted then or later.
+    /// Recorded at this time or later.
     pub since: Option<DateTime<Utc>>,
-    /// It was noted before the one at this place.
+    /// Recorded before the one with this sequence number.
     pub before: Option<i64>,
 }
 
 impl ConsentFilter {
-    /// The condition, with binds in the order of the fields, and how many they are.
+    /// Returns the condition, whose parameters are the fields that are set, in order, and their number.
     fn condition(&self) -> (String, usize) {
         let conditions = [
             (self.id.is_some(), "id ="),
@@ -63,7 +63,7 @@ impl ConsentFilter {
     }
 }
 
-fn placed(raw: Raw) -> Result<NumberedConsent, StoreError> {
+fn numbered(raw: Raw) -> Result<NumberedConsent, StoreError> {
     let (seq, id, subject, purpose, policy_version, granted, source, at) = raw;
     let unreadable = |column: &str| StoreError::Unreadable(format!("mlops_consents.{column}"));
     let subject: [u8; 32] = subject.try_into().map_err(|_: Vec<u8>| unreadable("subject"))?;
@@ -73,8 +73,8 @@ fn placed(raw: Raw) -> Result<NumberedConsent, StoreError> {
 }
 
 impl Store {
-    /// Notes a consent, and appends `entry` to the audit trail, all or nothing. Once this is done, no event is stored
-    /// any more because of what the customer said before.
+    /// Records a consent and appends `entry` to the audit trail, in one transaction. Afterwards no event is
+    /// stored on the basis of an earlier consent.
     pub async fn add_consent(&self, consent: &Consent, entry: &Entry) -> Result<(), StoreError> {
         const SQL: &str =
             "insert into mlops_consents (id, subject, purpose, policy_version, granted, source, at)
@@ -91,11 +91,11 @@ impl Store {
         })
     }
 
-    /// At most `most` consents, those that were noted last first.
+    /// Returns at most `limit` consents, the latest first.
     pub async fn consents(
         &self,
         filter: &ConsentFilter,
-        most: u32,
+        limit: u32,
     ) -> Result<Vec<NumberedConsent>, StoreError> {
         let (condition, binds) = filter.condition();
         let sql = format!(
@@ -117,16 +117,16 @@ impl Store {
                 filter.since,
                 filter.before
             );
-            query.bind(i64::from(most)).fetch_all(conn).await
+            query.bind(i64::from(limit)).fetch_all(conn).await
         })?;
-        rows.into_iter().map(placed).collect()
+        rows.into_iter().map(numbered).collect()
     }
 
-    /// The last consent of a subject to each purpose, in the order of their names; at most `most`.
+    /// Returns the latest consent of a subject to each purpose, ordered by purpose; at most `limit`.
     pub async fn consents_in_force(
         &self,
         subject: SubjectHash,
-        most: u32,
+        limit: u32,
     ) -> Result<Vec<Consent>, StoreError> {
         const SQL: &str = concat!(
             "select ",
@@ -136,8 +136,8 @@ impl Store {
         );
         let rows: Vec<Raw> = on!(&self.read, READ_LIMIT, |conn| {
             let query = sqlx::query_as(SQL).bind(subject.bytes().to_vec());
-            query.bind(i64::from(most)).fetch_all(conn).await
+            query.bind(i64::from(limit)).fetch_all(conn).await
         })?;
-        rows.into_iter().map(|row| placed(row).map(|(_, consent)| consent)).collect()
+        rows.into_iter().map(|row| numbered(row).map(|(_, consent)| consent)).collect()
     }
 }

@@ -1,4 +1,4 @@
-//! Events that are counted and whose rows are not kept.
+//! Counts events without storing their rows.
 
 use chrono::{DateTime, Utc};
 
@@ -10,10 +10,10 @@ use crate::store::rollups::AddRollup;
 use crate::store::{Db, Store, StoreError, WRITE_LIMIT, dialect};
 
 impl Store {
-    /// Adds events to the rollups that are in the spool of Postgres and not in the store, those whose ids were noted
-    /// before apart. Their ids are noted, so that none is counted again when it is sent again.
+    /// Adds events of the spool to the rollups without storing their rows, except those counted before. Their
+    /// ids are recorded, so that a repeated event is not counted again.
     pub async fn count_without_rows(&self, events: &[Event], at: DateTime<Utc>) -> Result<(), StoreError> {
-        const NOTE: &str = "insert into mlops_counted_events (event_id, at) values ($1, $2)
+        const RECORD: &str = "insert into mlops_counted_events (event_id, at) values ($1, $2)
             on conflict (event_id) do nothing";
         let Db::Postgres(db) = &self.write else { return Ok(()) };
         if events.is_empty() {
@@ -21,11 +21,11 @@ impl Store {
         }
         crate::store::on!(@run db, WRITE_LIMIT, conn, {
             let mut tx = dialect::begin(conn).await?;
-            let can_note = has_ids(&mut *tx).await?;
+            let can_record = has_counted_events(&mut *tx).await?;
             let mut counted = Vec::with_capacity(events.len());
             for event in events {
-                let is_new = !can_note
-                    || sqlx::query(NOTE).bind(event.id).bind(at).execute(&mut *tx).await?.rows_affected() == 1;
+                let is_new = !can_record
+                || sqlx::query(RECORD).bind(event.id).bind(at).execute(&mut *tx).await?.rows_affected() == 1;
                 counted.extend(is_new.then_some(event));
             }
             tx.add_rollup(&Rollup::of(counted, self.zone)).await?;
@@ -34,6 +34,6 @@ impl Store {
     }
 }
 
-async fn has_ids<C: Rows>(conn: &mut C) -> Result<bool, sqlx::Error> {
-    Ok(Schema::read(conn).await?.keeps_ids())
+async fn has_counted_events<C: Rows>(conn: &mut C) -> Result<bool, sqlx::Error> {
+    Ok(Schema::read(conn).await?.has_counted_events())
 }

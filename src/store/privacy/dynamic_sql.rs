@@ -1,5 +1,6 @@
-//! Statements about tables whose columns are found out at run time. What goes in is text, lists as JSON, and what comes
-//! out is text: so one statement serves both databases, whatever the types of the receptionist app's columns are.
+//! Statements about tables whose columns are only known at run time. Parameters are texts, or lists as JSON,
+//! and results are texts, so one statement serves both databases whatever the types of the receptionist app's
+//! columns.
 
 use chrono::{NaiveDate, NaiveDateTime};
 use futures_util::TryStreamExt;
@@ -9,77 +10,79 @@ use super::schema::Column;
 use crate::store::events::foreign::{ForeignRow, count_sql};
 use crate::store::rollups::AddRollup;
 
-/// The columns of a row.
+/// The values of a row.
 pub(in crate::store) type Fields = Vec<Option<String>>;
 
-/// What is done with each row; no more are read once it says no.
+/// Called for each row; returns whether to read more.
 type Each<'e> = &'e mut (dyn FnMut(Fields) -> bool + Send);
 
-/// A connection that runs such statements.
+/// A connection that runs dynamic statements.
 pub(in crate::store) trait Rows: AddRollup {
-    /// Has statements of a transaction that erases give up when somebody else holds a lock.
-    const IMPATIENT: &'static str;
-    /// Ends a query that locks what it finds. SQLite has one writer at a time.
+    /// Sets short timeouts for the statements of an erasure, so that it fails when another transaction has a
+    /// lock.
+    const SHORT_TIMEOUTS: &'static str;
+    /// A suffix that makes a query lock its rows. SQLite has one writer at a time.
     const LOCK: &'static str;
-    /// The same, leaving out what others have locked.
+    /// The same, skipping rows that others have locked.
     const LOCK_FREE: &'static str;
-    /// The columns of the tables in the JSON list `$1`, each with its table's name in front, as [`Column`] has them and in
-    /// their order; nothing of a table that is not there.
+    /// Selects the columns of the tables in the JSON list `$1`: the table's name, then the fields of
+    /// [`Column`], in column order; no rows for a table that does not exist.
     const COLUMNS: &'static str;
-    /// Whether a text may hold the e-mail address `$1`: it does where letters and spaces are plain, else it is read.
+    /// The condition that `text` may be the e-mail address `$1`: it matches, or is not plain ASCII.
     const MAY_BE_EMAIL: &'static str;
-    /// Whether a text may hold the phone number `$1`: `text` stands for it.
+    /// The condition that `text` may contain the phone number `$1`.
     const MAY_BE_PHONE: &'static str;
 
-    /// A condition: to be one of the texts in the JSON list `$n`.
+    /// Returns the condition of being one of the texts in the JSON list `$n`.
     fn any_text(n: usize) -> String;
-    /// A condition: to be one of the whole numbers in the JSON list `$n`.
+    /// Returns the condition of being one of the integers in the JSON list `$n`.
     fn any_number(n: usize) -> String;
-    /// A condition: to be one of the byte strings in the JSON list `$n`, which has them in hexadecimal.
+    /// Returns the condition of being one of the byte strings in the JSON list `$n`, which has them in
+    /// hexadecimal.
     fn any_bytes(n: usize) -> String;
-    /// The byte string that `$n` has in hexadecimal.
+    /// Returns the SQL for the byte string that `$n` has in hexadecimal.
     fn bytes(n: usize) -> String;
-    /// The time that `$n` has in RFC 3339.
+    /// Returns the SQL for the time that `$n` has in RFC 3339.
     fn time(n: usize) -> String;
-    /// The same, of an empty text none.
+    /// The same, with null for an empty text.
     fn optional_time(n: usize) -> String {
         Self::time(n).replace(&format!("${n}"), &format!("nullif(${n}, '')"))
     }
-    /// A row of the table `t` as a JSON object.
+    /// Returns the SQL for a row of the table `t` as a JSON object.
     fn json(columns: &[Column]) -> String;
 
-    /// Runs a query.
+    /// Runs a query and calls `each` for its rows.
     async fn read(&mut self, sql: String, binds: &[String], each: Each<'_>) -> Result<(), sqlx::Error>;
 
-    /// Marks the uncounted ones among events of the ids in the JSON list `events` as counted, and gives them.
+    /// Marks the uncounted events among the ids in the JSON list `events` as counted. Returns them.
     async fn count_uncounted(&mut self, events: &str) -> Result<Vec<ForeignRow>, sqlx::Error>;
 
-    /// Runs a statement; gives the number of rows it changed.
+    /// Runs a statement. Returns the number of rows it changed.
     async fn run(&mut self, sql: String, binds: &[String]) -> Result<u64, sqlx::Error>;
 
-    /// Runs a query; gives its first column.
+    /// Runs a query. Returns its first column.
     async fn texts(&mut self, sql: String, binds: &[String]) -> Result<Vec<String>, sqlx::Error> {
         let mut texts = Vec::new();
-        let mut keep = |mut fields: Fields| {
+        let mut collect = |mut fields: Fields| {
             texts.extend(fields.first_mut().and_then(Option::take));
             true
         };
-        self.read(sql, binds, &mut keep).await?;
+        self.read(sql, binds, &mut collect).await?;
         Ok(texts)
     }
 
-    /// Runs a query that counts.
+    /// Runs a query that counts. Returns its result.
     async fn number(&mut self, sql: String, binds: &[String]) -> Result<u64, sqlx::Error> {
         Ok(self.texts(sql, binds).await?.first().and_then(|text| text.parse().ok()).unwrap_or(0))
     }
 }
 
-/// Runs statements on a connection.
+/// Implements the functions of [`Rows`] that are the same for both drivers.
 macro_rules! run_statements {
     ($database:ty) => {
         async fn count_uncounted(&mut self, events: &str) -> Result<Vec<ForeignRow>, sqlx::Error> {
             let sql = count_sql::<$database>(&format!("id {}", Self::any_number(2)));
-            // None of them is to be claimed any more.
+            // None of them may be claimed later.
             let claimable_from = NaiveDate::from_ymd_opt(9999, 12, 31).map(NaiveDateTime::from);
             sqlx::query_as(AssertSqlSafe(sql)).bind(claimable_from).bind(events).fetch_all(self).await
         }
@@ -106,7 +109,7 @@ macro_rules! run_statements {
 }
 
 impl Rows for PgConnection {
-    const IMPATIENT: &'static str =
+    const SHORT_TIMEOUTS: &'static str =
         "select set_config('statement_timeout', '4s', true), set_config('lock_timeout', '800ms', true)";
     const LOCK: &'static str = " for update";
     const LOCK_FREE: &'static str = " for update skip locked";
@@ -118,7 +121,7 @@ impl Rows for PgConnection {
         where attnum > 0 and not attisdropped order by name, attnum";
     const MAY_BE_EMAIL: &'static str =
         "lower(btrim(text, E' \\t\\n\\r\\f\\v') collate \"C\") = $1 or octet_length(text) > length(text)";
-    // Its last digits, in the form that needs no pattern to be matched: what is no digit is taken away.
+    // Compares the last digits without a regular expression, by deleting all other characters.
     const MAY_BE_PHONE: &'static str =
         "right(translate(text, translate(text, '0123456789', ''), ''), 7) = right($1, 7)";
 
@@ -150,7 +153,7 @@ impl Rows for PgConnection {
 }
 
 impl Rows for SqliteConnection {
-    const IMPATIENT: &'static str = "select ''";
+    const SHORT_TIMEOUTS: &'static str = "select ''";
     const LOCK: &'static str = "";
     const LOCK_FREE: &'static str = "";
     const COLUMNS: &'static str =
@@ -159,7 +162,7 @@ impl Rows for SqliteConnection {
         from json_each($1) join pragma_table_xinfo(value) c where hidden <> 1 order by value, cid";
     const MAY_BE_EMAIL: &'static str = "lower(trim(text, ' ' || char(9, 10, 11, 12, 13))) = $1
         or length(cast(text as blob)) > length(text)";
-    // It cannot take digits out of a text. Such tables are small there, if there are any.
+    // SQLite cannot extract digits from a text; these tables are small there, if they exist at all.
     const MAY_BE_PHONE: &'static str = "$1 is not null";
 
     fn any_text(n: usize) -> String {

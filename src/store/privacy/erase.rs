@@ -1,7 +1,7 @@
-//! Erases a person, in one transaction.
+//! Erases a person's rows in one transaction.
 //!
-//! It never waits for events that somebody else has locked, so it cannot stand in a circle with those who write events;
-//! it begins anew instead. For the app's own tables it waits a moment.
+//! The transaction never waits for rows of events that another has locked, so it cannot deadlock with writers
+//! of events; it is retried instead. For the app's own tables it waits for a short time.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -25,26 +25,26 @@ use crate::rollup::Rollup;
 use crate::store::audit::Append;
 use crate::store::{Store, StoreError, dialect};
 
-/// How long one attempt may take.
+/// The time limit of one attempt.
 const ERASE_LIMIT: Duration = Duration::from_secs(4);
 
-/// How often it is tried when somebody else is in the way.
+/// The number of attempts when another transaction has a lock.
 const MAX_ATTEMPTS: u32 = 3;
 
 /// The pause between two attempts.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// What becomes of appointments and events.
+/// What happens to appointments and events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
     /// They are deleted.
     Delete,
-    /// They stay, without the person.
+    /// They stay without personal data.
     Anonymise,
 }
 
 impl Mode {
-    /// Its name.
+    /// Returns its name.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -58,30 +58,30 @@ impl Mode {
     }
 }
 
-/// Rows by table.
+/// The number of rows by table.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub struct Counts(BTreeMap<&'static str, u64>);
 
 impl Counts {
-    /// Notes how many rows of a table there are.
+    /// Sets the number of rows of a table.
     pub fn set(&mut self, table: &'static str, rows: u64) {
         self.0.insert(table, rows);
     }
 
-    /// How many rows of a table there are.
+    /// Returns the number of rows of a table.
     #[must_use]
     pub fn of(&self, table: &str) -> u64 {
         self.0.get(table).copied().unwrap_or(0)
     }
 
-    /// How many rows there are in all.
+    /// Returns the total number of rows.
     #[must_use]
     pub fn total(&self) -> u64 {
         self.0.values().sum()
     }
 
-    /// As a JSON object.
+    /// Converts the counts to a JSON object.
     #[must_use]
     pub fn to_json(&self) -> Map<String, Value> {
         self.0.iter().map(|(table, rows)| ((*table).to_owned(), (*rows).into())).collect()
@@ -91,69 +91,73 @@ impl Counts {
 /// What an erasure did.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Erased {
-    /// Rows that were deleted, by table; of those that are there. What was taken out of the spool is among them.
+    /// Deleted rows by table, of the tables that exist, and events removed from the spool.
     pub deleted: Counts,
-    /// Rows that stay without the person.
+    /// Anonymised rows by table.
     pub anonymised: Counts,
-    /// Whether rows were counted on the way which no rollup held yet.
+    /// Whether it counted rows that no rollup included yet.
     pub counted: bool,
 }
 
-/// What is to be erased, and what is noted with it.
+/// What to erase, and what to record with it.
 pub struct Erasure<'e> {
-    /// What leads to the person's rows.
+    /// The identifiers that find the person's rows.
     pub traces: &'e SubjectTraces,
-    /// The hash of what named the person.
+    /// The hash of the identifier that the request named.
     pub subject: SubjectHash,
-    /// Makes those of the ids that were found.
+    /// Hashes the ids that were found.
     pub hasher: &'e Hasher,
-    /// What becomes of appointments and events.
+    /// What happens to appointments and events.
     pub mode: Mode,
-    /// Events of theirs that were taken out of the spool.
+    /// The number of their events that were removed from the spool.
     pub spooled: u64,
-    /// Now.
+    /// The current time.
     pub at: DateTime<Utc>,
-    /// The entry of the audit trail, and what the list of requests gets, for what was done.
+    /// Returns the audit entry and the completed request for what was erased.
     pub note: &'e (dyn Fn(&Erased) -> (Entry, Completion) + Sync),
 }
 
-/// How an attempt went.
+/// The result of an attempt.
 enum Attempt {
-    /// There is nothing of the person.
+    /// The person has no rows.
     Nothing,
-    /// Somebody else has locked some of it.
-    InTheWay,
-    /// It is done.
-    Completion(Erased),
+    /// Another transaction has locked some of the rows.
+    Locked,
+    /// The person was erased.
+    Done(Erased),
 }
 
 impl Store {
-    /// Erases a person, and notes it in the audit trail and on the list of requests; all of it or nothing. `None` if there
-    /// is nothing of them. An error [`StoreError::Conflict`] says that somebody else holds a lock.
+    /// Erases a person and records it in the audit trail and the list of requests, in one transaction.
+    /// Returns `None` if the person has no rows.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Conflict`] if another transaction has a lock.
     pub async fn erase_person(&self, erasure: &Erasure<'_>) -> Result<Option<Erased>, SubjectError> {
         for attempt in 1.. {
-            let done = self.try_to_erase(erasure).await;
+            let done = self.try_erase(erasure).await;
             match done {
-                Ok(Attempt::Completion(erased)) => return Ok(Some(erased)),
+                Ok(Attempt::Done(erased)) => return Ok(Some(erased)),
                 Ok(Attempt::Nothing) => return Ok(None),
-                Ok(Attempt::InTheWay) | Err(StoreError::Conflict(_)) if attempt < MAX_ATTEMPTS => {
+                Ok(Attempt::Locked) | Err(StoreError::Conflict(_)) if attempt < MAX_ATTEMPTS => {
                     sleep(PAUSE).await;
                 }
                 Err(error) if self.is_busy(&error) && attempt < MAX_ATTEMPTS => sleep(PAUSE).await,
-                Ok(Attempt::InTheWay) => return Err(StoreError::Conflict("locked".to_owned()).into()),
+                Ok(Attempt::Locked) => return Err(StoreError::Conflict("locked".to_owned()).into()),
                 Err(error) => return Err(error.into()),
             }
         }
         unreachable!("the last attempt returns")
     }
 
-    async fn try_to_erase(&self, erasure: &Erasure<'_>) -> Result<Attempt, StoreError> {
+    async fn try_erase(&self, erasure: &Erasure<'_>) -> Result<Attempt, StoreError> {
         crate::store::on!(&self.admin, ERASE_LIMIT, |conn| {
             let mut tx = dialect::begin(conn).await?;
             let attempt = erase(&mut *tx, erasure, self.zone).await?;
             match attempt {
-                Attempt::Completion(_) => tx.commit().await?,
-                Attempt::Nothing | Attempt::InTheWay => tx.rollback().await?,
+                Attempt::Done(_) => tx.commit().await?,
+                Attempt::Nothing | Attempt::Locked => tx.rollback().await?,
             }
             Ok(attempt)
         })
@@ -165,15 +169,15 @@ async fn erase<C: Rows + Append>(
     erasure: &Erasure<'_>,
     zone: Tz,
 ) -> Result<Attempt, sqlx::Error> {
-    conn.texts(C::IMPATIENT.to_owned(), &[]).await?;
+    conn.texts(C::SHORT_TIMEOUTS.to_owned(), &[]).await?;
     let schema = Schema::read(conn).await?;
     let events = json_list(&erasure.traces.events);
     if !lock(conn, &schema, erasure.traces, &events).await? {
-        return Ok(Attempt::InTheWay);
+        return Ok(Attempt::Locked);
     }
     let mut erased =
         Erased { counted: count_uncounted(conn, &events, erasure.at, zone).await?, ..Erased::default() };
-    remember_ids(conn, &schema, &events, erasure).await?;
+    record_ids(conn, &schema, &events, erasure).await?;
     let hashes = erasure.traces.hashes(erasure.subject, erasure.hasher);
     for table in Table::ERASED.into_iter().filter(|table| !schema.columns(*table).is_empty()) {
         let condition = erasure.traces.condition::<C>(&schema, table, &hashes);
@@ -191,10 +195,10 @@ async fn erase<C: Rows + Append>(
     let (entry, done) = (erasure.note)(&erased);
     complete(conn, &done).await?;
     conn.append(erasure.at, &entry).await?;
-    Ok(Attempt::Completion(erased))
+    Ok(Attempt::Done(erased))
 }
 
-/// Locks the person's events and conversations, so that nobody adds to these; says whether it could.
+/// Locks the person's events and conversations, so that no rows are added to these. Returns whether it could.
 async fn lock<C: Rows>(
     conn: &mut C,
     schema: &Schema,
@@ -223,7 +227,8 @@ async fn lock<C: Rows>(
     Ok(true)
 }
 
-/// Counts those of the person's events that no rollup holds yet, so that no counter lacks them; says whether there were any.
+/// Counts the person's events that no rollup includes yet, so that the counters include them. Returns whether
+/// there were any.
 async fn count_uncounted<C: Rows>(
     conn: &mut C,
     events: &str,
@@ -236,14 +241,14 @@ async fn count_uncounted<C: Rows>(
     Ok(!uncounted.is_empty())
 }
 
-/// Notes the ids of events that are deleted, so that one that is sent again is not counted again, nor stored.
-async fn remember_ids<C: Rows>(
+/// Records the ids of deleted events, so that a repeated event is neither counted again nor stored.
+async fn record_ids<C: Rows>(
     conn: &mut C,
     schema: &Schema,
     events: &str,
     erasure: &Erasure<'_>,
 ) -> Result<(), sqlx::Error> {
-    if erasure.mode.keeps(Table::Events) || !schema.keeps_ids() {
+    if erasure.mode.keeps(Table::Events) || !schema.has_counted_events() {
         return Ok(());
     }
     let sql = format!(
@@ -255,7 +260,7 @@ async fn remember_ids<C: Rows>(
     conn.run(sql, &[events.to_owned(), timestamp(erasure.at)]).await.map(drop)
 }
 
-/// Deletes rows, or makes them anonymous; gives their number.
+/// Deletes or anonymises rows. Returns their number.
 async fn erase_from<C: Rows>(
     conn: &mut C,
     schema: &Schema,

@@ -1,9 +1,8 @@
-//! Finds what leads to a person's rows.
+//! Finds the identifiers that lead to a person's rows.
 //!
-//! A person is who the selector says, and nobody else: the same e-mail address, or the same phone number, or the same id.
-//! Two rows that share a phone number are not taken for one person when the e-mail address is asked for. From there one
-//! step leads on, from a conversation to what names its id; none leads from an appointment to the conversation it names,
-//! which may be somebody else's.
+//! A person is exactly who the selector names: the same e-mail address, phone number or id. If it names an
+//! e-mail address, rows that only share a phone number are not theirs. A conversation leads one step further,
+//! to rows with its id. An appointment does not lead to its conversation, which may be somebody else's.
 
 use std::collections::BTreeSet;
 
@@ -13,15 +12,15 @@ use super::schema::{Schema, Table};
 use crate::event::NOBODYS_IDS;
 use crate::privacy::subject::Selector;
 
-/// The most events of one person.
+/// The maximum number of events of one person.
 pub(super) const MAX_EVENTS: usize = 1_000_000;
 
-/// A condition: to be an id that names nobody.
-fn names_nobody() -> String {
+/// Returns the condition of a placeholder id, which identifies no one.
+fn is_placeholder() -> String {
     format!("in ('{}')", NOBODYS_IDS.join("', '"))
 }
 
-/// Finds what leads to the rows of whom `selector` names.
+/// Finds the identifiers that lead to the rows of the person that `selector` names.
 pub(super) async fn find<C: Rows>(
     conn: &mut C,
     schema: &Schema,
@@ -47,8 +46,8 @@ pub(super) async fn find<C: Rows>(
     Ok(traces)
 }
 
-/// The ids of rows with the contact of the selector. The database finds those that may have it, whether they do is read
-/// as selectors are.
+/// Returns the ids of rows with the e-mail address or phone number of the selector. The database finds
+/// candidates, whose values are then parsed in the same way as selectors.
 async fn by_contact<C: Rows>(
     conn: &mut C,
     schema: &Schema,
@@ -68,7 +67,7 @@ async fn by_contact<C: Rows>(
          where text is not null and id is not null and ({may_be})"
     );
     let mut ids = Vec::new();
-    let mut keep = |fields: Fields| {
+    let mut collect = |fields: Fields| {
         if let Ok([Some(id), Some(text)]) = <[Option<String>; 2]>::try_from(fields)
             && is_contact(selector, &text)
         {
@@ -76,11 +75,12 @@ async fn by_contact<C: Rows>(
         }
         true
     };
-    conn.read(sql, &[selector.expose().to_owned()], &mut keep).await?;
+    conn.read(sql, &[selector.expose().to_owned()], &mut collect).await?;
     Ok(ids)
 }
 
-/// Whether a stored text is the contact that a selector names. People write more around a number than its digits.
+/// Returns whether a stored text is the e-mail address or phone number of a selector. A phone number may be
+/// surrounded by other text.
 fn is_contact(selector: &Selector, text: &str) -> bool {
     let same = |read: Result<Selector, String>| read.is_ok_and(|read| read == *selector);
     match selector {
@@ -93,23 +93,23 @@ fn is_contact(selector: &Selector, text: &str) -> bool {
     }
 }
 
-/// The conversations of a session that no other session takes part in.
+/// Returns the conversations of a session that no other session takes part in.
 async fn conversations_of_session<C: Rows>(conn: &mut C, session: &str) -> Result<Vec<String>, sqlx::Error> {
-    let nobodys = names_nobody();
+    let placeholder = is_placeholder();
     let own = format!(
         "select distinct conversation_id from ai_metrics
-         where session_id = $1 and conversation_id is not null and not conversation_id {nobodys}"
+         where session_id = $1 and conversation_id is not null and not conversation_id {placeholder}"
     );
     let own = conn.texts(own, &[session.to_owned()]).await?;
     let others = format!(
         "select distinct conversation_id from ai_metrics
-         where conversation_id {} and session_id <> $2 and not session_id {nobodys}",
+         where conversation_id {} and session_id <> $2 and not session_id {placeholder}",
         C::any_text(1)
     );
     without(conn, own, others, Some(session)).await
 }
 
-/// The sessions of conversations that take part in no other conversation.
+/// Returns the sessions of conversations that take part in no other conversation.
 async fn sessions_of_conversations<C: Rows>(
     conn: &mut C,
     conversations: &[String],
@@ -117,9 +117,9 @@ async fn sessions_of_conversations<C: Rows>(
     if conversations.is_empty() {
         return Ok(Vec::new());
     }
-    let (list, nobodys) = (json_list(conversations), names_nobody());
+    let (list, placeholder) = (json_list(conversations), is_placeholder());
     let own = format!(
-        "select distinct session_id from ai_metrics where conversation_id {} and not session_id {nobodys}",
+        "select distinct session_id from ai_metrics where conversation_id {} and not session_id {placeholder}",
         C::any_text(1)
     );
     let own = conn.texts(own, std::slice::from_ref(&list)).await?;
@@ -132,7 +132,7 @@ async fn sessions_of_conversations<C: Rows>(
     without(conn, own, others, Some(&list)).await
 }
 
-/// Those of `own` that the query `others` does not find among them.
+/// Returns those of `own` that the query `others` does not return.
 async fn without<C: Rows>(
     conn: &mut C,
     own: Vec<String>,
@@ -147,7 +147,7 @@ async fn without<C: Rows>(
     Ok(own.into_iter().filter(|one| !shared.contains(one)).collect())
 }
 
-/// The ids of a person's events; one more than [`MAX_EVENTS`] where they have too many.
+/// Returns the ids of a person's events, at most [`MAX_EVENTS`] plus one.
 async fn events<C: Rows>(
     conn: &mut C,
     schema: &Schema,
@@ -156,15 +156,15 @@ async fn events<C: Rows>(
     let Some(links) = traces.links::<C>(schema, Table::Events) else { return Ok(Vec::new()) };
     let sql = format!("select cast(id as text) from ai_metrics where {}", links.sql);
     let mut ids = Vec::new();
-    let mut keep = |fields: Fields| {
+    let mut collect = |fields: Fields| {
         ids.extend(fields.first().and_then(|id| id.as_deref()?.parse::<i64>().ok()));
         ids.len() <= MAX_EVENTS
     };
-    conn.read(sql, &links.binds, &mut keep).await?;
+    conn.read(sql, &links.binds, &mut collect).await?;
     Ok(ids)
 }
 
-/// A list as statements take it.
+/// Returns a list in the form of a statement's parameter.
 pub(super) fn json_list<T: serde::Serialize>(list: &[T]) -> String {
     serde_json::to_string(list).expect("texts and numbers are JSON")
 }

@@ -1,4 +1,4 @@
-//! What customers asked for: the list of requests to the privacy desk.
+//! The list of customers' privacy requests.
 
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
@@ -11,50 +11,50 @@ use crate::privacy::subject::SubjectHash;
 use crate::store::audit::Append;
 use crate::store::{READ_LIMIT, Store, StoreError, dialect};
 
-/// What a customer asked for.
+/// A customer's privacy request.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Request {
-    /// Its name.
+    /// Its id.
     pub id: String,
     /// `export` or `erase`.
     pub kind: String,
-    /// What named the customer: `email`, `phone`, `conversation_id` or `session_id`.
+    /// The kind of identifier the request named: `email`, `phone`, `conversation_id` or `session_id`.
     pub selector: String,
-    /// Stands for the customer.
+    /// The hash that identifies the customer.
     pub subject: SubjectHash,
-    /// How it came.
+    /// How it was received.
     pub source: String,
-    /// When it came.
+    /// When it was received.
     pub received_at: DateTime<Utc>,
-    /// When it must be done.
+    /// When it must be completed.
     pub due_at: DateTime<Utc>,
-    /// When it was done, if it is.
+    /// When it was completed, if it was.
     pub done_at: Option<DateTime<Utc>>,
-    /// The receipt of what was done.
+    /// The receipt of its completion.
     pub receipt_id: Option<String>,
-    /// Rows by table, of what was done.
+    /// The number of exported or erased rows by table.
     pub counts: Option<Map<String, Value>>,
 }
 
-/// What was done about a request, whether somebody noted it before or not.
+/// The completion of a request, whether or not the request was recorded before.
 #[derive(Debug, Clone)]
 pub struct Completion {
-    /// The request as it goes on the list where none was noted; done, with its receipt and counts.
+    /// The completed request, with its receipt and counts, as added to the list if no open one matches.
     pub request: Request,
-    /// Whether it goes on the list then.
+    /// Whether to add it to the list in that case.
     pub listed: bool,
 }
 
-/// How many requests are open.
+/// The number of open requests.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, FromRow)]
 pub struct OpenRequests {
-    /// How many requests are not done.
+    /// Requests that are not completed.
     pub open: i64,
-    /// How many of them should be.
+    /// Open requests past their due time.
     pub overdue: i64,
 }
 
-/// A row of `mlops_privacy_requests` as the database gives it.
+/// A row of `mlops_privacy_requests` as the database returns it.
 #[derive(FromRow)]
 struct Raw {
     id: String,
@@ -92,8 +92,8 @@ impl TryFrom<Raw> for Request {
 }
 
 impl Store {
-    /// Puts a request on the list, with its entry in the audit trail.
-    pub async fn note_request(
+    /// Adds a request to the list, with its entry in the audit trail.
+    pub async fn add_request(
         &self,
         request: &Request,
         entry: &Entry,
@@ -107,8 +107,8 @@ impl Store {
         })
     }
 
-    /// Notes what was done, with its entry in the audit trail.
-    pub async fn note_done(
+    /// Records the completion of a request, with its entry in the audit trail.
+    pub async fn complete_request(
         &self,
         done: &Completion,
         entry: &Entry,
@@ -122,19 +122,19 @@ impl Store {
         })
     }
 
-    /// At most `most` requests after the first `skipped`: those that are open first, by when they are due, then those that
-    /// are done, the last one first.
-    pub async fn requests(&self, skipped: u32, most: u32) -> Result<Vec<Request>, StoreError> {
+    /// Returns at most `limit` requests after the first `offset`: open ones by when they are due, then
+    /// completed ones, the latest first.
+    pub async fn requests(&self, offset: u32, limit: u32) -> Result<Vec<Request>, StoreError> {
         const SQL: &str = "select * from mlops_privacy_requests
             order by case when done_at is null then 0 else 1 end,
                 case when done_at is null then due_at end, done_at desc, id limit $1 offset $2";
         let rows: Vec<Raw> = on!(&self.read, READ_LIMIT, |conn| {
-            sqlx::query_as(SQL).bind(i64::from(most)).bind(i64::from(skipped)).fetch_all(conn).await
+            sqlx::query_as(SQL).bind(i64::from(limit)).bind(i64::from(offset)).fetch_all(conn).await
         })?;
         rows.into_iter().map(Request::try_from).collect()
     }
 
-    /// How many requests are open at the time `now`.
+    /// Returns the number of open requests as of `now`.
     pub async fn open_requests(&self, now: DateTime<Utc>) -> Result<OpenRequests, StoreError> {
         const SQL: &str = "select count(*) as open, count(case when due_at < $1 then 1 end) as overdue
             from mlops_privacy_requests where done_at is null";
@@ -142,7 +142,8 @@ impl Store {
     }
 }
 
-/// Completes the open requests of this kind and customer; where there is none, puts what was done on the list.
+/// Completes the open requests of this kind and customer. If there is none, adds the completed request to the
+/// list.
 pub(in crate::store) async fn complete<C: Rows>(conn: &mut C, done: &Completion) -> Result<(), sqlx::Error> {
     let Request { subject, kind, done_at, receipt_id, counts, .. } = &done.request;
     let sql = format!(

@@ -1,19 +1,19 @@
-//! Which of the tables that may hold a person are there, and with which columns: those of the receptionist app may be
-//! absent, and have columns that nobody here knows of.
+//! Finds out which tables with personal data exist, and their columns: those of the receptionist app may be
+//! missing or have additional columns.
 
 use std::collections::BTreeMap;
 
 use super::dynamic_sql::{Fields, Rows};
 use super::find::json_list;
 
-/// A table that may hold a person.
+/// A table with personal data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Table {
     /// The app's conversations, with the customer's contact.
     Conversations,
-    /// What was said in them.
+    /// The messages in them.
     Messages,
-    /// The same, under the name that some installations have.
+    /// The same in installations that call the table `chat_messages`.
     ChatMessages,
     /// The app's appointments, with the customer's contact.
     Appointments,
@@ -23,7 +23,7 @@ pub enum Table {
     Consents,
     /// The audit trail, by the hash of the subject.
     Audit,
-    /// Requests to the privacy desk, by the hash of the subject.
+    /// Privacy requests, by the hash of the subject.
     Requests,
 }
 
@@ -40,8 +40,8 @@ impl Table {
         Self::Requests,
     ];
 
-    /// Those whose rows an erasure deletes or makes anonymous, in the order in which it does so: what refers to a
-    /// conversation goes before it.
+    /// Tables whose rows an erasure deletes or anonymises, in that order: rows that refer to a conversation
+    /// before it.
     pub const ERASED: [Self; 6] = [
         Self::Messages,
         Self::ChatMessages,
@@ -51,7 +51,7 @@ impl Table {
         Self::Consents,
     ];
 
-    /// Its name in the database.
+    /// Returns its name in the database.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -71,14 +71,14 @@ impl Table {
 #[derive(Debug, Clone)]
 pub(in crate::store) struct Column {
     pub(super) name: String,
-    /// Its type, as a cast takes it.
+    /// Its type, as in a cast.
     pub(super) kind: String,
     pub(super) must_be_set: bool,
     pub(super) generated: bool,
 }
 
 impl Column {
-    /// Reads the name of a table and one of its columns.
+    /// Parses the name of a table and one of its columns.
     fn read(fields: Fields) -> Option<(String, Self)> {
         let [table, name, kind, must_be_set, generated] = <[Option<String>; 5]>::try_from(fields).ok()?;
         let yes = |text: Option<String>| text.as_deref() == Some("y");
@@ -86,40 +86,40 @@ impl Column {
         Some((table?, Self { name: name?, kind: kind.unwrap_or_default(), must_be_set, generated }))
     }
 
-    /// Its name as a statement has it.
+    /// Returns its name, quoted for a statement.
     pub(super) fn quoted(&self) -> String {
         format!("\"{}\"", self.name.replace('"', "\"\""))
     }
 }
 
-/// Ids of events whose rows are not kept.
+/// The table of ids of events counted without a row.
 pub(super) const COUNTED_EVENTS: &str = "mlops_counted_events";
 
-/// The tables that are there, by their names.
+/// The columns of the tables that exist, by table name.
 pub(super) struct Schema(BTreeMap<String, Vec<Column>>);
 
 impl Schema {
-    /// Finds out.
+    /// Reads the schema from the database.
     pub(super) async fn read<C: Rows>(conn: &mut C) -> Result<Self, sqlx::Error> {
         let names: Vec<&str> = Table::ALL.into_iter().map(Table::name).chain([COUNTED_EVENTS]).collect();
         let mut tables: BTreeMap<String, Vec<Column>> = BTreeMap::new();
-        let mut keep = |fields: Fields| {
+        let mut collect = |fields: Fields| {
             if let Some((table, column)) = Column::read(fields) {
                 tables.entry(table).or_default().push(column);
             }
             true
         };
-        conn.read(C::COLUMNS.to_owned(), &[json_list(&names)], &mut keep).await?;
+        conn.read(C::COLUMNS.to_owned(), &[json_list(&names)], &mut collect).await?;
         Ok(Self(tables))
     }
 
-    /// The columns of a table, in their order; none where it is not there.
+    /// Returns the columns of a table, in order; none if it does not exist.
     pub(super) fn columns(&self, table: Table) -> &[Column] {
         self.0.get(table.name()).map_or(&[], Vec::as_slice)
     }
 
-    /// Whether ids of events can be kept.
-    pub(super) fn keeps_ids(&self) -> bool {
+    /// Returns whether ids of events counted without a row can be stored.
+    pub(super) fn has_counted_events(&self) -> bool {
         self.0.contains_key(COUNTED_EVENTS)
     }
 
@@ -127,19 +127,19 @@ impl Schema {
         self.columns(table).iter().any(|one| one.name == column)
     }
 
-    /// The tables that are there.
+    /// Returns the tables that exist.
     pub(super) fn tables(&self) -> impl Iterator<Item = Table> {
         Table::ALL.into_iter().filter(|table| self.0.contains_key(table.name()))
     }
 
-    /// Tables that are there and do not tell whose their rows are.
+    /// Returns the tables that exist but whose rows cannot be attributed to a person.
     pub(super) fn unsearchable(&self) -> Vec<&'static str> {
         let links = ["conversation_id", "session_id", "customer_email", "customer_phone", "id", "subject"];
-        let tells = |table: Table| match table {
+        let is_searchable = |table: Table| match table {
             Table::Messages | Table::ChatMessages => links[..2].iter().any(|link| self.has(table, link)),
             Table::Appointments => links[..4].iter().any(|link| self.has(table, link)),
             _ => true,
         };
-        self.tables().filter(|table| !tells(*table)).map(Table::name).collect()
+        self.tables().filter(|table| !is_searchable(*table)).map(Table::name).collect()
     }
 }

@@ -1,5 +1,5 @@
-//! Takes what was deleted out of the file of SQLite. Its connections overwrite what they delete, but a page that was
-//! rearranged may keep a copy, and so may the log beside the file.
+//! Removes remnants of deleted data from the SQLite file. Connections overwrite what they delete, but
+//! rearranged pages and the log beside the file may have copies.
 
 use std::time::{Duration, Instant};
 
@@ -8,27 +8,27 @@ use tokio::time::sleep;
 
 use crate::store::{Db, Store, StoreError};
 
-/// The largest file that is written anew, in bytes; a larger one would keep events waiting for too long.
+/// The largest file that is rewritten, in bytes; a larger one would block events for too long.
 const MAX_REWRITTEN: i64 = 32 * 1024 * 1024;
 
-/// How long one step may take.
+/// The time limit of one step.
 const LIMIT: Duration = Duration::from_secs(4);
 
-/// For how long it is tried to empty the log, which waits for readers.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// How long emptying the log is retried, which readers prevent.
+const RETRY_FOR: Duration = Duration::from_secs(2);
 
 /// The pause between two attempts.
 const PAUSE: Duration = Duration::from_millis(50);
 
 impl Store {
-    /// Takes what was deleted out of the file, where the database is one; says whether nothing of it is left.
+    /// Removes remnants of deleted data if the database is a file. Returns whether none are left.
     pub async fn scrub(&self) -> Result<bool, StoreError> {
         let Db::Sqlite(db) = &self.admin else { return Ok(true) };
         let is_rewritten = on!(@run db, LIMIT, conn, rewrite(conn).await)?;
         let begun = Instant::now();
-        // Each attempt is a turn of its own, and events are written in between.
+        // Each attempt takes the lock anew, so that events are written in between.
         while !on!(@run db, LIMIT, conn, empty_log(conn).await)? {
-            if begun.elapsed() > PATIENCE {
+            if begun.elapsed() > RETRY_FOR {
                 return Ok(false);
             }
             sleep(PAUSE).await;
@@ -37,7 +37,7 @@ impl Store {
     }
 }
 
-/// Writes the file anew, unless it is too large; says whether it did.
+/// Rewrites the file unless it is too large. Returns whether it did.
 async fn rewrite(conn: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
     const SIZE: &str = "select page_count * page_size from pragma_page_count, pragma_page_size";
     let bytes: i64 = sqlx::query_scalar(SIZE).fetch_one(&mut *conn).await?;
@@ -48,7 +48,7 @@ async fn rewrite(conn: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
     Ok(is_small)
 }
 
-/// Empties the log; says whether no reader was in the way.
+/// Empties the log. Returns `false` if a reader prevented it.
 async fn empty_log(conn: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
     let busy = sqlx::query("pragma wal_checkpoint(truncate)").fetch_one(conn).await?;
     Ok(busy.try_get::<i64, _>(0)? == 0)

@@ -1,26 +1,27 @@
-//! All that going through tables says differently on the two databases.
+//! The SQL of retention runs that differs between the databases.
 
 use super::Retained;
 use crate::store::{Db, Store};
 
-/// The sql of a database.
+/// The SQL of retention runs for one database.
 pub(super) struct RetentionSql {
-    /// Names and types of the columns of the table `$1`; none where there is no such table, or it is a view.
+    /// Selects the names and types of the columns of the table `$1`; no rows if it does not exist or is a
+    /// view.
     pub(super) columns: &'static str,
     /// The condition of the rows of `t` in the window from `$1` to before `$2`.
     pub(super) window: fn(Retained) -> &'static str,
-    /// The query of the first window's begin and the last one's end.
+    /// The query for the start of the first window and the end of the last one.
     pub(super) extent: fn(Retained) -> String,
-    /// A time as it can be compared.
+    /// Converts a time expression to a comparable form.
     pub(super) time: fn(&str) -> String,
-    /// Whether a column of this type holds times.
+    /// Returns whether a column of this type contains times.
     pub(super) holds_times: fn(&str) -> bool,
-    /// Keeps a row that another session holds out of a selection.
+    /// Excludes rows locked by another session from a query.
     pub(super) skip_locked: &'static str,
 }
 
 impl Store {
-    /// The sql of the database.
+    /// Returns the SQL of retention runs for this database.
     pub(super) const fn sql(&self) -> &'static RetentionSql {
         match self.sweep {
             Db::Postgres(_) => &POSTGRES,
@@ -29,8 +30,8 @@ impl Store {
     }
 }
 
-/// Windows are of pages. The planner reads them alone only while nothing else looks cheaper to it: conditions on the age of
-/// a row are therefore hidden from its indexes, by `is true`.
+/// Windows are ranges of pages. The planner must not find an index scan cheaper than the range scan, so `is
+/// true` hides conditions on a row's age from indexes.
 const POSTGRES: RetentionSql = RetentionSql {
     columns: "select cast(a.attname as text), format_type(a.atttypid, null) from pg_attribute a
         join pg_class c on c.oid = a.attrelid
@@ -47,7 +48,8 @@ const POSTGRES: RetentionSql = RetentionSql {
     skip_locked: "for update skip locked",
 };
 
-/// Windows are of row numbers, or of seconds since 1970 where rows have none. A text that is no time is no time.
+/// Windows are ranges of row ids, or of seconds since 1970 for a table without row ids. Invalid times become
+/// null.
 const SQLITE: RetentionSql = RetentionSql {
     columns: "select name, type from pragma_table_info($1)",
     window: |kind| match kind {

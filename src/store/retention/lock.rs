@@ -1,4 +1,4 @@
-//! One run at a time, whichever process it is in.
+//! The lock that allows only one retention run at a time, across processes.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::path::Path;
@@ -9,31 +9,31 @@ use super::super::{Db, Store, StoreError};
 use super::STEP_LIMIT;
 use crate::store::connection::open::create_file;
 
-/// The right to run. It ends when it is dropped, and when the process dies, however that happens.
+/// The right to run. It is released on drop and whenever the process ends.
 #[derive(Debug)]
-pub struct RetentionLock(Held);
+pub struct RetentionLock(LockKind);
 
 #[derive(Debug)]
-enum Held {
-    /// An advisory lock of a session of its own.
+enum LockKind {
+    /// An advisory lock in a session of its own.
     Session(Box<PgConnection>),
     /// A lock on a file beside the database.
     File(File),
 }
 
 impl RetentionLock {
-    /// Gives it back in order.
+    /// Releases the lock, closing the session cleanly.
     pub async fn release(self) {
         match self.0 {
-            // A session that does not end in order ends all the same.
-            Held::Session(session) => drop(session.close().await),
-            Held::File(file) => drop(file),
+            // If closing fails, the server ends the session anyway.
+            LockKind::Session(session) => drop(session.close().await),
+            LockKind::File(file) => drop(file),
         }
     }
 }
 
 impl Store {
-    /// The right to run; `None` while somebody has it.
+    /// Acquires the right to run. Returns `None` while another process has it.
     pub async fn lock_retention(&self) -> Result<Option<RetentionLock>, StoreError> {
         match (&self.sweep, &self.retention_lock) {
             (Db::Postgres(db), _) => {
@@ -44,24 +44,23 @@ impl Store {
                     )
                     .fetch_one(lease.connection())
                     .await?;
-                    Ok(got.then(|| RetentionLock(Held::Session(Box::new(lease.take())))))
+                    Ok(got.then(|| RetentionLock(LockKind::Session(Box::new(lease.take())))))
                 };
                 tokio::time::timeout(STEP_LIMIT, lock).await.unwrap_or(Err(StoreError::TimedOut))
             }
             (Db::Sqlite(_), Some(path)) => lock_file(path),
-            (Db::Sqlite(_), None) => Err(StoreError::Unusable("the database is no file".to_owned())),
+            (Db::Sqlite(_), None) => Err(StoreError::Unusable("the database is not a file".to_owned())),
         }
     }
 }
 
 fn lock_file(path: &Path) -> Result<Option<RetentionLock>, StoreError> {
     create_file(path)?;
-    let cannot = |error: std::io::Error| {
-        StoreError::Unusable(format!("the file {} cannot be locked: {error}", path.display()))
-    };
+    let cannot =
+        |error: std::io::Error| StoreError::Unusable(format!("cannot lock {}: {error}", path.display()));
     let file = OpenOptions::new().append(true).open(path).map_err(cannot)?;
     match file.try_lock() {
-        Ok(()) => Ok(Some(RetentionLock(Held::File(file)))),
+        Ok(()) => Ok(Some(RetentionLock(LockKind::File(file)))),
         Err(TryLockError::WouldBlock) => Ok(None),
         Err(TryLockError::Error(error)) => Err(cannot(error)),
     }

@@ -1,4 +1,4 @@
-//! What is remembered of runs.
+//! The record of retention runs.
 
 use std::collections::BTreeMap;
 
@@ -10,39 +10,40 @@ use super::super::{READ_LIMIT, Store, StoreError, dialect};
 use super::STEP_LIMIT;
 use crate::audit::Entry;
 
-/// Rows that were deleted, for each table.
+/// Deleted rows by table.
 pub type RetentionCounts = BTreeMap<String, i64>;
 
-/// When runs were.
+/// The times of retention runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, FromRow)]
 pub struct RetentionRecord {
-    /// Since when runs are waited for.
+    /// When the service first started on this database; runs are due from then on.
     pub waiting_since: DateTime<Utc>,
-    /// When the run began that is under way, or was cut off.
+    /// When the run in progress, or one that was interrupted, began.
     pub begun_at: Option<DateTime<Utc>>,
-    /// When the last run began that came to its end.
+    /// When the last completed run began.
     pub done_at: Option<DateTime<Utc>>,
 }
 
 const RECORD: &str = "select waiting_since, begun_at, done_at from mlops_retention where id = 1";
 
 impl Store {
-    /// What is remembered; `None` before the first time that runs were waited for.
+    /// Returns the record; `None` if the service has never started on this database.
     pub async fn retention_record(&self) -> Result<Option<RetentionRecord>, StoreError> {
         on!(&self.read, READ_LIMIT, |conn| sqlx::query_as(RECORD).fetch_optional(conn).await)
     }
 
-    /// What is remembered, after it was noted that runs are waited for as of `now`, unless that was noted before.
-    pub async fn await_retention(&self, now: DateTime<Utc>) -> Result<RetentionRecord, StoreError> {
-        const NOTE: &str =
+    /// Returns the record, which is created as of `now` if there is none.
+    pub async fn ensure_retention_record(&self, now: DateTime<Utc>) -> Result<RetentionRecord, StoreError> {
+        const CREATE: &str =
             "insert into mlops_retention (id, waiting_since) values (1, $1) on conflict (id) do nothing";
         on!(&self.sweep, STEP_LIMIT, |conn| {
-            sqlx::query(NOTE).bind(now).execute(&mut *conn).await?;
+            sqlx::query(CREATE).bind(now).execute(&mut *conn).await?;
             sqlx::query_as(RECORD).fetch_one(conn).await
         })
     }
 
-    /// Notes that a run begins at `now`, in whose hands the lock is. Gives what one that was cut off had deleted.
+    /// Records that a run begins at `now`; the caller must have the lock. Returns what a run that was
+    /// interrupted had deleted, if anything.
     pub async fn begin_retention(&self, now: DateTime<Utc>) -> Result<Option<RetentionCounts>, StoreError> {
         const LEFT: &str = "select table_name, deleted from mlops_retention_deleted
             where exists (select 1 from mlops_retention where begun_at is not null)";
@@ -57,20 +58,20 @@ impl Store {
         Ok(Some(left.into_iter().collect()).filter(|left: &RetentionCounts| !left.is_empty()))
     }
 
-    /// Notes what a run that began at `begun` deleted, with its entry in the audit trail, which says how it ended; `done`
-    /// when it came to its end. It is on disk afterwards, and all that was deleted before.
-    pub async fn note_retention(
+    /// Records the end of a run, with its entry in the audit trail. `done` is when the run began, if it
+    /// completed. When this returns, the record and all deletions before it are on disk.
+    pub async fn finish_retention(
         &self,
         at: DateTime<Utc>,
         done: Option<DateTime<Utc>>,
         entry: &Entry,
     ) -> Result<(), StoreError> {
-        const NOTE: &str = "update mlops_retention set begun_at = null, done_at = coalesce($1, done_at)";
-        // Not through the connection that deletes, which does not wait for the disk.
+        const FINISH: &str = "update mlops_retention set begun_at = null, done_at = coalesce($1, done_at)";
+        // The connection that deletes does not wait for the disk, so this uses another.
         on!(&self.admin, STEP_LIMIT, |conn| {
             let mut tx = dialect::begin(conn).await?;
             sqlx::query("delete from mlops_retention_deleted").execute(&mut *tx).await?;
-            sqlx::query(NOTE).bind(done).execute(&mut *tx).await?;
+            sqlx::query(FINISH).bind(done).execute(&mut *tx).await?;
             append(&mut tx, at, entry).await?;
             tx.commit().await
         })

@@ -1,4 +1,4 @@
-//! What is old in a table, as the table is: those of the receptionist app may be absent, or lack columns.
+//! Finds out which rows of a table are old. Tables of the receptionist app may be missing or lack columns.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -9,27 +9,27 @@ use super::dialect::RetentionSql;
 use super::{Retained, STEP_LIMIT};
 use crate::store::{READ_LIMIT, Store, StoreError};
 
-/// A table that is gone through: from where to where, and which of its rows are old.
+/// How to process a table: its extent, and the condition of an old row.
 #[derive(Debug, Clone)]
 pub struct TablePlan {
-    /// What it holds.
+    /// The kind of data in it.
     pub kind: Retained,
-    /// From where to where its windows go: pages, row numbers or seconds.
+    /// The extent of its windows, in pages, row ids or seconds.
     pub range: Range<i64>,
-    /// The condition of an old row of `t`, `$3` being the time before which a row is old.
+    /// The condition of an old row of `t`; `$3` is the cutoff.
     pub(super) old: String,
-    /// The condition of a row of `t` whose age nobody can tell, and that is counted.
+    /// The condition of a counted row of `t` without a valid time.
     pub(super) undated: String,
 }
 
-/// The columns of the tables that matter, with their types, and how the database says things.
+/// The columns of the relevant tables with their types, and the SQL of the database.
 struct Catalogue {
     tables: BTreeMap<Retained, BTreeMap<String, String>>,
     sql: &'static RetentionSql,
 }
 
 impl Store {
-    /// Whether there is a table of `kind`.
+    /// Returns whether the table of `kind` exists.
     pub async fn has_table(&self, kind: Retained) -> Result<bool, StoreError> {
         let columns = self.sql().columns;
         let found = on!(&self.read, READ_LIMIT, |conn| {
@@ -38,7 +38,8 @@ impl Store {
         Ok(found.is_some())
     }
 
-    /// The table of `kind`; `None` when it is absent, or lacks what tells the age of its rows.
+    /// Returns the plan for the table of `kind`; `None` if it does not exist or has no column that dates its
+    /// rows.
     pub async fn plan(&self, kind: Retained) -> Result<Option<TablePlan>, StoreError> {
         let mut catalogue = Catalogue { tables: BTreeMap::new(), sql: self.sql() };
         for kind in [kind, Retained::Messages, Retained::ChatMessages] {
@@ -57,7 +58,7 @@ impl Store {
 }
 
 impl Catalogue {
-    /// The condition of an old row of `t`.
+    /// Returns the condition of an old row of `t`.
     fn old(&self, kind: Retained) -> Option<String> {
         match kind {
             Retained::Events | Retained::Messages | Retained::ChatMessages => {
@@ -69,8 +70,8 @@ impl Catalogue {
             Retained::CountedIds | Retained::Audit => Some(self.before("t", self.time(kind, "at")?)),
             Retained::Consents => {
                 let old = self.before("t", self.time(kind, "at")?);
-                // What was said last stays, a withdrawal too: without it, an earlier consent under another of the person's
-                // names would hold again.
+                // The latest record stays, even a withdrawal: without it, an earlier consent under another of
+                // the person's identifiers would be in force again.
                 Some(format!(
                     "{old} and exists (select 1 from mlops_consents n
                         where n.subject = t.subject and n.purpose = t.purpose and n.seq > t.seq)"
@@ -79,8 +80,8 @@ impl Catalogue {
         }
     }
 
-    /// A conversation that nobody has touched since, and that holds no message of unknown or younger age: those would be
-    /// deleted with it.
+    /// Returns the condition of an old conversation without newer or undated messages, which would be deleted
+    /// with it.
     fn old_conversation(&self) -> Option<String> {
         let kind = Retained::Conversations;
         let times: Vec<&str> =
@@ -91,22 +92,23 @@ impl Catalogue {
             _ => return None,
         };
         let id = self.tables[&kind].get("id")?;
-        let holds_none = [Retained::Messages, Retained::ChatMessages].into_iter().filter_map(|messages| {
+        let has_none = [Retained::Messages, Retained::ChatMessages].into_iter().filter_map(|messages| {
             let link = self.tables[&messages].get("conversation_id")?;
-            // Columns of different types, such as text and uuid, are compared as text.
+            // Columns of different types, such as text and uuid, can only be compared as text.
             let is_its = match link == id {
                 true => "m.conversation_id = t.id",
                 false => "cast(m.conversation_id as text) = cast(t.id as text)",
             };
-            let young = self.time(messages, "created_at").map_or_else(String::new, |created| {
+            let newer = self.time(messages, "created_at").map_or_else(String::new, |created| {
                 format!(" and coalesce(not ({}), true)", self.before("m", created))
             });
-            Some(format!(" and not exists (select 1 from {} m where {is_its}{young})", messages.table()))
+            Some(format!(" and not exists (select 1 from {} m where {is_its}{newer})", messages.table()))
         });
-        Some([last].into_iter().chain(holds_none).collect())
+        Some([last].into_iter().chain(has_none).collect())
     }
 
-    /// An appointment that was both made and held before; where only one of the two is known, that one decides.
+    /// Returns the condition of an appointment that both was created and took place before the cutoff. If
+    /// only one of the times is known, it decides.
     fn old_appointment(&self) -> Option<String> {
         let kind = Retained::Appointments;
         let created = self.time(kind, "created_at").map(|column| ("t.created_at", self.before("t", column)));
@@ -115,7 +117,7 @@ impl Catalogue {
             Some(dates) if (self.sql.holds_times)(dates) => {
                 Some(("t.appointment_date", self.before("t", "appointment_date")))
             }
-            // ISO dates compare as text; an appointment on a date that nobody can read stays.
+            // ISO dates compare as text; an appointment with an unreadable date stays.
             Some(text) if text == "text" || text.starts_with("character") => Some((
                 "t.appointment_date",
                 "(t.appointment_date ~ '^\\d{4}-\\d\\d-\\d\\d'
@@ -133,7 +135,7 @@ impl Catalogue {
         Some(format!("coalesce({}) is not null{}", as_texts(&columns), all_before.collect::<String>()))
     }
 
-    /// The condition of a row of `t` whose age nobody can tell. One that is not counted yet is left to be counted first.
+    /// Returns the condition of a row of `t` without a valid time. An uncounted row must be counted first.
     fn undated(&self, kind: Retained) -> String {
         match kind {
             Retained::Events => {
@@ -143,19 +145,19 @@ impl Catalogue {
         }
     }
 
-    /// A column of times, where the table has it.
+    /// Returns `column` if the table has it and it contains times.
     fn time<'c>(&self, kind: Retained, column: &'c str) -> Option<&'c str> {
         let of_type = self.tables[&kind].get(column)?;
         (self.sql.holds_times)(of_type).then_some(column)
     }
 
-    /// Whether the time in a column of `table` is before `$3`.
+    /// Returns the condition that the time in a column of `table` is before `$3`.
     fn before(&self, table: &str, column: &str) -> String {
         format!("{} < {}", (self.sql.time)(&format!("{table}.{column}")), (self.sql.time)("$3"))
     }
 }
 
-/// Columns as a list of texts, for they may be of different types.
+/// Casts columns, which may be of different types, to a list of texts.
 fn as_texts(columns: &[&str]) -> String {
     let texts: Vec<String> = columns.iter().map(|column| format!("cast({column} as text)")).collect();
     texts.join(", ")

@@ -1,4 +1,4 @@
-//! Looks at one window of a table, and deletes what is old in it.
+//! Counts and deletes the old rows of one window of a table.
 
 use std::ops::Range;
 use std::time::{Duration, Instant};
@@ -14,48 +14,48 @@ use crate::event::Event;
 use crate::rollup::Rollup;
 use crate::store::events::foreign::ForeignRow;
 
-/// What is in a window.
+/// Row counts of a window.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, FromRow)]
-pub struct Seen {
-    /// Rows that are old.
+pub struct WindowCounts {
+    /// Old rows.
     pub old: i64,
-    /// Those of them that no rollup holds yet.
+    /// Old rows that no rollup includes yet.
     pub uncounted: i64,
-    /// Rows of which nobody can tell how old they are.
+    /// Rows without a valid time.
     pub undated: i64,
 }
 
-/// What was deleted of a window.
+/// The result of deleting the old rows of a window.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Deleted {
-    /// How many rows.
+    /// The number of rows.
     pub rows: u64,
-    /// How long the transaction took, without the time for which it waited to begin.
+    /// How long the transaction took, without waiting for its start.
     pub took: Duration,
 }
 
-/// A window of a table, and what is old in it.
+/// A window of a table, and the cutoff for its rows.
 #[derive(Debug, Clone, Copy)]
 pub struct Window<'s> {
     /// The table.
     pub plan: &'s TablePlan,
-    /// From here,
+    /// The start of the window, inclusive.
     pub from: i64,
-    /// to before here.
+    /// The end of the window, exclusive.
     pub to: i64,
-    /// A row from before this is old.
+    /// The time before which a row is old.
     pub cutoff: DateTime<Utc>,
 }
 
 impl<'s> Window<'s> {
-    /// A part of what is gone through.
+    /// Creates a window of the given range.
     #[must_use]
     pub const fn new(plan: &'s TablePlan, range: &Range<i64>, cutoff: DateTime<Utc>) -> Self {
         Self { plan, from: range.start, to: range.end, cutoff }
     }
 }
 
-/// A statement with the window bound.
+/// Binds the window to a statement.
 macro_rules! bound {
     ($query:expr, $window:expr) => {
         $query.bind($window.from).bind($window.to).bind($window.cutoff)
@@ -63,24 +63,25 @@ macro_rules! bound {
 }
 
 impl Store {
-    /// Counts what is old in a window. It locks nothing.
-    pub async fn look_at(&self, window: Window<'_>) -> Result<Seen, StoreError> {
-        let sql = self.look_sql(window.plan);
+    /// Counts the old rows of a window, without locking them.
+    pub async fn count_window(&self, window: Window<'_>) -> Result<WindowCounts, StoreError> {
+        let sql = self.count_window_sql(window.plan);
         on!(&self.sweep, STEP_LIMIT, |conn| {
             bound!(sqlx::query_as(AssertSqlSafe(sql)), window).fetch_one(conn).await
         })
     }
 
-    /// Deletes what is old in a window, and notes how many rows it were; all or nothing. Rows that no rollup holds yet are
-    /// counted with that, unless `leave_uncounted`. Rows of unknown age are dated `now`, so that their time begins.
+    /// Deletes the old rows of a window and records their number, in one transaction. Rows that no rollup
+    /// includes yet are counted in it or, with `leave_uncounted`, left alone. Rows without a valid time are
+    /// dated `now`, which starts their retention period.
     pub async fn delete_old(
         &self,
         window: Window<'_>,
         now: DateTime<Utc>,
-        seen: Seen,
+        counts: WindowCounts,
         leave_uncounted: bool,
     ) -> Result<Deleted, StoreError> {
-        const NOTE: &str = "insert into mlops_retention_deleted (table_name, deleted) values ($1, $2)
+        const RECORD: &str = "insert into mlops_retention_deleted (table_name, deleted) values ($1, $2)
             on conflict (table_name) do update set deleted = mlops_retention_deleted.deleted + excluded.deleted";
         let TablePlan { kind, undated, .. } = window.plan;
         let (delete, uncounted) = (self.delete_sql(window.plan), self.uncounted_sql(window.plan));
@@ -93,7 +94,7 @@ impl Store {
             let mut tx = dialect::begin(conn).await?;
             let begun = Instant::now();
             let mut deleted = 0;
-            if seen.uncounted > 0 && !leave_uncounted {
+            if counts.uncounted > 0 && !leave_uncounted {
                 let sql = format!("{uncounted} returning {}", foreign_values(&tx));
                 let rows: Vec<ForeignRow> =
                     bound!(sqlx::query_as(AssertSqlSafe(sql)), window).fetch_all(&mut *tx).await?;
@@ -103,18 +104,18 @@ impl Store {
             }
             deleted +=
                 bound!(sqlx::query(AssertSqlSafe(delete)), window).execute(&mut *tx).await?.rows_affected();
-            if seen.undated > 0 {
+            if counts.undated > 0 {
                 let date = bound!(sqlx::query(AssertSqlSafe(date)), window).bind(now.naive_utc());
                 date.execute(&mut *tx).await?;
             }
-            let note = sqlx::query(NOTE).bind(kind.table()).bind(deleted.cast_signed());
-            note.execute(&mut *tx).await?;
+            let record = sqlx::query(RECORD).bind(kind.table()).bind(deleted.cast_signed());
+            record.execute(&mut *tx).await?;
             tx.commit().await?;
             Ok(Deleted { rows: deleted, took: begun.elapsed() })
         })
     }
 
-    fn look_sql(&self, TablePlan { kind, old, undated, .. }: &TablePlan) -> String {
+    fn count_window_sql(&self, TablePlan { kind, old, undated, .. }: &TablePlan) -> String {
         let uncounted = uncounted(*kind);
         format!(
             "select count(*) filter (where ({old}) is true) as old,
@@ -131,7 +132,7 @@ impl Store {
         format!("delete from {table} as t where {window} and ({old} and not {uncounted}) is true")
     }
 
-    /// Rows that another session is just counting are left to it.
+    /// Returns the statement that deletes uncounted old rows, except those that another session is counting.
     fn uncounted_sql(&self, TablePlan { kind, old, .. }: &TablePlan) -> String {
         let (table, window, skip_locked) = (kind.table(), (self.sql().window)(*kind), self.sql().skip_locked);
         format!(
@@ -141,7 +142,7 @@ impl Store {
     }
 }
 
-/// The condition of a row of `t` that no rollup holds yet.
+/// Returns the condition of a row of `t` that no rollup includes yet.
 const fn uncounted(kind: Retained) -> &'static str {
     match kind {
         Retained::Events => "(t.event_id is null)",
@@ -149,7 +150,7 @@ const fn uncounted(kind: Retained) -> &'static str {
     }
 }
 
-/// What a row that no rollup holds yet is, in the types of an event.
+/// Returns the columns of an uncounted row, in the types of an event.
 fn foreign_values<DB: Dialect>(_: &sqlx::Transaction<'_, DB>) -> &'static str {
     DB::FOREIGN_VALUES
 }

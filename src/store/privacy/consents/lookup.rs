@@ -1,4 +1,4 @@
-//! Which events of a batch may be kept, where consent is required.
+//! Determines which events of a batch may be stored if consent is required.
 
 use std::collections::{HashMap, HashSet};
 
@@ -8,13 +8,13 @@ use crate::event::Event;
 use crate::privacy::consent::{CHAT_STORAGE, Latest, is_granted, named_by};
 use crate::privacy::subject::{Hasher, Selector, SubjectHash};
 
-/// Keeps consents from being noted until the end of the transaction, so that an event is stored before or after a
-/// withdrawal, never beside it; and tells which columns of the app's table of conversations there are.
-const HOLD: &str = "select pg_advisory_xact_lock_shared(hashtext('mlops_consents')), array(
+/// Blocks the recording of consents until the end of the transaction, so that no event is stored concurrently
+/// with a withdrawal; and selects the columns of the app's table of conversations.
+const LOCK_CONSENTS: &str = "select pg_advisory_xact_lock_shared(hashtext('mlops_consents')), array(
         select attname::text from pg_attribute
         where attrelid = to_regclass('conversations') and attnum > 0 and not attisdropped) as columns";
 
-/// The last consents to a purpose.
+/// Selects the latest consents to a purpose.
 macro_rules! latest {
     ($subjects:literal) => {
         concat!(
@@ -27,19 +27,20 @@ macro_rules! latest {
     };
 }
 
-/// Those whom each event's conversation names.
+/// For each event, the subjects that it and its conversation name.
 type Subjects = Vec<Vec<SubjectHash>>;
 
 /// A row of the app's table of conversations.
 type Customer = (String, Option<String>, Option<String>);
 
-/// For each event whether it may be kept. Inside a transaction, which no consent can come in between.
+/// Returns for each event whether it may be stored. Must run inside a transaction; no consent is recorded
+/// until its end.
 pub(in crate::store) async fn on_postgres(
     conn: &mut PgConnection,
     events: &[Event],
     hasher: &Hasher,
 ) -> Result<Vec<bool>, sqlx::Error> {
-    let ((), columns): ((), Vec<String>) = sqlx::query_as(HOLD).fetch_one(&mut *conn).await?;
+    let ((), columns): ((), Vec<String>) = sqlx::query_as(LOCK_CONSENTS).fetch_one(&mut *conn).await?;
     let mut subjects = named(events, hasher);
     if columns.iter().any(|column| column == "id") {
         add_customers(conn, &columns, events, &mut subjects, hasher).await?;
@@ -47,10 +48,10 @@ pub(in crate::store) async fn on_postgres(
     let all: Vec<Vec<u8>> = distinct(&subjects).iter().map(|subject| subject.bytes().to_vec()).collect();
     let rows = sqlx::query(latest!("= any($2)")).bind(CHAT_STORAGE).bind(all);
     let rows = rows.try_map(|row| <(Vec<u8>, i64, bool)>::from_row(&row)).fetch_all(conn).await?;
-    Ok(held(subjects, rows))
+    Ok(decide(subjects, rows))
 }
 
-/// The same on SQLite, where one transaction writes at a time, and no app has tables of its own.
+/// The same on SQLite, where one transaction writes at a time and the app has no tables.
 pub(in crate::store) async fn on_sqlite(
     conn: &mut SqliteConnection,
     events: &[Event],
@@ -62,7 +63,7 @@ pub(in crate::store) async fn on_sqlite(
     let rows =
         sqlx::query(latest!("in (select unhex(value) from json_each($2))")).bind(CHAT_STORAGE).bind(all);
     let rows = rows.try_map(|row| <(Vec<u8>, i64, bool)>::from_row(&row)).fetch_all(conn).await?;
-    Ok(held(subjects, rows))
+    Ok(decide(subjects, rows))
 }
 
 fn named(events: &[Event], hasher: &Hasher) -> Subjects {
@@ -73,7 +74,7 @@ fn distinct(subjects: &Subjects) -> HashSet<SubjectHash> {
     subjects.iter().flatten().copied().collect()
 }
 
-fn held(subjects: Subjects, rows: Vec<(Vec<u8>, i64, bool)>) -> Vec<bool> {
+fn decide(subjects: Subjects, rows: Vec<(Vec<u8>, i64, bool)>) -> Vec<bool> {
     let latest: Latest = rows
         .into_iter()
         .filter_map(|(subject, order, granted)| {
@@ -83,7 +84,7 @@ fn held(subjects: Subjects, rows: Vec<(Vec<u8>, i64, bool)>) -> Vec<bool> {
     subjects.into_iter().map(|subjects| is_granted(subjects, &latest)).collect()
 }
 
-/// Adds the customers of the events' conversations, as far as the app's table tells of them.
+/// Adds the customers of the events' conversations that the app's table names.
 async fn add_customers(
     conn: &mut PgConnection,
     columns: &[String],
@@ -112,7 +113,7 @@ async fn add_customers(
     Ok(())
 }
 
-/// What stands for a customer. What is no e-mail address or phone number names nobody.
+/// Returns the hashes of a customer. Invalid e-mail addresses and phone numbers are ignored.
 fn hashes(email: Option<String>, phone: Option<String>, hasher: &Hasher) -> Vec<SubjectHash> {
     let email = email.map(|email| Selector::email(&email));
     let phone = phone.map(|phone| Selector::phone(&phone));
