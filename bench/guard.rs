@@ -6,17 +6,14 @@ use std::hint::black_box;
 use std::net::Ipv4Addr;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use mlops_service::app::{App, Parts, limits};
+use mlops_service::app::App;
 use mlops_service::audit::Actor;
-use mlops_service::auth::{Authenticator, ClientIp, Credentials, NewKey};
+use mlops_service::auth::{ClientIp, Credentials, NewKey};
 use mlops_service::clock::Clock;
 use mlops_service::config::{Config, Source};
 use mlops_service::http::middleware::guard::Policy;
 use mlops_service::http::routes::table;
-use mlops_service::ingest::Ingest;
 use mlops_service::lifecycle::Lifecycle;
-use mlops_service::metrics::Metrics;
-use mlops_service::store::Store;
 
 const KEY: &str = "9a7f2c8e5d1b3f6a4e8c9d2f1a7b5c3e";
 
@@ -26,13 +23,7 @@ async fn app(folder: &std::path::Path, lifecycle: &Lifecycle) -> App {
     let settings =
         [("MLOPS_API_KEY", KEY), ("DATABASE_URL", &database), ("RATE_LIMIT_TRACK", "4000000000/day")];
     let config = Config::read(&Source::from(settings)).expect("the settings are valid");
-    let (metrics, clock) = (Metrics::new(), Clock::system());
-    let limits = limits(&config, &metrics).expect("there is no Redis");
-    let store = Store::open(&config).expect("the folder can be written");
-    let access = Authenticator::new(&config, store.clone(), &clock).expect("there is no issuer");
-    let (ingest, prepared) = Ingest::start(&config, store.clone(), metrics.clone(), clock.clone(), lifecycle);
-    prepared.await.expect("the task runs").expect("the tables can be made");
-    App::new(Parts { config, store, ingest, metrics, limits, access, clock }, lifecycle)
+    App::start(config, Clock::system(), lifecycle).await.expect("the folder can be written")
 }
 
 fn guard(criterion: &mut Criterion) {

@@ -1,6 +1,7 @@
 //! What handlers share.
 
 mod health_cache;
+mod start;
 
 use std::convert::Infallible;
 use std::fmt;
@@ -21,12 +22,10 @@ use crate::auth::{Authenticator, Caller, Proxies};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::ingest::Ingest;
-use crate::lifecycle::Lifecycle;
 use crate::metrics::Metrics;
 use crate::privacy::subject::Hasher;
 use crate::quota::Flood;
-use crate::quota::{Limits, memory, shared};
-use crate::retention::RetentionTask;
+use crate::quota::Limits;
 use crate::security::SecurityLog;
 use crate::store::Store;
 use health_cache::HealthCache;
@@ -48,21 +47,8 @@ impl fmt::Display for QuotaKey {
     }
 }
 
-/// Callers whose quotas are remembered at the same time; about 25 MB when they all are.
-const MAX_CALLERS: usize = 200_000;
-
 /// How often clients that have been quiet are forgotten.
 const SWEEP_EVERY: Duration = Duration::from_secs(5);
-
-/// Exports of a person's data that may be written at the same time; each may take a hundred megabytes.
-const MAX_EXPORTS: usize = 2;
-
-/// The limiter of quotas that `config` asks for. An error is one that a person must mend.
-pub fn limits(config: &Config, metrics: &Metrics) -> Result<Limits<QuotaKey>, String> {
-    let shared =
-        config.redis_url.as_ref().map(|url| shared::Limiter::open(url, metrics.redis())).transpose()?;
-    Ok(Limits::new(memory::Limiter::new(MAX_CALLERS), shared))
-}
 
 /// The state of the service. Itself an extractor: handlers say `app: App`.
 #[derive(Debug, Clone)]
@@ -117,75 +103,7 @@ pub struct Inner {
     pub stopping: CancellationToken,
 }
 
-/// What an [`App`] is made of.
-#[derive(Debug)]
-pub struct Parts {
-    /// The settings.
-    pub config: Config,
-    /// The events.
-    pub store: Store,
-    /// The way of events into the store.
-    pub ingest: Ingest,
-    /// What Prometheus scrapes.
-    pub metrics: Metrics,
-    /// The counts of the quotas.
-    pub limits: Limits<QuotaKey>,
-    /// Recognises callers.
-    pub access: Authenticator,
-    /// The time.
-    pub clock: Clock,
-}
-
 impl App {
-    /// Puts the parts together.
-    #[must_use]
-    pub fn new(parts: Parts, lifecycle: &Lifecycle) -> Self {
-        let Parts { config, store, ingest, metrics, limits, access, clock } = parts;
-        Self(Arc::new(Inner {
-            access,
-            hasher: Hasher::of(&config),
-            security_log: SecurityLog::default(),
-            audit_recorder: Recorder::new(store.clone(), clock.clone()),
-            proxies: Proxies::new(config.trusted_proxies.clone()),
-            flood: config.flood_limit_per_second.get().map(|rate| Flood::new(rate.get())),
-            in_flight: Semaphore::new(config.max_requests_in_flight.get() as usize),
-            exports: Semaphore::new(MAX_EXPORTS),
-            answering: TaskTracker::new(),
-            health_cache: HealthCache::default(),
-            tracked: TrackCounts::default(),
-            page: OnceLock::new(),
-            notice: OnceLock::new(),
-            started_at: clock.now(),
-            stopping: lifecycle.stopping().clone(),
-            config,
-            store,
-            ingest,
-            metrics,
-            limits,
-            clock,
-        }))
-    }
-
-    /// Starts the tasks that keep what handlers share fresh.
-    pub fn start_tasks(&self, lifecycle: &Lifecycle) {
-        let stopping = || lifecycle.stopping().clone();
-        self.audit_recorder.record_start(&self.config.in_effect);
-        lifecycle.spawn("audit", self.audit_recorder.clone().run(lifecycle.ending().clone()));
-        lifecycle.spawn("sweep", self.clone().sweep());
-        lifecycle.spawn("quotas", self.limits.clone().tend(self.clock.clone(), stopping()));
-        let task = RetentionTask::new(
-            &self.config,
-            self.store.clone(),
-            self.clock.clone(),
-            self.metrics.retention().clone(),
-        );
-        lifecycle.spawn("retention", task.run(stopping()));
-        lifecycle.spawn("keys", self.access.key_cache().clone().run(stopping()));
-        if let Some(tokens) = self.access.token_verifier() {
-            lifecycle.spawn("tokens", tokens.clone().run(stopping()));
-        }
-    }
-
     /// Whether the database answers, now or a moment ago.
     pub async fn database_answers(&self) -> bool {
         self.health_cache.check(async || self.store.ping().await).await

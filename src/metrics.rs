@@ -19,6 +19,7 @@ use std::time::Duration;
 use prometheus::{
     HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder,
 };
+use strum::VariantArray;
 
 use crate::security::SecurityEvent;
 use pages::PageCache;
@@ -117,7 +118,7 @@ impl Metrics {
     }
 
     fn start_security_at_zero(&self) {
-        for event in SecurityEvent::ALL {
+        for event in SecurityEvent::VARIANTS {
             drop(self.security.with_label_values(&[event.name()]));
         }
     }

@@ -16,6 +16,8 @@ pub use notation::NoQuota;
 
 use std::fmt;
 
+use strum::VariantArray;
+
 /// The most windows one quota may have.
 pub const MAX_WINDOWS: usize = 4;
 
@@ -72,7 +74,7 @@ impl fmt::Display for Window {
 }
 
 /// A unit of time in the notation of quotas.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, VariantArray)]
 pub enum Unit {
     /// One second.
     Second,
@@ -89,8 +91,6 @@ pub enum Unit {
 }
 
 impl Unit {
-    const ALL: [Self; 6] = [Self::Second, Self::Minute, Self::Hour, Self::Day, Self::Month, Self::Year];
-
     const fn name(self) -> &'static str {
         match self {
             Self::Second => "second",

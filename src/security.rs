@@ -5,6 +5,7 @@ use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
+use strum::VariantArray;
 
 use crate::auth::Caller;
 use crate::auth::key::KeyId;
@@ -14,7 +15,7 @@ use crate::auth::key::KeyId;
 const MAX_LINES_PER_SECOND: NonZeroU32 = NonZeroU32::new(20).expect("it is not zero");
 
 /// What happened.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, VariantArray)]
 pub enum SecurityEvent {
     /// A protected route was called without a key or a token.
     AuthMissing,
@@ -39,20 +40,6 @@ pub enum SecurityEvent {
 }
 
 impl SecurityEvent {
-    /// Every event.
-    pub const ALL: [Self; 10] = [
-        Self::AuthMissing,
-        Self::AuthInvalid,
-        Self::AuthExpired,
-        Self::ScopeDenied,
-        Self::BusinessDenied,
-        Self::RateLimited,
-        Self::FloodLimited,
-        Self::KeyCreated,
-        Self::KeyRotated,
-        Self::KeyRevoked,
-    ];
-
     /// Returns the name under which it is counted and logged.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -151,7 +138,7 @@ pub struct Circumstances<'a, I> {
 
 /// The log of security events, with a separate budget for each kind.
 #[derive(Debug, Default)]
-pub struct SecurityLog([Budget; SecurityEvent::ALL.len()]);
+pub struct SecurityLog([Budget; SecurityEvent::VARIANTS.len()]);
 
 #[derive(Debug)]
 struct Budget {

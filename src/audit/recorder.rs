@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use strum::VariantArray;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -41,7 +42,7 @@ struct Inner {
     clock: Clock,
     queue: Mutex<VecDeque<(DateTime<Utc>, Entry)>>,
     added: Notify,
-    budgets: Mutex<[Budget; SecurityEvent::ALL.len()]>,
+    budgets: Mutex<[Budget; SecurityEvent::VARIANTS.len()]>,
 }
 
 /// The budget of one kind of rejection.
@@ -105,7 +106,7 @@ impl Recorder {
 
     /// Records counts of unreported rejections once their budget allows it.
     fn record_unreported(&self) {
-        for (kind, budget) in SecurityEvent::ALL.iter().zip(&mut *self.budgets()) {
+        for (kind, budget) in SecurityEvent::VARIANTS.iter().zip(&mut *self.budgets()) {
             if budget.unreported > 0 && !self.is_full() && budget.take(self.0.clock.now()) {
                 let entry = Actor::service().entry(Action::AdminRefused).with("reason", kind.name());
                 self.add(entry.with("not_told_before", take_unreported(budget)));
@@ -113,7 +114,7 @@ impl Recorder {
         }
     }
 
-    fn budgets(&self) -> MutexGuard<'_, [Budget; SecurityEvent::ALL.len()]> {
+    fn budgets(&self) -> MutexGuard<'_, [Budget; SecurityEvent::VARIANTS.len()]> {
         self.0.budgets.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -11,19 +11,12 @@ use tokio::net::TcpSocket;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::fail;
-use crate::app::{App, Parts, limits};
-use crate::auth::Authenticator;
+use crate::app::App;
 use crate::clock::Clock;
 use crate::config::{Config, Environment};
 use crate::http::{connection, metrics_routes, router, routes};
-use crate::ingest::Ingest;
 use crate::lifecycle::{Lifecycle, Signals};
-use crate::metrics::Metrics;
-use crate::store::{Store, StoreError};
 use crate::telemetry::banner;
-
-/// How long the start waits for the store; then it serves without, and refuses events until the store is there.
-const STORE_PATIENCE: Duration = Duration::from_secs(6);
 
 /// Part of the time for a stop that is kept for the queue and the store.
 const FLUSH_SHARE: u32 = 3;
@@ -99,21 +92,9 @@ fn cannot_listen(address: SocketAddr, setting: &str, error: &io::Error) -> Strin
     format!("cannot listen on {address}: {error}; set {setting} to a free port")
 }
 
-/// Starts the tasks. A store that is away is waited for in the background; one that a person must mend is an error.
 async fn start(config: Config, lifecycle: &Lifecycle) -> Result<App, String> {
     warn_of_open_persons(&config);
-    let store = Store::open(&config).map_err(|error| format!("the database cannot be used: {error}"))?;
-    let (metrics, clock) = (Metrics::new(), Clock::system());
-    let limits = limits(&config, &metrics)?;
-    let access = Authenticator::new(&config, store.clone(), &clock)?;
-    let (ingest, prepared) = Ingest::start(&config, store.clone(), metrics.clone(), clock.clone(), lifecycle);
-    if let Ok(Ok(Err(error @ StoreError::Unusable(_)))) = timeout(STORE_PATIENCE, prepared).await {
-        return Err(format!("the database cannot be used ({}): {error}", store.place()));
-    }
-    let app = App::new(Parts { config, store, ingest, metrics, limits, access, clock }, lifecycle);
-    app.limits.connect().await;
-    // Keys that cannot be read yet are looked up one by one.
-    drop(app.access.key_cache().read().await);
+    let app = App::start(config, Clock::system(), lifecycle).await?;
     app.start_tasks(lifecycle);
     Ok(app)
 }

@@ -5,6 +5,7 @@ use std::io::Read;
 use std::path::Path;
 
 use chrono::{DateTime, NaiveDate, Utc};
+use strum::VariantArray;
 use url::Url;
 
 use super::Setting;
@@ -51,7 +52,7 @@ impl Setting for Contact {
 }
 
 /// A placeholder in a custom notice.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, VariantArray)]
 pub enum Placeholder {
     /// The contact.
     Contact,
@@ -70,17 +71,6 @@ pub enum Placeholder {
 }
 
 impl Placeholder {
-    /// Every placeholder.
-    pub const ALL: [Self; 7] = [
-        Self::Contact,
-        Self::RetentionDays,
-        Self::RetentionChatsDays,
-        Self::RetentionAppointmentsDays,
-        Self::RetentionAuditDays,
-        Self::ConsentRequired,
-        Self::Updated,
-    ];
-
     /// Returns its name, which a notice has in two pairs of braces.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -158,14 +148,14 @@ fn parts(html: &str) -> Result<Vec<Part>, String> {
 }
 
 fn placeholder(name: &str) -> Option<Placeholder> {
-    Placeholder::ALL.into_iter().find(|placeholder| placeholder.name() == name.trim())
+    Placeholder::VARIANTS.iter().copied().find(|placeholder| placeholder.name() == name.trim())
 }
 
 /// Returns the error for an unknown placeholder that follows the text `before`.
 fn unknown_placeholder(before: &str) -> String {
     let line = before.matches('\n').count() + 1;
     let known: Vec<String> =
-        Placeholder::ALL.iter().map(|placeholder| format!("{{{{{}}}}}", placeholder.name())).collect();
+        Placeholder::VARIANTS.iter().map(|placeholder| format!("{{{{{}}}}}", placeholder.name())).collect();
     format!("names a file with an unknown placeholder on line {line}; known ones are {}", known.join(", "))
 }
 

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use strum::VariantArray;
 use uuid::Uuid;
 
 use super::batch::Batch;
@@ -35,7 +36,7 @@ pub(super) struct Sink {
     pub(super) rollup_merge: Arc<RollupMerge>,
     pub(super) since: Mutex<CountedSince>,
     /// For each label, whether it was logged that it is full.
-    logged_full: [AtomicBool; Label::ALL.len()],
+    logged_full: [AtomicBool; Label::VARIANTS.len()],
 }
 
 impl Sink {
@@ -121,7 +122,7 @@ impl Sink {
 
     async fn show_stored(&self, rollup: &Rollup) -> Result<(), StoreError> {
         let keys = || rollup.daily.keys().map(|(_, key)| key);
-        for label in Label::ALL {
+        for label in Label::VARIANTS.iter().copied() {
             let new = self
                 .metrics
                 .with_totals(|totals| (totals.new_values(label, keys()), totals.max_values(label)));
@@ -208,7 +209,7 @@ pub(super) fn add_spooled<'k>(
     totals: &mut Totals,
     spooled: impl Iterator<Item = (&'k Key, &'k Sums)> + Clone,
 ) {
-    for label in Label::ALL {
+    for label in Label::VARIANTS.iter().copied() {
         let new = totals.new_values(label, spooled.clone().map(|(key, _)| key));
         totals.show(label, new);
     }

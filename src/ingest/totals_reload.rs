@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use strum::VariantArray;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -64,7 +65,7 @@ impl Sink {
         let counted = self.rollup_merge.counted();
         self.store.totals(&counted, begun, |key, more| add(&mut sums, key, more)).await?;
         let mut totals = Totals::new(self.max_businesses);
-        for label in Label::ALL {
+        for label in Label::VARIANTS.iter().copied() {
             totals.show(label, self.store.label_values(label.name(), totals.max_values(label)).await?);
             self.show_new(&mut totals, label, sums.keys()).await?;
         }
@@ -78,7 +79,7 @@ impl Sink {
     /// Shows loaded totals, plus what was counted since and the totals of the spool.
     pub(super) async fn show_totals(&self, mut totals: Totals) -> Result<(), StoreError> {
         let since = self.since().take().unwrap_or_default();
-        for label in Label::ALL {
+        for label in Label::VARIANTS.iter().copied() {
             self.show_new(&mut totals, label, since.keys()).await?;
         }
         for (key, sums) in &since {

@@ -5,6 +5,7 @@ use std::sync::PoisonError;
 
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::{MetricFamily, MetricType};
+use strum::VariantArray;
 
 use super::SharedTotals;
 use super::family::Spec;
@@ -16,8 +17,8 @@ const OTHER: &str = "other";
 /// Distinct models, intents and response types that have label values of their own.
 const MAX_KINDS: usize = 100;
 
-/// A label whose values come from callers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// A label whose values come from callers, in the order of a key's parts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, VariantArray)]
 pub enum Label {
     /// See [`Key::business_id`].
     Business,
@@ -30,9 +31,6 @@ pub enum Label {
 }
 
 impl Label {
-    /// Every such label, in the order of a key's parts.
-    pub const ALL: [Self; 4] = [Self::Business, Self::Model, Self::Intent, Self::ResponseType];
-
     /// Its name.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -48,7 +46,7 @@ impl Label {
 /// Sums over all events, by the labels of the families.
 #[derive(Debug, Clone)]
 pub struct Totals {
-    labels: [LabelValues; 4],
+    labels: [LabelValues; Label::VARIANTS.len()],
     all: Sums,
     by_answer: BTreeMap<[String; 3], i64>,
     by_model: BTreeMap<[String; 2], Spent>,
@@ -76,7 +74,7 @@ impl Totals {
     pub fn new(max_businesses: usize) -> Self {
         let max = |label| if label == Label::Business { max_businesses } else { MAX_KINDS };
         Self {
-            labels: Label::ALL.map(|label| LabelValues::new(max(label))),
+            labels: std::array::from_fn(|label| LabelValues::new(max(Label::VARIANTS[label]))),
             all: Sums::default(),
             by_answer: BTreeMap::new(),
             by_model: BTreeMap::new(),
@@ -126,7 +124,7 @@ impl Totals {
 
     /// The labels of which some values count as `other`.
     pub fn full_labels(&self) -> impl Iterator<Item = Label> {
-        Label::ALL.into_iter().filter(|label| self.labels[*label as usize].folded > 0)
+        Label::VARIANTS.iter().copied().filter(|label| self.labels[*label as usize].folded > 0)
     }
 }
 
@@ -295,7 +293,7 @@ impl Totals {
                 of.with(&[id, "complex_query"], business.handoffs_of_complex_query as f64)
                     .with(&[id, ERROR_RESPONSE], business.handoffs_after_error as f64)
             }),
-            family(FOLDED, Label::ALL, |of, label| {
+            family(FOLDED, Label::VARIANTS.iter().copied(), |of, label| {
                 of.with(&[label.name()], self.labels[label as usize].folded as f64)
             }),
         ]

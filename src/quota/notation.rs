@@ -3,6 +3,8 @@
 
 use std::str::FromStr;
 
+use strum::VariantArray;
+
 use super::{MAX_WINDOWS, Quota, Unit, Window};
 
 /// The longest window: ten years, as flask-limiter counts them.
@@ -35,7 +37,7 @@ fn window(text: &str) -> Option<Window> {
     let (multiple, unit) = leading_number(rest).unwrap_or((1, rest));
     let name = unit.trim_start();
     let name = name.strip_suffix('s').unwrap_or(name);
-    let unit = Unit::ALL.into_iter().find(|unit| unit.name() == name)?;
+    let unit = Unit::VARIANTS.iter().copied().find(|unit| unit.name() == name)?;
     let longest = MAX_SECONDS / unit.seconds();
     (count > 0 && (1..=longest).contains(&multiple.into())).then_some(Window { limit: count, multiple, unit })
 }

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
+use strum::VariantArray;
 use tokio_util::sync::CancellationToken;
 
 use super::Policy;
@@ -129,7 +130,7 @@ impl Run<'_> {
     /// Processes all tables, even if one of them fails. `so_far` has what was done, also in case of an error.
     async fn process_tables(&self, now: DateTime<Utc>, so_far: &mut Tally) -> Result<Tally, Failure> {
         let mut failed = None;
-        for kind in Retained::ALL {
+        for kind in Retained::VARIANTS.iter().copied() {
             let cutoff = self.policy.cutoff(kind, now);
             let mut done = TableTally { kind, cutoff, rows: None, uncountable: 0, most_together: 0 };
             let processed = match cutoff {
@@ -251,8 +252,9 @@ impl Run<'_> {
     }
 
     fn entry(&self, outcome: &str, rows: Value) -> Entry {
-        let days = Retained::ALL
-            .into_iter()
+        let days = Retained::VARIANTS
+            .iter()
+            .copied()
             .filter_map(|kind| Some((kind.table().to_owned(), self.policy.days(kind)?.into())));
         let days = Value::Object(days.collect());
         self.by.entry(Action::RetentionRun).with("outcome", outcome).with("days", days).with("rows", rows)

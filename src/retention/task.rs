@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use strum::VariantArray;
 use tokio_util::sync::CancellationToken;
 
 use super::{Failure, Policy, Run, Schedule, Tally};
@@ -41,7 +42,7 @@ impl RetentionTask {
     /// Creates the task that the settings define.
     #[must_use]
     pub fn new(config: &Config, store: Store, clock: Clock, metrics: RetentionMetrics) -> Self {
-        for kind in Retained::ALL {
+        for kind in Retained::VARIANTS.iter().copied() {
             metrics.deleted(kind.table(), 0);
         }
         Self {
@@ -132,7 +133,7 @@ impl RetentionTask {
     /// Counts the rows that the last due run should have deleted.
     async fn count_overdue(&self, now: DateTime<Utc>) -> Result<(), StoreError> {
         let due = self.schedule.last(now);
-        for kind in Retained::ALL {
+        for kind in Retained::VARIANTS.iter().copied() {
             let Some(cutoff) = self.policy.cutoff(kind, due) else { continue };
             if let Some(plan) = self.store.plan(kind).await? {
                 self.metrics.show_overdue(kind.table(), self.store.overdue(&plan, cutoff).await?);

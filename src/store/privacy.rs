@@ -120,7 +120,9 @@ impl SubjectTraces {
                 schema.has(table, "subject").then_some(())?;
                 links.add(|n| format!("subject {}", C::any_bytes(n)), json_list(hashes));
             }
-            _ => return self.links::<C>(schema, table),
+            Table::Conversations | Table::Messages | Table::ChatMessages | Table::Appointments => {
+                return self.links::<C>(schema, table);
+            }
         }
         Some(links)
     }

@@ -20,13 +20,15 @@ pub use windows::{Deleted, Window, WindowCounts};
 
 use std::time::Duration;
 
+use strum::VariantArray;
+
 /// The time limit of one step of a run, about a hundred times what it is meant to take. The server's own
 /// limit is lower: see [`super::dialect`].
 const STEP_LIMIT: Duration = Duration::from_secs(12);
 
 /// A kind of data with a retention period, in the order in which a run processes them: messages before their
 /// conversations.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, VariantArray)]
 pub enum Retained {
     /// Events.
     Events,
@@ -49,19 +51,6 @@ pub enum Retained {
 }
 
 impl Retained {
-    /// All kinds, in order.
-    pub const ALL: [Self; 9] = [
-        Self::Events,
-        Self::Messages,
-        Self::ChatMessages,
-        Self::Conversations,
-        Self::Appointments,
-        Self::Requests,
-        Self::Consents,
-        Self::CountedIds,
-        Self::Audit,
-    ];
-
     /// Returns the name of the table.
     #[must_use]
     pub const fn table(self) -> &'static str {

@@ -6,17 +6,14 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use axum::Router;
 use axum::http::Method;
 use chrono::{DateTime, TimeDelta, Utc};
-use mlops_service::app::{App, Parts, limits};
-use mlops_service::auth::Authenticator;
+use mlops_service::app::App;
 use mlops_service::clock::Clock;
 use mlops_service::http::router;
 use mlops_service::http::routes::{Routes, table};
-use mlops_service::ingest::Ingest;
 use mlops_service::lifecycle::Lifecycle;
-use mlops_service::metrics::Metrics;
 use serde_json::Value;
 
-use super::{Backend, Call, KEY, Reply};
+use super::{Backend, Call, KEY, Reply, eventually};
 
 /// A running service on a database of its own.
 pub(crate) struct TestApp {
@@ -54,14 +51,9 @@ impl TestApp {
         let hand = now_micros.clone();
         let clock =
             Clock::new(move || DateTime::from_timestamp_micros(hand.load(Ordering::Relaxed)).unwrap());
-        let (lifecycle, metrics) = (Lifecycle::default(), Metrics::new());
-        let store = mlops_service::store::Store::open(&config).unwrap();
-        let (ingest, prepared) =
-            Ingest::start(&config, store.clone(), metrics.clone(), clock.clone(), &lifecycle);
-        prepared.await.unwrap().unwrap();
-        let limits = limits(&config, &metrics).unwrap();
-        let access = Authenticator::new(&config, store.clone(), &clock).unwrap();
-        let app = App::new(Parts { config, store, ingest, metrics, limits, access, clock }, &lifecycle);
+        let lifecycle = Lifecycle::default();
+        let app = App::start(config, clock, &lifecycle).await.unwrap();
+        eventually("the tables are up to date", async || app.ingest.is_ready()).await;
         let router = router(&app, build(&app));
         Self { app, router, lifecycle, now_micros }
     }

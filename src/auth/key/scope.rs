@@ -3,8 +3,10 @@
 use std::fmt;
 use std::str::FromStr;
 
+use strum::VariantArray;
+
 /// A part of the service that a key may grant access to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, VariantArray)]
 pub enum Scope {
     /// Reporting events.
     Track,
@@ -19,9 +21,6 @@ pub enum Scope {
 }
 
 impl Scope {
-    /// Every scope.
-    pub const ALL: [Self; 5] = [Self::Track, Self::Analytics, Self::Refresh, Self::Privacy, Self::Admin];
-
     /// Returns the name of the scope.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -48,7 +47,7 @@ impl FromStr for Scope {
     type Err = NoScope;
 
     fn from_str(text: &str) -> Result<Self, NoScope> {
-        Self::ALL.into_iter().find(|scope| scope.name() == text).ok_or(NoScope)
+        Self::VARIANTS.iter().copied().find(|scope| scope.name() == text).ok_or(NoScope)
     }
 }
 
@@ -60,7 +59,7 @@ impl Scopes {
     /// Returns the set of all scopes.
     #[must_use]
     pub fn all() -> Self {
-        Scope::ALL.into_iter().collect()
+        Scope::VARIANTS.iter().copied().collect()
     }
 
     /// Returns the scopes that a key or token bound to one business may have.
@@ -87,9 +86,9 @@ impl Scopes {
         self.0 == 0
     }
 
-    /// Iterates over the scopes, in the order of [`Scope::ALL`].
+    /// Iterates over the scopes, in the order of [`Scope`].
     pub fn iter(self) -> impl Iterator<Item = Scope> {
-        Scope::ALL.into_iter().filter(move |scope| self.contains(*scope))
+        Scope::VARIANTS.iter().copied().filter(move |scope| self.contains(*scope))
     }
 
     /// Returns the scopes from_words `words`. Others are ignored: they may mean something to another service.

@@ -54,7 +54,16 @@ impl Mode {
     }
 
     fn keeps(self, table: Table) -> bool {
-        self == Self::Anonymise && matches!(table, Table::Appointments | Table::Events)
+        let has_sums = match table {
+            Table::Appointments | Table::Events => true,
+            Table::Conversations
+            | Table::Messages
+            | Table::ChatMessages
+            | Table::Consents
+            | Table::Audit
+            | Table::Requests => false,
+        };
+        self == Self::Anonymise && has_sums
     }
 }
 

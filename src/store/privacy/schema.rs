@@ -3,11 +3,13 @@
 
 use std::collections::BTreeMap;
 
+use strum::VariantArray;
+
 use super::dynamic_sql::{Fields, Rows};
 use super::find::json_list;
 
 /// A table with personal data.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, VariantArray)]
 pub enum Table {
     /// The app's conversations, with the customer's contact.
     Conversations,
@@ -28,18 +30,6 @@ pub enum Table {
 }
 
 impl Table {
-    /// Every table.
-    pub const ALL: [Self; 8] = [
-        Self::Conversations,
-        Self::Messages,
-        Self::ChatMessages,
-        Self::Appointments,
-        Self::Events,
-        Self::Consents,
-        Self::Audit,
-        Self::Requests,
-    ];
-
     /// Tables whose rows an erasure deletes or anonymises, in that order: rows that refer to a conversation
     /// before it.
     pub const ERASED: [Self; 6] = [
@@ -101,7 +91,8 @@ pub(super) struct Schema(BTreeMap<String, Vec<Column>>);
 impl Schema {
     /// Reads the schema from the database.
     pub(super) async fn read<C: Rows>(conn: &mut C) -> Result<Self, sqlx::Error> {
-        let names: Vec<&str> = Table::ALL.into_iter().map(Table::name).chain([COUNTED_EVENTS]).collect();
+        let names: Vec<&str> =
+            Table::VARIANTS.iter().copied().map(Table::name).chain([COUNTED_EVENTS]).collect();
         let mut tables: BTreeMap<String, Vec<Column>> = BTreeMap::new();
         let mut collect = |fields: Fields| {
             if let Some((table, column)) = Column::read(fields) {
@@ -129,7 +120,7 @@ impl Schema {
 
     /// Returns the tables that exist.
     pub(super) fn tables(&self) -> impl Iterator<Item = Table> {
-        Table::ALL.into_iter().filter(|table| self.0.contains_key(table.name()))
+        Table::VARIANTS.iter().copied().filter(|table| self.0.contains_key(table.name()))
     }
 
     /// Returns the tables that exist but whose rows cannot be attributed to a person.
@@ -138,8 +129,29 @@ impl Schema {
         let is_searchable = |table: Table| match table {
             Table::Messages | Table::ChatMessages => links[..2].iter().any(|link| self.has(table, link)),
             Table::Appointments => links[..4].iter().any(|link| self.has(table, link)),
-            _ => true,
+            Table::Conversations | Table::Events | Table::Consents | Table::Audit | Table::Requests => true,
         };
         self.tables().filter(|table| !is_searchable(*table)).map(Table::name).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_erasure_goes_through_every_table_but_those_that_prove_it() {
+        for table in Table::VARIANTS.iter().copied() {
+            let proves_it = match table {
+                Table::Audit | Table::Requests => true,
+                Table::Conversations
+                | Table::Messages
+                | Table::ChatMessages
+                | Table::Appointments
+                | Table::Events
+                | Table::Consents => false,
+            };
+            assert_ne!(Table::ERASED.contains(&table), proves_it, "{table:?}");
+        }
     }
 }

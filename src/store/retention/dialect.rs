@@ -56,13 +56,29 @@ const SQLITE: RetentionSql = RetentionSql {
         Retained::CountedIds => {
             "t.at >= strftime('%Y-%m-%dT%H:%M:%S', $1, 'unixepoch') and t.at < strftime('%Y-%m-%dT%H:%M:%S', $2, 'unixepoch')"
         }
-        _ => "t.rowid >= $1 and t.rowid < $2",
+        Retained::Events
+        | Retained::Messages
+        | Retained::ChatMessages
+        | Retained::Conversations
+        | Retained::Appointments
+        | Retained::Requests
+        | Retained::Consents
+        | Retained::Audit => "t.rowid >= $1 and t.rowid < $2",
     },
     extent: |kind| match kind {
         Retained::CountedIds => "select coalesce(cast(strftime('%s', min(at)) as integer), 0),
             coalesce(cast(strftime('%s', max(at)) as integer) + 1, 0) from mlops_counted_events"
             .to_owned(),
-        _ => format!("select coalesce(min(rowid), 0), coalesce(max(rowid) + 1, 0) from {}", kind.table()),
+        Retained::Events
+        | Retained::Messages
+        | Retained::ChatMessages
+        | Retained::Conversations
+        | Retained::Appointments
+        | Retained::Requests
+        | Retained::Consents
+        | Retained::Audit => {
+            format!("select coalesce(min(rowid), 0), coalesce(max(rowid) + 1, 0) from {}", kind.table())
+        }
     },
     time: |text| format!("strftime('%Y-%m-%d %H:%M:%f', {text})"),
     holds_times: |_| true,

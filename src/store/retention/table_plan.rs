@@ -141,7 +141,14 @@ impl Catalogue {
             Retained::Events => {
                 format!("({} is null and t.event_id is not null)", (self.sql.time)("t.created_at"))
             }
-            _ => "false".to_owned(),
+            Retained::Messages
+            | Retained::ChatMessages
+            | Retained::Conversations
+            | Retained::Appointments
+            | Retained::Requests
+            | Retained::Consents
+            | Retained::CountedIds
+            | Retained::Audit => "false".to_owned(),
         }
     }
 

@@ -146,7 +146,14 @@ impl Store {
 const fn uncounted(kind: Retained) -> &'static str {
     match kind {
         Retained::Events => "(t.event_id is null)",
-        _ => "false",
+        Retained::Messages
+        | Retained::ChatMessages
+        | Retained::Conversations
+        | Retained::Appointments
+        | Retained::Requests
+        | Retained::Consents
+        | Retained::CountedIds
+        | Retained::Audit => "false",
     }
 }
 

@@ -1,0 +1,102 @@
+//! Puts an [`App`] together, for the service, its tests and its benchmarks alike.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+use tokio_util::task::TaskTracker;
+
+use super::health_cache::HealthCache;
+use super::{App, Inner, QuotaKey, TrackCounts};
+use crate::audit::Recorder;
+use crate::auth::{Authenticator, Proxies};
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::ingest::Ingest;
+use crate::lifecycle::Lifecycle;
+use crate::metrics::Metrics;
+use crate::privacy::subject::Hasher;
+use crate::quota::{Flood, Limits, memory, shared};
+use crate::retention::RetentionTask;
+use crate::security::SecurityLog;
+use crate::store::{Store, StoreError};
+
+/// How long the start waits for the store; then it serves without, and spills or refuses events until the store is available.
+const STORE_PATIENCE: Duration = Duration::from_secs(6);
+
+/// Callers whose quotas are remembered at the same time; about 25 MB when they all are.
+const MAX_CALLERS: usize = 200_000;
+
+/// Exports of a person's data that may be written at the same time; each may take a hundred megabytes.
+const MAX_EXPORTS: usize = 2;
+
+impl App {
+    /// Opens the store, starts the ingest task and connects to Redis. A store that is unavailable is waited for in the
+    /// background; an error is one that a person must fix. The other tasks are started by [`App::start_tasks`].
+    pub async fn start(config: Config, clock: Clock, lifecycle: &Lifecycle) -> Result<Self, String> {
+        let store = Store::open(&config).map_err(|error| format!("the database cannot be used: {error}"))?;
+        let metrics = Metrics::new();
+        let limits = limits(&config, &metrics)?;
+        let access = Authenticator::new(&config, store.clone(), &clock)?;
+        let (ingest, prepared) =
+            Ingest::start(&config, store.clone(), metrics.clone(), clock.clone(), lifecycle);
+        if let Ok(Ok(Err(error @ StoreError::Unusable(_)))) = timeout(STORE_PATIENCE, prepared).await {
+            return Err(format!("the database cannot be used ({}): {error}", store.place()));
+        }
+        let app = Self(Arc::new(Inner {
+            access,
+            hasher: Hasher::of(&config),
+            security_log: SecurityLog::default(),
+            audit_recorder: Recorder::new(store.clone(), clock.clone()),
+            proxies: Proxies::new(config.trusted_proxies.clone()),
+            flood: config.flood_limit_per_second.get().map(|rate| Flood::new(rate.get())),
+            in_flight: Semaphore::new(config.max_requests_in_flight.get() as usize),
+            exports: Semaphore::new(MAX_EXPORTS),
+            answering: TaskTracker::new(),
+            health_cache: HealthCache::default(),
+            tracked: TrackCounts::default(),
+            page: OnceLock::new(),
+            notice: OnceLock::new(),
+            started_at: clock.now(),
+            stopping: lifecycle.stopping().clone(),
+            config,
+            store,
+            ingest,
+            metrics,
+            limits,
+            clock,
+        }));
+        app.limits.connect().await;
+        // Keys that cannot be read yet are looked up one by one.
+        drop(app.access.key_cache().read().await);
+        Ok(app)
+    }
+
+    /// Starts the tasks that keep what handlers share fresh.
+    pub fn start_tasks(&self, lifecycle: &Lifecycle) {
+        let stopping = || lifecycle.stopping().clone();
+        self.audit_recorder.record_start(&self.config.in_effect);
+        lifecycle.spawn("audit", self.audit_recorder.clone().run(lifecycle.ending().clone()));
+        lifecycle.spawn("sweep", self.clone().sweep());
+        lifecycle.spawn("quotas", self.limits.clone().tend(self.clock.clone(), stopping()));
+        let task = RetentionTask::new(
+            &self.config,
+            self.store.clone(),
+            self.clock.clone(),
+            self.metrics.retention().clone(),
+        );
+        lifecycle.spawn("retention", task.run(stopping()));
+        lifecycle.spawn("keys", self.access.key_cache().clone().run(stopping()));
+        if let Some(tokens) = self.access.token_verifier() {
+            lifecycle.spawn("tokens", tokens.clone().run(stopping()));
+        }
+    }
+}
+
+/// Returns the limiter of quotas that `config` asks for.
+fn limits(config: &Config, metrics: &Metrics) -> Result<Limits<QuotaKey>, String> {
+    let shared =
+        config.redis_url.as_ref().map(|url| shared::Limiter::open(url, metrics.redis())).transpose()?;
+    Ok(Limits::new(memory::Limiter::new(MAX_CALLERS), shared))
+}
