@@ -1,89 +1,49 @@
-//! One finished AI interaction: what `POST /track` reports and what a row of `ai_metrics` holds.
+//! One finished AI interaction: what `POST /track` reports and a row of `ai_metrics` stores. To add a field, see
+//! [`fields`].
 
+mod body;
+mod column;
+mod fields;
+mod kind;
 mod report;
 mod scalar;
 
+pub use column::{Column, Get, Getter};
+pub use fields::{COLUMNS, Event};
 pub use report::{MAX_KEY_CHARS, Refusal, Report};
 
-use chrono::{DateTime, Utc};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-/// A checked event, ready to be stored.
-#[derive(Debug, Clone, PartialEq)]
-#[expect(clippy::struct_excessive_bools, reason = "they are independent facts, each a column of its own")]
-pub struct Event {
-    /// Its identity: however often it is sent, it counts once.
-    pub id: Uuid,
-    /// Whether the caller chose [`Event::id`]; only then can an event be a repeat.
-    pub named: bool,
-    /// When the service received it.
-    pub at: DateTime<Utc>,
-    /// The business the conversation belongs to; 1 to 255 characters.
-    pub business_id: String,
-    /// At most 255 characters.
-    pub conversation_id: Option<String>,
-    /// At most 255 characters.
-    pub session_id: String,
-    /// How long the AI took, in milliseconds; never negative.
-    pub response_time_ms: i32,
-    /// Between 0 and 1; `None` when the caller did not say, which stores 1 and leaves the gauge alone.
-    pub success_rate: Option<f64>,
-    /// Tokens of prompt and completion together; never negative.
-    pub tokens_used: i32,
-    /// Never negative.
-    pub prompt_tokens: Option<i32>,
-    /// Never negative.
-    pub completion_tokens: Option<i32>,
-    /// Cost in millionths of a US dollar, 0 to 9,999,999,999.
-    pub cost_micros: i64,
-    /// At most 100 characters.
-    pub model_name: String,
-    /// At most 50 characters.
-    pub intent_detected: String,
-    /// At most 50 characters.
-    pub response_type: String,
-    /// Whether the customer asked for an appointment.
-    pub appointment_requested: bool,
-    /// Whether one was booked.
-    pub appointment_booked: bool,
-    /// Whether the AI handed over to a person.
-    pub human_handoff_requested: bool,
-    /// Length of the customer's message in characters; never negative.
-    pub user_message_length: i32,
-    /// Length of the AI's answer in characters; never negative.
-    pub ai_response_length: i32,
-}
-
 impl Event {
-    /// The success rate as `ai_metrics` keeps it: ten-thousandths, 1.0 when the caller did not say.
+    /// Returns the success rate in ten-thousandths; see [`success_e4`].
     #[must_use]
     pub fn success_e4(&self) -> i32 {
-        success_e4(self.success_rate.unwrap_or(1.0))
+        success_e4(self.success_rate)
     }
 }
 
-/// A rate between 0 and 1 in ten-thousandths, the resolution of `DECIMAL(5,4)`.
-fn success_e4(rate: f64) -> i32 {
+/// Returns a rate between 0 and 1 in ten-thousandths, the resolution of the column's `DECIMAL(5,4)`; 1.0 if none was reported.
+#[must_use]
+pub fn success_e4(rate: Option<f64>) -> i32 {
     #[expect(clippy::cast_possible_truncation, reason = "a rate is at most 1")]
-    let e4 = (rate * 10_000.0).round() as i32;
+    let e4 = (rate.unwrap_or(1.0) * 10_000.0).round() as i32;
     e4
 }
 
-/// What stands for a session, an intent and other words that were not told.
-pub const UNSAID: &str = "unknown";
+/// The session, intent and response type of an event that was reported without one.
+pub const UNKNOWN: &str = "unknown";
 
-/// Ids that name nobody, whoever's events they are in: what stands for none here, and what callers write where they have
-/// none.
-pub const NOBODYS_IDS: [&str; 4] = ["", UNSAID, "null", "undefined"];
+/// Ids that identify nobody, in whatever business: [`UNKNOWN`], and what callers write who have none.
+pub const PLACEHOLDER_IDS: [&str; 4] = ["", UNKNOWN, "null", "undefined"];
 
-/// First eight bytes of the ids that the store gives to rows which other programs inserted: the first is for a
-/// row that `/track` may still claim, the second for one that is too old for it.
+/// The first eight bytes of the ids that the store assigns to rows of other programs: the first for a row that `/track`
+/// may still claim, the second for one that is too old.
 pub const FOREIGN_ID_PREFIXES: [[u8; 8]; 2] = [[0, 0, 0, 0, 0, 0, 0x80, 0], [0, 0, 0, 0, 0, 0, 0x80, 1]];
 
-/// The id of the event a caller names by `key`: the UUID itself where the key is one, else a UUID of version 8
-/// (RFC 9562) made from its SHA-256. A key that is no UUID is the caller's own numbering, so it is read within
-/// the business: two businesses that both count from 1 do not meet.
+/// Returns the id of the event that a caller identifies by `key`: the key itself if it is a UUID, otherwise a UUID of
+/// version 8 (RFC 9562) derived from its SHA-256. A key that is not a UUID is the caller's own numbering, so it is scoped
+/// to the business: two businesses that both count from 1 do not collide.
 #[must_use]
 pub fn id_from_key(business_id: &str, key: &str) -> Uuid {
     match Uuid::try_parse(key) {
@@ -110,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_uuid_names_itself_and_any_other_key_is_read_within_its_business() {
+    fn a_uuid_is_its_own_id_and_any_other_key_is_scoped_to_its_business() {
         let id = "8e03978e-40d5-43dd-bc93-6894a57f9324";
         assert_eq!(id_from_key("acme", id).to_string(), id);
         assert_eq!(id_from_key("acme", "1"), id_from_key("acme", "1"));

@@ -33,6 +33,7 @@ mod dialect;
 mod error;
 mod events;
 mod keys;
+mod placeholders;
 mod privacy;
 mod retention;
 mod rollups;

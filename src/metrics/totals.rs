@@ -9,7 +9,7 @@ use strum::VariantArray;
 
 use super::SharedTotals;
 use super::family::Spec;
-use crate::rollup::{BUCKET_BOUNDS_MS, ERROR_RESPONSE, Key, LastSuccess, Sums, newest};
+use crate::rollup::{ERROR_RESPONSE, HISTOGRAM, Key, Sum, Sums};
 
 /// The label value of everything that came after a label was full.
 const OTHER: &str = "other";
@@ -49,23 +49,16 @@ pub struct Totals {
     labels: [LabelValues; Label::VARIANTS.len()],
     all: Sums,
     by_answer: BTreeMap<[String; 3], i64>,
-    by_model: BTreeMap<[String; 2], Spent>,
+    by_model: BTreeMap<[String; 2], Sums>,
     by_business: BTreeMap<String, Business>,
 }
 
-#[derive(Debug, Clone, Default)]
-struct Spent {
-    tokens: i64,
-    cost_micros: i64,
-}
-
+/// The sums of a business.
 #[derive(Debug, Clone, Default)]
 struct Business {
-    appointments_requested: i64,
-    appointments_booked: i64,
+    all: Sums,
+    /// Those of [`Sum::Handoffs`] that followed an error.
     handoffs_after_error: i64,
-    handoffs_of_complex_query: i64,
-    last_success: Option<LastSuccess>,
 }
 
 impl Totals {
@@ -106,20 +99,15 @@ impl Totals {
     pub fn add(&mut self, key: &Key, sums: &Sums) {
         let parts = key.parts();
         let [business, model, intent, response_type] =
-            std::array::from_fn(|label| self.labels[label].label(parts[label], sums.events));
+            std::array::from_fn(|label| self.labels[label].label(parts[label], sums[Sum::Events]));
         self.all.add(sums);
-        *self.by_answer.entry([business.clone(), response_type, intent]).or_default() += sums.events;
-        let spent = self.by_model.entry([business.clone(), model]).or_default();
-        spent.tokens += sums.tokens;
-        spent.cost_micros += sums.cost_micros;
+        *self.by_answer.entry([business.clone(), response_type, intent]).or_default() += sums[Sum::Events];
+        self.by_model.entry([business.clone(), model]).or_default().add(sums);
         let business = self.by_business.entry(business).or_default();
-        business.appointments_requested += sums.appointments_requested;
-        business.appointments_booked += sums.appointments_booked;
-        match key.response_type == ERROR_RESPONSE {
-            true => business.handoffs_after_error += sums.handoffs,
-            false => business.handoffs_of_complex_query += sums.handoffs,
+        business.all.add(sums);
+        if key.response_type == ERROR_RESPONSE {
+            business.handoffs_after_error += sums[Sum::Handoffs];
         }
-        business.last_success = newest(business.last_success, sums.last_success);
     }
 
     /// The labels of which some values count as `other`.
@@ -273,25 +261,26 @@ impl Totals {
             family(REQUESTS, &self.by_answer, |of, ([business, response_type, intent], events)| {
                 of.with(&[business, response_type, intent], *events as f64)
             }),
-            family(SUCCESS_RATE, &self.by_business, |of, (id, business)| match business.last_success {
+            family(SUCCESS_RATE, &self.by_business, |of, (id, business)| match business.all.last_success {
                 Some(last) => of.with(&[id], last.rate),
                 None => of,
             }),
-            family(TOKENS, &self.by_model, |of, ([business, model], spent)| {
-                of.with(&[business, model], spent.tokens as f64)
+            family(TOKENS, &self.by_model, |of, ([business, model], sums)| {
+                of.with(&[business, model], sums[Sum::Tokens] as f64)
             }),
-            family(COST, &self.by_model, |of, ([business, model], spent)| {
-                of.with(&[business, model], spent.cost_micros as f64 / 1e6)
+            family(COST, &self.by_model, |of, ([business, model], sums)| {
+                of.with(&[business, model], sums[Sum::CostMicros] as f64 / 1e6)
             }),
             family(REQUESTED, &self.by_business, |of, (id, business)| {
-                of.with(&[id], business.appointments_requested as f64)
+                of.with(&[id], business.all[Sum::AppointmentsRequested] as f64)
             }),
             family(BOOKED, &self.by_business, |of, (id, business)| {
-                of.with(&[id], business.appointments_booked as f64)
+                of.with(&[id], business.all[Sum::AppointmentsBooked] as f64)
             }),
             family(HANDOFFS, &self.by_business, |of, (id, business)| {
-                of.with(&[id, "complex_query"], business.handoffs_of_complex_query as f64)
-                    .with(&[id, ERROR_RESPONSE], business.handoffs_after_error as f64)
+                let after_error = business.handoffs_after_error;
+                of.with(&[id, "complex_query"], (business.all[Sum::Handoffs] - after_error) as f64)
+                    .with(&[id, ERROR_RESPONSE], after_error as f64)
             }),
             family(FOLDED, Label::VARIANTS.iter().copied(), |of, label| {
                 of.with(&[label.name()], self.labels[label as usize].folded as f64)
@@ -300,10 +289,11 @@ impl Totals {
     }
 
     fn response_times(&self) -> MetricFamily {
-        let bounds = BUCKET_BOUNDS_MS.map(|ms| f64::from(ms) / 1_000.0);
-        let buckets = bounds.into_iter().zip(self.all.within.map(i64::cast_unsigned));
-        let sum = self.all.response_time_ms as f64 / 1_000.0;
-        RESPONSE_TIME.family().with_histogram(buckets, self.all.events.cast_unsigned(), sum).build()
+        let buckets = HISTOGRAM
+            .into_iter()
+            .map(|(bound_ms, sum)| (f64::from(bound_ms) / 1_000.0, self.all[sum].cast_unsigned()));
+        let (seconds, events) = (self.all[Sum::ResponseTimeMs] as f64 / 1_000.0, self.all[Sum::Events]);
+        RESPONSE_TIME.family().with_histogram(buckets, events.cast_unsigned(), seconds).build()
     }
 }
 

@@ -11,7 +11,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::subject::{Hasher, Selector, SubjectHash};
-use crate::event::{Event, NOBODYS_IDS};
+use crate::event::{Event, PLACEHOLDER_IDS};
 
 /// The purpose that covers storing the rows of events.
 pub const CHAT_STORAGE: &str = "chat_storage";
@@ -168,7 +168,7 @@ fn has_phone(text: &str) -> bool {
 /// Returns whether it is a placeholder that events without a conversation or session send.
 fn is_placeholder(selector: &Selector) -> bool {
     match selector {
-        Selector::Conversation(id) | Selector::Session(id) => NOBODYS_IDS.contains(&id.trim()),
+        Selector::Conversation(id) | Selector::Session(id) => PLACEHOLDER_IDS.contains(&id.trim()),
         Selector::Email(_) | Selector::Phone(_) => false,
     }
 }

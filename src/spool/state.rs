@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 
 use super::Spooled;
 use crate::event::Event;
-use crate::rollup::{Key, Sums};
+use crate::rollup::{Key, Sum, Sums};
 
 /// The state of the events in a spool: see [`super::Spool::state`].
 #[derive(Debug, Default)]
@@ -93,7 +93,7 @@ impl State {
                 sums.subtract(&Sums::of(event));
             }
         }
-        self.totals.retain(|_, sums| sums.events > 0);
+        self.totals.retain(|_, sums| sums[Sum::Events] > 0);
     }
 
     /// Replaces the state by one loaded from the file.

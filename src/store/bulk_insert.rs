@@ -1,7 +1,7 @@
 //! Inserts of many rows on SQLite.
 //!
-//! Each statement is sent to the thread of its connection and waited for, which takes longer than to insert a row. So a
-//! statement takes several rows. There is one for each number of rows, and all of them stay prepared.
+//! Each statement is a round trip to the thread of its connection, which takes longer than inserting a row. So a
+//! statement inserts several rows. There is one for each number of rows, and all of them stay prepared.
 
 use std::sync::OnceLock;
 
@@ -20,19 +20,30 @@ pub(super) type SqliteQuery<'q> = Query<'q, Sqlite, SqliteArguments>;
 
 /// An insert of any number of rows.
 pub(super) struct BulkInsert {
-    head: &'static str,
-    row: &'static str,
-    tail: &'static str,
+    head: String,
+    row: String,
+    tail: String,
     texts: [OnceLock<String>; MOST_ROWS],
 }
 
 impl BulkInsert {
-    /// `head values row, row, … tail`, where `row` has a `?` for each parameter.
-    pub(super) const fn new(head: &'static str, row: &'static str, tail: &'static str) -> Self {
-        Self { head, row, tail, texts: [const { OnceLock::new() }; MOST_ROWS] }
+    /// Creates the insert into `table` of these columns, each with the expression of its value, in which `?` is the
+    /// parameter; `tail` follows the rows.
+    pub(super) fn new<'c>(
+        table: &str,
+        columns: impl IntoIterator<Item = (&'c str, &'c str)>,
+        tail: &str,
+    ) -> Self {
+        let (names, values): (Vec<&str>, Vec<&str>) = columns.into_iter().unzip();
+        Self {
+            head: format!("insert into {table} ({})", names.join(", ")),
+            row: format!("({})", values.join(", ")),
+            tail: tail.to_owned(),
+            texts: [const { OnceLock::new() }; MOST_ROWS],
+        }
     }
 
-    /// Inserts `items`, whose parameters `bind` binds; gives how many rows were inserted or changed.
+    /// Inserts `items`, whose parameters `bind` binds. Returns how many rows were inserted or changed.
     pub(super) async fn run<T>(
         &'static self,
         conn: &mut SqliteConnection,
@@ -41,17 +52,18 @@ impl BulkInsert {
     ) -> Result<u64, sqlx::Error> {
         let mut affected = 0;
         while !items.is_empty() {
-            let (now, later) = items.split_at(items.len().min(MOST_ROWS));
-            let query = now.iter().fold(sqlx::query(self.text(now.len())), &bind);
+            let (first, rest) = items.split_at(items.len().min(MOST_ROWS));
+            let query = first.iter().fold(sqlx::query(self.text(first.len())), &bind);
             affected += query.execute(&mut *conn).await?.rows_affected();
-            items = later;
+            items = rest;
         }
         Ok(affected)
     }
 
-    /// The statement for so many rows.
+    /// Returns the statement for that many rows.
     fn text(&'static self, rows: usize) -> &'static str {
-        self.texts[rows - 1]
-            .get_or_init(|| format!("{} values {}{}", self.head, vec![self.row; rows].join(", "), self.tail))
+        let text =
+            || format!("{} values {}{}", self.head, vec![self.row.as_str(); rows].join(", "), self.tail);
+        self.texts[rows - 1].get_or_init(text)
     }
 }

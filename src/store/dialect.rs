@@ -1,6 +1,7 @@
 //! What differs between the two databases, apart from writing a batch.
 
 use std::path::Path;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use secrecy::ExposeSecret;
@@ -11,6 +12,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, SqlStr, Transact
 use super::bulk_insert::STATEMENTS;
 use super::connection::lease::Connections;
 use super::connection::write_queue::WriteQueue;
+use super::events::foreign::{POSTGRES_VALUES, SQLITE_VALUES};
 use super::{Db, StoreError, WRITERS};
 use crate::config::{PostgresUrl, Tls};
 
@@ -138,9 +140,8 @@ pub(super) trait Dialect: sqlx::Database {
     /// Waits until no batch relies on consents and no other transaction records one. SQLite has one writer at
     /// a time.
     const LOCK_CONSENTS: &'static str;
-    /// Selects the columns of a foreign row, in the types of an event. The values are unchecked: NaN or
-    /// infinity are possible, and on SQLite values of any type.
-    const FOREIGN_VALUES: &'static str;
+    /// The values of a foreign row, in the types of an event; see [`super::events::foreign`].
+    const FOREIGN_VALUES: &'static LazyLock<String>;
     /// The id that marks the foreign row `id` as counted: see [`crate::event::FOREIGN_ID_PREFIXES`]. Rows
     /// created after `$1` may still be claimed.
     const FOREIGN_ID: &'static str;
@@ -156,14 +157,7 @@ impl Dialect for sqlx::Postgres {
     const NEWEST_PENDING: &'static str = "select coalesce(max(seq), 0) from ai_rollup_pending";
     const PURGE_AUDIT: &'static str = "select mlops_audit_purge($1)";
     const LOCK_CONSENTS: &'static str = "select pg_advisory_xact_lock(hashtext('mlops_consents'))";
-    const FOREIGN_VALUES: &'static str = "business_id, model_name, intent_detected, response_type, response_time_ms,
-        tokens_used, prompt_tokens, completion_tokens,
-        case when success_rate = 'NaN' then 0 else cast(success_rate as double precision) end as success_rate,
-        case when api_cost_usd = 'NaN' then 0 else cast(round(api_cost_usd * 1000000) as bigint) end as cost_micros,
-        coalesce(appointment_requested, false) as appointment_requested,
-        coalesce(appointment_booked, false) as appointment_booked,
-        coalesce(human_handoff_requested, false) as human_handoff_requested,
-        case when created_at between '1970-01-01' and '9999-12-31' then created_at end as created_at";
+    const FOREIGN_VALUES: &'static LazyLock<String> = &POSTGRES_VALUES;
     const FOREIGN_ID: &'static str =
         "cast('00000000-0000-800' || case when created_at > $1 then '0' else '1' end
         || '-8000-' || lpad(to_hex(id), 12, '0') as uuid)";
@@ -180,18 +174,7 @@ impl Dialect for sqlx::Sqlite {
     const PURGE_AUDIT: &'static str = "delete from mlops_audit where at < $1 and seq <= (
         select json_extract(details, '$.last_seq') from mlops_audit where action = 'audit.purged' order by seq desc limit 1)";
     const LOCK_CONSENTS: &'static str = "select 1";
-    const FOREIGN_VALUES: &'static str = "cast(business_id as text) as business_id, cast(model_name as text) as model_name,
-        cast(intent_detected as text) as intent_detected, cast(response_type as text) as response_type,
-        min(max(cast(response_time_ms as integer), 0), 2147483647) as response_time_ms,
-        min(max(cast(tokens_used as integer), 0), 2147483647) as tokens_used,
-        min(max(cast(prompt_tokens as integer), 0), 2147483647) as prompt_tokens,
-        min(max(cast(completion_tokens as integer), 0), 2147483647) as completion_tokens,
-        min(max(cast(success_rate as real), 0.0), 1.0) as success_rate,
-        cast(round(min(max(cast(api_cost_usd as real), 0.0), 9999.999999) * 1000000) as integer) as cost_micros,
-        coalesce(cast(appointment_requested as integer), 0) <> 0 as appointment_requested,
-        coalesce(cast(appointment_booked as integer), 0) <> 0 as appointment_booked,
-        coalesce(cast(human_handoff_requested as integer), 0) <> 0 as human_handoff_requested,
-        case when typeof(created_at) = 'text' then strftime('%Y-%m-%d %H:%M:%f', created_at) end as created_at";
+    const FOREIGN_VALUES: &'static LazyLock<String> = &SQLITE_VALUES;
     const FOREIGN_ID: &'static str =
         "unhex('000000000000800' || case when created_at > $1 then '0' else '1' end
         || '8000' || printf('%012x', id))";

@@ -1,11 +1,13 @@
 //! Writes a batch of events with their rollup, each event once.
 
+mod arrays;
 mod consent_filter;
 pub(in crate::store) mod counted_only;
 pub(in crate::store) mod foreign;
 mod postgres;
 mod reconcile;
 mod sqlite;
+mod tls_record;
 
 use std::time::Duration;
 
@@ -21,7 +23,7 @@ use crate::rollup::Rollup;
 /// How old, in minutes, a row that another program inserted may be for `/track` to claim it.
 pub const CLAIM_MINUTES: i64 = 10;
 
-/// What became of an event.
+/// The outcome of writing an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
     /// It is stored, and counted in the rollups by this batch.
@@ -30,24 +32,24 @@ pub enum Outcome {
     Claimed,
     /// Its id was stored before.
     Duplicate,
-    /// It is counted, by this batch or before it was reported, and its row is not kept: its customer has not consented.
+    /// It is counted, by this batch or before it was reported, but not stored: its customer has not consented.
     CountedOnly,
-    /// Its id was counted before, and its row is not kept, or not any more.
+    /// Its id was counted before, without a row or with one that was deleted since.
     CountedOnlyDuplicate,
 }
 
-/// A batch that is stored.
+/// The result of writing a batch.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Written {
-    /// What became of each event, in the order of the batch.
+    /// The outcome of each event, in the order of the batch.
     pub outcomes: Vec<Outcome>,
-    /// What the counted ones add up to.
+    /// The rollup of the counted ones.
     pub counted: CountedRollup,
 }
 
 impl Store {
-    /// Writes events whose ids differ, all or none, within `limit`. `again` says that some of them may be stored already
-    /// under ids that the service made, because an earlier attempt came to no known end.
+    /// Writes events with distinct ids, all or none, within `limit`. `again` means that some of them may be stored already
+    /// under ids that the service generated, because the outcome of an earlier attempt is unknown.
     pub async fn write(&self, events: &[Event], again: bool, limit: Duration) -> Result<Written, StoreError> {
         let zone = self.zone;
         match (&self.write, &self.consent) {
@@ -66,7 +68,7 @@ impl Store {
         }
     }
 
-    /// Which of these ids are stored, or counted without their rows.
+    /// Returns those of these ids that are stored, or counted without their rows.
     pub async fn stored(&self, ids: &[Uuid]) -> Result<Vec<Uuid>, StoreError> {
         const SQL: &str = "select event_id from ai_metrics where event_id = any($1)
             union all select event_id from mlops_counted_events where event_id = any($1)";
@@ -74,8 +76,8 @@ impl Store {
         on!(@run db, READ_LIMIT, conn, sqlx::query_scalar(SQL).bind(ids).fetch_all(conn).await)
     }
 
-    /// Makes sure that the database takes what is written, by every connection of the writers, so that none has to be opened
-    /// when events wait: an update that changes nothing must be committed.
+    /// Checks that the database accepts writes, on every connection of the writers, so that none has to be opened while events
+    /// wait: commits an update that changes nothing.
     pub async fn probe(&self) -> Result<(), StoreError> {
         const SQL: &str = "update ai_totals set events = events where seq = (select min(seq) from ai_totals)";
         let probe =
@@ -84,19 +86,19 @@ impl Store {
     }
 }
 
-/// What the counted ones of `events` add up to.
+/// Returns the rollup of the counted ones of `events`.
 fn rollup_of(events: &[Event], outcomes: &[Outcome], zone: chrono_tz::Tz) -> Rollup {
     let counted = events.iter().zip(outcomes).filter(|(_, outcome)| **outcome == Outcome::Counted);
     Rollup::of(counted.map(|(event, _)| event), zone)
 }
 
-/// Adds the rollup of a batch.
+/// Adds the rollup of a batch to the rollup tables.
 async fn count(conn: &mut impl AddRollup, rollup: Rollup) -> Result<CountedRollup, sqlx::Error> {
     let pending = conn.add_rollup(&rollup).await?;
     Ok(CountedRollup { rollup, pending })
 }
 
-/// The time from which on a foreign row may be claimed by one of `events`.
+/// Returns the time from which on a foreign row may be claimed by one of `events`.
 fn claimable_from(events: &[Event]) -> NaiveDateTime {
     let first = events.iter().map(|event| event.at).min().unwrap_or(DateTime::<Utc>::MAX_UTC);
     (first - TimeDelta::minutes(CLAIM_MINUTES)).naive_utc()

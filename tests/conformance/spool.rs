@@ -4,6 +4,7 @@ use std::path::Path;
 
 use chrono::DateTime;
 use mlops_service::event::{Event, Report};
+use mlops_service::rollup::Sum;
 use mlops_service::spool::{Delivery, Spool, Spooled};
 use serde_json::json;
 use tempfile::TempDir;
@@ -52,7 +53,7 @@ async fn events_come_out_as_they_went_in_each_once_and_in_order() {
         (state.depth(), state.oldest(), state.totals().values().next().unwrap().clone())
     };
     assert_eq!((depth, oldest), (300, Some(sent[0].at)));
-    assert_eq!((sums.events, sums.tokens), (300, 299 * 300 / 2));
+    assert_eq!((sums[Sum::Events], sums[Sum::Tokens]), (300, 299 * 300 / 2));
     again.remove(&spooled[..100]).await.unwrap();
     assert_eq!(again.known(&[sent[99].id, sent[100].id]).await.unwrap(), [sent[100].id]);
     again.remove(&spooled[100..]).await.unwrap();

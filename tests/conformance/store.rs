@@ -9,7 +9,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use mlops_service::audit::{Action, Actor, Entry};
 use mlops_service::auth::key::{KeyId, NamedKey, PlainKey, Previous, Scopes, SecretHash, Status};
 use mlops_service::event::{Event, Report};
-use mlops_service::rollup::{Key, Rollup, Sums};
+use mlops_service::rollup::{Key, Rollup, Sum, Sums};
 use mlops_service::store::{CountedRollup, Outcome, Store, StoreError};
 use serde_json::json;
 use tokio::runtime::Handle;
@@ -181,7 +181,7 @@ async fn totals_are_those_of_the_moment_at_which_reading_them_begins(backend: Ba
     keep(&store, before).await;
     let mut counted = 0;
     let write_more = |_newest| block_in_place(|| drop(Handle::current().block_on(keep(&store, later))));
-    store.totals(&[], write_more, |_, sums| counted += sums.events).await.unwrap();
+    store.totals(&[], write_more, |_, sums| counted += sums[Sum::Events]).await.unwrap();
     assert_eq!(counted, 4);
     assert_totals(&store, &events).await;
 }
@@ -306,9 +306,9 @@ async fn foreign_rows_are_counted_once_and_never_below_zero(backend: Backend) {
     for _ in 0..2 {
         assert!(!store.count_foreign_rows(real_now()).await.unwrap());
         let sums = only_sums(&store).await;
-        assert_eq!((sums.events, sums.response_time_ms, sums.tokens), (2, 2_500, 10));
-        assert_eq!((sums.cost_micros, sums.success_e4), (100_000, 2_500));
-        assert_eq!(sums.appointments_requested, 1);
+        assert_eq!((sums[Sum::Events], sums[Sum::ResponseTimeMs], sums[Sum::Tokens]), (2, 2_500, 10));
+        assert_eq!((sums[Sum::CostMicros], sums[Sum::SuccessE4]), (100_000, 2_500));
+        assert_eq!(sums[Sum::AppointmentsRequested], 1);
     }
     assert_eq!(backend.number("select events from ai_rollup_daily_now where day = '2024-02-29'").await, 1);
 }
@@ -331,7 +331,7 @@ async fn odd_foreign_rows_are_counted_too(backend: Backend) {
     }
     assert!(!store.count_foreign_rows(real_now()).await.unwrap());
     let sums = only_sums(&store).await;
-    assert_eq!((sums.events, sums.tokens), (3, 3));
+    assert_eq!((sums[Sum::Events], sums[Sum::Tokens]), (3, 3));
     assert_eq!(backend.number("select count(*) from ai_metrics where event_id is null").await, 0);
 }
 
@@ -351,7 +351,7 @@ async fn many_foreign_rows_are_counted_in_steps(backend: Backend) {
     }
     assert_eq!(steps, 3);
     let sums = only_sums(&store).await;
-    assert_eq!((sums.events, sums.response_time_ms), (4_500, 4_500 * 4_501 / 2));
+    assert_eq!((sums[Sum::Events], sums[Sum::ResponseTimeMs]), (4_500, 4_500 * 4_501 / 2));
 }
 
 async fn a_summary_covers_whole_days_of_the_time_zone(backend: Backend) {

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::event::NOBODYS_IDS;
+use crate::event::PLACEHOLDER_IDS;
 use crate::http::error::ApiError;
 use crate::privacy::RequestKind;
 use crate::privacy::subject::Selector;
@@ -43,8 +43,8 @@ impl SubjectSelector {
         let text = text(name, value)?;
         let selector = read(text).map_err(|must_be| ApiError::InvalidField(name, must_be))?;
         match selector {
-            Selector::Conversation(_) | Selector::Session(_) if NOBODYS_IDS.contains(&text) => {
-                let rule = "must be the id of one person; this value stands for nobody".to_owned();
+            Selector::Conversation(_) | Selector::Session(_) if PLACEHOLDER_IDS.contains(&text) => {
+                let rule = "must be the id of one person; this value is a placeholder".to_owned();
                 Err(ApiError::InvalidField(name, rule))
             }
             selector => Ok(selector),

@@ -1,5 +1,5 @@
-//! A batch where consent is required: what customers have consented to is stored as any batch is, the rest is only
-//! counted, in one transaction.
+//! A batch where consent is required: events with consent are stored as usual, the others are only counted, in one
+//! transaction.
 
 use chrono_tz::Tz;
 use sqlx::{Connection, PgConnection, SqliteConnection};
@@ -21,17 +21,17 @@ pub(super) async fn on_postgres(
 ) -> Result<Written, sqlx::Error> {
     let mut tx = conn.begin().await?;
     let consented = lookup::on_postgres(&mut tx, events, hasher).await?;
-    let (kept, counted_only) = parted(events, &consented);
-    let kept = match kept[..] {
-        [] => nothing(),
-        [..] => postgres::write(&mut tx, &kept, again, zone).await?,
+    let (stored, counted_only) = split(events, &consented);
+    let stored = match stored[..] {
+        [] => empty(),
+        [..] => postgres::write(&mut tx, &stored, again, zone).await?,
     };
     let counted_only = match counted_only[..] {
-        [] => nothing(),
+        [] => empty(),
         [..] => counted_only::on_postgres(&mut tx, &counted_only, zone).await?,
     };
     tx.commit().await?;
-    Ok(joined(&consented, kept, counted_only))
+    Ok(join(&consented, stored, counted_only))
 }
 
 /// Writes the batch; see [`crate::store::Store::write`].
@@ -44,21 +44,21 @@ pub(super) async fn on_sqlite(
 ) -> Result<Written, sqlx::Error> {
     let mut tx = dialect::begin(conn).await?;
     let consented = lookup::on_sqlite(&mut tx, events, hasher).await?;
-    let (kept, counted_only) = parted(events, &consented);
-    let kept = match kept[..] {
-        [] => nothing(),
-        [..] => sqlite::write_in(&mut tx, &kept, zone, queue).await?,
+    let (stored, counted_only) = split(events, &consented);
+    let stored = match stored[..] {
+        [] => empty(),
+        [..] => sqlite::write_in(&mut tx, &stored, zone, queue).await?,
     };
     let counted_only = match counted_only[..] {
-        [] => nothing(),
+        [] => empty(),
         [..] => counted_only::on_sqlite(&mut tx, &counted_only, zone).await?,
     };
     tx.commit().await?;
-    Ok(joined(&consented, kept, counted_only))
+    Ok(join(&consented, stored, counted_only))
 }
 
-/// The events with consent, and those without.
-fn parted(events: &[Event], consented: &[bool]) -> (Vec<Event>, Vec<Event>) {
+/// Returns the events with consent, and those without.
+fn split(events: &[Event], consented: &[bool]) -> (Vec<Event>, Vec<Event>) {
     let with = |wanted: bool| {
         let chosen = events.iter().zip(consented).filter(move |(_, consented)| **consented == wanted);
         chosen.map(|(event, _)| event.clone()).collect()
@@ -66,16 +66,16 @@ fn parted(events: &[Event], consented: &[bool]) -> (Vec<Event>, Vec<Event>) {
     (with(true), with(false))
 }
 
-fn nothing() -> Written {
+fn empty() -> Written {
     Written { outcomes: Vec::new(), counted: CountedRollup::default() }
 }
 
-/// The batch as a whole, in its order.
-fn joined(consented: &[bool], kept: Written, counted_only: Written) -> Written {
-    let mut counted = kept.counted;
+/// Returns the result of the whole batch, in its order.
+fn join(consented: &[bool], stored: Written, counted_only: Written) -> Written {
+    let mut counted = stored.counted;
     counted.add(counted_only.counted);
-    let (mut kept, mut counted_only) = (kept.outcomes.into_iter(), counted_only.outcomes.into_iter());
-    let mut next = |consented: bool| if consented { kept.next() } else { counted_only.next() };
+    let (mut stored, mut counted_only) = (stored.outcomes.into_iter(), counted_only.outcomes.into_iter());
+    let mut next = |consented: bool| if consented { stored.next() } else { counted_only.next() };
     let outcomes: Vec<Outcome> = consented
         .iter()
         .map(|consented| next(*consented).expect("each part has an outcome for each event"))

@@ -1,21 +1,23 @@
-//! Events that are counted while their rows are not kept. Their ids are, so that each counts once.
+//! Events that are counted without storing their rows. Their ids are stored, so that each counts once.
 
 use std::collections::HashMap;
+use std::sync::LazyLock;
 
 use chrono::NaiveDateTime;
 use chrono_tz::Tz;
 use sqlx::{FromRow, PgConnection, SqliteConnection};
 use uuid::Uuid;
 
+use super::arrays::column;
 use super::postgres::from_claimable;
 use super::sqlite::{claimable, is_stored};
 use super::{Outcome, Written, claimable_from, count};
 use crate::event::Event;
 use crate::rollup::Rollup;
 
-/// Keeps the ids that nobody has, in their order, so that two replicas do not wait for each other in a circle. Tells of
-/// those that it kept, and of those that are stored with their rows.
-const KEEP_IDS: &str = "
+/// Stores the ids that are new, in their order, so that two replicas do not deadlock. Returns these, and those of events that
+/// are stored with their rows.
+const STORE_IDS: &str = "
     with stored as (
         select event_id from ai_metrics where event_id = any($1)
     ), fresh as (
@@ -27,27 +29,27 @@ const KEEP_IDS: &str = "
         returning event_id
     ) select event_id, true as fresh from fresh union all select event_id, false from stored";
 
-/// Removes the rows that the app inserted of these events: each event takes one, as where it is kept. Tells which events
+/// Removes the rows that the app inserted of these events: each event takes one, as if it were stored. Returns the events that
 /// had one, and whether it was counted before.
-const REMOVE_CLAIMED: &str = concat!(
-    "with input as (
-        select *, row_number() over (partition by business_id, session_id, response_time_ms, tokens_used order by n) as turn
-        from unnest($1::uuid[], $2::text[], $3::text[], $4::int[], $5::int[]) with ordinality
-            as input(event_id, business_id, session_id, response_time_ms, tokens_used, n)
-    ), waiting as (
-        select i.*, m.id, m.event_id is not null as counted
-        from ",
-    from_claimable!("$6"),
-    "
-    ), paired as (
-        select i.event_id, w.id, w.counted from input i
-        join (select *, row_number() over (partition by business_id, session_id, response_time_ms, tokens_used
-                                           order by id) as turn from waiting) w
-        using (business_id, session_id, response_time_ms, tokens_used, turn)
-    ), removed as (
-        delete from ai_metrics m using paired p where m.id = p.id returning m.id
-    ) select p.event_id, p.counted from paired p join removed r on r.id = p.id"
-);
+static REMOVE_CLAIMED: LazyLock<String> = LazyLock::new(|| {
+    let from_claimable = from_claimable("$6");
+    format!(
+        "with input as (
+            select *, row_number() over (partition by business_id, session_id, response_time_ms, tokens_used order by n) as turn
+            from unnest($1::uuid[], $2::text[], $3::text[], $4::int[], $5::int[]) with ordinality
+                as input(event_id, business_id, session_id, response_time_ms, tokens_used, n)
+        ), waiting as (
+            select i.*, m.id, m.event_id is not null as counted from {from_claimable}
+        ), paired as (
+            select i.event_id, w.id, w.counted from input i
+            join (select *, row_number() over (partition by business_id, session_id, response_time_ms, tokens_used
+                                               order by id) as turn from waiting) w
+            using (business_id, session_id, response_time_ms, tokens_used, turn)
+        ), removed as (
+            delete from ai_metrics m using paired p where m.id = p.id returning m.id
+        ) select p.event_id, p.counted from paired p join removed r on r.id = p.id"
+    )
+});
 
 /// Counts the events in the transaction of `conn`.
 pub(super) async fn on_postgres(
@@ -57,7 +59,7 @@ pub(super) async fn on_postgres(
 ) -> Result<Written, sqlx::Error> {
     let ids: Vec<Uuid> = events.iter().map(|event| event.id).collect();
     let at: Vec<_> = events.iter().map(|event| event.at).collect();
-    let known = sqlx::query(KEEP_IDS).bind(ids).bind(at);
+    let known = sqlx::query(STORE_IDS).bind(ids).bind(at);
     let known = known.try_map(|row| <(Uuid, bool)>::from_row(&row)).fetch_all(&mut *conn).await?;
     let known: HashMap<Uuid, bool> = known.into_iter().collect();
     let is_fresh = |event: &Event| known.get(&event.id) == Some(&true);
@@ -81,17 +83,13 @@ async fn remove_claimed(
     events: &[&Event],
     from: NaiveDateTime,
 ) -> Result<HashMap<Uuid, bool>, sqlx::Error> {
-    macro_rules! column {
-        (|$event:ident| $value:expr) => {
-            events.iter().map(|$event| $value).collect::<Vec<_>>()
-        };
-    }
-    let removed = sqlx::query(REMOVE_CLAIMED)
-        .bind(column!(|e| e.id))
-        .bind(column!(|e| e.business_id.as_str()))
-        .bind(column!(|e| e.session_id.as_str()))
-        .bind(column!(|e| e.response_time_ms))
-        .bind(column!(|e| e.tokens_used))
+    let events = || events.iter().copied();
+    let removed = sqlx::query(REMOVE_CLAIMED.as_str())
+        .bind(column(events(), |event| event.id))
+        .bind(column(events(), |event| event.business_id.as_str()))
+        .bind(column(events(), |event| event.session_id.as_str()))
+        .bind(column(events(), |event| event.response_time_ms))
+        .bind(column(events(), |event| event.tokens_used))
         .bind(from);
     let removed = removed.try_map(|row| <(Uuid, bool)>::from_row(&row)).fetch_all(conn).await?;
     Ok(removed.into_iter().collect())
@@ -105,7 +103,7 @@ pub(super) async fn on_sqlite(
 ) -> Result<Written, sqlx::Error> {
     let (mut outcomes, mut uncounted) = (Vec::with_capacity(events.len()), Vec::new());
     for event in events {
-        let outcome = keep_id(conn, event).await?;
+        let outcome = store_id(conn, event).await?;
         if outcome == Outcome::CountedOnly && !remove_counted(conn, event, claimable_from(events)).await? {
             uncounted.push(event);
         }
@@ -115,7 +113,7 @@ pub(super) async fn on_sqlite(
     Ok(Written { outcomes, counted })
 }
 
-/// Removes the row that the app inserted of this event; says whether there was one that was counted before.
+/// Removes the row that the app inserted of this event. Returns whether there was one that was counted before.
 async fn remove_counted(
     conn: &mut SqliteConnection,
     event: &Event,
@@ -126,18 +124,19 @@ async fn remove_counted(
     Ok(counted.is_some())
 }
 
-async fn keep_id(conn: &mut SqliteConnection, event: &Event) -> Result<Outcome, sqlx::Error> {
+async fn store_id(conn: &mut SqliteConnection, event: &Event) -> Result<Outcome, sqlx::Error> {
     if is_stored(conn, event.id).await? {
         return Ok(Outcome::Duplicate);
     }
-    let keep =
+    let store =
         "insert into mlops_counted_events (event_id, at) values ($1, $2) on conflict (event_id) do nothing";
-    let kept = sqlx::query(keep).bind(event.id).bind(event.at).execute(conn).await?;
-    Ok(if kept.rows_affected() == 1 { Outcome::CountedOnly } else { Outcome::CountedOnlyDuplicate })
+    let stored = sqlx::query(store).bind(event.id).bind(event.at).execute(conn).await?;
+    Ok(if stored.rows_affected() == 1 { Outcome::CountedOnly } else { Outcome::CountedOnlyDuplicate })
 }
 
-/// Whether the id of an event is kept here.
-pub(super) async fn is_kept(conn: &mut SqliteConnection, id: Uuid) -> Result<bool, sqlx::Error> {
-    let kept = sqlx::query_scalar("select exists (select 1 from mlops_counted_events where event_id = $1)");
-    kept.bind(id).fetch_one(conn).await
+/// Returns whether an event is counted without its row.
+pub(super) async fn is_counted(conn: &mut SqliteConnection, id: Uuid) -> Result<bool, sqlx::Error> {
+    let counted =
+        sqlx::query_scalar("select exists (select 1 from mlops_counted_events where event_id = $1)");
+    counted.bind(id).fetch_one(conn).await
 }

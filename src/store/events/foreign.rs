@@ -1,75 +1,94 @@
-//! Rows that another program inserted into `ai_metrics`. The receptionist app does so just before it calls
-//! `/track`, so a young row is usually an event that is about to be reported.
+//! Rows that another program inserted into `ai_metrics`. The receptionist app does so just before it calls `/track`, so a
+//! young row is usually an event that is about to be reported.
 //!
-//! Such a row has no `event_id`. Counting it here gives it one that is made from its `id` and tells whether the row
-//! was young: `/track` may still claim a young one, which then gets the event's own id and is not counted again.
+//! Such a row has no `event_id`. Counting it assigns it one that is derived from its `id` and encodes whether the row was
+//! young: `/track` may still claim a young one, which then gets the event's own id and is not counted again.
+
+use std::sync::LazyLock;
 
 use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
 use sqlx::{AssertSqlSafe, FromRow};
-use uuid::Uuid;
 
-use crate::event::Event;
-use crate::rollup::Rollup;
+use crate::event::{COLUMNS, Column, Event, Getter};
+use crate::rollup::{Key, Rollup};
 use crate::store::rollups::AddRollup;
+use crate::store::rollups::columns::list;
 use crate::store::{CLAIM_MINUTES, Store, StoreError, WRITE_LIMIT, dialect};
 
 /// Rows that are counted in one transaction.
 const CHUNK: i64 = 2_000;
 
-/// A row that another program inserted.
+/// A row that another program inserted, as [`dialect::Dialect::FOREIGN_VALUES`] selects it.
 #[derive(FromRow)]
 pub(in crate::store) struct ForeignRow {
-    business_id: String,
-    response_time_ms: i32,
-    success_rate: f64,
-    tokens_used: i32,
-    prompt_tokens: Option<i32>,
-    completion_tokens: Option<i32>,
-    cost_micros: i64,
-    model_name: String,
-    intent_detected: String,
-    response_type: String,
-    appointment_requested: bool,
-    appointment_booked: bool,
-    human_handoff_requested: bool,
+    #[sqlx(flatten)]
+    event: Event,
     created_at: Option<NaiveDateTime>,
 }
 
 impl ForeignRow {
-    /// The row as an event. Nothing checked the row, and a counter must not go down, so amounts below zero count as
-    /// zero; a row without a time counts as of `now`.
+    /// Returns the row as an event. A row without a time counts as of `now`.
     pub(in crate::store) fn into_event(self, now: DateTime<Utc>) -> Event {
-        Event {
-            id: Uuid::nil(),
-            named: false,
-            at: self.created_at.map_or(now, |at| at.and_utc()),
-            business_id: self.business_id,
-            conversation_id: None,
-            session_id: String::new(),
-            response_time_ms: self.response_time_ms.max(0),
-            success_rate: Some(self.success_rate.clamp(0.0, 1.0)),
-            tokens_used: self.tokens_used.max(0),
-            prompt_tokens: self.prompt_tokens.map(|tokens| tokens.max(0)),
-            completion_tokens: self.completion_tokens.map(|tokens| tokens.max(0)),
-            cost_micros: self.cost_micros.max(0),
-            model_name: self.model_name,
-            intent_detected: self.intent_detected,
-            response_type: self.response_type,
-            appointment_requested: self.appointment_requested,
-            appointment_booked: self.appointment_booked,
-            human_handoff_requested: self.human_handoff_requested,
-            user_message_length: 0,
-            ai_response_length: 0,
+        Event { at: self.created_at.map_or(now, |at| at.and_utc()), ..self.event }
+    }
+}
+
+/// The values of foreign rows on Postgres.
+pub(in crate::store) static POSTGRES_VALUES: LazyLock<String> = LazyLock::new(|| values(postgres_value));
+
+/// The values of foreign rows on SQLite.
+pub(in crate::store) static SQLITE_VALUES: LazyLock<String> = LazyLock::new(|| values(sqlite_value));
+
+/// Returns what a row is selected as: a valid event, although nothing checked the row and counters must not go down. Strings
+/// outside the key are left empty: no sum needs them, and they may identify a person.
+fn values(value: fn(&Column) -> String) -> String {
+    let columns = COLUMNS.iter().filter(|column| !matches!(column.get, Getter::Id(_)));
+    list(columns.map(|column| match column.get {
+        Getter::Text(_) if !Key::COLUMNS.contains(&column.name) => format!("'' as {}", column.name),
+        _ => format!("{} as {}", value(column), column.name),
+    }))
+}
+
+/// Returns the value of a column. Decimals may be NaN, times infinite.
+fn postgres_value(Column { name, get }: &Column) -> String {
+    match get {
+        Getter::Id(_) | Getter::Text(_) => (*name).to_owned(),
+        Getter::Int(_) => format!("case when {name} < 0 then 0 else {name} end"),
+        Getter::SuccessRate(_) => format!(
+            "case when {name} = 'NaN' then 0 else cast(least(greatest({name}, 0), 1) as double precision) end"
+        ),
+        Getter::Usd(_) => format!(
+            "case when {name} = 'NaN' then 0 else cast(round(greatest({name}, 0) * 1000000) as bigint) end"
+        ),
+        Getter::Flag(_) => format!("coalesce({name}, false)"),
+        Getter::Time(_) => {
+            format!("case when {name} between '1970-01-01' and '9999-12-31' then {name} end")
         }
     }
 }
 
-/// The last of the rows to be counted next, and how many they are. An update of everything up to it needs no join,
-/// which a planner that expects hardly any such row would make quadratic.
+/// Returns the value of a column, which may have any type.
+fn sqlite_value(Column { name, get }: &Column) -> String {
+    match get {
+        Getter::Id(_) | Getter::Text(_) => format!("cast({name} as text)"),
+        Getter::Int(_) => format!("min(max(cast({name} as integer), 0), 2147483647)"),
+        Getter::SuccessRate(_) => format!("min(max(cast({name} as real), 0.0), 1.0)"),
+        Getter::Usd(_) => {
+            format!("cast(round(min(max(cast({name} as real), 0.0), 9999.999999) * 1000000) as integer)")
+        }
+        Getter::Flag(_) => format!("coalesce(cast({name} as integer), 0) <> 0"),
+        Getter::Time(_) => {
+            format!("case when typeof({name}) = 'text' then strftime('%Y-%m-%d %H:%M:%f', {name}) end")
+        }
+    }
+}
+
+/// Counts the next rows, and finds the last of them. An update of everything up to it needs no join, which a planner that
+/// expects hardly any such row would make quadratic.
 const NEXT: &str = "select count(*), cast(max(id) as bigint) from (select id from ai_metrics where event_id is null order by id limit $1) next";
 
 impl Store {
-    /// Counts some of the rows that no rollup holds yet; says whether more may be left.
+    /// Adds some of the uncounted rows to the rollups. Returns whether more may be left.
     pub async fn count_foreign_rows(&self, now: DateTime<Utc>) -> Result<bool, StoreError> {
         let claimable_from = (now - TimeDelta::minutes(CLAIM_MINUTES)).naive_utc();
         on!(&self.write, WRITE_LIMIT, |conn| {
@@ -89,17 +108,17 @@ impl Store {
     }
 }
 
-/// The statement that marks rows up to the id `$2` as counted and gives back what they hold.
+/// Returns the statement that marks uncounted rows up to the id `$2` as counted, and returns them.
 fn count_up_to<DB: dialect::Dialect>(_: &sqlx::Transaction<'_, DB>) -> String {
     count_sql::<DB>("id <= $2")
 }
 
-/// The statement that marks the uncounted rows for which `condition` holds as counted, and gives back what they hold.
-/// `$1` is the time from which on a row may still be claimed.
+/// Returns the statement that marks the uncounted rows that satisfy `condition` as counted, and returns them. `$1` is the time
+/// from which on a row may still be claimed.
 pub(in crate::store) fn count_sql<DB: dialect::Dialect>(condition: &str) -> String {
     format!(
         "update ai_metrics set event_id = {} where event_id is null and {condition} returning {}",
         DB::FOREIGN_ID,
-        DB::FOREIGN_VALUES
+        DB::FOREIGN_VALUES.as_str()
     )
 }

@@ -1,59 +1,64 @@
-//! The batch on Postgres where some of its events may be stored already: under their ids, or as rows that the receptionist
-//! app inserted. Rare for most, and of several statements, so that the usual batch has less to do.
+//! The batch on Postgres if some of its events may be stored already: under their ids, or as rows that the receptionist app
+//! inserted. It is rare, and takes several statements, so that the usual batch has less to do.
 
 use std::collections::HashMap;
+use std::sync::LazyLock;
 
 use chrono_tz::Tz;
 use sqlx::{Connection, FromRow, PgConnection};
 use uuid::Uuid;
 
-use super::postgres::{bind_events, event_rows, from_claimable, insert_events};
+use super::arrays::{bind_events, event_rows, insert_events};
+use super::postgres::from_claimable;
 use super::{Outcome, Written, claimable_from, count, rollup_of};
 use crate::event::Event;
 use crate::rollup::Rollup;
+use crate::store::placeholders::Placeholders;
 use crate::store::rollups::pending::Columns;
 
-/// `waiting` are foreign rows that may be one of these events: each is looked up by the index of such rows, and its lock
-/// makes it be looked at again as it is after another replica claimed or counted it. `novel` are the events for which
-/// there is such a row and which are not stored yet, `paired` gives each row to one of them. What is not paired is
-/// inserted, unless it is stored. `counted_only` are events that are counted without their rows.
-const RECONCILE: &str = concat!(
-    "with input as (
-        select *, row_number() over () as n from ",
-    event_rows!(),
-    "), counted_only as (
-        select c.event_id from input i join mlops_counted_events c on c.event_id = i.event_id
-    ), waiting as (
-        select i.*, m.id, m.event_id
-        from ",
-    from_claimable!("$21"),
-    "
-    ), novel as (
-        select * from input i
-        where exists (select from waiting w where w.business_id = i.business_id and w.session_id = i.session_id
-                      and w.response_time_ms = i.response_time_ms and w.tokens_used = i.tokens_used)
-          and not exists (select from ai_metrics m where m.event_id = i.event_id)
-          and not exists (select from counted_only u where u.event_id = i.event_id)
-    ), paired as (
-        select n.event_id, w.id, w.event_id is not null as counted
-        from (select *, row_number() over (partition by business_id, session_id, response_time_ms, tokens_used
-                                           order by n) as turn from novel) n
-        join (select *, row_number() over (partition by business_id, session_id, response_time_ms, tokens_used
-                                           order by id) as turn from waiting) w
-        using (business_id, session_id, response_time_ms, tokens_used, turn)
-    ), claimed as (
-        update ai_metrics m set event_id = p.event_id from paired p where m.id = p.id
-        returning m.event_id, p.counted
-    ), inserted as (",
-    insert_events!(),
-    " from input where event_id not in (select event_id from paired) and event_id not in (select event_id from counted_only)
-        on conflict (event_id) do nothing
-        returning event_id
-    ) select event_id, false as counted from inserted union all select event_id, counted from claimed
-    union all select event_id, null from counted_only"
-);
+/// `waiting` are foreign rows that may be one of these events: each is looked up by the index of such rows, and its lock makes
+/// Postgres read it again after another replica claimed or counted it. `novel` are the events for which there is such a row and
+/// which are not stored yet, `paired` assigns each row to one of them. What is not paired is inserted, unless it is stored.
+/// `counted_only` are events that are counted without their rows.
+static RECONCILE: LazyLock<String> = LazyLock::new(|| {
+    let mut params = Placeholders::default();
+    let rows = event_rows(&mut params);
+    let from_claimable = from_claimable(&params.one());
+    let insert_events = insert_events();
+    format!(
+        "with input as (
+            select *, row_number() over () as n from {rows}
+        ), counted_only as (
+            select c.event_id from input i join mlops_counted_events c on c.event_id = i.event_id
+        ), waiting as (
+            select i.*, m.id, m.event_id from {from_claimable}
+        ), novel as (
+            select * from input i
+            where exists (select from waiting w where w.business_id = i.business_id and w.session_id = i.session_id
+                          and w.response_time_ms = i.response_time_ms and w.tokens_used = i.tokens_used)
+              and not exists (select from ai_metrics m where m.event_id = i.event_id)
+              and not exists (select from counted_only u where u.event_id = i.event_id)
+        ), paired as (
+            select n.event_id, w.id, w.event_id is not null as counted
+            from (select *, row_number() over (partition by business_id, session_id, response_time_ms, tokens_used
+                                               order by n) as turn from novel) n
+            join (select *, row_number() over (partition by business_id, session_id, response_time_ms, tokens_used
+                                               order by id) as turn from waiting) w
+            using (business_id, session_id, response_time_ms, tokens_used, turn)
+        ), claimed as (
+            update ai_metrics m set event_id = p.event_id from paired p where m.id = p.id
+            returning m.event_id, p.counted
+        ), inserted as (
+            {insert_events} from input
+            where event_id not in (select event_id from paired) and event_id not in (select event_id from counted_only)
+            on conflict (event_id) do nothing
+            returning event_id
+        ) select event_id, false as counted from inserted union all select event_id, counted from claimed
+        union all select event_id, null from counted_only"
+    )
+});
 
-/// Writes the events, each as what it is; see [`crate::store::Store::write`].
+/// Writes the events; see [`crate::store::Store::write`].
 pub(super) async fn write(
     conn: &mut PgConnection,
     events: &[Event],
@@ -61,16 +66,17 @@ pub(super) async fn write(
 ) -> Result<Written, sqlx::Error> {
     let mut tx = conn.begin().await?;
     let all = Rollup::of(events, zone);
-    let query =
-        bind_events(sqlx::query(RECONCILE), &Columns::of(&all), events, zone).bind(claimable_from(events));
-    let kept = query.try_map(|row| <(Uuid, Option<bool>)>::from_row(&row)).fetch_all(&mut *tx).await?;
-    let kept: HashMap<Uuid, Option<bool>> = kept.into_iter().collect();
-    let outcomes: Vec<_> = events.iter().map(|event| outcome(kept.get(&event.id))).collect();
+    let query = bind_events(sqlx::query(RECONCILE.as_str()), &Columns::of(&all), events, zone);
+    let query = query.bind(claimable_from(events));
+    let known = query.try_map(|row| <(Uuid, Option<bool>)>::from_row(&row)).fetch_all(&mut *tx).await?;
+    let known: HashMap<Uuid, Option<bool>> = known.into_iter().collect();
+    let outcomes: Vec<_> = events.iter().map(|event| outcome(known.get(&event.id))).collect();
     let counted = count(&mut *tx, rollup_of(events, &outcomes, zone)).await?;
     tx.commit().await?;
     Ok(Written { outcomes, counted })
 }
 
+/// Returns the outcome of an event that the statement returned with `counted_before`, or did not return.
 const fn outcome(counted_before: Option<&Option<bool>>) -> Outcome {
     match counted_before {
         Some(Some(false)) => Outcome::Counted,

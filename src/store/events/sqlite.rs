@@ -1,6 +1,7 @@
-//! The batch on SQLite: few prepared statements in one transaction.
+//! The batch on SQLite: a few prepared statements in one transaction.
 
 use std::collections::HashSet;
+use std::sync::LazyLock;
 
 use chrono::NaiveDateTime;
 use chrono_tz::Tz;
@@ -8,13 +9,13 @@ use sqlx::SqliteConnection;
 use uuid::Uuid;
 
 use super::{Outcome, Written, claimable_from, count, counted_only, rollup_of};
-use crate::event::Event;
+use crate::event::{COLUMNS, Column, Event, Getter, success_e4};
 use crate::store::bulk_insert::{BulkInsert, SqliteQuery};
 use crate::store::connection::write_queue::WriteQueue;
 use crate::store::dialect;
 
-/// Whether any foreign row may be claimed at all, and whether any event is counted without its row; on most installations
-/// there is never one. The id of the newest row. And a number that changes when another connection wrote into the file.
+/// Returns whether any foreign row may be claimed, and whether any event is counted without its row, on most installations
+/// never; the id of the newest row; and a number that changes when another connection writes to the file.
 const STATE: &str = "select exists (select 1 from ai_metrics where event_id is null
         or event_id between x'00000000000080008000000000000000' and x'00000000000080008000ffffffffffff'),
     exists (select 1 from mlops_counted_events), coalesce((select max(id) from ai_metrics), 0),
@@ -26,14 +27,15 @@ const CLAIMABLE: &str = "select id, event_id from ai_metrics
       and business_id = $1 and session_id = $2 and response_time_ms = $3 and tokens_used = $4 and created_at > $5
     order by id limit 1";
 
-static EVENTS: BulkInsert = BulkInsert::new(
-    "insert into ai_metrics (event_id, business_id, conversation_id, session_id, response_time_ms, success_rate,
-        tokens_used, prompt_tokens, completion_tokens, api_cost_usd, model_name, intent_detected, response_type,
-        appointment_requested, appointment_booked, human_handoff_requested, user_message_length,
-        ai_response_length, created_at)",
-    "(?, ?, ?, ?, ?, ? / 10000.0, ?, ?, ?, ? / 1000000.0, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-    " on conflict (event_id) do nothing",
-);
+static EVENTS: LazyLock<BulkInsert> = LazyLock::new(|| {
+    let value = |column: &Column| match column.get {
+        Getter::SuccessRate(_) => "? / 10000.0",
+        Getter::Usd(_) => "? / 1000000.0",
+        _ => "?",
+    };
+    let columns = COLUMNS.iter().map(|column| (column.name, value(column)));
+    BulkInsert::new("ai_metrics", columns, " on conflict (event_id) do nothing")
+});
 
 /// Writes the batch; see [`crate::store::Store::write`].
 pub(super) async fn write(
@@ -69,7 +71,7 @@ pub(super) async fn write_in(
     Ok(Written { outcomes, counted })
 }
 
-/// Writes events of which none may be stored but under its own id, where `newest` is the id of the newest row.
+/// Writes events of which each may be stored at most under its own id; `newest` is the id of the newest row.
 async fn insert_new(
     conn: &mut SqliteConnection,
     events: &[Event],
@@ -94,7 +96,7 @@ async fn reconcile(
     let from = claimable_from(events);
     let mut outcomes = Vec::with_capacity(events.len());
     for event in events {
-        let outcome = match counted_only && event.named && counted_only::is_kept(conn, event.id).await? {
+        let outcome = match counted_only && event.named && counted_only::is_counted(conn, event.id).await? {
             true => Outcome::CountedOnlyDuplicate,
             false => write_one(conn, event, from).await?,
         };
@@ -119,7 +121,7 @@ async fn insert_one(conn: &mut SqliteConnection, event: &Event) -> Result<Outcom
     Ok(if inserted == 1 { Outcome::Counted } else { Outcome::Duplicate })
 }
 
-/// Gives the event's id to a foreign row that is this event, if there is one.
+/// Sets the event's id on a foreign row that is this event, if there is one.
 async fn claim(
     conn: &mut SqliteConnection,
     event: &Event,
@@ -134,13 +136,13 @@ async fn claim(
     Ok(Some(if counted.is_some() { Outcome::Claimed } else { Outcome::Counted }))
 }
 
-/// Whether an event is stored with its row.
+/// Returns whether an event is stored with its row.
 pub(super) async fn is_stored(conn: &mut SqliteConnection, id: Uuid) -> Result<bool, sqlx::Error> {
     let stored = sqlx::query_scalar("select exists (select 1 from ai_metrics where event_id = $1)");
     stored.bind(id).fetch_one(conn).await
 }
 
-/// The foreign row that is this event, and its id if it was counted.
+/// Returns the foreign row that is this event, and its id if it was counted.
 pub(super) async fn claimable(
     conn: &mut SqliteConnection,
     event: &Event,
@@ -156,30 +158,19 @@ pub(super) async fn claimable(
         .await
 }
 
-/// Inserts those of the events whose ids are new; gives how many they are.
+/// Inserts the events whose ids are new. Returns how many they are.
 async fn insert(conn: &mut SqliteConnection, events: &[Event]) -> Result<u64, sqlx::Error> {
     EVENTS.run(conn, events, bind_event).await
 }
 
 fn bind_event<'q>(query: SqliteQuery<'q>, event: &'q Event) -> SqliteQuery<'q> {
-    query
-        .bind(event.id)
-        .bind(&event.business_id)
-        .bind(&event.conversation_id)
-        .bind(&event.session_id)
-        .bind(event.response_time_ms)
-        .bind(event.success_e4())
-        .bind(event.tokens_used)
-        .bind(event.prompt_tokens)
-        .bind(event.completion_tokens)
-        .bind(event.cost_micros)
-        .bind(&event.model_name)
-        .bind(&event.intent_detected)
-        .bind(&event.response_type)
-        .bind(event.appointment_requested)
-        .bind(event.appointment_booked)
-        .bind(event.human_handoff_requested)
-        .bind(event.user_message_length)
-        .bind(event.ai_response_length)
-        .bind(event.at.naive_utc())
+    COLUMNS.iter().fold(query, |query, column| match column.get {
+        Getter::Id(get) => query.bind(get(event)),
+        Getter::Text(get) => query.bind(get(event)),
+        Getter::Int(get) => query.bind(get(event)),
+        Getter::SuccessRate(get) => query.bind(success_e4(get(event).copied())),
+        Getter::Usd(get) => query.bind(get(event)),
+        Getter::Flag(get) => query.bind(get(event)),
+        Getter::Time(get) => query.bind(get(event).naive_utc()),
+    })
 }

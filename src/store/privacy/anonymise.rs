@@ -2,7 +2,7 @@
 //! that is not known to be free of personal data is overwritten.
 
 use super::schema::{Column, Schema, Table};
-use crate::event::UNSAID;
+use crate::event::UNKNOWN;
 
 /// The value of columns that must not be null.
 const PLACEHOLDER: &str = "anonymised";
@@ -60,7 +60,7 @@ fn placeholder(table: Table, column: &Column) -> String {
     let kind = column.kind.to_lowercase();
     match kind.as_str() {
         _ if !column.must_be_set => "null".to_owned(),
-        _ if table == Table::Events && column.name == "session_id" => format!("'{UNSAID}'"),
+        _ if table == Table::Events && column.name == "session_id" => format!("'{UNKNOWN}'"),
         "json" | "jsonb" => "'{}'".to_owned(),
         "uuid" => "'00000000-0000-0000-0000-000000000000'".to_owned(),
         "bytea" | "blob" => "''".to_owned(),

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use super::SubjectTraces;
 use super::dynamic_sql::{Fields, Rows};
 use super::schema::{Schema, Table};
-use crate::event::NOBODYS_IDS;
+use crate::event::PLACEHOLDER_IDS;
 use crate::privacy::subject::Selector;
 
 /// The maximum number of events of one person.
@@ -17,7 +17,7 @@ pub(super) const MAX_EVENTS: usize = 1_000_000;
 
 /// Returns the condition of a placeholder id, which identifies no one.
 fn is_placeholder() -> String {
-    format!("in ('{}')", NOBODYS_IDS.join("', '"))
+    format!("in ('{}')", PLACEHOLDER_IDS.join("', '"))
 }
 
 /// Finds the identifiers that lead to the rows of the person that `selector` names.

@@ -1,10 +1,10 @@
-//! Which values of the metrics' labels are shown as they are. Every replica reads them from here, so that they agree, and
-//! go on to agree after a restart.
+//! Which values of the metrics' labels are shown rather than folded into `other`. Every replica reads them from here, so that
+//! all agree, also after a restart.
 
 use crate::store::{READ_LIMIT, Store, StoreError, WRITE_LIMIT, dialect};
 
 impl Store {
-    /// The first values of `label` that came, at most `max`.
+    /// Returns the first values of `label` that were added, at most `max`.
     pub async fn label_values(&self, label: &str, max: usize) -> Result<Vec<String>, StoreError> {
         const SQL: &str = "select value from ai_metric_labels where label = $1 order by place limit $2";
         let max = i64::try_from(max).unwrap_or(i64::MAX);
@@ -13,7 +13,7 @@ impl Store {
         })
     }
 
-    /// Gives values of `label` places behind those that are there, as long as there are fewer than `max`.
+    /// Adds values of `label` after those that are there, as long as there are fewer than `max`.
     pub async fn add_label_values(
         &self,
         label: &str,

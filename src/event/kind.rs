@@ -1,0 +1,258 @@
+//! The kinds of fields that a report has: what each accepts, and how its value is written again.
+
+use std::ops::RangeInclusive;
+
+use serde_json::Value as Json;
+use uuid::Uuid;
+
+use super::column::{Column, Get, Getter};
+use super::report::Refusal;
+use super::scalar::Scalar;
+
+const MAX_WHOLE: f64 = 2_147_483_647.0;
+const MAX_COST_USD: f64 = 9_999.999_999;
+
+/// A kind of field.
+pub(super) trait Kind {
+    /// The value in an event.
+    type Value;
+
+    /// Returns the value of a field that is not null; `None` if it has the wrong type or is out of bounds.
+    fn accept(&self, value: Scalar<'_>) -> Option<Self::Value>;
+
+    /// Returns what a value must be.
+    fn must_be(&self) -> String;
+
+    /// Returns the value as a report has it.
+    fn report(&self, value: &Self::Value) -> Json;
+}
+
+/// A kind of field that has a column.
+pub(super) trait Stored: Kind {
+    /// Returns the getter of the column.
+    fn getter(get: Get<Self::Value>) -> Getter;
+}
+
+/// Checks the value of `field`; `None` if it is absent or null.
+pub(super) fn check<K: Kind>(
+    kind: &K,
+    field: &'static str,
+    value: Scalar<'_>,
+) -> Result<Option<K::Value>, Refusal> {
+    if value == Scalar::Null {
+        return Ok(None);
+    }
+    let value = kind.accept(value);
+    value.map(Some).ok_or_else(|| Refusal::Invalid { field, must_be: kind.must_be() })
+}
+
+/// Returns a value, or null, as a report has it.
+pub(super) fn reported<'v, K: Kind>(kind: &K, value: impl Into<Option<&'v K::Value>>) -> Json
+where
+    K::Value: 'v,
+{
+    value.into().map_or(Json::Null, |value| kind.report(value))
+}
+
+/// Returns the column of a field.
+pub(super) fn column<K: Stored>(_: &K, name: &'static str, get: Get<K::Value>) -> Column {
+    Column { name, get: K::getter(get) }
+}
+
+/// A string of that many characters.
+pub(super) struct Text(pub(super) RangeInclusive<usize>);
+
+impl Kind for Text {
+    type Value = String;
+
+    fn accept(&self, value: Scalar<'_>) -> Option<String> {
+        let Scalar::Text(text) = value else { return None };
+        let fits = self.0.contains(&text.chars().count()) && !text.contains(char::is_control);
+        fits.then(|| text.into_owned())
+    }
+
+    fn must_be(&self) -> String {
+        let (min, max) = (self.0.start(), self.0.end());
+        format!("must be a string of {min} to {max} characters, without control characters")
+    }
+
+    fn report(&self, value: &String) -> Json {
+        value.as_str().into()
+    }
+}
+
+impl Stored for Text {
+    fn getter(get: Get<String>) -> Getter {
+        Getter::Text(get)
+    }
+}
+
+/// A whole number from 0 to the largest `i32`.
+pub(super) struct Whole;
+
+impl Kind for Whole {
+    type Value = i32;
+
+    fn accept(&self, value: Scalar<'_>) -> Option<i32> {
+        number(&value, MAX_WHOLE).filter(|number| number.fract() == 0.0).map(rounded)
+    }
+
+    fn must_be(&self) -> String {
+        format!("must be a whole number from 0 to {MAX_WHOLE}")
+    }
+
+    fn report(&self, value: &i32) -> Json {
+        (*value).into()
+    }
+}
+
+impl Stored for Whole {
+    fn getter(get: Get<i32>) -> Getter {
+        Getter::Int(get)
+    }
+}
+
+/// A number of milliseconds, rounded half up.
+pub(super) struct Milliseconds;
+
+impl Kind for Milliseconds {
+    type Value = i32;
+
+    fn accept(&self, value: Scalar<'_>) -> Option<i32> {
+        number(&value, MAX_WHOLE).map(rounded)
+    }
+
+    fn must_be(&self) -> String {
+        must_be_a_number(MAX_WHOLE)
+    }
+
+    fn report(&self, value: &i32) -> Json {
+        (*value).into()
+    }
+}
+
+impl Stored for Milliseconds {
+    fn getter(get: Get<i32>) -> Getter {
+        Getter::Int(get)
+    }
+}
+
+/// A rate from 0 to 1, stored as 1 where none was reported.
+pub(super) struct SuccessRate;
+
+impl Kind for SuccessRate {
+    type Value = f64;
+
+    fn accept(&self, value: Scalar<'_>) -> Option<f64> {
+        number(&value, 1.0)
+    }
+
+    fn must_be(&self) -> String {
+        must_be_a_number(1.0)
+    }
+
+    fn report(&self, value: &f64) -> Json {
+        (*value).into()
+    }
+}
+
+impl Stored for SuccessRate {
+    fn getter(get: Get<f64>) -> Getter {
+        Getter::SuccessRate(get)
+    }
+}
+
+/// An amount of US dollars, in an event in millionths.
+pub(super) struct Usd;
+
+impl Kind for Usd {
+    type Value = i64;
+
+    fn accept(&self, value: Scalar<'_>) -> Option<i64> {
+        number(&value, MAX_COST_USD).map(micros)
+    }
+
+    fn must_be(&self) -> String {
+        must_be_a_number(MAX_COST_USD)
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "no amount reaches 2^53 millionths")]
+    fn report(&self, value: &i64) -> Json {
+        (*value as f64 / 1e6).into()
+    }
+}
+
+impl Stored for Usd {
+    fn getter(get: Get<i64>) -> Getter {
+        Getter::Usd(get)
+    }
+}
+
+/// True or false.
+pub(super) struct Flag;
+
+impl Kind for Flag {
+    type Value = bool;
+
+    fn accept(&self, value: Scalar<'_>) -> Option<bool> {
+        if let Scalar::Bool(value) = value { Some(value) } else { None }
+    }
+
+    fn must_be(&self) -> String {
+        "must be true or false".to_owned()
+    }
+
+    fn report(&self, value: &bool) -> Json {
+        (*value).into()
+    }
+}
+
+impl Stored for Flag {
+    fn getter(get: Get<bool>) -> Getter {
+        Getter::Flag(get)
+    }
+}
+
+/// The UUID that a caller chose for an event.
+pub(super) struct EventId;
+
+impl Kind for EventId {
+    type Value = Uuid;
+
+    fn accept(&self, value: Scalar<'_>) -> Option<Uuid> {
+        let Scalar::Text(text) = value else { return None };
+        Uuid::try_parse(&text).is_ok().then(|| super::id_from_key("", &text))
+    }
+
+    fn must_be(&self) -> String {
+        "must be a UUID, such as 8e03978e-40d5-43dd-bc93-6894a57f9324".to_owned()
+    }
+
+    fn report(&self, value: &Uuid) -> Json {
+        value.to_string().into()
+    }
+}
+
+fn must_be_a_number(max: f64) -> String {
+    format!("must be a number from 0 to {max}")
+}
+
+fn number(value: &Scalar<'_>, max: f64) -> Option<f64> {
+    match value {
+        Scalar::Number(number) if (0.0..=max).contains(number) => Some(*number),
+        _ => None,
+    }
+}
+
+/// Rounds half up; `round` does so for numbers that are not negative.
+fn rounded(number: f64) -> i32 {
+    #[expect(clippy::cast_possible_truncation, reason = "checked against its bound before")]
+    let whole = number.round() as i32;
+    whole
+}
+
+fn micros(usd: f64) -> i64 {
+    #[expect(clippy::cast_possible_truncation, reason = "checked against its bound before")]
+    let micros = (usd * 1_000_000.0).round() as i64;
+    micros
+}
