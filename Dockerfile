@@ -6,24 +6,23 @@ COPY Cargo.toml Cargo.lock ./
 RUN mkdir src \
     && touch src/lib.rs \
     && echo 'fn main() {}' > src/main.rs \
-    && cargo build --release --locked --bin mlops-service \
+    && cargo build --profile dist --locked --bin mlops-service \
     && rm -r src
 
 # Migrations and templates are embedded in the binary.
-COPY build.rs ./
 COPY migrations migrations
 COPY templates templates
 COPY src src
 # Cargo compares modification times, and a copied file may be older than the empty crate built above.
-RUN touch build.rs src/lib.rs src/main.rs \
-    && cargo build --release --locked --bin mlops-service
+RUN touch src/lib.rs src/main.rs \
+    && cargo build --profile dist --locked --bin mlops-service
 
 # The directory of the SQLite file; the final stage has no shell to create it.
 RUN mkdir -p /var/lib/mlops-service
 
 
 FROM gcr.io/distroless/cc-debian12:nonroot
-COPY --from=build /build/target/release/mlops-service /usr/local/bin/mlops-service
+COPY --from=build /build/target/dist/mlops-service /usr/local/bin/mlops-service
 COPY --from=build --chown=65532:65532 /var/lib/mlops-service /var/lib/mlops-service
 
 # Numeric, so that Kubernetes can verify that it is not root.

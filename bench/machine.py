@@ -23,6 +23,9 @@ PACKAGES = {
     "wrk": "/usr/bin/wrk",
 }
 
+# The cargo profile of what is shipped.
+PROFILE = "dist"
+
 # What is built beside the service, from bench/.
 EXAMPLES = ["bare_axum", "open_loop"]
 
@@ -75,13 +78,13 @@ def build_service():
 
 
 def cargo_build(*what):
-    command = ["cargo", "build", "--release", "--locked", *what]
+    command = ["cargo", "build", "--profile", PROFILE, "--locked", *what]
     subprocess.run(command, cwd=ROOT, check=True, stdout=sys.stderr)
 
 
 def target():
     """Where cargo puts what it built."""
-    return Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "release"
+    return Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / PROFILE
 
 
 def python_of_peers():

@@ -9,7 +9,7 @@ mod report;
 mod scalar;
 
 pub use column::{Column, Get, Getter};
-pub use fields::{COLUMNS, Event};
+pub use fields::{COLUMNS, Event, ReadColumn, Row};
 pub use report::{MAX_KEY_CHARS, Refusal, Report};
 
 use sha2::{Digest, Sha256};

@@ -13,9 +13,10 @@ pub use retention::RetentionMetrics;
 pub use spool::SpoolStats;
 pub use totals::{Label, Totals};
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::RwLock;
 use prometheus::{
     HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder,
 };
@@ -198,17 +199,17 @@ impl Metrics {
 
     /// Puts totals that were read from the store in the place of those shown so far.
     pub fn replace_totals(&self, totals: Totals) {
-        *self.totals.write().unwrap_or_else(PoisonError::into_inner) = Some(totals);
+        *self.totals.write() = Some(totals);
     }
 
     /// What `read` finds in the totals, if they were read already.
     pub fn with_totals<T>(&self, read: impl FnOnce(&Totals) -> T) -> Option<T> {
-        self.totals.read().unwrap_or_else(PoisonError::into_inner).as_ref().map(read)
+        self.totals.read().as_ref().map(read)
     }
 
     /// Changes the totals, if they were read already. A scrape sees all of the change or nothing of it.
     pub fn update_totals(&self, change: impl FnOnce(&mut Totals)) {
-        if let Some(totals) = self.totals.write().unwrap_or_else(PoisonError::into_inner).as_mut() {
+        if let Some(totals) = self.totals.write().as_mut() {
             change(totals);
         }
     }

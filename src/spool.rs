@@ -15,9 +15,9 @@ mod state;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use chrono::{DateTime, Utc};
+use parking_lot::{Mutex, MutexGuard};
 use sqlx::{Connection, Executor, Row, SqliteConnection};
 use uuid::Uuid;
 
@@ -138,7 +138,7 @@ impl Spool {
 
     /// Returns the state of the events in the spool.
     pub fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     /// Adds events. Returns for each whether it is new rather than a repeat of an id in the spool.

@@ -26,6 +26,22 @@ macro_rules! on {
 }
 pub(crate) use on;
 
+/// Implements `FromRow` for a struct whose fields are columns, for rows of both drivers or of one. The derive of sqlx would do the
+/// same, but its procedural macros contain both drivers, which would be compiled a second time for the compiler itself.
+macro_rules! from_row {
+    ($name:ident { $($field:ident),+ $(,)? }) => {
+        from_row!(sqlx::postgres::PgRow => $name { $($field),+ });
+        from_row!(sqlx::sqlite::SqliteRow => $name { $($field),+ });
+    };
+    ($row:ty => $name:ident { $($field:ident),+ $(,)? }) => {
+        impl sqlx::FromRow<'_, $row> for $name {
+            fn from_row(row: &$row) -> Result<Self, sqlx::Error> {
+                Ok(Self { $($field: sqlx::Row::try_get(row, stringify!($field))?),+ })
+            }
+        }
+    };
+}
+
 mod audit;
 mod bulk_insert;
 mod connection;
@@ -33,6 +49,7 @@ mod dialect;
 mod error;
 mod events;
 mod keys;
+mod migrations;
 mod placeholders;
 mod privacy;
 mod retention;

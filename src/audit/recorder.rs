@@ -5,10 +5,11 @@
 //! after that. The others are only counted; a later entry of their kind reports how many there were.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use parking_lot::{Mutex, MutexGuard};
 use strum::VariantArray;
 use tokio::sync::Notify;
 use tokio::time::timeout;
@@ -115,7 +116,7 @@ impl Recorder {
     }
 
     fn budgets(&self) -> MutexGuard<'_, [Budget; SecurityEvent::VARIANTS.len()]> {
-        self.0.budgets.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.budgets.lock()
     }
 
     fn add(&self, entry: Entry) {
@@ -129,7 +130,7 @@ impl Recorder {
     }
 
     fn queue(&self) -> MutexGuard<'_, VecDeque<(DateTime<Utc>, Entry)>> {
-        self.0.queue.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.queue.lock()
     }
 
     /// Writes queued entries until `ending` is cancelled.

@@ -1,11 +1,12 @@
 //! The public keys of a token issuer (a JWK Set, RFC 7517), as last fetched.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyAlgorithm, PublicKeyUse};
 use jsonwebtoken::{Algorithm, DecodingKey};
+use parking_lot::RwLock;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -87,7 +88,7 @@ impl Jwks {
 
     /// Returns all keys; `None` if none have ever been fetched.
     pub(super) fn all(&self) -> Option<Arc<Vec<VerifyingKey>>> {
-        self.keys.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.keys.read().clone()
     }
 
     /// Fetches the keys, unless that was attempted within [`MIN_PAUSE`], or [`RETRY_PAUSE`] while there are
@@ -117,7 +118,7 @@ impl Jwks {
         let response = timeout(FETCH_LIMIT, self.fetch()).await;
         fetches.log.update(match response.unwrap_or(Err("the issuer did not respond in time".to_owned())) {
             Ok(keys) => {
-                *self.keys.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(keys));
+                *self.keys.write() = Some(Arc::new(keys));
                 None
             }
             Err(why) => Some(format!("cannot fetch the token issuer's keys: {why}")),

@@ -6,11 +6,12 @@
 
 use std::collections::HashMap;
 use std::mem;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 use tokio::sync::Semaphore;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -203,11 +204,11 @@ impl KeyCache {
     }
 
     fn cache(&self) -> RwLockReadGuard<'_, Cached> {
-        self.0.cache.read().unwrap_or_else(PoisonError::into_inner)
+        self.0.cache.read()
     }
 
     fn cache_mut(&self) -> RwLockWriteGuard<'_, Cached> {
-        self.0.cache.write().unwrap_or_else(PoisonError::into_inner)
+        self.0.cache.write()
     }
 }
 

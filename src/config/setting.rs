@@ -192,15 +192,19 @@ impl Setting for TimeOfDay {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Wait(pub Duration);
 
+impl Wait {
+    const SHORTEST: Duration = Duration::from_millis(100);
+    const LONGEST: Duration = Duration::from_millis(2_500);
+}
+
 impl Setting for Wait {
     const SHOWN: bool = true;
 
     fn read(text: &str) -> Result<Self, String> {
-        let seconds = text.strip_suffix('s').and_then(|text| text.trim().parse::<f64>().ok());
-        let bounded = seconds.filter(|seconds| (0.1..=2.5).contains(seconds));
-        bounded
-            .map(|seconds| Self(Duration::from_secs_f64(seconds)))
-            .ok_or_else(|| "must be a duration from 0.1s to 2.5s".to_owned())
+        // With a zero in front, ".5s" is accepted too.
+        let duration = humantime::parse_duration(&format!("0{text}")).ok();
+        let bounded = duration.filter(|duration| (Self::SHORTEST..=Self::LONGEST).contains(duration));
+        bounded.map(Self).ok_or_else(|| "must be a duration from 0.1s to 2.5s".to_owned())
     }
 }
 

@@ -5,7 +5,6 @@ use std::sync::LazyLock;
 
 use chrono::{DateTime, Utc};
 use serde_json::Value as Json;
-use sqlx::FromRow;
 use uuid::Uuid;
 
 use super::UNKNOWN;
@@ -14,6 +13,18 @@ use super::kind::{EventId, Flag, Milliseconds, SuccessRate, Text, Usd, Whole, ch
 use super::report::Refusal;
 use super::scalar::Scalar;
 
+/// A row of a table.
+pub trait Row {
+    /// Why a column cannot be read.
+    type Error;
+}
+
+/// A row with columns of the type `T`.
+pub trait ReadColumn<T>: Row {
+    /// Reads the column `name`.
+    fn read(&self, name: &'static str) -> Result<T, Self::Error>;
+}
+
 /// Declares the fields in the order in which they are checked: the name and type in an event, the name in a report and in
 /// `ai_metrics`, the kind, and for an optional field the value when it is absent or null.
 macro_rules! fields {
@@ -21,21 +32,17 @@ macro_rules! fields {
         required { $($(#[$required_doc:meta])+ $required:ident: $required_type:ty = $required_name:literal, $required_kind:expr;)+ }
         optional { $($(#[$optional_doc:meta])+ $optional:ident: $optional_type:ty = $optional_name:literal, $optional_kind:expr, $absent:expr;)+ }
     ) => {
-        /// A checked event, ready to be stored. A row has it as [`crate::store`] selects rows of other programs.
-        #[derive(Debug, Clone, PartialEq, FromRow)]
-        #[expect(clippy::struct_excessive_bools, reason = "they are independent facts, each a column of its own")]
+        /// A checked event, ready to be stored.
+        #[derive(Debug, Clone, PartialEq)]
         pub struct Event {
             /// Its identity: however often it is sent, it counts once.
-            #[sqlx(skip)]
             pub id: Uuid,
             /// Whether the caller chose [`Event::id`]; only then can an event be a repeat.
-            #[sqlx(skip)]
             pub named: bool,
             /// When the service received it.
-            #[sqlx(skip)]
             pub at: DateTime<Utc>,
-            $($(#[$required_doc])+ #[sqlx(rename = $required_name)] pub $required: $required_type,)+
-            $($(#[$optional_doc])+ #[sqlx(rename = $optional_name)] pub $optional: $optional_type,)+
+            $($(#[$required_doc])+ pub $required: $required_type,)+
+            $($(#[$optional_doc])+ pub $optional: $optional_type,)+
         }
 
         /// The fields of a report, as they came. A key that comes twice has its last value.
@@ -81,6 +88,20 @@ macro_rules! fields {
         }
 
         impl Event {
+            /// Reads the event of a row whose columns have the values of an event, without its identity.
+            pub fn from_row<R>(row: &R, at: DateTime<Utc>) -> Result<Self, R::Error>
+            where
+                R: Row $(+ ReadColumn<$required_type>)+ $(+ ReadColumn<$optional_type>)+,
+            {
+                Ok(Self {
+                    id: Uuid::nil(),
+                    named: false,
+                    at,
+                    $($required: row.read($required_name)?,)+
+                    $($optional: row.read($optional_name)?,)+
+                })
+            }
+
             /// Returns the report that makes this event again.
             #[must_use]
             pub fn report(&self) -> Json {

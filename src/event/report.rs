@@ -4,11 +4,11 @@ use std::mem::take;
 
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::error::Category;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use super::body::{Root, parse, parse_unbounded};
 use super::fields::Fields;
 use super::kind::{EventId, check};
 use super::{Event, id_from_key};
@@ -43,35 +43,41 @@ pub enum Refusal {
 
 /// A parsed, unchecked report.
 #[derive(Debug)]
-pub struct Report<'a>(pub(super) Box<Fields<'a>>);
+pub struct Report<'a>(Box<Fields<'a>>);
 
 /// An item of a batch.
-pub(super) type Item<'a> = Result<Report<'a>, Refusal>;
+type Item<'a> = Result<Report<'a>, Refusal>;
 
 /// The body of a batch.
 #[derive(Deserialize)]
 struct Reports<'a> {
     #[serde(borrow, default)]
-    events: Vec<Root<'a>>,
+    events: Vec<&'a RawValue>,
 }
 
-/// The body of a batch with a number that no `f64` can hold; see [`parse_unbounded`].
-#[derive(Deserialize)]
-struct RawReports<'a> {
-    #[serde(borrow, default)]
-    events: Vec<&'a RawValue>,
+/// Parses a body, as text if it is UTF-8: of bytes, `serde_json` checks each string by itself.
+fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> serde_json::Result<T> {
+    match str::from_utf8(body) {
+        Ok(text) => serde_json::from_str(text),
+        Err(_) => serde_json::from_slice(body),
+    }
+}
+
+fn not_json(error: &serde_json::Error) -> Refusal {
+    Refusal::NotJson { line: error.line(), column: error.column() }
 }
 
 impl<'a> Report<'a> {
     /// Parses the body of one report.
     pub fn parse(body: &'a [u8]) -> Result<Self, Refusal> {
-        if body.iter().all(u8::is_ascii_whitespace) {
-            return Err(Refusal::NoData);
+        match body.trim_ascii() {
+            b"" | b"null" => Err(Refusal::NoData),
+            [b'{', inside @ .., b'}'] | [b'[', inside @ .., b']'] if inside.trim_ascii().is_empty() => {
+                Err(Refusal::NoData)
+            }
+            [b'{', ..] => Ok(Self(parse(body).map_err(|error| not_json(&error))?)),
+            _ => Err(parse::<IgnoredAny>(body).map_or_else(|error| not_json(&error), |_| Refusal::NotObject)),
         }
-        let root = parse::<Root<'_>>(body)
-            .or_else(|error| parse_unbounded(body).ok_or(error))
-            .map_err(|error| Refusal::NotJson { line: error.line(), column: error.column() })?;
-        root.into_report()
     }
 
     /// Parses the body of a batch, `{"events": [...]}`.
@@ -79,16 +85,12 @@ impl<'a> Report<'a> {
         if body.iter().all(u8::is_ascii_whitespace) {
             return Err(Refusal::NoData);
         }
-        match parse::<Reports<'_>>(body) {
-            Ok(reports) => Ok(reports.events.into_iter().map(Root::into_report).collect()),
-            Err(error) if error.classify() == Category::Data => Err(Refusal::NotObject),
-            Err(error) => {
-                let (line, column) = (error.line(), error.column());
-                let reports: RawReports<'_> =
-                    parse(body).map_err(|_: serde_json::Error| Refusal::NotJson { line, column })?;
-                Ok(reports.events.into_iter().map(|report| Self::parse(report.get().as_bytes())).collect())
-            }
-        }
+        let reports: Reports<'_> =
+            parse(body).map_err(|error: serde_json::Error| match error.classify() {
+                Category::Data => Refusal::NotObject,
+                _ => not_json(&error),
+            })?;
+        Ok(reports.events.into_iter().map(|report| Self::parse(report.get().as_bytes())).collect())
     }
 
     /// Parses the body of a batch that has a report on each line; empty lines are skipped.

@@ -1,9 +1,9 @@
 //! JSON values as far as an event needs them: scalars are kept, anything nested is only recognised.
 
 use std::borrow::Cow;
-use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, Error};
+use serde_json::value::RawValue;
 
 /// One JSON value of a report. Strings without escapes are borrowed from the body.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -12,7 +12,7 @@ pub(super) enum Scalar<'a> {
     #[default]
     Null,
     Bool(bool),
-    /// A number; exact up to 2^53, which is beyond every bound a field has.
+    /// A number; exact up to 2^53, which is beyond every bound a field has. One that no `f64` can hold is infinite.
     Number(f64),
     Text(Cow<'a, str>),
     /// An array or an object.
@@ -20,57 +20,16 @@ pub(super) enum Scalar<'a> {
 }
 
 impl<'de: 'a, 'a> Deserialize<'de> for Scalar<'a> {
+    /// Reads the value's own text: `serde_json` would refuse `1e400`, which is out of bounds, but JSON all the same.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(ScalarVisitor)
-    }
-}
-
-struct ScalarVisitor;
-
-impl<'de> Visitor<'de> for ScalarVisitor {
-    type Value = Scalar<'de>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("any JSON value")
-    }
-
-    fn visit_unit<E>(self) -> Result<Self::Value, E> {
-        Ok(Scalar::Null)
-    }
-
-    fn visit_bool<E>(self, value: bool) -> Result<Self::Value, E> {
-        Ok(Scalar::Bool(value))
-    }
-
-    #[expect(clippy::cast_precision_loss, reason = "no field's bound reaches 2^53")]
-    fn visit_i64<E>(self, value: i64) -> Result<Self::Value, E> {
-        Ok(Scalar::Number(value as f64))
-    }
-
-    #[expect(clippy::cast_precision_loss, reason = "no field's bound reaches 2^53")]
-    fn visit_u64<E>(self, value: u64) -> Result<Self::Value, E> {
-        Ok(Scalar::Number(value as f64))
-    }
-
-    fn visit_f64<E>(self, value: f64) -> Result<Self::Value, E> {
-        Ok(Scalar::Number(value))
-    }
-
-    fn visit_borrowed_str<E>(self, value: &'de str) -> Result<Self::Value, E> {
-        Ok(Scalar::Text(Cow::Borrowed(value)))
-    }
-
-    fn visit_str<E>(self, value: &str) -> Result<Self::Value, E> {
-        Ok(Scalar::Text(Cow::Owned(value.to_owned())))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
-        while seq.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(Scalar::Nested)
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-        Ok(Scalar::Nested)
+        let raw = <&RawValue>::deserialize(deserializer)?.get();
+        Ok(match raw.as_bytes()[0] {
+            b'n' => Self::Null,
+            b't' | b'f' => Self::Bool(raw == "true"),
+            b'[' | b'{' => Self::Nested,
+            b'"' if raw.contains('\\') => Self::Text(serde_json::from_str(raw).map_err(D::Error::custom)?),
+            b'"' => Self::Text(raw.trim_matches('"').into()),
+            _ => Self::Number(raw.parse().map_err(D::Error::custom)?),
+        })
     }
 }

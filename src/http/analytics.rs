@@ -53,7 +53,7 @@ pub async fn of_business(
     let days = period.days()?;
     let now = app.clock.now();
     let summary = app.store.summary(business_id.as_str(), days, now).await.map_err(|error| {
-        tracing::error!("analytics cannot be read: {error}");
+        tracing::error!("cannot read analytics: {error}");
         ApiError::StoreUnavailable
     })?;
     Ok(Json(AnalyticsResponse {

@@ -110,7 +110,7 @@ fn limit(text: Option<&str>) -> Result<u32, ApiError> {
 }
 
 fn unavailable(error: &StoreError) -> ApiError {
-    tracing::error!("the audit trail cannot be read: {error}");
+    tracing::error!("cannot read the audit trail: {error}");
     ApiError::StoreUnavailable
 }
 

@@ -133,8 +133,8 @@ impl ApiError {
             Self::ScopeLacking(scope) => {
                 return body("Forbidden", format!("API key lacks scope: {}", scope.name()));
             }
-            Self::TokenInvalid(why) => return body("Unauthorized", format!("The token is not valid: {why}")),
-            Self::TokenExpired => ("Unauthorized", "The token has expired"),
+            Self::TokenInvalid(why) => return body("Unauthorized", format!("Invalid token: {why}")),
+            Self::TokenExpired => ("Unauthorized", "Token has expired"),
             Self::TokenScopeLacking(scope) => {
                 return body("Forbidden", format!("Token lacks scope: {}", scope.name()));
             }
@@ -148,7 +148,7 @@ impl ApiError {
             Self::InvalidField(name, must_be) => {
                 return body(format!("Invalid value for field: {name}"), format!("{name} {must_be}"));
             }
-            Self::NotFound => ("Not Found", "There is no such route"),
+            Self::NotFound => ("Not Found", "No such route"),
             Self::MethodNotAllowed => ("Method Not Allowed", "The Allow header lists this route's methods"),
             Self::TooSlow => ("Request Timeout", "The request did not arrive in time"),
             Self::TooLarge(what) => ("Payload Too Large", *what),
@@ -159,18 +159,16 @@ impl ApiError {
             }
             Self::Event(refusal) => return refusal_body(refusal),
             Self::AllRefused(error) => {
-                return body(error, "Every event of the batch is refused, the first one for this");
+                return body(error, "Every event in the batch was rejected; this is the first error");
             }
             Self::EventRefused => {
-                ("Event refused by the database", "A rule of this installation's database forbids it")
+                ("Event refused by the database", "A database constraint rejected the event")
             }
             Self::QuotaExceeded(window, _) | Self::Throttled(window, _) | Self::Flooded(window, _) => {
                 return body("429 Too Many Requests", window.to_string());
             }
             Self::NotStored(why) => ("Failed to store metrics in database", *why),
-            Self::StoreUnavailable => {
-                ("Service Unavailable", "The database does not answer; try again later")
-            }
+            Self::StoreUnavailable => ("Service Unavailable", "The database is unavailable; try again later"),
             Self::Overloaded => ("Service Unavailable", "The service is busy; try again later"),
             Self::NotReady(why) | Self::NotSetUp(why) => ("Service Unavailable", *why),
             Self::Internal => {
@@ -206,9 +204,7 @@ impl ApiError {
     fn challenge(&self) -> Option<HeaderValue> {
         let challenge = match self {
             Self::TokenInvalid(why) => format!("Bearer error=\"invalid_token\", error_description=\"{why}\""),
-            Self::TokenExpired => {
-                "Bearer error=\"invalid_token\", error_description=\"it has expired\"".to_owned()
-            }
+            Self::TokenExpired => "Bearer error=\"invalid_token\", error_description=\"expired\"".to_owned(),
             Self::TokenScopeLacking(scope) => {
                 format!("Bearer error=\"insufficient_scope\", scope=\"{}\"", scope.name())
             }
@@ -243,7 +239,7 @@ fn body(error: impl Into<String>, message: impl Into<String>) -> Body {
 fn refusal_body(refusal: &Refusal) -> Body {
     match refusal {
         Refusal::NoData => {
-            body("No metrics data provided", "Send one JSON object with the metrics of an event")
+            body("No metrics data provided", "Send a JSON object with the metrics of one event")
         }
         Refusal::Missing(field) => {
             body(format!("Missing required field: {field}"), format!("{field} must be present and not null"))
@@ -254,9 +250,7 @@ fn refusal_body(refusal: &Refusal) -> Body {
         Refusal::NotJson { line, column } => {
             body("Invalid JSON", format!("The body is not valid JSON at line {line}, column {column}"))
         }
-        Refusal::NotObject => {
-            body("Metrics data must be a JSON object", "Send one JSON object, not another value")
-        }
+        Refusal::NotObject => body("Metrics data must be a JSON object", "Send a JSON object"),
     }
 }
 
@@ -288,10 +282,10 @@ impl From<Refusal> for ApiError {
 impl From<IngestError> for ApiError {
     fn from(error: IngestError) -> Self {
         match error {
-            IngestError::QueueFull => Self::NotStored("Too many events are waiting; try again later"),
-            IngestError::Unavailable => Self::NotStored("The database does not take it; try again later"),
+            IngestError::QueueFull => Self::NotStored("The event queue is full; try again later"),
+            IngestError::Unavailable => Self::NotStored("The database is unavailable; try again later"),
             IngestError::UnknownBusiness => {
-                Self::InvalidValue("business_id", "business_id must be a business that the database knows")
+                Self::InvalidValue("business_id", "business_id must be a known business")
             }
             IngestError::Refused => Self::EventRefused,
         }

@@ -128,10 +128,10 @@ impl From<KeyError> for ApiError {
     fn from(error: KeyError) -> Self {
         match error {
             KeyError::Invalid { field, must_be } => Self::InvalidField(field, must_be),
-            KeyError::Unknown => Self::NothingThere("There is no key with this id"),
+            KeyError::Unknown => Self::NothingThere("No key has this id"),
             KeyError::Inactive(_) => Self::Conflict(error.to_string()),
             KeyError::Store(error) => {
-                tracing::error!("API keys cannot be read or changed: {error}");
+                tracing::error!("cannot read or change API keys: {error}");
                 Self::StoreUnavailable
             }
         }

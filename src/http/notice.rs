@@ -16,7 +16,7 @@ const POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self' data:
                       frame-ancestors 'none'";
 
 /// What stands in for a contact that is not set.
-const NO_CONTACT: &str = "the business that you wrote to";
+const NO_CONTACT: &str = "the business you contacted";
 
 /// The service's own notice.
 #[derive(Template)]

@@ -50,16 +50,14 @@ fn truth(name: &'static str, text: Option<&str>) -> Result<bool, ApiError> {
 impl From<DeskError> for ApiError {
     fn from(error: DeskError) -> Self {
         match error {
-            DeskError::Unknown => Self::NothingThere("Nothing is stored about this person"),
+            DeskError::Unknown => Self::NothingThere("No data is stored about this person"),
             DeskError::TooMany => Self::TooLarge(
-                "This person has more than 100000 rows, 32 MiB of them or 1000000 events; \
-                 name their conversations one by one, by conversation_id",
+                "This person has more than 100000 rows, 32 MiB of data or 1000000 events; name their conversations one by one, by conversation_id",
             ),
             DeskError::Unsettled(error) => {
-                tracing::error!("the privacy desk cannot go on: {error}");
+                tracing::error!("privacy request failed: {error}");
                 Self::NotReady(
-                    "Events that may be this person's wait in the spool and are on their way to the database; \
-                     nothing was changed; see that the database and SPOOL_DIR can be used, and try again in a minute",
+                    "Events that may belong to this person are still being written from the spool to the database. Nothing was changed. Check the database and SPOOL_DIR, and try again in a minute",
                 )
             }
             DeskError::Store(error) => of_store(&error),
@@ -68,16 +66,16 @@ impl From<DeskError> for ApiError {
 }
 
 fn of_store(error: &StoreError) -> ApiError {
-    tracing::error!("the privacy desk cannot go on: {error}");
+    tracing::error!("privacy request failed: {error}");
     match error {
         StoreError::Conflict(_) => ApiError::NotReady(
-            "Another program holds a lock on rows of this person; nothing was changed; try again when it is done",
+            "Another program holds a lock on this person's rows. Nothing was changed; try again later",
         ),
         StoreError::TimedOut => ApiError::NotReady(
-            "The database did not answer in time; see with dry_run=true whether it is done, and try again",
+            "The database did not respond in time. Check with dry_run=true whether the erasure took place, then try again",
         ),
         StoreError::Refused { constraint, .. } => ApiError::Conflict(format!(
-            "A rule of this installation's database forbids it (constraint {constraint}); nothing was changed"
+            "A database constraint rejected the event (constraint {constraint}); nothing was changed"
         )),
         StoreError::UnknownBusiness => ApiError::Conflict(
             "Rows of another table of this installation refer to rows of this person, and the database does not \
@@ -85,7 +83,7 @@ fn of_store(error: &StoreError) -> ApiError {
                 .to_owned(),
         ),
         StoreError::Unusable(_) => ApiError::NotReady(
-            "The database does not let the service do this; nothing was changed; the log tells more",
+            "The service lacks the database permissions for this. Nothing was changed; see the log",
         ),
         StoreError::Unreadable(_) | StoreError::Unavailable(_) => ApiError::StoreUnavailable,
     }

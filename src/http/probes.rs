@@ -14,7 +14,7 @@ pub async fn live() -> Json<Value> {
 /// `GET /health/ready`: events can be taken, by the database or by the spool.
 pub async fn ready(app: App) -> Result<Json<Value>, ApiError> {
     if app.stopping.is_cancelled() {
-        return Err(ApiError::NotReady("The service is stopping"));
+        return Err(ApiError::NotReady("The service is shutting down"));
     }
     let stores = app.ingest.is_ready() && app.database_answers().await;
     if !stores && !app.ingest.can_spool() {

@@ -1,9 +1,10 @@
 //! Merges pending rollups into the rollup tables, concurrently with the batches that follow.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -62,7 +63,7 @@ impl RollupMerge {
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Arc<CountedRollup>>> {
-        self.counted.lock().unwrap_or_else(PoisonError::into_inner)
+        self.counted.lock()
     }
 
     /// Merges pending rollups when they are due, until `stop`.

@@ -1,9 +1,10 @@
 //! The destination of events: the store, else the spool, and the totals of both in memory.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use strum::VariantArray;
 use uuid::Uuid;
 

@@ -1,9 +1,10 @@
 //! Reloads the totals while batches continue; what these count in the meantime is added to the loaded totals.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::MutexGuard;
 use strum::VariantArray;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
@@ -123,7 +124,7 @@ impl Sink {
     }
 
     fn since(&self) -> MutexGuard<'_, CountedSince> {
-        self.since.lock().unwrap_or_else(PoisonError::into_inner)
+        self.since.lock()
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
 
-/// PageCache that may be held at the same time. A reader takes its page in within milliseconds; one that does not must not
+/// Pages that may be held at the same time. A reader takes its page in within milliseconds; one that does not must not
 /// fill the memory.
 const MAX_PAGES: usize = 16;
 

@@ -1,8 +1,9 @@
 //! What the process uses of the machine, on every system that `sysinfo` knows.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::{MetricFamily, MetricType};
 use sysinfo::{Pid, ProcessRefreshKind, ProcessesToUpdate, System};
@@ -73,7 +74,7 @@ impl Default for Process {
 impl Process {
     /// What the process uses now.
     pub fn usage(&self) -> Usage {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.0.lock();
         let pid = Pid::from_u32(std::process::id());
         let kind = ProcessRefreshKind::nothing().with_cpu().with_memory().without_tasks();
         state.system.refresh_processes_specifics(ProcessesToUpdate::Some(&[pid]), false, kind);

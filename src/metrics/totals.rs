@@ -1,7 +1,6 @@
 //! The totals of everything ever tracked, in memory, in the shape in which `/metrics` shows them.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::PoisonError;
 
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::{MetricFamily, MetricType};
@@ -246,7 +245,7 @@ impl Collector for TotalsCollector {
     fn collect(&self) -> Vec<MetricFamily> {
         let info = ["ai-appointment-setter", env!("CARGO_PKG_VERSION"), "prometheus"];
         let mut families = vec![SYSTEM_INFO.family().with(&info, 1.0).build()];
-        if let Some(totals) = self.totals.read().unwrap_or_else(PoisonError::into_inner).as_ref() {
+        if let Some(totals) = self.totals.read().as_ref() {
             families.extend(totals.families());
         }
         families

@@ -291,7 +291,7 @@ impl Desk<'_> {
         match self.store.scrub().await {
             Ok(true) => {}
             Ok(false) => {
-                tracing::warn!("the database file may still contain traces of erased data; run VACUUM")
+                tracing::warn!("the database file may still contain traces of erased data; run VACUUM");
             }
             Err(error) => tracing::warn!(
                 "the database file may still contain traces of erased data; run VACUUM: {error}"

@@ -2,7 +2,8 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hash, RandomState};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use parking_lot::{Mutex, MutexGuard};
 
 use super::counts::Counts;
 use super::{Decision, Quota};
@@ -73,7 +74,7 @@ impl<K: Hash + Eq + Copy> Limiter<K> {
 
 /// A limiter's state is a plain count at every step, so it is sound even where a thread died holding it.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+    mutex.lock()
 }
 
 /// Forgets the caller whose windows close soonest among a few; a closed one is always the soonest.

@@ -5,10 +5,10 @@
 //! script does what it is to do, for a Redis that is full, or a replica, answers everything else.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 use std::{fs, mem};
 
+use parking_lot::{Mutex, RwLock};
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client, ErrorKind, RedisResult, Script, TlsCertificates};
 use secrecy::ExposeSecret;
@@ -83,7 +83,7 @@ impl Limiter {
     }
 
     fn current(&self) -> Option<Numbered> {
-        self.connection.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.connection.read().clone()
     }
 
     /// Counts one request of `caller` at `now_ms`, and says whether it passes; `None` when Redis does not.
@@ -137,7 +137,7 @@ impl Limiter {
                 let number = self.opened.fetch_add(1, Ordering::Relaxed);
                 self.metrics.up.set(1);
                 let fresh = Some(Numbered { number, connection });
-                *self.connection.write().unwrap_or_else(PoisonError::into_inner) = fresh;
+                *self.connection.write() = fresh;
             }
             Err(why) => self.note_reason(why),
         }
@@ -154,7 +154,7 @@ impl Limiter {
 
     /// Gives a connection up, if it is still the one in use.
     fn give_up(&self, number: u64, why: String) {
-        let mut current = self.connection.write().unwrap_or_else(PoisonError::into_inner);
+        let mut current = self.connection.write();
         if current.as_ref().is_some_and(|current| current.number == number) {
             *current = None;
             self.metrics.up.set(0);
@@ -164,7 +164,7 @@ impl Limiter {
     }
 
     fn note_reason(&self, why: String) {
-        *self.reason.lock().unwrap_or_else(PoisonError::into_inner) = Some(why);
+        *self.reason.lock() = Some(why);
     }
 
     /// Looks for Redis again and again while it is away, and tells the log, until the service stops.
@@ -176,7 +176,7 @@ impl Limiter {
                     told.back();
                     self.lost.notified().await;
                 }
-                if let Some(reason) = self.reason.lock().unwrap_or_else(PoisonError::into_inner).take() {
+                if let Some(reason) = self.reason.lock().take() {
                     told.away(&reason);
                 }
                 sleep(ASK_EVERY).await;

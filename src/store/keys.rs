@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use chrono::{DateTime, SubsecRound, Utc};
-use sqlx::FromRow;
 
 use super::{READ_LIMIT, Store, StoreError, audit, dialect};
 use crate::audit::Entry;
@@ -49,7 +48,6 @@ macro_rules! key_columns {
 }
 
 /// A row of `mlops_api_keys` as the database returns it.
-#[derive(FromRow)]
 struct RawKey {
     id: String,
     name: String,
@@ -64,6 +62,21 @@ struct RawKey {
     last_used_at: Option<DateTime<Utc>>,
     revoked_at: Option<DateTime<Utc>>,
 }
+
+from_row!(RawKey {
+    id,
+    name,
+    secret_hash,
+    previous_hash,
+    previous_until,
+    scopes,
+    business_id,
+    tier,
+    created_at,
+    expires_at,
+    last_used_at,
+    revoked_at
+});
 
 impl TryFrom<RawKey> for NamedKey {
     type Error = StoreError;
@@ -100,7 +113,7 @@ impl Store {
             concat!("select ", key_columns!(), " from mlops_api_keys order by mlops_api_keys.created_at, id");
         let rows = on!(&self.read, READ_LIMIT, |conn| {
             let rows = sqlx::query(SQL).fetch_all(conn).await?;
-            Ok(rows.iter().map(RawKey::from_row).collect::<Vec<_>>())
+            Ok(rows.iter().map(<RawKey as sqlx::FromRow<_>>::from_row).collect::<Vec<_>>())
         })?;
         Ok(rows.into_iter().map(|row| NamedKey::try_from(row?)).collect())
     }

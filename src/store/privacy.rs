@@ -215,8 +215,8 @@ impl Store {
         let (tables, unsearchable, traces) = search!(self, |tx| {
             let schema = Schema::read(tx).await?;
             let traces = find::find(tx, &schema, selector).await?;
-            let hashes = traces.hashes(hasher.hash(selector), hasher);
-            (extract(tx, &schema, &traces, &hashes).await?, schema.unsearchable(), traces)
+            let subject_hashes = traces.hashes(hasher.hash(selector), hasher);
+            (extract(tx, &schema, &traces, &subject_hashes).await?, schema.unsearchable(), traces)
         })?;
         match tables {
             Some(tables) if !traces.have_too_many_events() => Ok((Extracts { tables, unsearchable }, traces)),

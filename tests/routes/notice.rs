@@ -29,7 +29,7 @@ async fn the_notice_tells_all_that_the_law_asks_for() {
     for told in [
         "your chat messages are stored to provide this service",
         "Who is responsible",
-        "ask the business that you wrote to",
+        "ask the business you contacted",
         "Lawful basis",
         "How long",
         "Article 6(1)(b)",

@@ -91,7 +91,7 @@ impl Scopes {
         Scope::VARIANTS.iter().copied().filter(move |scope| self.contains(*scope))
     }
 
-    /// Returns the scopes from_words `words`. Others are ignored: they may mean something to another service.
+    /// Returns the scopes named in `words`. Others are ignored: they may mean something to another service.
     pub fn from_words<'a>(words: impl Iterator<Item = &'a str>) -> Self {
         words.filter_map(|word| word.parse::<Scope>().ok()).collect()
     }

@@ -9,8 +9,8 @@ use crate::http::middleware::security_headers::SECURITY_HEADERS;
 /// Returns a whole answer in bytes.
 pub(super) fn bare_response(status: StatusCode) -> Vec<u8> {
     let message = match status {
-        StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => "At most 64 headers and 16 KiB in all are taken",
-        StatusCode::SERVICE_UNAVAILABLE => "Too many connections are open; try again later",
+        StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => "At most 64 headers, 16 KiB in total, are accepted",
+        StatusCode::SERVICE_UNAVAILABLE => "Too many open connections; try again later",
         _ => "The request is not valid HTTP/1.1",
     };
     let reason = status.canonical_reason().unwrap_or("Error");

@@ -96,7 +96,7 @@ fn describe(error: &serde_json::Error) -> String {
         return told;
     }
     let (line, column) = (error.line(), error.column());
-    format!("unknown field, or value of another type, at line {line} column {column}")
+    format!("unknown field or wrong type at line {line}, column {column}")
 }
 
 /// Reads at most so many bytes; `rule` says how many.

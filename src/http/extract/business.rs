@@ -55,7 +55,7 @@ pub(super) fn authorize(principal: &Principal, business_id: &str) -> Result<(), 
 /// No event has another business id than this, and Postgres takes no text with a NUL.
 fn check(business_id: &str) -> Result<(), ApiError> {
     if business_id.chars().count() > MAX_BUSINESS_CHARS || business_id.contains(char::is_control) {
-        let must_be = "business_id must be 1 to 255 characters, none of them a control character";
+        let must_be = "business_id must be 1 to 255 characters, without control characters";
         return Err(ApiError::InvalidValue("business_id", must_be));
     }
     Ok(())

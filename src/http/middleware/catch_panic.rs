@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 use crate::http::error::ApiError;
 
 /// Returns the answer to a request whose handling panicked. The panic hook has logged where.
-#[expect(clippy::needless_pass_by_value, reason = "`CatchPanicLayer` passes the payload by value")]
+#[must_use]
 pub fn answer(_panic: Box<dyn Any + Send>) -> Response {
     ApiError::Internal.into_response()
 }

@@ -15,6 +15,7 @@ pub fn measure(app: App) -> impl Fn(&RequestContext, &mut Parts) + Clone {
 }
 
 /// Returns the method, or one word for all that are not standard: a scanner must not add series.
+#[must_use]
 pub const fn method_label(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",

@@ -14,6 +14,7 @@ use crate::http::error::ApiError;
 const REQUEST_LIMIT: Duration = Duration::from_secs(10);
 
 /// Returns the layer that answers 408, with an empty body, to a request that takes too long.
+#[must_use]
 pub fn layer() -> TimeoutLayer {
     TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, REQUEST_LIMIT)
 }

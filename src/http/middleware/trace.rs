@@ -18,6 +18,7 @@ type OnResponse = fn(&Response, Duration, &Span);
 pub type Layer = TraceLayer<SharedClassifier<ServerErrorsAsFailures>, MakeSpan, (), OnResponse, (), (), ()>;
 
 /// Returns the layer that opens a span for each request. It names no address: those may hold what nobody should read.
+#[must_use]
 pub fn layer() -> Layer {
     TraceLayer::new_for_http()
         .make_span_with(span as MakeSpan)

@@ -156,7 +156,7 @@ async fn page(app: &App, filter: &ConsentFilter, limit: u32) -> Result<ConsentPa
 }
 
 fn unavailable(error: &StoreError) -> ApiError {
-    tracing::error!("consents cannot be read or noted: {error}");
+    tracing::error!("cannot read or record consents: {error}");
     ApiError::StoreUnavailable
 }
 
@@ -168,22 +168,21 @@ impl ConsentQuery {
     fn read(self) -> Result<(ConsentFilter, u32), ApiError> {
         if !self.others.is_empty() {
             return Err(ApiError::BadRequest(
-                "The query may have id, subject, purpose, policy_version, granted, since, before and limit; customers \
-                 are searched for with POST /privacy/consents/search",
+                "The query accepts id, subject, purpose, policy_version, granted, since, before and limit; to search by customer, use POST /privacy/consents/search",
             ));
         }
         let filter = ConsentFilter {
-            id: parsed("id", "id must be that of a consent", self.id, |text| text.parse().ok())?,
+            id: parsed("id", "id must be a consent's id", self.id, |text| text.parse().ok())?,
             subject: parsed("subject", SUBJECT, self.subject, |text| hash(&text))?,
             purpose: parsed(
                 "purpose",
-                "purpose must be 1 to 50 of the characters a to z, 0 to 9 and _",
+                "purpose must be 1 to 50 characters from a-z, 0-9 and _",
                 self.purpose,
                 |text| Purpose::read(&text).ok(),
             )?,
             policy_version: parsed(
                 "policy_version",
-                "policy_version must be 1 to 50 letters, digits, dots, hyphens and underscores",
+                "policy_version must be 1 to 50 letters, digits, dots, hyphens or underscores",
                 self.policy_version,
                 |text| policy_version(text).ok(),
             )?,
@@ -191,9 +190,12 @@ impl ConsentQuery {
                 text.parse().ok()
             })?,
             since: parsed("since", SINCE, self.since, |text| time(&text))?,
-            before: parsed("before", "before must be the next of a page", self.before, |text| {
-                text.parse().ok()
-            })?,
+            before: parsed(
+                "before",
+                "before must be the next value of a previous page",
+                self.before,
+                |text| text.parse().ok(),
+            )?,
         };
         let limit = parsed("limit", "limit must be a whole number from 1 to 200", self.limit, |text| {
             text.parse().ok().filter(|limit| (1..=MAX_LIMIT).contains(limit))
@@ -202,8 +204,7 @@ impl ConsentQuery {
     }
 }
 
-const SUBJECT: &str = "subject must be the hash of a customer, 64 hexadecimal digits; by an e-mail address, a phone number or an \
-                       id customers are searched for with POST /privacy/consents/search";
+const SUBJECT: &str = "subject must be a customer hash of 64 hexadecimal digits; to search by e-mail address, phone number or id, use POST /privacy/consents/search";
 
 const SINCE: &str = "since must be a time such as 2026-01-15T10:30:00Z";
 

@@ -60,7 +60,7 @@ impl EraseResponse {
     fn counted(Receipt { id, done, unsearchable }: Receipt<Counts>, mode: Mode) -> Self {
         Self {
             status: "success",
-            message: "Nothing was changed; this is what would be erased",
+            message: "Dry run: nothing was changed",
             dry_run: true,
             mode: mode.name(),
             receipt_id: id,
@@ -73,7 +73,7 @@ impl EraseResponse {
 
     fn erased(Receipt { id, done, unsearchable }: Receipt<Erased>, mode: Mode) -> Self {
         Self {
-            message: "The person was erased",
+            message: "The person's data was erased",
             dry_run: false,
             counts: done.deleted,
             anonymised: Some(done.anonymised).filter(|_| mode == Mode::Anonymise),

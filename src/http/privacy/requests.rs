@@ -123,7 +123,7 @@ fn time(value: &Value, zone: Tz) -> Result<DateTime<Utc>, ApiError> {
     });
     let at = at.filter(|at| at.timestamp() >= 0);
     at.ok_or_else(|| {
-        let rule = "must be a day such as 2026-01-31, or a time such as 2026-01-31T10:00:00+01:00";
+        let rule = "must be a date such as 2026-01-31, or a time such as 2026-01-31T10:00:00+01:00";
         ApiError::InvalidField("received_at", rule.to_owned())
     })
 }

@@ -37,7 +37,7 @@ impl SubjectSelector {
         let mut said =
             fields.into_iter().filter_map(|(name, value, read)| Some((name, value.as_ref()?, read)));
         let (Some((name, value, read)), None) = (said.next(), said.next()) else {
-            let rule = "the body must name one person, by exactly one of email, phone, conversation_id and session_id";
+            let rule = "the body must name one person with exactly one of email, phone, conversation_id and session_id";
             return Err(ApiError::InvalidBody(rule.to_owned()));
         };
         let text = text(name, value)?;

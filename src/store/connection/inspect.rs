@@ -1,11 +1,9 @@
 //! The service's privileges in its database, and the encryption of its connection.
 
-use sqlx::FromRow;
-
 use crate::store::{Db, READ_LIMIT, Store, StoreError};
 
 /// The encryption of a connection, as the server sees it.
-#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Encryption {
     /// Whether it is encrypted.
     pub ssl: bool,
@@ -13,8 +11,10 @@ pub struct Encryption {
     pub version: Option<String>,
 }
 
+from_row!(sqlx::postgres::PgRow => Encryption { ssl, version });
+
 /// Privileges of the service's role that it does not need.
-#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Privileges {
     /// Whether it is a superuser, can create databases or roles, or bypasses row-level security.
     pub above_others: bool,
@@ -29,6 +29,8 @@ pub struct Privileges {
     /// Whether the audit trail exists.
     pub has_audit: bool,
 }
+
+from_row!(sqlx::postgres::PgRow => Privileges { above_others, creates, owns, truncates, on_audit, has_audit });
 
 impl Store {
     /// Returns the encryption of the connection; `None` for an embedded file.

@@ -1,8 +1,9 @@
 //! Leases of connections.
 
 use std::mem;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::{Mutex, MutexGuard};
 use sqlx::pool::PoolConnection;
 use sqlx::{Database, Pool};
 
@@ -79,7 +80,7 @@ impl<DB: Database> Connections<DB> {
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+    mutex.lock()
 }
 
 /// A leased connection. It is reused only after work whose result the database confirmed. Otherwise (the work

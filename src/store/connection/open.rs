@@ -5,15 +5,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use sqlx::PgConnection;
-use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::migrate::MigrateError;
 
 use crate::config::{Config, Database, Environment, Tls};
 use crate::privacy::subject::Hasher;
 use crate::store::dialect::{self, Pools};
+use crate::store::migrations::{POSTGRES, SQLITE};
 use crate::store::{Db, Store, StoreError};
-
-static POSTGRES: Migrator = sqlx::migrate!("migrations/postgres");
-static SQLITE: Migrator = sqlx::migrate!("migrations/sqlite");
 
 /// The error for a role that cannot change tables.
 const MISSING: &str = "migrations are missing: run mlops-service migrate with MIGRATION_DATABASE_URL";

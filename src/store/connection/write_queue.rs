@@ -3,9 +3,10 @@
 //! beside a writer that locks it again and again. So the writers of this process queue here, and regularly
 //! leave the file to other processes.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::sync::OwnedMutexGuard;
 use tokio::time::{Instant, sleep};
 
@@ -74,13 +75,13 @@ impl WriteQueue {
     }
 
     fn is_shared(&self) -> bool {
-        let others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
+        let others = self.others.lock();
         others.wrote_at.is_some_and(|at| at.elapsed() < SHARED_FOR)
     }
 
     /// Records a connection's `data_version`, which changes when another connection has written to the file.
     pub(in crate::store) fn record_version(&self, version: i64) {
-        let mut others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut others = self.others.lock();
         if others.version.replace(version).is_some_and(|before| before != version) {
             others.wrote_at = Some(Instant::now());
         }

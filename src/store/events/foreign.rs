@@ -7,9 +7,9 @@
 use std::sync::LazyLock;
 
 use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
-use sqlx::{AssertSqlSafe, FromRow};
+use sqlx::{AssertSqlSafe, ColumnIndex, Decode, FromRow, Type};
 
-use crate::event::{COLUMNS, Column, Event, Getter};
+use crate::event::{COLUMNS, Column, Event, Getter, ReadColumn, Row};
 use crate::rollup::{Key, Rollup};
 use crate::store::rollups::AddRollup;
 use crate::store::rollups::columns::list;
@@ -19,12 +19,40 @@ use crate::store::{CLAIM_MINUTES, Store, StoreError, WRITE_LIMIT, dialect};
 const CHUNK: i64 = 2_000;
 
 /// A row that another program inserted, as [`dialect::Dialect::FOREIGN_VALUES`] selects it.
-#[derive(FromRow)]
 pub(in crate::store) struct ForeignRow {
-    #[sqlx(flatten)]
+    /// Without its time.
     event: Event,
     created_at: Option<NaiveDateTime>,
 }
+
+/// A row of a driver.
+struct DriverRow<'r, R>(&'r R);
+
+impl<R> Row for DriverRow<'_, R> {
+    type Error = sqlx::Error;
+}
+
+impl<'r, R: sqlx::Row, T: Decode<'r, R::Database> + Type<R::Database>> ReadColumn<T> for DriverRow<'r, R>
+where
+    &'static str: ColumnIndex<R>,
+{
+    fn read(&self, name: &'static str) -> Result<T, sqlx::Error> {
+        self.0.try_get(name)
+    }
+}
+
+macro_rules! foreign_rows_of {
+    ($($row:ty),+) => {$(
+        impl FromRow<'_, $row> for ForeignRow {
+            fn from_row(row: &$row) -> Result<Self, sqlx::Error> {
+                let event = Event::from_row(&DriverRow(row), DateTime::UNIX_EPOCH)?;
+                Ok(Self { event, created_at: DriverRow(row).read("created_at")? })
+            }
+        }
+    )+};
+}
+
+foreign_rows_of!(sqlx::postgres::PgRow, sqlx::sqlite::SqliteRow);
 
 impl ForeignRow {
     /// Returns the row as an event. A row without a time counts as of `now`.

@@ -3,7 +3,7 @@
 pub(in crate::store) mod lookup;
 
 use chrono::{DateTime, Utc};
-use sqlx::AssertSqlSafe;
+use sqlx::QueryBuilder;
 use uuid::Uuid;
 
 use crate::audit::Entry;
@@ -44,25 +44,6 @@ pub struct ConsentFilter {
     pub before: Option<i64>,
 }
 
-impl ConsentFilter {
-    /// Returns the condition, whose parameters are the fields that are set, in order, and their number.
-    fn condition(&self) -> (String, usize) {
-        let conditions = [
-            (self.id.is_some(), "id ="),
-            (self.subject.is_some(), "subject ="),
-            (self.purpose.is_some(), "purpose ="),
-            (self.policy_version.is_some(), "policy_version ="),
-            (self.granted.is_some(), "granted ="),
-            (self.since.is_some(), "mlops_consents.at >="),
-            (self.before.is_some(), "seq <"),
-        ];
-        let given: Vec<&str> =
-            conditions.into_iter().filter(|(given, _)| *given).map(|(_, sql)| sql).collect();
-        let conditions = given.iter().enumerate().map(|(place, sql)| format!(" and {sql} ${}", place + 1));
-        (conditions.collect::<Vec<_>>().concat(), given.len())
-    }
-}
-
 fn numbered(raw: Raw) -> Result<NumberedConsent, StoreError> {
     let (seq, id, subject, purpose, policy_version, granted, source, at) = raw;
     let unreadable = |column: &str| StoreError::Unreadable(format!("mlops_consents.{column}"));
@@ -97,27 +78,32 @@ impl Store {
         filter: &ConsentFilter,
         limit: u32,
     ) -> Result<Vec<NumberedConsent>, StoreError> {
-        let (condition, binds) = filter.condition();
-        let sql = format!(
-            concat!("select ", columns!(), " from mlops_consents where true{} order by seq desc limit ${}"),
-            condition,
-            binds + 1
-        );
+        const SQL: &str = concat!("select ", columns!(), " from mlops_consents where true");
         let rows: Vec<Raw> = on!(&self.read, READ_LIMIT, |conn| {
-            let mut query = sqlx::query_as(AssertSqlSafe(sql.as_str()));
-            macro_rules! bind {
-                ($($value:expr),+) => { $(if let Some(value) = $value { query = query.bind(value); })+ };
+            let mut query = QueryBuilder::new(SQL);
+            if let Some(id) = filter.id {
+                query.push(" and id = ").push_bind(id.to_string());
             }
-            bind!(
-                filter.id.map(|id| id.to_string()),
-                filter.subject.map(|subject| subject.bytes().to_vec()),
-                filter.purpose.as_ref().map(Purpose::name),
-                filter.policy_version.as_deref(),
-                filter.granted,
-                filter.since,
-                filter.before
-            );
-            query.bind(i64::from(limit)).fetch_all(conn).await
+            if let Some(subject) = filter.subject {
+                query.push(" and subject = ").push_bind(subject.bytes().to_vec());
+            }
+            if let Some(purpose) = &filter.purpose {
+                query.push(" and purpose = ").push_bind(purpose.name());
+            }
+            if let Some(version) = &filter.policy_version {
+                query.push(" and policy_version = ").push_bind(version);
+            }
+            if let Some(granted) = filter.granted {
+                query.push(" and granted = ").push_bind(granted);
+            }
+            if let Some(since) = filter.since {
+                query.push(" and mlops_consents.at >= ").push_bind(since);
+            }
+            if let Some(before) = filter.before {
+                query.push(" and seq < ").push_bind(before);
+            }
+            query.push(" order by seq desc limit ").push_bind(i64::from(limit));
+            query.build_query_as().fetch_all(conn).await
         })?;
         rows.into_iter().map(numbered).collect()
     }

@@ -2,7 +2,6 @@
 
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
-use sqlx::FromRow;
 
 use super::Rows;
 use crate::audit::Entry;
@@ -46,7 +45,7 @@ pub struct Completion {
 }
 
 /// The number of open requests.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, FromRow)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct OpenRequests {
     /// Requests that are not completed.
     pub open: i64,
@@ -54,8 +53,9 @@ pub struct OpenRequests {
     pub overdue: i64,
 }
 
+from_row!(OpenRequests { open, overdue });
+
 /// A row of `mlops_privacy_requests` as the database returns it.
-#[derive(FromRow)]
 struct Raw {
     id: String,
     kind: String,
@@ -68,6 +68,8 @@ struct Raw {
     receipt_id: Option<String>,
     counts: Option<String>,
 }
+
+from_row!(Raw { id, kind, selector, subject, source, received_at, due_at, done_at, receipt_id, counts });
 
 impl TryFrom<Raw> for Request {
     type Error = StoreError;

@@ -58,7 +58,8 @@ fn lock_file(path: &Path) -> Result<Option<RetentionLock>, StoreError> {
     create_file(path)?;
     let cannot =
         |error: std::io::Error| StoreError::Unusable(format!("cannot lock {}: {error}", path.display()));
-    let file = OpenOptions::new().append(true).open(path).map_err(cannot)?;
+    // Windows does not lock a file that is open for appending only.
+    let file = OpenOptions::new().write(true).open(path).map_err(cannot)?;
     match file.try_lock() {
         Ok(()) => Ok(Some(RetentionLock(LockKind::File(file)))),
         Err(TryLockError::WouldBlock) => Ok(None),

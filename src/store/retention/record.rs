@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use sqlx::FromRow;
 
 use super::super::audit::append;
 use super::super::{READ_LIMIT, Store, StoreError, dialect};
@@ -14,7 +13,7 @@ use crate::audit::Entry;
 pub type RetentionCounts = BTreeMap<String, i64>;
 
 /// The times of retention runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, FromRow)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RetentionRecord {
     /// When the service first started on this database; runs are due from then on.
     pub waiting_since: DateTime<Utc>,
@@ -23,6 +22,8 @@ pub struct RetentionRecord {
     /// When the last completed run began.
     pub done_at: Option<DateTime<Utc>>,
 }
+
+from_row!(RetentionRecord { waiting_since, begun_at, done_at });
 
 const RECORD: &str = "select waiting_since, begun_at, done_at from mlops_retention where id = 1";
 

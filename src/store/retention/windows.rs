@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
-use sqlx::{AssertSqlSafe, FromRow};
+use sqlx::AssertSqlSafe;
 
 use super::super::dialect::{self, Dialect};
 use super::super::rollups::AddRollup;
@@ -15,7 +15,7 @@ use crate::rollup::Rollup;
 use crate::store::events::foreign::ForeignRow;
 
 /// Row counts of a window.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, FromRow)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct WindowCounts {
     /// Old rows.
     pub old: i64,
@@ -24,6 +24,8 @@ pub struct WindowCounts {
     /// Rows without a valid time.
     pub undated: i64,
 }
+
+from_row!(WindowCounts { old, uncounted, undated });
 
 /// The result of deleting the old rows of a window.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -3,14 +3,13 @@
 use std::sync::LazyLock;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use sqlx::FromRow;
 
 use super::columns::{list, sum_columns};
 use crate::rollup::day_of;
 use crate::store::{READ_LIMIT, Store, StoreError};
 
 /// The sums of a business that analytics shows, each the [`crate::rollup::Sum`] of the same name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, FromRow)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Summary {
     /// Events.
     pub events: i64,
@@ -27,6 +26,16 @@ pub struct Summary {
     /// Events that were handed to a person.
     pub handoffs: i64,
 }
+
+from_row!(Summary {
+    events,
+    response_time_ms,
+    tokens,
+    cost_micros,
+    appointments_requested,
+    appointments_booked,
+    handoffs
+});
 
 static SUMMARY: LazyLock<String> = LazyLock::new(|| {
     let sums = sum_columns().map(|column| format!("coalesce(cast(sum({column}) as bigint), 0) as {column}"));

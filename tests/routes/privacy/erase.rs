@@ -123,7 +123,7 @@ async fn erasing_twice_finds_nobody(backend: Backend) {
         for path in ["/privacy/erase", "/privacy/export"] {
             let refused = ask(&app, path, json!({"email": email})).await;
             refused.refused(404, "Not Found");
-            assert_eq!(refused.json()["message"], "Nothing is stored about this person");
+            assert_eq!(refused.json()["message"], "No data is stored about this person");
         }
     }
     ask(&app, "/privacy/erase", json!({"email": "nobody@example.com"})).await.refused(404, "Not Found");

@@ -1,4 +1,0 @@
-//! Rebuilds when a migration is added, which `sqlx::migrate!` alone does not notice.
-fn main() {
-    println!("cargo:rerun-if-changed=migrations");
-}
