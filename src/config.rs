@@ -26,6 +26,7 @@ use std::thread::available_parallelism;
 use chrono_tz::Tz;
 use ipnet::IpNet;
 
+use crate::privacy::subject::Hasher;
 use crate::quota::Quota;
 
 /// An environment variable of the service.
@@ -191,6 +192,16 @@ settings! {
 }
 
 impl Config {
+    /// Returns the hasher with the configured key. Without a key it is one with a publicly known key, in production none.
+    #[must_use]
+    pub fn hasher(&self) -> Option<Hasher> {
+        match (&self.privacy_hash_key, self.environment) {
+            (Some(key), _) => Some(Hasher::new(key.expose().as_bytes())),
+            (None, Environment::Production) => None,
+            (None, _) => Some(Hasher::for_development()),
+        }
+    }
+
     /// Returns whether callers of protected routes need a key or a token.
     #[must_use]
     pub fn authenticates(&self) -> bool {

@@ -1,11 +1,11 @@
 //! `mlops-service`: the service an AI receptionist reports to.
 //!
-//! The way of a request: [`http::connection`] → the table in [`http::routes`] → the middleware stack in [`http`] →
-//! [`http::middleware::guard`] → a handler. The way of an event: [`event`] parses it, [`ingest`] queues it, one task writes it
-//! with its [`rollup`] into the [`store`], adds it to the totals in [`metrics`], and answers.
+//! A request passes [`http::connection`], the middleware stack in [`http`], the table in [`http::routes`] and the guard before its
+//! handler. An event is parsed by [`event`] and queued by [`ingest`], whose one task writes it with its [`rollup`] into the
+//! [`store`] and adds it to the totals in [`metrics`].
 //!
-//! Dependencies point one way: [`cli`] → [`http`] → [`privacy`] → ([`ingest`], [`retention`], [`quota`], [`access`]) → [`store`] → ([`event`],
-//! [`rollup`], [`key`], [`audit`], [`subject`]); [`config`], [`metrics`] and [`clock`] are leaves. `http` names no database, `store` no HTTP.
+//! Dependencies point one way: [`cli`] → [`http`] → [`app`] → [`privacy`] → ([`ingest`], [`retention`], [`quota`], [`auth`]) →
+//! ([`store`], [`spool`]) → ([`config`], [`metrics`], [`security`]) → the domain. ARCHITECTURE.md says which files are the domain.
 
 pub mod app;
 pub mod audit;

@@ -16,7 +16,6 @@ use crate::config::Config;
 use crate::ingest::Ingest;
 use crate::lifecycle::Lifecycle;
 use crate::metrics::Metrics;
-use crate::privacy::subject::Hasher;
 use crate::quota::{Flood, Limits, memory, shared};
 use crate::retention::RetentionTask;
 use crate::security::SecurityLog;
@@ -46,7 +45,7 @@ impl App {
         }
         let app = Self(Arc::new(Inner {
             access,
-            hasher: Hasher::of(&config),
+            hasher: config.hasher(),
             security_log: SecurityLog::default(),
             audit_recorder: Recorder::new(store.clone(), clock.clone()),
             proxies: Proxies::new(config.trusted_proxies.clone()),

@@ -75,7 +75,7 @@ fn of_store(error: &StoreError) -> ApiError {
             "The database did not respond in time. Check with dry_run=true whether the erasure took place, then try again",
         ),
         StoreError::Refused { constraint, .. } => ApiError::Conflict(format!(
-            "A database constraint rejected the event (constraint {constraint}); nothing was changed"
+            "A database constraint prevents it ({constraint}). Nothing was changed"
         )),
         StoreError::UnknownBusiness => ApiError::Conflict(
             "Rows of another table of this installation refer to rows of this person, and the database does not \

@@ -6,8 +6,6 @@ use std::fmt;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
-use crate::config::{Config, Environment};
-
 /// The maximum length of an e-mail address, in characters (RFC 5321 allows 254 bytes).
 const MAX_EMAIL_CHARS: usize = 254;
 
@@ -165,15 +163,10 @@ impl Hasher {
         Self(Hmac::new_from_slice(key).expect("HMAC takes a key of any length"))
     }
 
-    /// Creates a hasher with the configured key. If none is set, returns one with a publicly known key, or
-    /// `None` in production.
+    /// Creates a hasher with a publicly known key, for development.
     #[must_use]
-    pub fn of(config: &Config) -> Option<Self> {
-        match (&config.privacy_hash_key, config.environment) {
-            (Some(key), _) => Some(Self::new(key.expose().as_bytes())),
-            (None, Environment::Production) => None,
-            (None, _) => Some(Self::new(DEVELOPMENT_KEY)),
-        }
+    pub fn for_development() -> Self {
+        Self::new(DEVELOPMENT_KEY)
     }
 
     /// Returns the hash of the person that `selector` identifies. A conversation id and an equal session id
@@ -201,7 +194,7 @@ impl fmt::Debug for Hasher {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Source;
+    use crate::config::{Config, Source};
 
     fn phone(text: &str) -> Option<String> {
         Selector::phone(text).ok().map(|selector| selector.expose().to_owned())
@@ -283,7 +276,7 @@ mod tests {
     fn production_requires_a_configured_key() {
         let hasher = |settings: &[(&str, &str)]| {
             let settings = settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-            Hasher::of(&Config::read(&settings.collect::<Source>()).unwrap())
+            Config::read(&settings.collect::<Source>()).unwrap().hasher()
         };
         let production =
             [("ENVIRONMENT", "production"), ("MLOPS_API_KEY", "9a7f2c8e5d1b3f6a4e8c9d2f1a7b5c3e")];

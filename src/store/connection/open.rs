@@ -131,7 +131,7 @@ fn consent(config: &Config) -> Result<Option<Hasher>, StoreError> {
         return Ok(None);
     }
     let missing = || StoreError::Unusable("CONSENT_REQUIRED=true needs PRIVACY_HASH_KEY".to_owned());
-    Hasher::of(config).map(Some).ok_or_else(missing)
+    config.hasher().map(Some).ok_or_else(missing)
 }
 
 /// Creates the file at `path` and its directory if they do not exist, accessible only to their owner. SQLite
