@@ -135,7 +135,7 @@ fn no_file_uses_a_layer_above_its_own() {
             let used = resolved(&path, &modules);
             match layer(&used) {
                 Some(layer) if layer > own => {
-                    wrong.push(format!("{module} ({}) uses {used} ({})", LAYERS[own].0, LAYERS[layer].0))
+                    wrong.push(format!("{module} ({}) uses {used} ({})", LAYERS[own].0, LAYERS[layer].0));
                 }
                 _ => {}
             }

@@ -122,7 +122,7 @@ struct Case<'c> {
 }
 
 impl Desk<'_> {
-    /// Exports the data stored about a person. `retention` is what the document says of it.
+    /// Exports the data stored about a person. `retention` is stated in it.
     pub async fn export(
         &self,
         selector: &Selector,
