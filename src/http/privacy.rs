@@ -52,12 +52,14 @@ impl From<DeskError> for ApiError {
         match error {
             DeskError::Unknown => Self::NothingThere("No data is stored about this person"),
             DeskError::TooMany => Self::TooLarge(
-                "This person has more than 100000 rows, 32 MiB of data or 1000000 events; name their conversations one by one, by conversation_id",
+                "This person has more than 100000 rows, 32 MiB of data or 1000000 events; name their conversations \
+                 one by one, by conversation_id",
             ),
             DeskError::Unsettled(error) => {
                 tracing::error!("privacy request failed: {error}");
                 Self::NotReady(
-                    "Events that may belong to this person are still being written from the spool to the database. Nothing was changed. Check the database and SPOOL_DIR, and try again in a minute",
+                    "Events that may belong to this person are still being written from the spool to the database. \
+                     Nothing was changed. Check the database and SPOOL_DIR, and try again in a minute",
                 )
             }
             DeskError::Store(error) => of_store(&error),
@@ -72,14 +74,15 @@ fn of_store(error: &StoreError) -> ApiError {
             "Another program holds a lock on this person's rows. Nothing was changed; try again later",
         ),
         StoreError::TimedOut => ApiError::NotReady(
-            "The database did not respond in time. Check with dry_run=true whether the erasure took place, then try again",
+            "The database did not respond in time. Check with dry_run=true whether the erasure took place, then \
+             try again",
         ),
         StoreError::Refused { constraint, .. } => ApiError::Conflict(format!(
             "A database constraint prevents it ({constraint}). Nothing was changed"
         )),
         StoreError::UnknownBusiness => ApiError::Conflict(
-            "Rows of another table of this installation refer to rows of this person, and the database does not \
-             allow deleting these; nothing was changed"
+            "Rows in another table still refer to this person's rows, so the database does not allow deleting \
+             them. Nothing was changed"
                 .to_owned(),
         ),
         StoreError::Unusable(_) => ApiError::NotReady(

@@ -143,7 +143,7 @@ async fn assert_serves(roles: &Roles, settings: &[(&str, &str)]) {
     assert_eq!(send(revoke).await.0, 200);
     let trail = send(client.get(service.url("/admin/audit"))).await;
     assert_eq!((trail.0, &trail.1["chain"]["intact"]), (200, &json!(true)));
-    eventually("the start is told", async || service.log().contains("head of the audit trail")).await;
+    eventually("the start is told", async || service.log().contains("audit trail head")).await;
 }
 
 /// Uses the privacy desk: consent, export and erasure of the app's customer.

@@ -154,7 +154,7 @@ async fn a_rule_of_the_database_leaves_everything_as_it_is(backend: Backend) {
     let before = rows_of_ana(&backend).await;
     let refused = erase(&app, json!({"email": ANA.email})).await;
     refused.refused(409, "Conflict");
-    assert!(refused.json()["message"].as_str().unwrap().contains("nothing was changed"));
+    assert!(refused.json()["message"].as_str().unwrap().contains("Nothing was changed"));
     assert_eq!(rows_of_ana(&backend).await, before);
     backend.execute("delete from invoices").await;
     assert_eq!(erase(&app, json!({"email": ANA.email})).await.status, 200);

@@ -53,7 +53,7 @@ async fn certificates_are_verified_where_the_url_asks_for_it() {
 async fn production_warns_once_that_require_alone_trusts_anybody() {
     let production = [("ENVIRONMENT", "production"), ("MLOPS_API_KEY", KEY)];
     let server = Postgres::shared();
-    let warning = "the server's identity is not checked";
+    let warning = "the server is not verified";
     let service = Service::start(&on(server, "").await, &production);
     assert_eq!(service.log().matches(warning).count(), 1, "{}", service.log());
     let root = server.root_certificate();

@@ -304,7 +304,7 @@ async fn a_full_queue_is_refused_at_once() {
     assert!(begun.elapsed() < std::time::Duration::from_secs(3), "no answer takes longer than 3 s");
     let full = replies
         .iter()
-        .filter(|reply| reply.status == 503 && reply.text().contains("Too many events"))
+        .filter(|reply| reply.status == 503 && reply.text().contains("event queue is full"))
         .count();
     assert!(full >= 40, "{full} of 50 found the queue full");
     for reply in replies.iter().filter(|reply| reply.status != 200) {
