@@ -1,4 +1,4 @@
-//! JSON values as far as an event needs them: scalars are kept, anything nested is only recognised.
+//! JSON values as far as a report needs them: scalars are kept, nested values are only recognized.
 
 use std::borrow::Cow;
 

@@ -1,8 +1,8 @@
-//! How an event lies in the spool: whole or not at all, and to be found without the database around it.
+//! The frame of an event in the spool, which can be found and verified without the database around it.
 //!
 //! A frame is the magic bytes, its number (8 bytes, little endian), the length of its payload (4 bytes), the first 8
-//! bytes of the SHA-256 of number, length and payload, and the payload: the event as a report in JSON. No frame reaches
-//! over a page of the spool's file.
+//! bytes of the SHA-256 of number, length and payload, and the payload: the event as a report in JSON. No frame extends
+//! beyond a page of the spool's file.
 
 use chrono::DateTime;
 use serde::{Deserialize, Serialize};
@@ -13,10 +13,10 @@ use crate::event::{Event, Report};
 
 const MAGIC: &[u8; 8] = b"\x89mlops1\n";
 
-/// What stands before the payload, in bytes.
+/// The length of what precedes the payload, in bytes.
 const HEAD: usize = 8 + 8 + 4 + 8;
 
-/// What a payload holds beside the report.
+/// The part of a payload beside the report.
 #[derive(Serialize, Deserialize)]
 struct Envelope {
     /// See [`Event::at`]; microseconds since 1970.
@@ -25,7 +25,7 @@ struct Envelope {
     named: bool,
 }
 
-/// The payload as it is written.
+/// A payload to be written.
 #[derive(Serialize)]
 struct Payload {
     #[serde(flatten)]
@@ -34,7 +34,7 @@ struct Payload {
     report: Value,
 }
 
-/// The frame of `event`, whose number is `seq`.
+/// Returns the frame of `event` with the number `seq`.
 pub(super) fn write(seq: i64, event: &Event) -> Vec<u8> {
     let envelope = Envelope { received_at: event.at.timestamp_micros(), named: event.named };
     let payload = Payload { envelope, report: event.report() };
@@ -44,7 +44,7 @@ pub(super) fn write(seq: i64, event: &Event) -> Vec<u8> {
     [MAGIC, &seq.to_le_bytes()[..], &length.to_le_bytes(), &checksum, &payload].concat()
 }
 
-/// Reads the frame that `bytes` begin with; `None` if they are no whole frame.
+/// Reads the frame that `bytes` begin with; `None` if there is no intact one.
 pub(super) fn read(bytes: &[u8]) -> Option<(i64, Event)> {
     let rest = bytes.strip_prefix(MAGIC)?;
     let (seq, rest) = rest.split_first_chunk::<8>()?;
@@ -69,16 +69,36 @@ fn checksum(seq: [u8; 8], length: [u8; 4], payload: &[u8]) -> [u8; 8] {
     sum
 }
 
-/// All frames that a page of a file holds, wherever they lie in it, and how many more there seem to be.
+/// Returns all intact frames of a page of a file, wherever they are in it, and how many broken ones there seem to be.
 pub(super) fn find(page: &[u8]) -> (Vec<(i64, Event)>, usize) {
     let starts = page.windows(HEAD).enumerate().filter(|(_, head)| head.starts_with(MAGIC));
-    let (found, seeming): (Vec<_>, usize) =
-        starts.fold((Vec::new(), 0), |(mut found, broken), (at, _)| match read(&page[at..]) {
-            Some(frame) => {
-                found.push(frame);
-                (found, broken)
-            }
-            None => (found, broken + 1),
-        });
-    (found, seeming)
+    starts.fold((Vec::new(), 0), |(mut found, broken), (at, _)| match read(&page[at..]) {
+        Some(frame) => {
+            found.push(frame);
+            (found, broken)
+        }
+        None => (found, broken + 1),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A payload as spool files have it, whose events must stay readable.
+    const PAYLOAD: &str = r#"{"received_at":1767000000000001,"named":true,"ai_response_length":107,"api_cost_usd":105.000001,
+        "appointment_booked":true,"appointment_requested":true,"business_id":"a business","completion_tokens":104,
+        "conversation_id":"a conversation","event_id":"8e03978e-40d5-43dd-bc93-6894a57f9324","human_handoff_requested":true,
+        "intent_detected":"an intent","model_name":"a model","prompt_tokens":103,"response_time_ms":101,
+        "response_type":"a response type","session_id":"a session","success_rate":0.1234,"tokens_used":102,
+        "user_message_length":106}"#;
+
+    #[test]
+    fn a_frame_has_the_format_of_existing_files() {
+        let event = event(PAYLOAD.as_bytes()).unwrap();
+        let expected: Value = serde_json::from_str(PAYLOAD).unwrap();
+        let frame = write(7, &event);
+        assert_eq!(serde_json::from_slice::<Value>(&frame[HEAD..]).unwrap(), expected);
+        assert_eq!(read(&frame), Some((7, event)));
+    }
 }
