@@ -1,5 +1,5 @@
 //! One finished AI interaction: what `POST /track` reports and a row of `ai_metrics` stores. To add a field, see
-//! [`fields`].
+//! `fields.rs`.
 
 mod body;
 mod column;

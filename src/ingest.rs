@@ -1,6 +1,6 @@
 //! Writes events to the store.
 //!
-//! One task, the [`worker`], owns the queue and the connections it writes through. It takes everything that
+//! One task, in `worker.rs`, owns the queue and the connections it writes through. It takes everything that
 //! is queued, writes it in one transaction, adds it to the totals in memory and replies to every request:
 //! group commit, without any artificial delay. The totals are reloaded as of a moment at which nothing is
 //! being written, so a reload cannot race a commit.

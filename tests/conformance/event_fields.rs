@@ -126,7 +126,7 @@ fn exported_from_the_spool(event: &Event) -> Value {
 async fn every_field_of_a_foreign_row_is_counted(backend: Backend) {
     let store = backend.store(&[]).await;
     let event = made(&planted());
-    store.write(&[event.clone()], false, std::time::Duration::from_secs(10)).await.unwrap();
+    store.write(std::slice::from_ref(&event), false, std::time::Duration::from_secs(10)).await.unwrap();
     backend.execute("update ai_metrics set event_id = null").await;
     assert!(!store.count_foreign_rows(real_now()).await.unwrap());
     let mut expected = Sums::of(&event);
