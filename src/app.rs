@@ -70,7 +70,7 @@ pub struct Inner {
     /// Makes the hashes that stand for persons; none in production without `PRIVACY_HASH_KEY`. Handlers take a
     /// [`crate::http::extract::Subjects`].
     pub hasher: Option<Hasher>,
-    /// Where security events are told.
+    /// Where security events are logged.
     pub security_log: SecurityLog,
     /// The way into the audit trail of what nobody waits for.
     pub audit_recorder: Recorder,
@@ -160,7 +160,7 @@ pub struct TrackCounts {
 }
 
 impl TrackCounts {
-    /// Notes a request that came at `at`; it has failed unless it is told to succeed.
+    /// Counts a request received at `at`. It has failed unless [`TrackAttempt::succeed`] is called.
     pub fn begin(&self, at: DateTime<Utc>) -> TrackAttempt<'_> {
         self.last_micros.fetch_max(at.timestamp_micros(), Ordering::Relaxed);
         self.total.fetch_add(1, Ordering::Relaxed);

@@ -107,7 +107,7 @@ fn variables_help() -> String {
     )
 }
 
-/// Tells what keeps a verb from its work, and gives the exit code for it.
+/// Logs why a verb failed, and returns the exit code for it.
 fn fail(what: impl std::fmt::Display) -> ExitCode {
     tracing::error!("{what}");
     ExitCode::FAILURE

@@ -1,4 +1,4 @@
-//! `check`: the security checklist, looked at in fact. To add a line, add a function that gives a [`Finding`] to one of the
+//! `check`: runs the security checklist. To add a line, add a function that returns a [`Finding`] to one of the
 //! files below, and a row to the table in docs/operations.md.
 
 mod database;

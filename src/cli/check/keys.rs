@@ -13,7 +13,7 @@ use crate::store::{Store, StoreError};
 /// Days after which a secret should have been replaced: quarterly.
 const ROTATE_DAYS: i64 = 92;
 
-/// Days before its end at which a key is told.
+/// Days before its expiry at which a key is reported.
 const ENDS_SOON_DAYS: i64 = 14;
 
 const MAKE_A_KEY: &str = "make one with: openssl rand -hex 32";
