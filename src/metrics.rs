@@ -1,4 +1,4 @@
-//! What Prometheus scrapes: a view of the stored totals, and the service's own HTTP and process metrics.
+//! Prometheus metrics: a view of the stored totals, and the service's own HTTP and process metrics.
 
 mod family;
 mod pages;
@@ -31,24 +31,23 @@ pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 /// Upper bounds, in seconds, of the buckets of `http_request_duration_seconds`.
 const HTTP_BUCKETS: [f64; 11] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 2.5];
 
-const OPEN_HELP: &str = "Requests to the privacy desk that are not done.";
-const OVERDUE_HELP: &str =
-    "Requests to the privacy desk that should be done by now, a month after they came.";
+const OPEN_HELP: &str = "Open privacy requests.";
+const OVERDUE_HELP: &str = "Open privacy requests past their due date, one month after receipt.";
 
-/// The totals as the ingest task leaves them: `None` until the store was read for the first time. Without them
-/// `/metrics` leaves out the AI families, because a counter at 0 would look like a reset.
+/// The totals as last read and updated by the ingest task; `None` until the store has been read for the first
+/// time. Until then `/metrics` leaves out the AI families, because a counter at 0 would look like a reset.
 pub type SharedTotals = Arc<RwLock<Option<Totals>>>;
 
-/// What is known of the Redis that quotas are shared through.
+/// The metrics of the Redis that stores shared quotas.
 #[derive(Debug, Clone)]
 pub struct RedisMetrics {
-    /// Whether it answers: 1 or 0.
+    /// Whether it is available: 1 or 0.
     pub up: IntGauge,
-    /// Decisions that were made without it.
+    /// Decisions made without it.
     pub fallbacks: IntCounter,
 }
 
-/// Every metric of the service.
+/// All metrics of the service.
 #[derive(Debug, Clone)]
 pub struct Metrics {
     registry: Registry,
@@ -66,24 +65,24 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// Registers all metrics.
+    /// Creates and registers all metrics.
     #[must_use]
     pub fn new() -> Self {
         let requests =
-            Opts::new("http_requests_total", "Requests answered, by method, route pattern and status code.");
+            Opts::new("http_requests_total", "HTTP requests, by method, route pattern and status code.");
         let durations = HistogramOpts::new(
             "http_request_duration_seconds",
-            "Time from the head of a request to the head of its answer, by method and route pattern.",
+            "Time from request head to response head, by method and route pattern.",
         );
         let security = Opts::new(
             "security_events_total",
-            "Failed attempts, refusals and changes of keys, by kind of event.",
+            "Security events (failed attempts, refusals and key changes), by event.",
         );
         let near =
-            Opts::new("rate_limit_near_total", "Callers that passed 80 % of a quota, by route pattern.");
+            Opts::new("rate_limit_near_total", "Callers that have used 80 % of a quota, by route pattern.");
         let shadow = Opts::new(
             "rate_limit_shadow_total",
-            "Requests that RATE_LIMIT_MODE=shadow let pass in spite of a quota, by route pattern.",
+            "Requests over quota that RATE_LIMIT_MODE=shadow let through, by route pattern.",
         );
         let metrics = Self {
             registry: Registry::new(),
@@ -124,7 +123,7 @@ impl Metrics {
         }
     }
 
-    /// All metrics as they are now; `None` while too many pages are on their way to readers that do not take them in.
+    /// Returns a page with the current values of all metrics; `None` while slow readers hold too many pages.
     pub async fn page(&self) -> Option<MetricsPage> {
         self.pages.page(|| self.text()).await
     }
@@ -133,7 +132,7 @@ impl Metrics {
         TextEncoder::new().encode_to_string(&self.registry.gather()).expect("only full families are gathered")
     }
 
-    /// Notes one answered request.
+    /// Records a request and its response.
     pub fn observe_http(&self, method: &str, route: &str, status: &str, took: Duration) {
         self.requests.with_label_values(&[method, route, status]).inc();
         self.durations.with_label_values(&[method, route]).observe(took.as_secs_f64());
@@ -144,30 +143,30 @@ impl Metrics {
         self.security.with_label_values(&[event.name()]).inc();
     }
 
-    /// Counts a caller that came near a quota of `route`.
+    /// Counts a caller that has used 80 % of a quota of `route`.
     pub fn count_near(&self, route: &str) {
         self.near.with_label_values(&[route]).inc();
     }
 
-    /// Counts a request of `route` that passes only because quotas are not enforced.
+    /// Counts a request of `route` that is over quota and let through.
     pub fn count_shadow(&self, route: &str) {
         self.shadow.with_label_values(&[route]).inc();
     }
 
-    /// Shows how many requests to the privacy desk are open, and how many of them overdue.
+    /// Sets the numbers of open and overdue privacy requests.
     pub fn show_requests(&self, open: i64, overdue: i64) {
         self.requests_open.set(open);
         self.requests_overdue.set(overdue);
     }
 
-    /// Adds the metrics of Redis, which are there only when it is used; to be called once.
+    /// Registers the metrics of Redis, which exist only if it is configured. Must be called at most once.
     #[must_use]
     pub fn redis(&self) -> RedisMetrics {
         let up =
-            IntGauge::new("rate_limit_redis_up", "Whether the Redis that quotas are shared through answers.");
+            IntGauge::new("rate_limit_redis_up", "Whether the Redis that stores shared quotas is reachable.");
         let fallbacks = IntCounter::new(
             "rate_limit_redis_fallbacks_total",
-            "Requests whose quota was counted without Redis.",
+            "Requests whose quota was counted locally because Redis was unavailable.",
         );
         let metrics =
             RedisMetrics { up: up.expect("names are valid"), fallbacks: fallbacks.expect("names are valid") };
@@ -179,35 +178,36 @@ impl Metrics {
         metrics
     }
 
-    /// What became of old rows.
+    /// Returns the metrics of retention.
     #[must_use]
     pub const fn retention(&self) -> &RetentionMetrics {
         &self.retention
     }
 
-    /// Adds the metrics of the spool, which are there only when there is one; to be called once.
+    /// Registers the metrics of the spool, which exist only if there is one; `read` is called on each scrape.
+    /// Must be called at most once.
     pub fn show_spool(&self, read: impl Fn() -> SpoolStats + Send + Sync + 'static) {
         let collector = Box::new(spool::SpoolCollector::new(read));
         self.registry.register(collector).expect("every name is registered once");
     }
 
-    /// What the process uses of the machine.
+    /// Returns the resource usage of the process.
     #[must_use]
     pub fn process(&self) -> &Process {
         &self.process
     }
 
-    /// Puts totals that were read from the store in the place of those shown so far.
+    /// Replaces the totals with those read from the store.
     pub fn replace_totals(&self, totals: Totals) {
         *self.totals.write() = Some(totals);
     }
 
-    /// What `read` finds in the totals, if they were read already.
+    /// Returns what `read` returns for the totals; `None` before they are loaded.
     pub fn with_totals<T>(&self, read: impl FnOnce(&Totals) -> T) -> Option<T> {
         self.totals.read().as_ref().map(read)
     }
 
-    /// Changes the totals, if they were read already. A scrape sees all of the change or nothing of it.
+    /// Updates the totals, if they are loaded. A scrape sees all of the change or none of it.
     pub fn update_totals(&self, change: impl FnOnce(&mut Totals)) {
         if let Some(totals) = self.totals.write().as_mut() {
             change(totals);

@@ -1,7 +1,7 @@
 //! Quotas: fixed windows that open with a caller's first request and close as a whole.
 //!
-//! A [`Quota`] says how many requests are allowed, a limiter ([`memory::Limiter`], [`shared::Limiter`]) counts them, a
-//! [`Decision`] says what came of one request. Time is passed in, in milliseconds since 1970.
+//! A [`Quota`] is how many requests are allowed, a limiter ([`memory::Limiter`], [`shared::Limiter`]) counts
+//! them, and a [`Decision`] is the outcome for one request. Times are passed in, in milliseconds since 1970.
 
 mod counts;
 mod flood;
@@ -12,21 +12,21 @@ pub mod shared;
 
 pub use flood::{ByCaller, Flood, FloodConfig};
 pub use limits::Limits;
-pub use notation::NoQuota;
+pub use notation::InvalidQuota;
 
 use std::fmt;
 
 use strum::VariantArray;
 
-/// The most windows one quota may have.
+/// The maximum number of windows of a quota.
 pub const MAX_WINDOWS: usize = 4;
 
-/// How many requests a caller may make on a route: one window or several, all of which must have room.
+/// How many requests a caller may make on a route: one or several windows, all of which must have room.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Quota(Vec<Window>);
 
 impl Quota {
-    /// The windows; at least one, at most [`MAX_WINDOWS`].
+    /// Returns the windows; at least one, at most [`MAX_WINDOWS`].
     #[must_use]
     pub fn windows(&self) -> &[Window] {
         &self.0
@@ -43,25 +43,25 @@ impl fmt::Display for Quota {
     }
 }
 
-/// A count of requests in a span of time. Its text is the message of a refusal: `100 per 1 minute`.
+/// A number of requests per span of time. Its text is the message of a refusal: `100 per 1 minute`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Window {
-    /// Requests that pass; at least 1.
+    /// The number of allowed requests; at least 1.
     pub limit: u32,
-    /// How many of [`Window::unit`] the window lasts; at least 1.
+    /// The length of the window in [`Window::unit`]s; at least 1.
     pub multiple: u32,
     /// The unit of time.
     pub unit: Unit,
 }
 
 impl Window {
-    /// How long the window lasts, in milliseconds.
+    /// Returns the length of the window, in milliseconds.
     #[must_use]
     pub fn millis(self) -> i64 {
         i64::from(self.multiple) * self.unit.seconds() * 1_000
     }
 
-    /// The request with which a caller comes near the limit: 80 % of it, rounded up.
+    /// Returns the number of requests that is near the limit: 80 % of it, rounded up.
     const fn near(self) -> u32 {
         self.limit - self.limit / 5
     }
@@ -84,9 +84,9 @@ pub enum Unit {
     Hour,
     /// 24 hours.
     Day,
-    /// 30 days, as flask-limiter counts it.
+    /// 30 days, as in flask-limiter.
     Month,
-    /// Twelve months of 30 days, as flask-limiter counts it.
+    /// Twelve months of 30 days, as in flask-limiter.
     Year,
 }
 
@@ -114,31 +114,32 @@ impl Unit {
     }
 }
 
-/// What a limiter says of one request: the state of the window with the least room left.
+/// The outcome for one request, with the state of the window that has the least room left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Decision {
-    /// The window it speaks of.
+    /// That window.
     pub window: Window,
-    /// Whether the request passes; one that does not consumes nothing.
+    /// Whether the request is allowed; a refused one consumes nothing.
     pub allowed: bool,
-    /// Whether with this request the caller has used 80 % of a window: true once in each window.
+    /// Whether this request brought a window to 80 % of its limit: true once per window.
     pub near: bool,
     /// Requests left in the window after this one.
     pub remaining: u32,
     /// When the window closes, in milliseconds since 1970.
     pub closes_ms: i64,
-    /// How long a refused caller must wait, in milliseconds; 0 for a request that passes.
+    /// How long a refused caller must wait, in milliseconds; 0 for an allowed request.
     pub retry_ms: i64,
 }
 
 impl Decision {
-    /// `X-RateLimit-Reset`: the first whole second at which the window is closed, since 1970.
+    /// Returns the value of `X-RateLimit-Reset`: the first whole second since 1970 at which the window is
+    /// closed.
     #[must_use]
     pub fn reset_seconds(&self) -> i64 {
         ceil_seconds(self.closes_ms)
     }
 
-    /// `Retry-After`: whole seconds, at least 1.
+    /// Returns the value of `Retry-After`: whole seconds, at least 1.
     #[must_use]
     pub fn retry_after_seconds(&self) -> i64 {
         ceil_seconds(self.retry_ms).max(1)

@@ -78,7 +78,7 @@ impl App {
         self.audit_recorder.record_start(&self.config.in_effect);
         lifecycle.spawn("audit", self.audit_recorder.clone().run(lifecycle.ending().clone()));
         lifecycle.spawn("sweep", self.clone().sweep());
-        lifecycle.spawn("quotas", self.limits.clone().tend(self.clock.clone(), stopping()));
+        lifecycle.spawn("quotas", self.limits.clone().run(self.clock.clone(), stopping()));
         let task = RetentionTask::new(
             &self.config,
             self.store.clone(),

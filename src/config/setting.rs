@@ -11,7 +11,7 @@ use ipnet::IpNet;
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
-use crate::quota::{NoQuota, Quota};
+use crate::quota::{InvalidQuota, Quota};
 
 /// The maximum length of an API key, in bytes: every comparison hashes this many.
 pub const MAX_KEY_BYTES: usize = 255;
@@ -212,7 +212,7 @@ impl Setting for Quota {
     const SHOWN: bool = true;
 
     fn read(text: &str) -> Result<Self, String> {
-        text.parse().map_err(|error: NoQuota| error.to_string())
+        text.parse().map_err(|error: InvalidQuota| error.to_string())
     }
 }
 

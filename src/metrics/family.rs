@@ -1,4 +1,4 @@
-//! Builds metric families from numbers that are kept elsewhere.
+//! Builders of metric families from values kept elsewhere.
 
 use prometheus::core::Desc;
 use prometheus::proto::{Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType};
@@ -19,14 +19,14 @@ pub(super) struct Spec {
 }
 
 impl Spec {
-    /// The description that the registry checks for uniqueness.
+    /// Returns the description that the registry checks for uniqueness.
     pub(super) fn desc(&self) -> Desc {
         let labels = self.labels.iter().map(|label| (*label).to_owned()).collect();
         Desc::new(self.name.to_owned(), self.help.to_owned(), labels, std::collections::HashMap::new())
             .expect("names are valid")
     }
 
-    /// An empty family.
+    /// Returns an empty family.
     pub(super) fn family(&self) -> Family {
         let mut family = MetricFamily::default();
         family.set_name(self.name.to_owned());
@@ -37,7 +37,7 @@ impl Spec {
 }
 
 impl Family {
-    /// Adds a series of a counter or gauge; `values` are those of the labels, in order.
+    /// Adds a series of a counter or gauge; `values` are the label values, in order.
     #[must_use]
     pub(super) fn with(mut self, values: &[&str], value: f64) -> Self {
         let mut metric = self.labelled(values);
@@ -54,7 +54,8 @@ impl Family {
         self
     }
 
-    /// Adds the one series of a histogram; `buckets` are upper bounds and how many samples each holds for itself.
+    /// Adds the only series of a histogram; `buckets` are upper bounds with the number of samples in each
+    /// bucket alone.
     #[must_use]
     pub(super) fn with_histogram(
         mut self,

@@ -1,15 +1,15 @@
-//! The pages that Prometheus reads: one is rendered for all who ask at the same time, and few are held at once.
+//! Rendered `/metrics` pages, shared by concurrent readers and bounded in number.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
 
-/// Pages that may be held at the same time. A reader takes its page in within milliseconds; one that does not must not
-/// fill the memory.
+/// The maximum number of pages in memory. Readers receive their page within milliseconds; those that do not
+/// must not fill the memory.
 const MAX_PAGES: usize = 16;
 
-/// A page, which its holders share. It counts as held until the last of them is done with it.
+/// A page, shared by its readers. It counts towards the maximum until the last of them drops it.
 #[derive(Debug, Clone)]
 pub struct MetricsPage(Arc<Rendered>);
 
@@ -17,7 +17,7 @@ pub struct MetricsPage(Arc<Rendered>);
 struct Rendered {
     text: String,
     number: u64,
-    _place: OwnedSemaphorePermit,
+    _permit: OwnedSemaphorePermit,
 }
 
 impl AsRef<[u8]> for MetricsPage {
@@ -26,25 +26,25 @@ impl AsRef<[u8]> for MetricsPage {
     }
 }
 
-/// Gives pages out.
+/// Renders and shares pages.
 #[derive(Debug)]
 pub(super) struct PageCache {
-    /// The number of the last page that was begun.
+    /// The number of the last page whose rendering began.
     begun: AtomicU64,
     last: Mutex<Option<MetricsPage>>,
-    places: Arc<Semaphore>,
+    permits: Arc<Semaphore>,
 }
 
 impl Default for PageCache {
     fn default() -> Self {
-        let places = Arc::new(Semaphore::new(MAX_PAGES));
-        Self { begun: AtomicU64::default(), last: Mutex::default(), places }
+        let permits = Arc::new(Semaphore::new(MAX_PAGES));
+        Self { begun: AtomicU64::default(), last: Mutex::default(), permits }
     }
 }
 
 impl PageCache {
-    /// A page that was begun after it was asked for, so that nothing is missing that happened before; `None` while too
-    /// many are held.
+    /// Returns a page whose rendering began after this call, so that it includes everything that happened
+    /// before; `None` if the maximum is reached.
     pub(super) async fn page(&self, render: impl FnOnce() -> String) -> Option<MetricsPage> {
         let begun = self.begun.load(Ordering::SeqCst);
         let mut last = self.last.lock().await;
@@ -52,9 +52,9 @@ impl PageCache {
             return last.clone();
         }
         *last = None;
-        let place = self.places.clone().try_acquire_owned().ok()?;
+        let permit = self.permits.clone().try_acquire_owned().ok()?;
         let number = self.begun.fetch_add(1, Ordering::SeqCst) + 1;
-        *last = Some(MetricsPage(Arc::new(Rendered { text: render(), number, _place: place })));
+        *last = Some(MetricsPage(Arc::new(Rendered { text: render(), number, _permit: permit })));
         last.clone()
     }
 }
@@ -67,7 +67,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn those_who_ask_while_a_page_is_rendered_share_the_next_one() {
+    async fn readers_that_arrive_during_rendering_share_the_next_page() {
         let (pages, rendered) = (PageCache::default(), AtomicU64::new(0));
         let ask = || pages.page(|| rendered.fetch_add(1, Ordering::Relaxed).to_string());
         let rendering = pages.last.lock().await;
@@ -76,6 +76,6 @@ mod tests {
         drop(rendering);
         let texts = join_all(asking).await.into_iter().map(|page| page.unwrap().as_ref().to_vec());
         assert!(texts.eq((0..1_000).map(|_| b"0")));
-        assert_eq!(ask().await.unwrap().as_ref(), b"1", "who asks later gets a later one");
+        assert_eq!(ask().await.unwrap().as_ref(), b"1", "a later reader gets a later page");
     }
 }

@@ -1,4 +1,4 @@
-//! What the process uses of the machine, on every system that `sysinfo` knows.
+//! Resource usage of the process, on every system that `sysinfo` supports.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,7 +10,7 @@ use sysinfo::{Pid, ProcessRefreshKind, ProcessesToUpdate, System};
 
 use super::family::Spec;
 
-/// A CPU percentage over less than this says little.
+/// The minimum time over which a CPU percentage is computed.
 const MIN_CPU_SPAN: Duration = Duration::from_secs(1);
 
 const CPU: Spec = Spec {
@@ -38,22 +38,23 @@ const START: Spec = Spec {
     kind: MetricType::GAUGE,
 };
 
-/// A look at the process.
+/// The resource usage of the process.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Usage {
-    /// Bytes in memory.
+    /// Resident memory, in bytes.
     pub resident_bytes: u64,
-    /// Bytes of address space.
+    /// Virtual memory, in bytes.
     pub virtual_bytes: u64,
-    /// CPU time used so far.
+    /// The CPU time used since the start.
     pub cpu: Duration,
-    /// Share of one core since the last look, in percent; above 100 when several cores were busy.
+    /// The share of one core used since the last measurement, in percent; above 100 if several cores were
+    /// busy.
     pub cpu_percent: f64,
-    /// When the process started, in seconds since 1970.
+    /// The start time, in seconds since 1970.
     pub started: u64,
 }
 
-/// Looks at this process.
+/// Measures this process.
 #[derive(Debug)]
 pub struct Process(Mutex<State>);
 
@@ -72,7 +73,7 @@ impl Default for Process {
 }
 
 impl Process {
-    /// What the process uses now.
+    /// Measures the current resource usage.
     pub fn usage(&self) -> Usage {
         let mut state = self.0.lock();
         let pid = Pid::from_u32(std::process::id());
@@ -102,7 +103,7 @@ impl State {
     }
 }
 
-/// Shows [`Usage`] under the names that Prometheus' client libraries use.
+/// Exports [`Usage`] under the names that Prometheus client libraries use.
 pub(super) struct ProcessCollector {
     process: Arc<Process>,
     descs: Vec<Desc>,

@@ -1,10 +1,10 @@
-//! What became of old rows.
+//! Metrics of the deletion of old rows.
 
 use chrono::{DateTime, Utc};
 use prometheus::core::Collector;
 use prometheus::{Gauge, IntCounterVec, IntGaugeVec, Opts};
 
-/// How runs end.
+/// The outcomes of runs.
 const OUTCOMES: [&str; 3] = ["done", "failed", "interrupted"];
 
 /// The metrics of retention.
@@ -17,19 +17,19 @@ pub struct RetentionMetrics {
 }
 
 impl RetentionMetrics {
-    /// The metrics, at zero.
+    /// Creates the metrics, at zero.
     #[must_use]
     pub fn new() -> Self {
         let last_success = Gauge::new(
             "retention_last_success_timestamp_seconds",
-            "When the last run began that came to its end, whichever replica made it; 0 before the first.",
+            "Start time of the last completed retention run on any replica; 0 before the first.",
         );
-        let deleted = Opts::new("retention_deleted_rows_total", "Old rows that were deleted, by table.");
+        let deleted = Opts::new("retention_deleted_rows_total", "Old rows deleted, by table.");
         let overdue = Opts::new(
             "retention_overdue_rows",
-            "Rows that the last run that was due should have deleted, by table; an estimate for a large table.",
+            "Rows that the last due run should have deleted, by table; estimated for large tables.",
         );
-        let runs = Opts::new("retention_runs_total", "Runs of retention, by how they ended.");
+        let runs = Opts::new("retention_runs_total", "Retention runs, by outcome.");
         let metrics = Self {
             last_success: last_success.expect("names are valid"),
             deleted: IntCounterVec::new(deleted, &["table"]).expect("names are valid"),
@@ -42,7 +42,7 @@ impl RetentionMetrics {
         metrics
     }
 
-    /// What the registry is to know.
+    /// Returns the collectors to register.
     pub(super) fn collectors(&self) -> [Box<dyn Collector>; 4] {
         [
             Box::new(self.last_success.clone()),
@@ -52,23 +52,23 @@ impl RetentionMetrics {
         ]
     }
 
-    /// Shows when the last run that came to its end began.
+    /// Sets the start time of the last completed run.
     pub fn show_success(&self, at: Option<DateTime<Utc>>) {
         #[expect(clippy::cast_precision_loss, reason = "seconds since 1970 stay below 2^53")]
         self.last_success.set(at.map_or(0, |at| at.timestamp()) as f64);
     }
 
-    /// Counts rows that were deleted.
+    /// Counts deleted rows.
     pub fn deleted(&self, table: &str, rows: u64) {
         self.deleted.with_label_values(&[table]).inc_by(rows);
     }
 
-    /// Shows how many rows should have been deleted.
+    /// Sets the number of rows that should have been deleted.
     pub fn show_overdue(&self, table: &str, rows: i64) {
         self.overdue.with_label_values(&[table]).set(rows);
     }
 
-    /// Counts a run.
+    /// Counts a run with this outcome.
     pub fn ran(&self, outcome: &str) {
         self.runs.with_label_values(&[outcome]).inc();
     }

@@ -1,4 +1,4 @@
-//! What is in the spool, where there is one.
+//! The metrics of the spool.
 
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::{MetricFamily, MetricType};
@@ -7,43 +7,43 @@ use super::family::Spec;
 
 const EVENTS: Spec = Spec {
     name: "spool_events",
-    help: "Events in the spool, on their way to the database.",
+    help: "Events in the spool, waiting to be replayed to the database.",
     labels: &[],
     kind: MetricType::GAUGE,
 };
 const REFUSED: Spec = Spec {
     name: "spool_refused_events",
-    help: "Events in the spool that the database refuses; they are tried again at the next start.",
+    help: "Events in the spool that the database rejected; retried at the next start.",
     labels: &[],
     kind: MetricType::GAUGE,
 };
 const OLDEST: Spec = Spec {
     name: "spool_oldest_seconds",
-    help: "Time since the oldest event in the spool was received, in seconds.",
+    help: "Age of the oldest event in the spool, in seconds.",
     labels: &[],
     kind: MetricType::GAUGE,
 };
 const REPLAYED: Spec = Spec {
     name: "spool_replayed_total",
-    help: "Events that went from the spool to the database.",
+    help: "Events replayed from the spool to the database.",
     labels: &[],
     kind: MetricType::COUNTER,
 };
 
-/// A look at the spool.
+/// A snapshot of the spool.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct SpoolStats {
-    /// How many events are in it.
+    /// The number of events in it.
     pub events: u64,
-    /// How many of them the database refuses.
+    /// The number of them that the database rejected.
     pub refused: u64,
-    /// How long ago the oldest was received, in seconds.
+    /// The age of the oldest event, in seconds; `None` if there is none.
     pub oldest_seconds: Option<f64>,
-    /// How many went to the database since the start.
+    /// The number of events replayed since the start.
     pub replayed: u64,
 }
 
-/// Asks for a reading whenever it is scraped.
+/// Takes a snapshot on each scrape.
 pub(super) struct SpoolCollector {
     read: Box<dyn Fn() -> SpoolStats + Send + Sync>,
     descs: Vec<Desc>,
@@ -65,12 +65,12 @@ impl Collector for SpoolCollector {
 
     #[expect(clippy::cast_precision_loss, reason = "counts of events stay below 2^53")]
     fn collect(&self) -> Vec<MetricFamily> {
-        let reading = (self.read)();
+        let stats = (self.read)();
         vec![
-            EVENTS.family().with(&[], reading.events as f64).build(),
-            REFUSED.family().with(&[], reading.refused as f64).build(),
-            OLDEST.family().with(&[], reading.oldest_seconds.unwrap_or(0.0)).build(),
-            REPLAYED.family().with(&[], reading.replayed as f64).build(),
+            EVENTS.family().with(&[], stats.events as f64).build(),
+            REFUSED.family().with(&[], stats.refused as f64).build(),
+            OLDEST.family().with(&[], stats.oldest_seconds.unwrap_or(0.0)).build(),
+            REPLAYED.family().with(&[], stats.replayed as f64).build(),
         ]
     }
 }

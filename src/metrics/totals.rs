@@ -1,4 +1,4 @@
-//! The totals of everything ever tracked, in memory, in the shape in which `/metrics` shows them.
+//! The totals of all tracked events, in memory, in the shape in which `/metrics` exports them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,10 +10,10 @@ use super::SharedTotals;
 use super::family::Spec;
 use crate::rollup::{ERROR_RESPONSE, HISTOGRAM, Key, Sum, Sums};
 
-/// The label value of everything that came after a label was full.
+/// The label value that stands for all values after a label is full.
 const OTHER: &str = "other";
 
-/// Distinct models, intents and response types that have label values of their own.
+/// The maximum number of distinct models, intents and response types with label values of their own.
 const MAX_KINDS: usize = 100;
 
 /// A label whose values come from callers, in the order of a key's parts.
@@ -30,7 +30,7 @@ pub enum Label {
 }
 
 impl Label {
-    /// Its name.
+    /// Returns the name of the label.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -61,7 +61,7 @@ struct Business {
 }
 
 impl Totals {
-    /// No events yet. At most `max_businesses` businesses get label values of their own.
+    /// Creates empty totals. At most `max_businesses` businesses get label values of their own.
     #[must_use]
     pub fn new(max_businesses: usize) -> Self {
         let max = |label| if label == Label::Business { max_businesses } else { MAX_KINDS };
@@ -74,18 +74,18 @@ impl Totals {
         }
     }
 
-    /// How many values `label` may have.
+    /// Returns the maximum number of values of `label`.
     #[must_use]
     pub fn max_values(&self, label: Label) -> usize {
         self.labels[label as usize].max
     }
 
-    /// Shows these values of `label` as they are, as far as it has room; the first ones before the others.
+    /// Reserves label values, in order, as far as `label` has room.
     pub fn show(&mut self, label: Label, values: impl IntoIterator<Item = String>) {
         values.into_iter().for_each(|value| self.labels[label as usize].show(value));
     }
 
-    /// The values among `keys` that `label` does not show although it has room.
+    /// Returns the values among `keys` that `label` does not have yet but has room for.
     #[must_use]
     pub fn new_values<'k>(&self, label: Label, keys: impl Iterator<Item = &'k Key>) -> Vec<String> {
         let values = &self.labels[label as usize];
@@ -94,7 +94,7 @@ impl Totals {
         new.into_iter().map(ToOwned::to_owned).collect()
     }
 
-    /// Adds the sums of one key. Values that are not shown as they are count as `other`.
+    /// Adds the sums of one key. Values without a label value of their own count as `other`.
     pub fn add(&mut self, key: &Key, sums: &Sums) {
         let parts = key.parts();
         let [business, model, intent, response_type] =
@@ -109,18 +109,18 @@ impl Totals {
         }
     }
 
-    /// The labels of which some values count as `other`.
+    /// Returns the labels with values that count as `other`.
     pub fn full_labels(&self) -> impl Iterator<Item = Label> {
         Label::VARIANTS.iter().copied().filter(|label| self.labels[*label as usize].folded > 0)
     }
 }
 
-/// The values of one label that are shown as they are, up to a maximum.
+/// The values of one label, up to a maximum.
 #[derive(Debug, Clone)]
 struct LabelValues {
     max: usize,
     values: BTreeSet<String>,
-    /// Events whose value counts as `other`.
+    /// The number of events whose value counts as `other`.
     folded: i64,
 }
 
@@ -213,7 +213,7 @@ const SYSTEM_INFO: Spec = Spec {
     kind: MetricType::GAUGE,
 };
 
-/// Draws the AI families from the totals, all from the same moment.
+/// Exports the AI families from the totals, all as of the same moment.
 pub(super) struct TotalsCollector {
     totals: SharedTotals,
     descs: Vec<Desc>,
@@ -296,7 +296,7 @@ impl Totals {
     }
 }
 
-/// A family with what `add` adds for each of `rows`.
+/// Returns a family to which `add` has added each of `rows`.
 fn family<I: IntoIterator>(
     spec: Spec,
     rows: I,

@@ -1,16 +1,16 @@
-//! The rules of the fixed window, whoever keeps the counts.
+//! The fixed-window algorithm, which all limiters share.
 
 use super::{Decision, MAX_WINDOWS, Quota, Window};
 
-/// How far the clocks of replicas that share counts may be apart, in milliseconds. A window that closes later than this
-/// after its whole length was opened by a clock that was wrong.
+/// The accepted difference between the clocks of replicas that share counts, in milliseconds. A window that
+/// closes later than its length plus this was opened by a wrong clock.
 pub(super) const MAX_CLOCK_SKEW_MS: i64 = 10_000;
 
-/// One caller's open windows, in the order of its quota's windows.
+/// The state of a caller's windows, in the order of its quota's windows.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Counts(pub(super) [Count; MAX_WINDOWS]);
 
-/// The state of a window: when it closes, in milliseconds since 1970, and how many requests it has let pass.
+/// The state of a window: when it closes, in milliseconds since 1970, and how many requests it has allowed.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Count {
     pub(super) closes_ms: i64,
@@ -18,9 +18,8 @@ pub(super) struct Count {
 }
 
 impl Counts {
-    /// Counts a request at `now_ms` in all windows, or in none, and says whether it passes. It takes 1 of each window, or
-    /// 0 when the question is only whether there is room. Nothing is kept, no window is opened, for one that takes
-    /// nothing or does not pass.
+    /// Counts a request at `now_ms` in all windows or in none, and decides whether it is allowed. `take` is
+    /// 1, or 0 to check without counting. The state changes only if the request is allowed and counted.
     pub(super) fn hit(&mut self, quota: &Quota, take: u32, now_ms: i64) -> Decision {
         let mut counts = *self;
         for (window, count) in quota.windows().iter().zip(&mut counts.0) {
@@ -35,16 +34,16 @@ impl Counts {
         counts.decision(quota, take, allowed, now_ms)
     }
 
-    /// What is said of a request that these counts already include, if it passed.
+    /// Returns the decision on a request that is already counted, if allowed.
     pub(super) fn decision(&self, quota: &Quota, take: u32, allowed: bool, now_ms: i64) -> Decision {
         let counts = || quota.windows().iter().zip(&self.0);
         let near = allowed && take > 0 && counts().any(|(window, count)| count.passed == window.near());
         let decisions = counts().map(|(window, count)| count.decision(*window, allowed, now_ms));
-        let told = decisions.min_by_key(|decision| (decision.remaining, -decision.closes_ms));
-        Decision { near, ..told.expect("a quota has at least one window") }
+        let decision = decisions.min_by_key(|decision| (decision.remaining, -decision.closes_ms));
+        Decision { near, ..decision.expect("a quota has at least one window") }
     }
 
-    /// When the last of the windows closes; from then on the caller is as good as unknown.
+    /// Returns when the last window closes; from then on the caller need not be remembered.
     pub(super) fn idle_from(&self) -> i64 {
         self.0.iter().map(|count| count.closes_ms).max().unwrap_or(0)
     }

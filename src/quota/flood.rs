@@ -1,6 +1,7 @@
-//! The coarse flood limit: a steady rate for each caller, with bursts of twice as many (GCRA, by `tower_governor`).
-//! It is no window, so quotas are counted elsewhere. Who holds a key has a rate of its own, whatever others send from the
-//! same address. Tokens have not: to check one takes longer than a flood must take.
+//! The flood limit: a steady rate for each caller, with bursts of twice as many (GCRA, by `tower_governor`).
+//! It is not a fixed window, so it is separate from quotas. The holder of a key has a rate of its own,
+//! whatever others send from the same address. The bearer of a token has not: verifying tokens is too
+//! expensive during a flood.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,23 +15,23 @@ use tower_governor::key_extractor::KeyExtractor;
 
 use crate::auth::Caller;
 
-/// How many times the rate a burst may be.
+/// The ratio of the burst size to the rate.
 const BURST: u32 = 2;
 
-/// What the layer of `tower_governor` takes.
+/// The configuration of the `tower_governor` layer.
 pub type FloodConfig = GovernorConfig<ByCaller, NoOpMiddleware<QuantaInstant>>;
 
-/// The flood limit of all routes together.
+/// The flood limit shared by all routes.
 #[derive(Debug, Clone)]
 pub struct Flood {
-    /// Requests a second.
+    /// The rate, in requests per second.
     pub per_second: u32,
-    /// The counts.
+    /// The configuration, which contains the counts.
     pub config: Arc<FloodConfig>,
 }
 
 impl Flood {
-    /// A limit of `per_second` requests for each caller; at least 1.
+    /// Creates a limit of `per_second` requests for each caller; at least 1.
     #[must_use]
     pub fn new(per_second: u32) -> Self {
         let mut config = GovernorConfigBuilder::default().key_extractor(ByCaller);
@@ -40,14 +41,14 @@ impl Flood {
         Self { per_second, config: Arc::new(config) }
     }
 
-    /// Forgets callers that have been quiet, which the limiter does not do by itself.
+    /// Removes idle callers, which the limiter does not do by itself.
     pub fn sweep(&self) {
         self.config.limiter().retain_recent();
         self.config.limiter().shrink_to_fit();
     }
 }
 
-/// Keys the limit by who makes the request, as the layer around found out.
+/// Limits by [`Caller`], which an outer layer has determined.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ByCaller;
 

@@ -1,4 +1,4 @@
-//! The limiter that is in use: Redis where there is one and it is well, memory else.
+//! The limiter in use: Redis if it is configured and available, otherwise memory.
 
 use std::fmt::Display;
 use std::hash::Hash;
@@ -11,10 +11,10 @@ use tokio_util::sync::CancellationToken;
 use super::{Decision, Quota, memory, shared};
 use crate::clock::Clock;
 
-/// How often callers that have been quiet are forgotten.
+/// How often idle callers are removed from memory.
 const SWEEP_EVERY: Duration = Duration::from_secs(5);
 
-/// Counts the requests of callers, each known by a key `K`, whose text is its name in Redis.
+/// Counts the requests of callers, identified by a key `K`, whose text is used in Redis.
 #[derive(Debug, Clone)]
 pub struct Limits<K>(Arc<Inner<K>>);
 
@@ -25,14 +25,14 @@ struct Inner<K> {
 }
 
 impl<K: Hash + Eq + Copy + Display> Limits<K> {
-    /// Counts in `shared`, where there is one, with `memory` to fall back on.
+    /// Creates a limiter that uses `shared`, if there is one, and falls back to `memory`.
     #[must_use]
     pub fn new(memory: memory::Limiter<K>, shared: Option<shared::Limiter>) -> Self {
         Self(Arc::new(Inner { memory, shared }))
     }
 
-    /// Counts one request of `caller` at `now_ms`, and says whether it passes. The call to Redis is boxed: it is large, and
-    /// most requests are counted without.
+    /// Counts one request of `caller` at `now_ms` and decides whether it is allowed. The call to Redis is
+    /// boxed: it is large, and most requests do without.
     pub async fn hit(&self, caller: K, quota: &Quota, now_ms: i64) -> Decision {
         if let Some(shared) = &self.0.shared
             && let Some(decision) = Box::pin(shared.hit(&caller.to_string(), quota, now_ms)).await
@@ -42,7 +42,7 @@ impl<K: Hash + Eq + Copy + Display> Limits<K> {
         self.0.memory.hit(caller, quota, now_ms)
     }
 
-    /// Says whether a request of `caller` at `now_ms` would pass, and counts none.
+    /// Decides whether a request of `caller` at `now_ms` would be allowed, without counting it.
     pub async fn peek(&self, caller: K, quota: &Quota, now_ms: i64) -> Decision {
         if let Some(shared) = &self.0.shared
             && let Some(decision) = Box::pin(shared.peek(&caller.to_string(), quota, now_ms)).await
@@ -52,21 +52,21 @@ impl<K: Hash + Eq + Copy + Display> Limits<K> {
         self.0.memory.peek(caller, quota, now_ms)
     }
 
-    /// Whether Redis answers; `None` where there is none.
+    /// Returns whether Redis is available; `None` if it is not configured.
     #[must_use]
     pub fn shared_is_up(&self) -> Option<bool> {
         self.0.shared.as_ref().map(shared::Limiter::is_up)
     }
 
-    /// Looks for Redis, where there is to be one, for a second at most.
+    /// Tries to connect to Redis, if it is configured, for a second at most.
     pub async fn connect(&self) {
         if let Some(shared) = &self.0.shared {
             shared.connect().await;
         }
     }
 
-    /// Looks after Redis, and forgets callers that have been quiet, until the service stops.
-    pub async fn tend(self, clock: Clock, stopping: CancellationToken) {
+    /// Keeps the connection to Redis and removes idle callers, until the service stops.
+    pub async fn run(self, clock: Clock, stopping: CancellationToken) {
         let sweep = async {
             while stopping.run_until_cancelled(sleep(SWEEP_EVERY)).await.is_some() {
                 self.0.memory.sweep(clock.now().timestamp_millis());

@@ -1,4 +1,4 @@
-//! The fixed windows of one process, kept in memory.
+//! The in-memory limiter of one process.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hash, RandomState};
@@ -8,13 +8,13 @@ use parking_lot::{Mutex, MutexGuard};
 use super::counts::Counts;
 use super::{Decision, Quota};
 
-/// Locks are held for well under a microsecond; this many keep cores out of each other's way.
+/// The number of shards. Locks are held for well under a microsecond; this many keep contention low.
 const SHARDS: usize = 64;
 
-/// How many callers are looked at to choose the one that makes room when a shard is full.
+/// How many callers are considered for eviction when a shard is full.
 const CANDIDATES: usize = 16;
 
-/// Counts the requests of callers, each known by a key `K`.
+/// Counts the requests of callers, identified by a key `K`.
 #[derive(Debug)]
 pub struct Limiter<K> {
     shards: Vec<Mutex<HashMap<K, Counts>>>,
@@ -23,8 +23,8 @@ pub struct Limiter<K> {
 }
 
 impl<K: Hash + Eq + Copy> Limiter<K> {
-    /// A limiter that remembers at most `max_callers`. Beyond it, the caller whose windows close soonest among a few
-    /// is forgotten, which costs memory's bound a little strictness towards that one.
+    /// Creates a limiter that remembers at most `max_callers`. Beyond that, it evicts the caller whose
+    /// windows close soonest among a few, whose count starts again: the price of bounded memory.
     #[must_use]
     pub fn new(max_callers: usize) -> Self {
         Self {
@@ -34,22 +34,22 @@ impl<K: Hash + Eq + Copy> Limiter<K> {
         }
     }
 
-    /// Counts one request of `caller` at `now_ms`, and says whether it passes.
+    /// Counts one request of `caller` at `now_ms` and decides whether it is allowed.
     pub fn hit(&self, caller: K, quota: &Quota, now_ms: i64) -> Decision {
         let mut shard = self.shard(&caller);
         if shard.len() >= self.max_per_shard && !shard.contains_key(&caller) {
-            make_room(&mut shard);
+            evict_one(&mut shard);
         }
         shard.entry(caller).or_default().hit(quota, 1, now_ms)
     }
 
-    /// Says whether a request of `caller` at `now_ms` would pass, and counts none.
+    /// Decides whether a request of `caller` at `now_ms` would be allowed, without counting it.
     pub fn peek(&self, caller: K, quota: &Quota, now_ms: i64) -> Decision {
         let mut counts = self.shard(&caller).get(&caller).copied().unwrap_or_default();
         counts.hit(quota, 0, now_ms)
     }
 
-    /// Forgets every caller whose windows are closed at `now_ms`.
+    /// Removes every caller whose windows are closed at `now_ms`.
     pub fn sweep(&self, now_ms: i64) {
         for shard in &self.shards {
             let mut shard = lock(shard);
@@ -59,7 +59,7 @@ impl<K: Hash + Eq + Copy> Limiter<K> {
         }
     }
 
-    /// How many callers are remembered.
+    /// Returns the number of remembered callers.
     #[must_use]
     pub fn callers(&self) -> usize {
         self.shards.iter().map(|shard| lock(shard).len()).sum()
@@ -72,13 +72,13 @@ impl<K: Hash + Eq + Copy> Limiter<K> {
     }
 }
 
-/// A limiter's state is a plain count at every step, so it is sound even where a thread died holding it.
+/// Locks a shard. Counts are consistent at every step, so a poisoned lock can be used.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock()
 }
 
-/// Forgets the caller whose windows close soonest among a few; a closed one is always the soonest.
-fn make_room<K: Hash + Eq + Copy>(shard: &mut HashMap<K, Counts>) {
+/// Evicts the caller whose windows close soonest among a few; those already closed come first.
+fn evict_one<K: Hash + Eq + Copy>(shard: &mut HashMap<K, Counts>) {
     let soonest = shard.iter().take(CANDIDATES).min_by_key(|(_, counts)| counts.idle_from());
     if let Some(caller) = soonest.map(|(caller, _)| *caller) {
         shard.remove(&caller);

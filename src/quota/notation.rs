@@ -1,5 +1,6 @@
-//! The notation that flask-limiter's users know: `100 per hour`, `100/hour`, `5 per 10 minutes`, several windows
-//! separated by `;`, `,` or `|`. The grammar is that of the `limits` library's rate limit strings.
+//! Parsing of quotas in the notation of flask-limiter: `100 per hour`, `100/hour`, `5 per 10 minutes`,
+//! several windows separated by `;`, `,` or `|`. The grammar is that of the `limits` library's rate limit
+//! strings.
 
 use std::str::FromStr;
 
@@ -7,28 +8,28 @@ use strum::VariantArray;
 
 use super::{MAX_WINDOWS, Quota, Unit, Window};
 
-/// The longest window: ten years, as flask-limiter counts them.
+/// The maximum length of a window: ten years, as in flask-limiter.
 const MAX_SECONDS: i64 = 10 * 12 * 30 * 86_400;
 
-/// The text is no quota.
+/// The error of parsing a [`Quota`] from any other text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("must be a quota such as \"100 per hour\", \"100/hour\" or \"200 per day;50 per hour\"")]
-pub struct NoQuota;
+pub struct InvalidQuota;
 
 impl FromStr for Quota {
-    type Err = NoQuota;
+    type Err = InvalidQuota;
 
-    fn from_str(text: &str) -> Result<Self, NoQuota> {
+    fn from_str(text: &str) -> Result<Self, InvalidQuota> {
         let windows: Vec<Window> =
-            text.split([';', ',', '|']).map(window).collect::<Option<_>>().ok_or(NoQuota)?;
+            text.split([';', ',', '|']).map(window).collect::<Option<_>>().ok_or(InvalidQuota)?;
         if windows.len() > MAX_WINDOWS {
-            return Err(NoQuota);
+            return Err(InvalidQuota);
         }
         Ok(Self(windows))
     }
 }
 
-/// Parses `<count> per <unit>`, `<count>/<unit>`, either with a whole number before the unit.
+/// Parses `<count> per <unit>` or `<count>/<unit>`, with an optional whole number before the unit.
 fn window(text: &str) -> Option<Window> {
     let text = text.trim().to_ascii_lowercase();
     let (count, rest) = leading_number(&text)?;
@@ -53,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_spelling_that_flask_limiter_takes_is_read() {
+    fn every_spelling_of_flask_limiter_is_parsed() {
         for (text, read) in [
             ("100 per hour", "100 per 1 hour"),
             ("100/hour", "100 per 1 hour"),
@@ -67,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_quota_is_refused() {
+    fn anything_else_than_a_quota_is_rejected() {
         for text in [
             "",
             "100",
@@ -82,8 +83,8 @@ mod tests {
             "1/s;1/s",
             "99999999999/day",
         ] {
-            assert_eq!(text.parse::<Quota>(), Err(NoQuota), "{text}");
+            assert_eq!(text.parse::<Quota>(), Err(InvalidQuota), "{text}");
         }
-        assert_eq!(["1/day"; MAX_WINDOWS + 1].join(";").parse::<Quota>(), Err(NoQuota));
+        assert_eq!(["1/day"; MAX_WINDOWS + 1].join(";").parse::<Quota>(), Err(InvalidQuota));
     }
 }

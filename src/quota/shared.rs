@@ -1,8 +1,8 @@
-//! The fixed windows that replicas share, kept in Redis (6 or newer) or Valkey.
+//! The limiter that replicas share, in Redis (6 or newer) or Valkey.
 //!
-//! A request costs one call of a script, which counts it in all windows of its quota at once. Once Redis fails or is slow,
-//! its connection is given up, and nobody asks it any more until [`Limiter::watch`] has found it well again: until the
-//! script does what it is to do, for a Redis that is full, or a replica, answers everything else.
+//! A request costs one call of a script, which counts it in all windows of its quota at once. When Redis
+//! fails or is slow, its connection is closed and requests do without it until [`Limiter::watch`] has
+//! successfully run the script: a Redis that is full, or a replica, answers everything else.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -21,40 +21,40 @@ use super::{Decision, Quota, Unit, Window};
 use crate::config::RedisUrl;
 use crate::metrics::RedisMetrics;
 
-/// Redis is slow if it takes longer than this.
-const SLOW: Duration = Duration::from_millis(250);
+/// The time limit of a call.
+const CALL_LIMIT: Duration = Duration::from_millis(250);
 
-/// How long a connection may take to come about.
+/// The time limit of connecting.
 const CONNECT_LIMIT: Duration = Duration::from_secs(1);
 
-/// How often a Redis that is away is asked whether it is back.
-const ASK_EVERY: Duration = Duration::from_secs(1);
+/// How often reconnecting is tried.
+const RETRY_EVERY: Duration = Duration::from_secs(1);
 
-/// How often is logged that Redis is away.
+/// The minimum time between two log lines about an unavailable Redis.
 const LOG_EVERY: Duration = Duration::from_mins(1);
 
-/// What the names of all keys begin with.
+/// The prefix of all keys.
 const PREFIX: &str = "mlops:quota:";
 
-/// What is counted to see whether Redis is well, and in which window. It never has no room.
+/// What is counted to check that Redis works. Its window never fills up.
 const PROBE: &str = "probe";
 const PROBE_WINDOW: Window = Window { limit: u32::MAX, multiple: 1, unit: Unit::Second };
 
-/// Counts the requests of callers, each known by a name.
+/// Counts the requests of callers, identified by a name.
 pub struct Limiter {
     client: Client,
     script: Script,
-    /// `None` while Redis is away. The manager of connections that comes with the crate is not used: it tries no more
-    /// once it was refused, for a wrong password, say, that is mended later.
+    /// `None` while Redis is unavailable. The `ConnectionManager` of the crate is not used: it stops retrying
+    /// once it is rejected, such as for a wrong password, which can be fixed later.
     connection: RwLock<Option<Numbered>>,
     opened: AtomicU64,
     metrics: RedisMetrics,
-    /// Why Redis was last given up, until that is logged.
+    /// Why the connection was last closed, until that is logged.
     reason: Mutex<Option<String>>,
     lost: Notify,
 }
 
-/// A connection and its number: one that fails late must not take a newer one with it.
+/// A connection and its number, so that one that fails late does not close a newer one.
 #[derive(Clone)]
 struct Numbered {
     number: u64,
@@ -62,11 +62,11 @@ struct Numbered {
 }
 
 impl Limiter {
-    /// A limiter on the Redis at `url`, which need not be there, and is away until [`Limiter::connect`] has found it. An
-    /// error is one that a person must mend.
+    /// Creates a limiter on the Redis at `url`, unavailable until [`Limiter::connect`] succeeds. Errors need
+    /// an operator to fix them.
     pub fn open(url: &RedisUrl, metrics: RedisMetrics) -> Result<Self, String> {
         Ok(Self {
-            client: client(url).map_err(|error| format!("REDIS_URL cannot be used: {error}"))?,
+            client: client(url).map_err(|error| format!("invalid REDIS_URL: {error}"))?,
             script: Script::new(include_str!("window.lua")),
             connection: RwLock::default(),
             opened: AtomicU64::new(0),
@@ -76,7 +76,7 @@ impl Limiter {
         })
     }
 
-    /// Whether Redis answers.
+    /// Returns whether Redis is available.
     #[must_use]
     pub fn is_up(&self) -> bool {
         self.current().is_some()
@@ -86,32 +86,34 @@ impl Limiter {
         self.connection.read().clone()
     }
 
-    /// Counts one request of `caller` at `now_ms`, and says whether it passes; `None` when Redis does not.
+    /// Counts one request of `caller` at `now_ms` and decides whether it is allowed; `None` if Redis is
+    /// unavailable.
     pub async fn hit(&self, caller: &str, quota: &Quota, now_ms: i64) -> Option<Decision> {
-        let decision = self.ask(caller, quota, 1, now_ms).await;
+        let decision = self.call(caller, quota, 1, now_ms).await;
         if decision.is_none() {
             self.metrics.fallbacks.inc();
         }
         decision
     }
 
-    /// Says whether a request of `caller` at `now_ms` would pass, and counts none; `None` when Redis does not.
+    /// Decides whether a request of `caller` at `now_ms` would be allowed, without counting it; `None` if
+    /// Redis is unavailable.
     pub async fn peek(&self, caller: &str, quota: &Quota, now_ms: i64) -> Option<Decision> {
-        self.ask(caller, quota, 0, now_ms).await
+        self.call(caller, quota, 0, now_ms).await
     }
 
-    async fn ask(&self, caller: &str, quota: &Quota, take: u32, now_ms: i64) -> Option<Decision> {
+    async fn call(&self, caller: &str, quota: &Quota, take: u32, now_ms: i64) -> Option<Decision> {
         let Numbered { number, mut connection } = self.current()?;
-        match within(SLOW, self.run(&mut connection, caller, quota.windows(), take, now_ms)).await {
+        match within(CALL_LIMIT, self.run(&mut connection, caller, quota.windows(), take, now_ms)).await {
             Ok((allowed, counts)) => Some(counts.decision(quota, take, allowed, now_ms)),
             Err(why) => {
-                self.give_up(number, why);
+                self.disconnect(number, why);
                 None
             }
         }
     }
 
-    /// Runs the script for the windows of `name`. Gives whether the request passes, and the counts with it.
+    /// Runs the script for the windows of `name`. Returns whether the request is allowed, and the counts.
     async fn run(
         &self,
         connection: &mut MultiplexedConnection,
@@ -125,12 +127,12 @@ impl Limiter {
         for window in windows {
             call.arg(window.limit).arg(window.millis());
         }
-        let answer: Vec<i64> = call.invoke_async(connection).await?;
-        let unexpected = (ErrorKind::UnexpectedReturnType, "the script answers something else");
-        read(&answer).ok_or_else(|| unexpected.into())
+        let reply: Vec<i64> = call.invoke_async(connection).await?;
+        let unexpected = (ErrorKind::UnexpectedReturnType, "unexpected reply from the quota script");
+        parse(&reply).ok_or_else(|| unexpected.into())
     }
 
-    /// Looks whether Redis is there and well.
+    /// Connects to Redis and checks that it works.
     pub async fn connect(&self) {
         match self.open_connection().await {
             Ok(connection) => {
@@ -139,47 +141,47 @@ impl Limiter {
                 let fresh = Some(Numbered { number, connection });
                 *self.connection.write() = fresh;
             }
-            Err(why) => self.note_reason(why),
+            Err(why) => self.set_reason(why),
         }
     }
 
     async fn open_connection(&self) -> Result<MultiplexedConnection, String> {
-        let config = AsyncConnectionConfig::new().set_response_timeout(Some(SLOW));
+        let config = AsyncConnectionConfig::new().set_response_timeout(Some(CALL_LIMIT));
         let opened = self.client.get_multiplexed_async_connection_with_config(&config);
         let mut connection = within(CONNECT_LIMIT, opened).await?;
-        // The time is always the same; so the window never closes, and the key is gone when it is not asked for a while.
-        within(SLOW, self.run(&mut connection, PROBE, &[PROBE_WINDOW], 1, 0)).await?;
+        // The time is always 0, so the window never closes, and the key expires when it is no longer used.
+        within(CALL_LIMIT, self.run(&mut connection, PROBE, &[PROBE_WINDOW], 1, 0)).await?;
         Ok(connection)
     }
 
-    /// Gives a connection up, if it is still the one in use.
-    fn give_up(&self, number: u64, why: String) {
+    /// Closes a connection, if it is still the one in use.
+    fn disconnect(&self, number: u64, why: String) {
         let mut current = self.connection.write();
         if current.as_ref().is_some_and(|current| current.number == number) {
             *current = None;
             self.metrics.up.set(0);
-            self.note_reason(why);
+            self.set_reason(why);
             self.lost.notify_one();
         }
     }
 
-    fn note_reason(&self, why: String) {
+    fn set_reason(&self, why: String) {
         *self.reason.lock() = Some(why);
     }
 
-    /// Looks for Redis again and again while it is away, and tells the log, until the service stops.
+    /// Reconnects whenever Redis is unavailable and logs changes, until the service stops.
     pub async fn watch(&self, stopping: &CancellationToken) {
-        let mut told = Told::default();
+        let mut logged = Logged::default();
         let work = async {
             loop {
                 if self.is_up() {
-                    told.back();
+                    logged.log_available();
                     self.lost.notified().await;
                 }
                 if let Some(reason) = self.reason.lock().take() {
-                    told.away(&reason);
+                    logged.log_unavailable(&reason);
                 }
-                sleep(ASK_EVERY).await;
+                sleep(RETRY_EVERY).await;
                 if !self.is_up() {
                     self.connect().await;
                 }
@@ -189,33 +191,33 @@ impl Limiter {
     }
 }
 
-/// What the log was told of Redis.
+/// The state of Redis as last logged.
 #[derive(Debug, Default)]
-struct Told {
-    away_at: Option<Instant>,
-    is_away: bool,
+struct Logged {
+    logged_at: Option<Instant>,
+    is_unavailable: bool,
 }
 
-impl Told {
-    fn away(&mut self, reason: &str) {
-        if self.away_at.is_none_or(|at| at.elapsed() >= LOG_EVERY) {
-            tracing::error!("Redis cannot be used, each replica counts quotas for itself: {reason}");
-            *self = Self { away_at: Some(Instant::now()), is_away: true };
+impl Logged {
+    fn log_unavailable(&mut self, reason: &str) {
+        if self.logged_at.is_none_or(|at| at.elapsed() >= LOG_EVERY) {
+            tracing::error!("Redis is unavailable, counting quotas per replica: {reason}");
+            *self = Self { logged_at: Some(Instant::now()), is_unavailable: true };
         }
     }
 
-    fn back(&mut self) {
-        if mem::take(&mut self.is_away) {
-            tracing::info!("Redis is there, replicas share quotas");
+    fn log_available(&mut self) {
+        if mem::take(&mut self.is_unavailable) {
+            tracing::info!("Redis is available again, sharing quotas");
         }
     }
 }
 
-/// What `call` gives in time, or why it gives nothing.
+/// Awaits `call` within `limit`; the error says why it failed.
 async fn within<T>(limit: Duration, call: impl Future<Output = RedisResult<T>>) -> Result<T, String> {
     match timeout(limit, call).await {
-        Ok(answer) => answer.map_err(|error| error.to_string()),
-        Err(_) => Err(format!("it takes longer than {} ms", limit.as_millis())),
+        Ok(reply) => reply.map_err(|error| error.to_string()),
+        Err(_) => Err(format!("no reply within {} ms", limit.as_millis())),
     }
 }
 
@@ -230,9 +232,9 @@ fn client(url: &RedisUrl) -> RedisResult<Client> {
     }
 }
 
-/// Reads what the script gives.
-fn read(answer: &[i64]) -> Option<(bool, Counts)> {
-    let (allowed, windows) = answer.split_first()?;
+/// Parses the reply of the script.
+fn parse(reply: &[i64]) -> Option<(bool, Counts)> {
+    let (allowed, windows) = reply.split_first()?;
     let mut counts = Counts::default();
     for (count, window) in counts.0.iter_mut().zip(windows.as_chunks().0) {
         let [closes_ms, passed] = *window;

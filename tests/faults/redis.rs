@@ -91,7 +91,7 @@ async fn a_redis_that_is_frozen_or_gone_keeps_nobody_waiting_and_comes_back() {
     assert_eq!(track(&service).await.0, 200);
     assert!(told(&service, false).await);
     let log = service.log();
-    assert_eq!(log.matches("Redis cannot be used").count(), 1, "once a minute: {log}");
+    assert_eq!(log.matches("Redis is unavailable").count(), 1, "once a minute: {log}");
     let _redis = Redis::start(port);
     eventually("the new Redis is used", async || told(&service, true).await).await;
     assert_eq!(track(&service).await, (200, "9".to_owned()));
@@ -122,7 +122,7 @@ async fn an_encrypted_redis_is_used_only_with_a_certificate_for_its_name() {
         let service = Service::start(&backend, &with_health(&impostor, "10/hour"));
         assert_eq!(track(&service).await.0, 200);
         assert!(told(&service, false).await);
-        eventually("it is logged", async || service.log().contains("Redis cannot be used")).await;
+        eventually("it is logged", async || service.log().contains("Redis is unavailable")).await;
     }
 }
 
@@ -134,7 +134,7 @@ async fn a_redis_that_refuses_the_password_is_used_once_it_takes_it() {
     let service = Service::start(&backend, &with_health(&url, "10/hour"));
     assert_eq!(track(&service).await.0, 200);
     assert!(told(&service, false).await);
-    eventually("it is logged", async || service.log().contains("Redis cannot be used")).await;
+    eventually("it is logged", async || service.log().contains("Redis is unavailable")).await;
     // What docs/access.md gives the service's user.
     let page = std::fs::read_to_string("docs/access.md").unwrap();
     let line = page.lines().find_map(|line| line.trim().strip_prefix("ACL SETUSER ")).unwrap();
@@ -170,8 +170,12 @@ async fn a_redis_that_answers_but_cannot_count_is_away_until_it_can() {
     }
     eventually("Redis is used", async || told(&service, true).await).await;
     let log = service.log();
-    assert_eq!(log.matches("Redis cannot be used").count(), 1, "once a minute: {log}");
-    assert_eq!(log.matches("Redis is there").count(), 1, "only after it was said to be away: {log}");
+    assert_eq!(log.matches("Redis is unavailable").count(), 1, "once a minute: {log}");
+    assert_eq!(
+        log.matches("Redis is available again").count(),
+        1,
+        "only after it was said to be away: {log}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -192,7 +196,7 @@ async fn a_redis_that_is_slow_keeps_nobody_waiting_and_is_used_once_it_is_not() 
     }
     assert!(begun.elapsed() < Duration::from_millis(250), "nobody waits any more: {:?}", begun.elapsed());
     assert!(told(&service, false).await);
-    eventually("it is logged", async || service.log().contains("Redis cannot be used")).await;
+    eventually("it is logged", async || service.log().contains("Redis is unavailable")).await;
     way.delay(Duration::from_millis(20));
     eventually("it is used though it is not fast", async || told(&service, true).await).await;
     assert_eq!(track(&service).await, (200, "7".to_owned()), "what Redis was asked counts, and no more");
