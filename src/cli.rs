@@ -1,4 +1,4 @@
-//! The command line: one verb, by default `serve`.
+//! The command line: one subcommand, by default `serve`.
 
 mod audit;
 mod check;
@@ -19,10 +19,10 @@ use crate::config::{Config, Source, VARIABLES, env_example, indented};
 use crate::store::{Store, StoreError};
 use crate::telemetry;
 
-/// The exit code when settings are wrong.
+/// The exit code for invalid settings.
 const EXIT_SETTINGS: u8 = 2;
 
-/// The service an AI receptionist reports to.
+/// Metrics and analytics service for AI receptionists
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Cli {
@@ -34,26 +34,26 @@ struct Cli {
 enum Verb {
     /// Serve requests (the default)
     Serve,
-    /// Bring the database's tables up to date, and exit
+    /// Run database migrations and exit
     Migrate,
-    /// Ask a running service whether it lives; exit code 0 when it does
+    /// Check that a running service is alive; exits with 0 if it is
     Healthcheck,
-    /// Make, list, replace and revoke named API keys
+    /// Create, list, rotate and revoke named API keys
     #[command(subcommand)]
     Key(key::Verb),
-    /// Go through the security checklist; exit code 1 when something is wrong
+    /// Run the security checklist; exits with 1 if a check fails
     Check(check::Options),
-    /// Delete what is older than the settings allow
+    /// Delete data past its retention period
     #[command(subcommand)]
     Retention(retention::Verb),
-    /// Look at the audit trail
+    /// Verify the audit trail
     #[command(subcommand)]
     Audit(audit::Verb),
-    /// Print the file .env.example
+    /// Print an example .env file
     EnvExample,
 }
 
-/// Runs the verb of the command line.
+/// Parses the command line and runs the subcommand.
 #[must_use]
 pub fn run() -> ExitCode {
     let command = Cli::command().after_help(variables_help());
@@ -73,8 +73,8 @@ pub fn run() -> ExitCode {
     }
 }
 
-/// Reads the settings and runs `verb` with them, or tells every problem with them.
-fn with_config<F: Future<Output = ExitCode>>(verb: impl FnOnce(Config) -> F) -> ExitCode {
+/// Reads the settings and runs `command` with them, or prints the problems with them.
+fn with_config<F: Future<Output = ExitCode>>(command: impl FnOnce(Config) -> F) -> ExitCode {
     let config = match Config::read(&Source::process(Path::new(".env"))) {
         Ok(config) => config,
         Err(problems) => {
@@ -84,14 +84,14 @@ fn with_config<F: Future<Output = ExitCode>>(verb: impl FnOnce(Config) -> F) -> 
     };
     telemetry::init(&config);
     let runtime = Builder::new_multi_thread().worker_threads(config.threads()).enable_all().build();
-    let runtime = runtime.expect("the system has threads to give");
-    let code = runtime.block_on(verb(config));
-    // A look-up of a host name may still hang; it does not keep the process.
+    let runtime = runtime.expect("the system can start threads");
+    let code = runtime.block_on(command(config));
+    // A hanging host name look-up must not delay the exit.
     runtime.shutdown_background();
     code
 }
 
-/// The settings, as `--help` lists them.
+/// Returns the list of settings for `--help`.
 fn variables_help() -> String {
     let lines = VARIABLES.iter().map(|variable| {
         let doc = indented("         ", variable.doc);
@@ -102,23 +102,23 @@ fn variables_help() -> String {
         format!("  {}{default}\n{doc}", variable.name)
     });
     format!(
-        "Settings, from the environment or from a file .env in this folder:\n{}",
+        "Settings, from the environment or from .env in the working directory:\n{}",
         lines.collect::<String>()
     )
 }
 
-/// Logs why a verb failed, and returns the exit code for it.
+/// Logs why a command failed, and returns the exit code for it.
 fn fail(what: impl std::fmt::Display) -> ExitCode {
     tracing::error!("{what}");
     ExitCode::FAILURE
 }
 
-/// Opens the store for a verb and brings its tables up to date, or tells why it cannot.
+/// Opens the store and migrates it, or logs why that failed.
 async fn open(config: &Config) -> Result<Store, ExitCode> {
     let opened = async {
         let store = Store::open(config)?;
         store.migrate().await?;
         Ok::<_, StoreError>(store)
     };
-    opened.await.map_err(|error| fail(format!("the database cannot be used: {error}")))
+    opened.await.map_err(|error| fail(format!("cannot use the database: {error}")))
 }

@@ -1,4 +1,4 @@
-//! `mlops-service`: the service an AI receptionist reports to.
+//! `mlops-service`: metrics and analytics service for AI receptionists.
 //!
 //! A request passes [`http::connection`], the middleware stack in [`http`], the table in [`http::routes`] and the guard before its
 //! handler. An event is parsed by [`event`] and queued by [`ingest`], whose one task writes it with its [`rollup`] into the

@@ -1,4 +1,4 @@
-//! `audit`: the audit trail from the command line.
+//! `audit`: verifies the audit trail.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -11,15 +11,14 @@ use crate::audit::verify::Verification;
 use crate::config::Config;
 use crate::store::{Store, StoreError};
 
-/// How long it may take: longer than any trail needs.
-const PATIENCE: Duration = Duration::from_hours(24);
+/// The time limit of the verification: longer than any trail needs.
+const TIME_LIMIT: Duration = Duration::from_hours(24);
 
 #[derive(Debug, Clone, Subcommand)]
 pub(super) enum Verb {
-    /// Recompute the chain of the audit trail; exit code 1 when it is broken
+    /// Recompute the hash chain; exits with 1 if it is broken
     Verify {
-        /// A head that the trail once had, noted elsewhere: it shows what the chain alone cannot, that entries at its end
-        /// were removed or that all of it was made anew
+        /// A head recorded earlier, as SEQ:HASH: also detects removed newest entries and a rewritten trail
         #[arg(long, value_name = "SEQ:HASH")]
         head: Option<Head>,
     },
@@ -29,26 +28,26 @@ pub(super) async fn run(config: Config, verb: Verb) -> ExitCode {
     let Verb::Verify { head } = verb;
     let verified = async {
         let store = Store::open(&config)?;
-        let verified = store.verify_audit(head, PATIENCE).await;
+        let verified = store.verify_audit(head, TIME_LIMIT).await;
         store.close().await;
         verified
     };
     match verified.await {
-        Ok(verified) => tell(&verified, head),
+        Ok(verified) => print_result(&verified, head),
         Err(error) => {
             let error: StoreError = error;
-            fail(format!("the audit trail cannot be read: {error}"))
+            fail(format!("cannot read the audit trail: {error}"))
         }
     }
 }
 
-fn tell(verified: &Verification, noted: Option<Head>) -> ExitCode {
+fn print_result(verified: &Verification, recorded: Option<Head>) -> ExitCode {
     let Verification { entries, head, broken, .. } = verified;
     if let Some(broken) = broken {
-        println!("The audit trail is broken: {broken}. Entries looked at: {entries}.");
+        println!("The audit trail is broken: {broken}. Entries checked: {entries}.");
         return ExitCode::FAILURE;
     }
-    let noted = noted.map_or_else(String::new, |noted| format!(" It still holds {noted}."));
-    println!("The audit trail is intact: {entries} entries.{noted} Its head, to be noted elsewhere: {head}");
+    let recorded = recorded.map_or_else(String::new, |recorded| format!(" It contains {recorded}."));
+    println!("The audit trail is intact: {entries} entries.{recorded} Record its head elsewhere: {head}");
     ExitCode::SUCCESS
 }

@@ -1,5 +1,5 @@
-//! `check`: runs the security checklist. To add a line, add a function that returns a [`Finding`] to one of the
-//! files below, and a row to the table in docs/operations.md.
+//! `check`: runs the security checklist. To add a check, add a function that returns a [`Finding`] to one of
+//! the files below, and a row to the table in docs/operations.md.
 
 mod database;
 mod files;
@@ -21,13 +21,13 @@ use finding::{Finding, Verdict};
 
 #[derive(Debug, Clone, Args)]
 pub(super) struct Options {
-    /// Print one JSON document
+    /// Print the results as JSON
     #[arg(long)]
     json: bool,
 }
 
 pub(super) async fn run(config: Config, options: Options) -> ExitCode {
-    let findings = look(&config).await;
+    let findings = run_checks(&config).await;
     let wrong = findings.iter().filter(|finding| finding.verdict == Verdict::Wrong).count();
     if options.json {
         println!("{}", json!({"ok": wrong == 0, "checks": findings}));
@@ -40,29 +40,29 @@ pub(super) async fn run(config: Config, options: Options) -> ExitCode {
     if wrong == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// Goes through the checklist, in its order.
-async fn look(config: &Config) -> Vec<Finding> {
+/// Runs all checks, in order.
+async fn run_checks(config: &Config) -> Vec<Finding> {
     let now = Clock::system().now();
     let store = open(config).await;
     let mut findings = vec![keys::shared(config), keys::shared_age(config, Path::new(".env"), now)];
     findings.push(keys::named(store.as_ref(), now).await);
-    findings.extend(files::look(Path::new(".")));
-    findings.extend(database::look(config, store.as_ref()).await);
+    findings.extend(files::checks(Path::new(".")));
+    findings.extend(database::checks(config, store.as_ref()).await);
     findings.push(database::retention(store.as_ref(), Policy::of(config), now).await);
     findings.extend(database::app_retention(store.as_ref(), Policy::of(config)).await);
-    findings.extend(settings::look(config));
+    findings.extend(settings::checks(config));
     if let Ok(store) = store {
         store.close().await;
     }
     findings
 }
 
-/// The store, if it answers: to look makes no file. The error says why it cannot be looked at.
+/// Opens the store, if it is available, without creating a file or migrating. The error says why it is not.
 async fn open(config: &Config) -> Result<Store, String> {
     if let Database::Sqlite(path) = &config.database_url
         && !path.exists()
     {
-        return Err(format!("there is no file {} yet", path.display()));
+        return Err(format!("the file {} does not exist yet", path.display()));
     }
     let store = Store::open(config).map_err(|error| error.to_string())?;
     match store.ping().await {

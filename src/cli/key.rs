@@ -1,4 +1,4 @@
-//! `key`: named API keys from the command line.
+//! `key`: manages named API keys.
 
 use std::process::ExitCode;
 
@@ -15,19 +15,19 @@ use crate::security::{Incident, SecurityEvent};
 
 #[derive(Debug, Clone, Subcommand)]
 pub(super) enum Verb {
-    /// Make a key and print it, this once
+    /// Create a key and print it; it is not shown again
     Create(Create),
     /// List all keys, without their secrets
     List,
-    /// Give a key a new secret and print it, this once
+    /// Replace a key's secret and print the new one; it is not shown again
     Rotate {
         /// The key's public id
         id: KeyId,
-        /// How long the old secret works
+        /// How long the old secret stays valid
         #[arg(long, default_value = DEFAULT_GRACE)]
         grace: String,
     },
-    /// Revoke a key for good
+    /// Revoke a key permanently
     Revoke {
         /// The key's public id
         id: KeyId,
@@ -36,19 +36,19 @@ pub(super) enum Verb {
 
 #[derive(Debug, Clone, Args)]
 pub(super) struct Create {
-    /// What people call it
+    /// A name for people to recognise it by
     #[arg(long)]
     name: String,
-    /// What it allows, separated by commas: track, analytics, refresh, privacy, admin
+    /// Comma-separated scopes: track, analytics, refresh, privacy, admin
     #[arg(long, value_delimiter = ',', required = true)]
     scopes: Vec<String>,
-    /// The only business it is valid for
+    /// Restrict the key to this business
     #[arg(long)]
     business: Option<String>,
-    /// The tier whose quota it has on /track
+    /// Tier that sets its quota on /track
     #[arg(long)]
     tier: Option<String>,
-    /// How long it is valid, such as 90d; without end by default
+    /// Lifetime, such as 90d; unlimited by default
     #[arg(long)]
     expires: Option<String>,
 }
@@ -76,44 +76,48 @@ pub(super) async fn run(config: Config, verb: Verb) -> ExitCode {
     }
 }
 
-async fn perform(config: &Config, ring: &KeyCache, verb: Verb) -> Result<(), KeyError> {
-    let by = Actor::command_line();
+async fn perform(config: &Config, key_cache: &KeyCache, verb: Verb) -> Result<(), KeyError> {
+    let actor = Actor::command_line();
     match verb {
-        Verb::Create(wish) => {
-            let (key, plain) = ring.create(wish.into(), &config.tiers, &by).await?;
+        Verb::Create(new_key) => {
+            let (key, plain) = key_cache.create(new_key.into(), &config.tiers, &actor).await?;
             print_once(config, SecurityEvent::KeyCreated, &key, &plain);
         }
         Verb::Rotate { id, grace } => {
-            let (key, plain) = ring.rotate(id, &grace, &by).await?;
+            let (key, plain) = key_cache.rotate(id, &grace, &actor).await?;
             print_once(config, SecurityEvent::KeyRotated, &key, &plain);
         }
         Verb::Revoke { id } => {
-            let (key, is_new) = ring.revoke(id, &by).await?;
+            let (key, is_new) = key_cache.revoke(id, &actor).await?;
             if is_new {
                 Incident::new(SecurityEvent::KeyRevoked, Some(key.id)).log();
             }
-            println!("{} ({id}) is revoked{}", key.name, if is_new { "" } else { ", and was before" });
+            match is_new {
+                true => println!("revoked {} ({id})", key.name),
+                false => println!("{} ({id}) was already revoked", key.name),
+            }
         }
         Verb::List => {
-            let (keys, unreadable) = ring.list().await?;
-            print_table(&keys, ring.now());
+            let (keys, unreadable) = key_cache.list().await?;
+            print_table(&keys, key_cache.now());
             for error in unreadable {
-                tracing::error!("a key is not listed: {error}");
+                tracing::error!("skipping a key whose row cannot be read: {error}");
             }
         }
     }
     Ok(())
 }
 
-/// The key alone goes to standard output, so that a script can take it.
+/// Prints a new plain key. It alone goes to standard output, so that scripts can read it.
 fn print_once(config: &Config, event: SecurityEvent, key: &NamedKey, plain: &PlainKey) {
     Incident::new(event, Some(key.id)).log();
-    eprintln!("Key {} has the public id {}. Keep it now: it is not shown again.", key.name, key.id);
+    let done = if event == SecurityEvent::KeyRotated { "Rotated" } else { "Created" };
+    eprintln!("{done} key {} with public id {}. Store it now: it will not be shown again.", key.name, key.id);
     if let Some(previous) = key.previous {
-        eprintln!("The secret before it works until {}.", time(Some(previous.until)));
+        eprintln!("The previous secret works until {}.", time(Some(previous.until)));
     }
     if !config.authenticates() {
-        eprintln!("MLOPS_API_KEY is not set, so authentication is off: no key is asked for.");
+        eprintln!("Authentication is off because MLOPS_API_KEY is not set: callers do not need a key.");
     }
     println!("{}", plain.expose());
 }

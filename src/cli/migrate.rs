@@ -1,4 +1,4 @@
-//! `migrate`: brings the tables up to date and exits.
+//! `migrate`: runs database migrations and exits.
 
 use std::process::ExitCode;
 
@@ -15,12 +15,12 @@ pub(super) async fn run(config: Config) -> ExitCode {
     };
     match migrated.await {
         Ok(store) => {
-            println!("The tables are up to date: {}", store.place());
+            println!("The database schema is up to date: {}", store.place());
             ExitCode::SUCCESS
         }
         Err(error) => {
             let error: crate::store::StoreError = error;
-            fail(format!("the database cannot be migrated: {error}"))
+            fail(format!("cannot migrate the database: {error}"))
         }
     }
 }

@@ -1,4 +1,4 @@
-//! `retention`: a run from the command line, for cron and for people.
+//! `retention`: runs retention once, from cron or by hand.
 
 use std::process::ExitCode;
 
@@ -16,13 +16,13 @@ use crate::store::Store;
 
 #[derive(Debug, Clone, Subcommand)]
 pub(super) enum Verb {
-    /// Delete now what is older than the settings allow
+    /// Run retention now
     Run(Options),
 }
 
 #[derive(Debug, Clone, Args)]
 pub(super) struct Options {
-    /// Only count what would be deleted
+    /// Count the rows without deleting them
     #[arg(long)]
     dry_run: bool,
 }
@@ -41,13 +41,11 @@ pub(super) async fn run(config: Config, verb: Verb) -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(Failure::Busy) => fail("another run is in progress; nothing was done"),
-        Err(failure) => {
-            fail(format!("the run did not come to its end: {failure}; run it again, and it goes on"))
-        }
+        Err(failure) => fail(format!("the run did not finish: {failure}; run it again to resume")),
     }
 }
 
-/// Makes the run, until a signal ends it.
+/// Makes a run, which a signal interrupts.
 async fn make(config: &Config, store: &Store, dry: bool) -> Result<Tally, Failure> {
     let (stop, clock, metrics) = (CancellationToken::new(), Clock::system(), RetentionMetrics::new());
     let policy = Policy::of(config);
@@ -70,13 +68,7 @@ async fn make(config: &Config, store: &Store, dry: bool) -> Result<Tally, Failur
 
 fn print(config: &Config, tally: &Tally, dry: bool) {
     let policy = Policy::of(config);
-    println!(
-        "{:<24}{:<8}{:<22}{}",
-        "TABLE",
-        "DAYS",
-        "OLDER THAN",
-        if dry { "WOULD BE DELETED" } else { "DELETED" }
-    );
+    println!("{:<24}{:<8}{:<22}{}", "TABLE", "DAYS", "OLDER THAN", if dry { "TO DELETE" } else { "DELETED" });
     for TableTally { kind, cutoff, rows, .. } in tally {
         let days = policy.days(*kind).map_or_else(|| "off".to_owned(), |days| days.to_string());
         let cutoff =

@@ -1,4 +1,4 @@
-//! `serve`: starts everything, serves until a signal, and stops in order.
+//! `serve`: starts the service, serves until a stop signal, and shuts down in order.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -18,23 +18,23 @@ use crate::http::{connection, metrics_routes, router, routes};
 use crate::lifecycle::{Lifecycle, Signals};
 use crate::telemetry::banner;
 
-/// Part of the time for a stop that is kept for the queue and the store.
-const FLUSH_SHARE: u32 = 3;
+/// The share of the shutdown time reserved for the queue and the store: one in this many.
+const DRAIN_SHARE: u32 = 3;
 
-/// What is left of the time for a stop when the process ends, to be sure that it does so in time.
-const STOP_MARGIN: Duration = Duration::from_millis(300);
+/// The reserve at the end of the shutdown time, so that the process exits in time.
+const EXIT_MARGIN: Duration = Duration::from_millis(300);
 
-/// How long no request may be in flight before connections that have none are cut: the head of one may be on its way.
-const SETTLE: Duration = Duration::from_millis(500);
+/// How long no request must be in flight before idle connections are closed: a request may be arriving.
+const IDLE_TIME: Duration = Duration::from_millis(500);
 
-/// Connections that may wait to be taken.
+/// The maximum number of connections waiting to be accepted.
 const BACKLOG: u32 = 1_024;
 
-/// A socket that has its port, and takes no connection yet.
+/// A socket that is bound to its port and does not accept connections yet.
 struct Bound {
     socket: TcpSocket,
     address: SocketAddr,
-    /// The setting that names the port.
+    /// The setting of the port.
     setting: &'static str,
 }
 
@@ -43,9 +43,10 @@ pub(super) async fn run(config: Config) -> ExitCode {
 }
 
 async fn start_and_serve(config: Config) -> Result<ExitCode, String> {
-    // Before anything that takes time: as the first process of a container, it would not hear a signal otherwise.
+    // First of all: as the first process of a container, it would ignore signals until then.
     let mut signals = Signals::new().map_err(|error| format!("cannot listen for signals: {error}"))?;
-    // Connections are bounded by a setting, not by a low default of the shell; where the system refuses, it stays.
+    // Connections are limited by a setting, not by a low default of the shell. If the system refuses, its
+    // limit stays.
     drop(rlimit::increase_nofile_limit(u64::from(config.max_connections.get()) * 2 + 256));
     let metrics =
         config.prometheus_port.map(|port| Bound::new(&config, "PROMETHEUS_PORT", port)).transpose()?;
@@ -53,14 +54,14 @@ async fn start_and_serve(config: Config) -> Result<ExitCode, String> {
     let lifecycle = Lifecycle::default();
     let started = tokio::select! {
         started = start(config, &lifecycle) => started,
-        // Nothing was promised to anybody yet.
+        // No request has been accepted yet.
         () = signals.next() => {
             lifecycle.begin_stop();
             return Ok(ExitCode::SUCCESS);
         }
     };
     let app = started.inspect_err(|_problem| lifecycle.begin_stop())?;
-    // Who connected before would have to wait for an answer.
+    // Listening starts only here, because earlier connections would have to wait.
     let (main, metrics) = (main.listen()?, metrics.map(Bound::listen).transpose()?);
     let port = main.local_addr().map_or(app.config.service_port, |address| address.port());
     println!("{}", banner(&app.config, app.store.place(), port));
@@ -72,7 +73,8 @@ impl Bound {
         let address = SocketAddr::new(config.host(), port);
         let bind = || {
             let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-            // Otherwise the port would stay taken for a while after a restart. On Windows it means something else.
+            // Otherwise the port would stay in use for a while after a restart. On Windows, the option has
+            // another meaning.
             #[cfg(unix)]
             socket.set_reuseaddr(true)?;
             socket.bind(address)?;
@@ -93,27 +95,27 @@ fn cannot_listen(address: SocketAddr, setting: &str, error: &io::Error) -> Strin
 }
 
 async fn start(config: Config, lifecycle: &Lifecycle) -> Result<App, String> {
-    warn_of_open_persons(&config);
+    warn_of_privacy_settings(&config);
     let app = App::start(config, Clock::system(), lifecycle).await?;
     app.start_tasks(lifecycle);
     Ok(app)
 }
 
-/// Says what keeps persons from being as safe as they could be.
-fn warn_of_open_persons(config: &Config) {
+/// Warns of settings that protect personal data less than they could.
+fn warn_of_privacy_settings(config: &Config) {
     const MAKE_ONE: &str = "make one with: openssl rand -hex 32";
     match (&config.privacy_hash_key, config.environment) {
         (Some(_), _) => {}
         (None, Environment::Production) => {
-            tracing::warn!("PRIVACY_HASH_KEY is not set: privacy routes that need it answer 503; {MAKE_ONE}");
+            tracing::warn!("PRIVACY_HASH_KEY is not set: privacy routes that need it return 503; {MAKE_ONE}");
         }
         (None, _) => tracing::warn!(
-            "PRIVACY_HASH_KEY is not set: persons are hashed under a key that everybody knows; {MAKE_ONE}"
+            "PRIVACY_HASH_KEY is not set: personal identifiers are hashed with a publicly known key; {MAKE_ONE}"
         ),
     }
     if config.allow_unauthenticated_privacy && !config.authenticates() {
         tracing::warn!(
-            "ALLOW_UNAUTHENTICATED_PRIVACY is set: whoever reaches the service can see and erase persons' data"
+            "ALLOW_UNAUTHENTICATED_PRIVACY is set: anyone who can reach the service can read and erase personal data"
         );
     }
 }
@@ -137,25 +139,25 @@ async fn serve(
         served = &mut servers => {
             return fail(format!("cannot serve: {}", served.err().unwrap_or_else(|| io::Error::other("closed"))));
         }
-        () = signals.next() => tracing::info!("stopping; a second signal exits at once"),
+        () = signals.next() => tracing::info!("shutting down; a second signal exits immediately"),
         () = lifecycle.stopping().cancelled() => {}
     }
-    let limit = Duration::from_secs(app.config.shutdown_seconds.get().into()).saturating_sub(STOP_MARGIN);
+    let limit = Duration::from_secs(app.config.shutdown_seconds.get().into()).saturating_sub(EXIT_MARGIN);
     let orderly = async {
-        let cut = cut_when_idle(app, &handles, limit.saturating_sub(limit / FLUSH_SHARE));
-        drop(tokio::join!(servers, cut));
+        let close = close_when_idle(app, &handles, limit.saturating_sub(limit / DRAIN_SHARE));
+        drop(tokio::join!(servers, close));
         lifecycle.end().await;
     };
     lifecycle.begin_stop();
     tokio::select! {
-        () = signals.next() => return fail("stopped by a second signal"),
+        () = signals.next() => return fail("exiting on the second signal"),
         _ = timeout(limit, orderly) => {}
     }
     if lifecycle.has_failed() { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
 
-/// Stops accepting, lets what is in flight finish within `limit`, and cuts what is open then.
-async fn cut_when_idle(app: &App, handles: &[Handle<SocketAddr>], limit: Duration) {
+/// Stops accepting connections, lets requests in flight finish within `limit`, and closes what is still open.
+async fn close_when_idle(app: &App, handles: &[Handle<SocketAddr>], limit: Duration) {
     for handle in handles {
         handle.graceful_shutdown(Some(limit));
     }
@@ -163,11 +165,11 @@ async fn cut_when_idle(app: &App, handles: &[Handle<SocketAddr>], limit: Duratio
     handles.iter().for_each(Handle::shutdown);
 }
 
-/// Returns when no request was in flight for a while.
+/// Returns when no request has been in flight for [`IDLE_TIME`].
 async fn none_in_flight(app: &App) {
     const STEP: Duration = Duration::from_millis(25);
     let mut quiet_since = Instant::now();
-    while quiet_since.elapsed() < SETTLE {
+    while quiet_since.elapsed() < IDLE_TIME {
         sleep(STEP).await;
         if !app.answering.is_empty() {
             quiet_since = Instant::now();

@@ -68,7 +68,7 @@ async fn named_keys_are_told_when_they_are_old_or_end_soon(backend: Backend) {
     add(3, in_days(-1), Some(in_days(3))).await;
     let checks = check(&backend, &[]);
     assert_verdict(&checks, "named-keys", "warning");
-    assert!(checks["named-keys"].1.contains("ends within 14 days"), "{:?}", checks["named-keys"]);
+    assert!(checks["named-keys"].1.contains("expires within 14 days"), "{:?}", checks["named-keys"]);
     add(4, in_days(-100), None).await;
     assert!(check(&backend, &[])["named-keys"].1.contains("older than 92 days"));
 }
@@ -189,7 +189,7 @@ fn without_the_database_the_other_lines_are_told() {
         ["database-tls", "database-role", "audit-append-only", "audit-chain", "named-keys", "retention"]
     {
         assert_verdict(&checks, name, "wrong");
-        assert!(checks[name].1.contains("could not be looked at"), "{:?}", checks[name]);
+        assert!(checks[name].1.contains("could not be checked"), "{:?}", checks[name]);
     }
     assert_verdict(&checks, "cors", "ok");
     assert_verdict(&checks, "env-file-mode", "not_applicable");

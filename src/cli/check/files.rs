@@ -1,139 +1,143 @@
-//! The file `.env`: who can read it, and whether git knows it.
+//! Checks of the file `.env`: who can read it, and whether it is in git.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use super::finding::{Check, Finding};
 
-const MODE: Check = Check::new("env-file-mode", "who may read .env");
-const TRACKED: Check = Check::new("env-file-untracked", "whether git has .env, now or by mistake soon");
-const HISTORY: Check = Check::new("env-file-history", "every commit that git has, for a .env in any folder");
+const MODE: Check = Check::new("env-file-mode", "who can read .env");
+const TRACKED: Check = Check::new("env-file-untracked", "whether git tracks .env or would pick it up");
+const HISTORY: Check = Check::new("env-file-history", "the whole git history, for a .env in any directory");
 
-/// The checks of `.env` in a folder.
-pub(super) fn look(folder: &Path) -> [Finding; 3] {
-    let repository = Repository::at(folder);
-    [mode(folder), tracked(folder, &repository), history(&repository)]
+/// Runs the checks of `.env` in a directory.
+pub(super) fn checks(directory: &Path) -> [Finding; 3] {
+    let repository = Repository::at(directory);
+    [mode(directory), tracked(directory, &repository), history(&repository)]
 }
 
-/// Whether a mode lets neither its group nor others in.
+/// Returns whether only the owner has access.
 #[cfg(unix)]
-pub(super) const fn is_owners_alone(mode: u32) -> bool {
-    mode & 0o070 == 0 && !lets_others_in(mode)
+pub(super) const fn is_owner_only(mode: u32) -> bool {
+    mode & 0o070 == 0 && !allows_others(mode)
 }
 
 #[cfg(unix)]
-const fn lets_others_in(mode: u32) -> bool {
+const fn allows_others(mode: u32) -> bool {
     mode & 0o007 != 0
 }
 
 #[cfg(unix)]
-fn mode(folder: &Path) -> Finding {
+fn mode(directory: &Path) -> Finding {
     use std::os::unix::fs::PermissionsExt;
-    match folder.join(".env").metadata() {
-        Err(_) => MODE.not_applicable("there is no .env here"),
+    match directory.join(".env").metadata() {
+        Err(_) => MODE.not_applicable("no .env in this directory"),
         Ok(file) => match file.permissions().mode() & 0o777 {
-            mode if is_owners_alone(mode) => MODE.ok(format!("its owner alone (mode {mode:03o})")),
-            mode if !lets_others_in(mode) => {
-                MODE.warning(format!("its group too (mode {mode:03o})"), "chmod 600 .env")
+            mode if is_owner_only(mode) => MODE.ok(format!("owner only (mode {mode:03o})")),
+            mode if !allows_others(mode) => {
+                MODE.warning(format!("its group as well (mode {mode:03o})"), "chmod 600 .env")
             }
-            mode => MODE.wrong(format!("everybody on this machine (mode {mode:03o})"), "chmod 600 .env"),
+            mode => MODE.wrong(format!("everyone on this machine (mode {mode:03o})"), "chmod 600 .env"),
         },
     }
 }
 
 #[cfg(not(unix))]
 fn mode(_: &Path) -> Finding {
-    MODE.not_applicable("this system has no such modes; see to the file's access rights")
+    MODE.not_applicable("file modes do not exist on this system; check the file's permissions yourself")
 }
 
-/// What git says.
+/// The git repository of the directory.
 enum Repository {
-    /// The folder is in one.
-    There(std::path::PathBuf),
-    /// It is not, or nobody can ask; this is why.
-    Unknown(String),
+    /// The directory is in one.
+    Found(std::path::PathBuf),
+    /// It is not, or git cannot be run, for this reason.
+    NotFound(String),
 }
 
 impl Repository {
-    fn at(folder: &Path) -> Self {
-        match git(folder, &["rev-parse", "--is-inside-work-tree"]) {
-            Err(error) => Self::Unknown(format!("git cannot be asked: {error}")),
-            Ok(Answer { success: true, .. }) => Self::There(folder.to_owned()),
-            Ok(Answer { told, .. }) if told.contains("not a git repository") => {
-                Self::Unknown("this folder is in no git repository".to_owned())
+    fn at(directory: &Path) -> Self {
+        match git(directory, &["rev-parse", "--is-inside-work-tree"]) {
+            Err(error) => Self::NotFound(format!("cannot run git: {error}")),
+            Ok(Output { success: true, .. }) => Self::Found(directory.to_owned()),
+            Ok(Output { stderr, .. }) if stderr.contains("not a git repository") => {
+                Self::NotFound("not in a git repository".to_owned())
             }
-            Ok(Answer { told, .. }) => {
-                let reason = told.lines().next().unwrap_or("no reason given").to_owned();
-                Self::Unknown(format!("git cannot be asked: {reason}"))
+            Ok(Output { stderr, .. }) => {
+                let reason = stderr.lines().next().unwrap_or("no reason given").to_owned();
+                Self::NotFound(format!("git failed: {reason}"))
             }
         }
     }
 }
 
-fn tracked(folder: &Path, repository: &Repository) -> Finding {
-    let Repository::There(at) = repository else { return TRACKED.not_applicable(repository.why()) };
-    let untrack = "git rm --cached .env, add .env to .gitignore, and replace every secret that is in it";
+fn tracked(directory: &Path, repository: &Repository) -> Finding {
+    let Repository::Found(at) = repository else { return TRACKED.not_applicable(repository.why()) };
+    let untrack = "git rm --cached .env, add .env to .gitignore, and rotate every secret in it";
     match git(at, &["ls-files", "--", ".env", "*/.env"]) {
-        Ok(Answer { success: true, said, .. }) if !said.is_empty() => {
+        Ok(Output { success: true, stdout, .. }) if !stdout.is_empty() => {
             return TRACKED
-                .wrong(format!("git has {}", said.lines().collect::<Vec<_>>().join(", ")), untrack);
+                .wrong(format!("git tracks {}", stdout.lines().collect::<Vec<_>>().join(", ")), untrack);
         }
-        Ok(Answer { success: true, .. }) => {}
-        _ => return TRACKED.wrong("it could not be looked at", "run git ls-files .env and see why it fails"),
+        Ok(Output { success: true, .. }) => {}
+        _ => return TRACKED.wrong("could not be checked", "run git ls-files .env and see why it fails"),
     }
     match git(at, &["check-ignore", "-q", "--no-index", ".env"]) {
-        Ok(Answer { success: true, .. }) => TRACKED.ok("git has none, and .gitignore keeps it out"),
-        _ if folder.join(".env").exists() => {
-            TRACKED.wrong("git has none yet, but .gitignore does not keep it out", "add .env to .gitignore")
+        Ok(Output { success: true, .. }) => TRACKED.ok("not tracked, and ignored by .gitignore"),
+        _ if directory.join(".env").exists() => {
+            TRACKED.wrong("not tracked yet, but not ignored by .gitignore", "add .env to .gitignore")
         }
-        _ => TRACKED.warning("git has none, but .gitignore would not keep one out", "add .env to .gitignore"),
+        _ => TRACKED.warning("no .env, but .gitignore would not ignore one", "add .env to .gitignore"),
     }
 }
 
 fn history(repository: &Repository) -> Finding {
-    let Repository::There(at) = repository else { return HISTORY.not_applicable(repository.why()) };
+    let Repository::Found(at) = repository else { return HISTORY.not_applicable(repository.why()) };
     let log = ["log", "--all", "--full-history", "--format=%h", "--", ":(top,glob)**/.env"];
-    let Ok(Answer { success: true, said: commits, .. }) = git(at, &log) else {
-        return HISTORY
-            .wrong("it could not be looked at", "run git log --all -- '**/.env' and see why it fails");
+    let Ok(Output { success: true, stdout: commits, .. }) = git(at, &log) else {
+        return HISTORY.wrong("could not be checked", "run git log --all -- '**/.env' and see why it fails");
     };
     if let Some(newest) = commits.lines().next() {
         return HISTORY.wrong(
-            format!("{} commits touch one, the newest is {newest}", commits.lines().count()),
-            "replace every secret that was in it, and take it out of the history with git filter-repo",
+            format!("{} commits touch a .env, most recently {newest}", commits.lines().count()),
+            "rotate every secret in it and remove it from the history with git filter-repo",
         );
     }
     match git(at, &["rev-parse", "--is-shallow-repository"]) {
-        Ok(Answer { said, .. }) if said == "true" => HISTORY
-            .warning("none touches one, but git has only the newest commits here", "git fetch --unshallow"),
-        _ => HISTORY.ok("none touches one"),
+        Ok(Output { stdout, .. }) if stdout == "true" => {
+            HISTORY.warning("no commit touches one, but this is a shallow clone", "git fetch --unshallow")
+        }
+        _ => HISTORY.ok("no commit touches one"),
     }
 }
 
 impl Repository {
     fn why(&self) -> String {
         match self {
-            Self::There(_) => String::new(),
-            Self::Unknown(why) => why.clone(),
+            Self::Found(_) => String::new(),
+            Self::NotFound(why) => why.clone(),
         }
     }
 }
 
-/// What git answers.
-struct Answer {
+/// The output of git.
+struct Output {
     success: bool,
-    said: String,
-    told: String,
+    stdout: String,
+    stderr: String,
 }
 
-fn git(folder: &Path, arguments: &[&str]) -> std::io::Result<Answer> {
+fn git(directory: &Path, arguments: &[&str]) -> std::io::Result<Output> {
     let output = Command::new("git")
         .args(arguments)
-        .current_dir(folder)
+        .current_dir(directory)
         .env("LC_ALL", "C")
         .env("GIT_OPTIONAL_LOCKS", "0")
         .stdin(Stdio::null())
         .output()?;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
-    Ok(Answer { success: output.status.success(), said: text(&output.stdout), told: text(&output.stderr) })
+    Ok(Output {
+        success: output.status.success(),
+        stdout: text(&output.stdout),
+        stderr: text(&output.stderr),
+    })
 }

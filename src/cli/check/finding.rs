@@ -1,20 +1,20 @@
-//! What a check finds.
+//! Checks and their findings.
 
 use std::fmt;
 
 use serde::Serialize;
 
-/// How it looks.
+/// The verdict of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Verdict {
     /// As it should be.
     Ok,
-    /// It works, but should be better.
+    /// It works, but should be improved.
     Warning,
-    /// It must be mended.
+    /// It must be fixed.
     Wrong,
-    /// There is nothing to look at.
+    /// The check does not apply.
     NotApplicable,
 }
 
@@ -29,70 +29,67 @@ impl Verdict {
     }
 }
 
-/// One line of the checklist. No secret is in it.
+/// The result of a check. It contains no secrets.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(super) struct Finding {
     /// The name of the check.
     pub(super) check: &'static str,
-    /// How it looks.
+    /// The verdict.
     pub(super) verdict: Verdict,
-    /// What was looked at.
-    pub(super) looked_at: &'static str,
+    /// What was checked.
+    #[serde(rename = "looked_at")]
+    pub(super) subject: &'static str,
     /// What was found.
     pub(super) found: String,
-    /// How to mend it.
-    pub(super) mend: Option<String>,
+    /// How to fix it.
+    #[serde(rename = "mend")]
+    pub(super) fix: Option<String>,
 }
 
-/// A check, before it is looked.
+/// A check that has not run yet.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Check {
     pub(super) name: &'static str,
-    pub(super) looks_at: &'static str,
+    pub(super) subject: &'static str,
 }
 
 impl Check {
-    pub(super) const fn new(name: &'static str, looks_at: &'static str) -> Self {
-        Self { name, looks_at }
+    pub(super) const fn new(name: &'static str, subject: &'static str) -> Self {
+        Self { name, subject }
     }
 
-    fn finding(self, verdict: Verdict, found: impl Into<String>, mend: Option<String>) -> Finding {
-        Finding { check: self.name, verdict, looked_at: self.looks_at, found: found.into(), mend }
+    fn finding(self, verdict: Verdict, found: impl Into<String>, fix: Option<String>) -> Finding {
+        Finding { check: self.name, verdict, subject: self.subject, found: found.into(), fix }
     }
 
     pub(super) fn ok(self, found: impl Into<String>) -> Finding {
         self.finding(Verdict::Ok, found, None)
     }
 
-    pub(super) fn warning(self, found: impl Into<String>, mend: impl Into<String>) -> Finding {
-        self.finding(Verdict::Warning, found, Some(mend.into()))
+    pub(super) fn warning(self, found: impl Into<String>, fix: impl Into<String>) -> Finding {
+        self.finding(Verdict::Warning, found, Some(fix.into()))
     }
 
-    pub(super) fn wrong(self, found: impl Into<String>, mend: impl Into<String>) -> Finding {
-        self.finding(Verdict::Wrong, found, Some(mend.into()))
+    pub(super) fn wrong(self, found: impl Into<String>, fix: impl Into<String>) -> Finding {
+        self.finding(Verdict::Wrong, found, Some(fix.into()))
     }
 
     pub(super) fn not_applicable(self, found: impl Into<String>) -> Finding {
         self.finding(Verdict::NotApplicable, found, None)
     }
 
-    /// Wrong where it counts, and a warning elsewhere.
-    pub(super) fn wrong_if(
-        self,
-        serious: bool,
-        found: impl Into<String>,
-        mend: impl Into<String>,
-    ) -> Finding {
+    /// Returns a finding that is wrong if `serious`, and a warning otherwise.
+    pub(super) fn wrong_if(self, serious: bool, found: impl Into<String>, fix: impl Into<String>) -> Finding {
         let verdict = if serious { Verdict::Wrong } else { Verdict::Warning };
-        self.finding(verdict, found, Some(mend.into()))
+        self.finding(verdict, found, Some(fix.into()))
     }
 }
 
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:<9}{:<24}{}: {}", self.verdict.name(), self.check, self.looked_at, self.found)?;
-        match &self.mend {
-            Some(mend) => write!(f, " -> {mend}"),
+        write!(f, "{:<9}{:<24}{}: {}", self.verdict.name(), self.check, self.subject, self.found)?;
+        match &self.fix {
+            Some(fix) => write!(f, " -> {fix}"),
             None => Ok(()),
         }
     }

@@ -1,4 +1,4 @@
-//! API keys: whether there are any, how good and how old they are.
+//! Checks of API keys: whether there are any, their strength and their age.
 
 use std::path::Path;
 use std::time::UNIX_EPOCH;
@@ -10,15 +10,15 @@ use crate::auth::key::{NamedKey, Status};
 use crate::config::{ApiKey, Config, Environment, MIN_PRODUCTION_KEY_CHARS, VARIABLES};
 use crate::store::{Store, StoreError};
 
-/// Days after which a secret should have been replaced: quarterly.
+/// The age, in days, at which a secret should be rotated: quarterly.
 const ROTATE_DAYS: i64 = 92;
 
-/// Days before its expiry at which a key is reported.
-const ENDS_SOON_DAYS: i64 = 14;
+/// The number of days before its expiry at which a key is reported.
+const EXPIRES_SOON_DAYS: i64 = 14;
 
 const MAKE_A_KEY: &str = "make one with: openssl rand -hex 32";
 
-/// Whether the keys of the settings keep anybody out.
+/// Checks that the settings require a strong key.
 pub(super) fn shared(config: &Config) -> Finding {
     let check = Check::new("api-key", "MLOPS_API_KEY and OIDC_ISSUER");
     let keys = &config.mlops_api_key;
@@ -39,20 +39,21 @@ pub(super) fn shared(config: &Config) -> Finding {
         return check.wrong_if(serious, found, MAKE_A_KEY);
     }
     match keys.len() {
-        0 => check.ok("no shared key; bearer tokens and named keys"),
+        0 => check.ok("no shared key; bearer tokens and named keys only"),
         1 => check.ok("one key, long enough"),
-        several => check.ok(format!("{several} keys, each long enough")),
+        several => check.ok(format!("{several} keys, all long enough")),
     }
 }
 
-/// How old the shared key is, as far as its file tells.
+/// Checks the age of the shared key, by the change time of its file.
 pub(super) fn shared_age(config: &Config, dotenv: &Path, now: DateTime<Utc>) -> Finding {
-    let check = Check::new("api-key-age", "when the .env file that holds MLOPS_API_KEY was last changed");
+    let check = Check::new("api-key-age", "when the .env file with MLOPS_API_KEY last changed");
     let holds_key = dotenvy::from_path_iter(dotenv).is_ok_and(|lines| {
         lines.flatten().any(|(name, value)| name == "MLOPS_API_KEY" && !value.trim().is_empty())
     });
     if config.mlops_api_key.is_empty() || !holds_key {
-        return check.not_applicable("no .env file here holds it: nobody can tell; rotate it quarterly");
+        return check
+            .not_applicable("not set in a .env file here, so its age is unknown; rotate it quarterly");
     }
     let changed = dotenv.metadata().and_then(|file| file.modified());
     let seconds =
@@ -61,14 +62,14 @@ pub(super) fn shared_age(config: &Config, dotenv: &Path, now: DateTime<Utc>) -> 
     let days = (now - changed).num_days();
     match days > ROTATE_DAYS {
         true => check.warning(
-            format!("not changed for {days} days"),
-            "put a new key in front of the old one, separated by a comma; remove the old one when nobody uses it",
+            format!("unchanged for {days} days"),
+            "add a new key before the old one, separated by a comma; remove the old one once nobody uses it",
         ),
         false => check.ok(format!("changed {days} days ago")),
     }
 }
 
-/// How old named keys are, and when they end.
+/// Checks the age and the expiry of named keys.
 pub(super) async fn named(store: Result<&Store, &String>, now: DateTime<Utc>) -> Finding {
     let check = Check::new("named-keys", "mlops_api_keys");
     let keys = match store {
@@ -77,19 +78,19 @@ pub(super) async fn named(store: Result<&Store, &String>, now: DateTime<Utc>) ->
     };
     let keys = match keys {
         Ok(keys) => keys,
-        Err(error) => return super::database::away(check, &error),
+        Err(error) => return super::database::unavailable(check, &error),
     };
     if keys.iter().any(Result::is_err) {
         return check.warning(
-            "a key cannot be read, and is refused",
-            "delete or mend the row that was written by hand",
+            "a key's row cannot be read, so the key is rejected",
+            "fix or delete the row, which was not written by the service",
         );
     }
     let keys: Vec<NamedKey> = keys.into_iter().filter_map(Result::<_, StoreError>::ok).collect();
-    of_keys(check, &keys, now)
+    check_keys(check, &keys, now)
 }
 
-fn of_keys(check: Check, keys: &[NamedKey], now: DateTime<Utc>) -> Finding {
+fn check_keys(check: Check, keys: &[NamedKey], now: DateTime<Utc>) -> Finding {
     let active: Vec<&NamedKey> = keys.iter().filter(|key| key.status(now) == Status::Active).collect();
     let names = |wanted: &dyn Fn(&NamedKey) -> bool| {
         let ids: Vec<String> =
@@ -99,22 +100,22 @@ fn of_keys(check: Check, keys: &[NamedKey], now: DateTime<Utc>) -> Finding {
     if let Some(ids) = names(&|key| (now - secret_since(key, now)).num_days() > ROTATE_DAYS) {
         return check.warning(format!("older than {ROTATE_DAYS} days: {ids}"), "mlops-service key rotate ID");
     }
-    let soon = now + TimeDelta::days(ENDS_SOON_DAYS);
+    let soon = now + TimeDelta::days(EXPIRES_SOON_DAYS);
     if let Some(ids) = names(&|key| key.expires_at.is_some_and(|end| end < soon)) {
         return check.warning(
-            format!("ends within {ENDS_SOON_DAYS} days: {ids}"),
-            "make new keys for whoever uses them: mlops-service key create",
+            format!("expires within {EXPIRES_SOON_DAYS} days: {ids}"),
+            "create new keys for their users: mlops-service key create",
         );
     }
     let endless = active.iter().filter(|key| key.expires_at.is_none()).count();
     match active.len() {
-        0 => check.not_applicable("there is no active named key"),
-        some => check.ok(format!("{some} active, {endless} of them without end, none due")),
+        0 => check.not_applicable("no active named key"),
+        some => check.ok(format!("{some} active, {endless} of them without expiry, none due for rotation")),
     }
 }
 
-/// Since when a key has its secret, at the latest: when it was made or, where it was replaced, until when the one before
-/// works.
+/// Returns the latest time since when a key can have had its secret: its creation or, if it was rotated, the
+/// end of the grace period.
 fn secret_since(key: &NamedKey, now: DateTime<Utc>) -> DateTime<Utc> {
     key.previous.map_or(key.created_at, |previous| previous.until.min(now).max(key.created_at))
 }
