@@ -35,6 +35,18 @@ MEASUREMENTS = [
 ]
 
 
+# With an earlier build of the service, both by turns.
+COMPARISON = [
+    writes.track,
+    writes.track_before,
+    writes.track_sqlite,
+    writes.track_sqlite_before,
+    reads.health,
+    reads.health_before,
+    reads.bare_health,
+]
+
+
 @dataclass
 class Plan:
     """How much is measured."""

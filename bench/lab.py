@@ -15,6 +15,9 @@ SMALL, USED = 10_000, 100_000
 # Databases with the tables of the service, and how many events are in them. `own` was made by the service alone.
 TRACKED = {"track_empty": 0, "track_used": USED, "own": USED, "series": 0, "small": SMALL}
 
+# The database that an earlier build of the service migrated.
+BEFORE = "track_used_before"
+
 # Databases with nothing but the lab's table, and how many events are in it. `lab_own` has none of the lab's indexes.
 LABS = {"lab_empty": 0, "lab_used": USED, "lab_own": USED}
 
@@ -33,8 +36,11 @@ class Lab:
             if events:
                 self.postgres.run_file(database, "events.sql", events=events)
         self.postgres.run_file("lab_own", "drop_indexes.sql")
-        for database, events in {**TRACKED, "large": self.plan.events}.items():
+        large = {} if self.programs.before else {"large": self.plan.events}
+        for database, events in {**TRACKED, **large}.items():
             self.create_tracked(database, events)
+        if self.programs.before:
+            self.earlier().create_tracked(BEFORE, USED)
         self.postgres.run_file("series", "series.sql")
         self.compare_health()
         self.keep_series()
@@ -51,6 +57,10 @@ class Lab:
             self.postgres.run_file(database, "events.sql", events=events)
             self.postgres.ask(f"{column} drop default", database)
             self.postgres.run_file(database, "rollups.sql")
+
+    def earlier(self):
+        """The same with the earlier build as the service."""
+        return Lab(self.plan, self.programs.earlier(), self.postgres, self.folder)
 
     def service(self, database, **settings):
         """The service on one of the databases, in a folder of its own."""

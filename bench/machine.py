@@ -8,7 +8,7 @@ import shutil
 import socket
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -57,15 +57,21 @@ class Programs:
     open_loop: Path
     python: Path
     """The Python that has the packages of the Python peers."""
+    before: Path | None = None
+    """An earlier build of the service to compare with."""
+
+    def earlier(self):
+        """The same with the earlier build as the service."""
+        return replace(self, service=self.before)
 
 
-def build():
-    """Builds the service and what it is measured with."""
+def build(before=None):
+    """Builds the service and what it is measured with. `before` is an earlier build of the service."""
     service = build_service()
     # On their own: what examples need for themselves would be built into the service too.
     cargo_build(*(part for name in EXAMPLES for part in ("--example", name)))
     examples = [target() / "examples" / name for name in EXAMPLES]
-    return Programs(service, *examples, python_of_peers())
+    return Programs(service, *examples, python_of_peers(), before and before.resolve())
 
 
 def build_service():

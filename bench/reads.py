@@ -21,8 +21,13 @@ EVENT = '{"business_id":"business-1","response_time_ms":100,"tokens_used":100}'
 
 
 def health(lab):
-    with lab.embedded(lab.folder / "health", **service.UNLIMITED) as server:
+    with lab.embedded(lab.folder / f"health-{secrets.token_hex(4)}", **service.UNLIMITED) as server:
         return {"health rate": rate_of_health(lab, server)}
+
+
+def health_before(lab):
+    """The same with the earlier build."""
+    return {f"before {name}": value for name, value in health(lab.earlier()).items()}
 
 
 def bare_health(lab):

@@ -12,7 +12,7 @@ import load
 import machine
 import peers
 import service
-from lab import BUSINESSES
+from lab import BEFORE, BUSINESSES
 
 # Events in a batch, and how many clients send batches or copy rows at a time.
 BATCH, BATCH_CLIENTS = 500, 4
@@ -41,6 +41,11 @@ class Sender:
 def track(lab):
     """`POST /track` on a table with events in it, as nearly always."""
     return prefixed("track", into(lab, "track_used", events(lab)))
+
+
+def track_before(lab):
+    """The same with the earlier build."""
+    return prefixed("track before", into(lab.earlier(), BEFORE, events(lab)))
 
 
 def track_one(lab):
@@ -136,6 +141,11 @@ def track_sqlite(lab):
         rows = database.execute("select count(*) from ai_metrics").fetchone()[0]
     machine.remove(folder)
     return prefixed("sqlite track", kept(seen, rows, sender))
+
+
+def track_sqlite_before(lab):
+    """The same with the earlier build."""
+    return {f"before {name}": value for name, value in track_sqlite(lab.earlier()).items()}
 
 
 def loaded(lab):
