@@ -20,6 +20,7 @@ pub mod track_batch;
 
 use axum::Router;
 use axum::http::Method;
+use axum::http::response::Parts;
 use axum::response::IntoResponse;
 use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -50,19 +51,26 @@ pub fn router(app: &App, routes: Routes) -> Router {
         // Knows the request id; what is below reads the context.
         .map_request(RequestContext::attach(app.clone()))
         .layer(trace::layer())
-        // These see every answer, the ones that the layers below give in place of a handler among them.
-        .layer(OnResponse::new(http_metrics::measure(app.clone())))
-        .layer(OnResponse::new(security_events::record(app.clone())))
+        // Sees every answer, the ones that the layers below give in place of a handler among them.
+        .layer(OnResponse::new(on_response(app.clone())))
         .map_response(security_headers::add(app.config.environment))
         .map_response(cors::hide_from_other_origins)
         // Answers preflights itself; pages of allowed origins may read errors too.
         .layer(cors::layer(&app.config))
-        .layer(OnResponse::new(quota_headers::add))
         .map_response(IntoResponse::into_response)
         .layer(CatchPanicLayer::custom(catch_panic::answer))
         .map_response(timeout::into_json)
         .layer(timeout::layer());
     routes.into_router().layer(middleware)
+}
+
+/// Returns what is done with each answer and the context of its request.
+fn on_response(app: App) -> impl Fn(&RequestContext, &mut Parts) + Clone {
+    move |context, response| {
+        quota_headers::add(context, response);
+        security_events::record(&app, context, response);
+        http_metrics::measure(&app, context, response);
+    }
 }
 
 /// Returns what the second listener serves: `/metrics` and nothing else.

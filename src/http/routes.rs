@@ -152,7 +152,7 @@ impl Routes {
         let row = Row { method, path, access, quota };
         let filter = MethodFilter::try_from(row.method.clone()).expect("the table uses standard methods");
         let policy = Arc::new(Policy::new(&self.app, &row));
-        let methods = on(filter, handler).route_layer(from_fn_with_state(policy, guard::check));
+        let methods = on(filter, handler.layer(from_fn_with_state(policy, guard::check)));
         match quota {
             QuotaOf::Nobody => self.exempt = self.exempt.route(path, methods),
             _ => self.limited = self.limited.route(path, methods),

@@ -6,12 +6,10 @@ use axum::http::response::Parts;
 use super::request_context::RequestContext;
 use crate::app::App;
 
-/// Returns the function that counts a request under its method, the pattern of its route and the status of its answer.
-pub fn measure(app: App) -> impl Fn(&RequestContext, &mut Parts) + Clone {
-    move |context, response| {
-        let (method, route) = (context.method(), context.route());
-        app.metrics.observe_http(method, route, response.status.as_str(), context.elapsed());
-    }
+/// Counts a request under its method, the pattern of its route and the status of its answer.
+pub fn measure(app: &App, context: &RequestContext, response: &Parts) {
+    let (method, route) = (context.method(), context.route());
+    app.metrics.observe_http(method, route, response.status.as_str(), context.elapsed());
 }
 
 /// Returns the method, or one word for all that are not standard: a scanner must not add series.

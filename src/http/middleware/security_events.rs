@@ -6,16 +6,14 @@ use super::request_context::RequestContext;
 use crate::app::App;
 use crate::security::{Circumstances, Incident};
 
-/// Returns the function that counts and logs the security event of an answer, if it carries one.
-pub fn record(app: App) -> impl Fn(&RequestContext, &mut Parts) + Clone {
-    move |context, response| {
-        let Some(incident) = incident(context, response) else { return };
-        let (request_id, client_ip) = (context.request_id(), context.client_ip());
-        if !incident.shadow {
-            app.metrics.count_security(incident.event);
-        }
-        app.security_log.write(incident, Circumstances { request_id, client_ip, route: context.route() });
+/// Counts and logs the security event of an answer, if it carries one.
+pub fn record(app: &App, context: &RequestContext, response: &Parts) {
+    let Some(incident) = incident(context, response) else { return };
+    let (request_id, client_ip) = (context.request_id(), context.client_ip());
+    if !incident.shadow {
+        app.metrics.count_security(incident.event);
     }
+    app.security_log.write(incident, Circumstances { request_id, client_ip, route: context.route() });
 }
 
 /// Returns the incident of an answer, with who caused it as far as the guard found out.
