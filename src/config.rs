@@ -3,6 +3,7 @@
 //! To add a variable, add an entry to `settings!` below: its doc comment is its manual, shown in
 //! `.env.example` and `--help`. Then regenerate `.env.example` with `mlops-service env-example`.
 
+mod address;
 mod check;
 mod issuer;
 mod notice;
@@ -10,12 +11,13 @@ mod setting;
 mod source;
 mod tiers;
 
+pub use address::{Database, PostgresUrl, RedisUrl, Tls};
 pub use check::MIN_PRODUCTION_KEY_CHARS;
 pub use issuer::{Issuer, IssuerUrl, KeySource};
 pub use notice::{Contact, NoticeFile, Part, Placeholder};
 pub use setting::{
-    ApiKey, Bounded, Database, Environment, Folder, HashKey, Limit, LogFormat, MAX_KEY_BYTES, Mode, Origin,
-    PostgresUrl, RedisUrl, Setting, TimeOfDay, Tls, Wait,
+    ApiKey, Bounded, Environment, Folder, HashKey, Limit, LogFormat, MAX_KEY_BYTES, Mode, Origin, Setting,
+    TimeOfDay, Wait,
 };
 pub use source::{Problem, Problems, Source};
 pub use tiers::Tiers;
