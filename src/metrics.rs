@@ -224,3 +224,29 @@ impl Default for Metrics {
         Self::new()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use prometheus::core::Collector;
+
+    use super::*;
+
+    #[test]
+    fn collectors_show_exactly_the_families_that_they_declare() {
+        let totals = SharedTotals::new(RwLock::new(Some(Totals::new(1))));
+        let collectors: [Box<dyn Collector>; 3] = [
+            Box::new(totals::TotalsCollector::new(totals)),
+            Box::new(process::ProcessCollector::new(Arc::default())),
+            Box::new(spool::SpoolCollector::new(SpoolStats::default)),
+        ];
+        for collector in collectors {
+            let declared: BTreeSet<String> =
+                collector.desc().iter().map(|desc| desc.fq_name.clone()).collect();
+            let families = collector.collect();
+            let shown: BTreeSet<String> = families.iter().map(|family| family.name().to_owned()).collect();
+            assert_eq!(shown, declared);
+        }
+    }
+}

@@ -7,3 +7,4 @@ mod migrations;
 mod roles;
 mod spool;
 mod store;
+mod tables;

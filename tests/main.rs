@@ -6,6 +6,7 @@ mod architecture;
 mod browser;
 mod check;
 mod conformance;
+mod docs;
 mod faults;
 mod harness;
 mod lab;

@@ -1,0 +1,164 @@
+//! The documentation agrees with the code: routes, metrics and quotas, each compared in both directions.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+
+use mlops_service::config::VARIABLES;
+use mlops_service::http::routes::{Access, Row, table};
+use serde_json::json;
+
+use crate::harness::{Backend, Redis, TestApp, event, eventually};
+
+/// A row of a table in Markdown, without the backticks.
+fn cells(line: &str) -> Vec<String> {
+    let inner = line.trim().trim_matches('|');
+    inner.split('|').map(|cell| cell.replace('`', "").trim().to_owned()).collect()
+}
+
+/// The quotas that a text names, such as `100 per hour`, in their order.
+fn quotas(text: &str) -> Vec<String> {
+    const UNITS: [&str; 4] = ["second", "minute", "hour", "day"];
+    let words: Vec<&str> =
+        text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).collect();
+    let is_quota =
+        |words: &&[&str]| words[0].parse::<u32>().is_ok() && words[1] == "per" && UNITS.contains(&words[2]);
+    words.windows(3).filter(is_quota).map(|words| words.join(" ")).collect()
+}
+
+/// The quotas of a route, in the words of the documentation.
+fn quotas_of(row: &Row, app: &TestApp) -> Vec<String> {
+    let quota = row.quota.quota(&app.app.config).map(ToString::to_string).unwrap_or_default();
+    quotas(&quota.replace("per 1 ", "per "))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_api_page_lists_exactly_the_routes() {
+    let backend = Backend::sqlite();
+    let app = TestApp::guarded(&backend).await;
+    let page = fs::read_to_string("docs/api.md").unwrap();
+    let section = page.split("\n## ").find(|section| section.starts_with("Routes\n")).unwrap();
+    let listed: Vec<_> = section.lines().filter(|line| line.starts_with("| `")).map(cells).collect();
+    let routes = table(&app.app);
+    let rows = routes.rows().iter().map(|row| {
+        let access = match row.access {
+            Access::Public => "public".to_owned(),
+            Access::Scope(scope) => format!("scope {}", scope.name()),
+            Access::Personal(scope) => format!("scope {}, always", scope.name()),
+        };
+        let quotas = quotas_of(row, &app);
+        let quota = if quotas.is_empty() { "none".to_owned() } else { quotas.join(" and ") };
+        vec![format!("{} {}", row.method, row.path), access, quota]
+    });
+    assert_eq!(listed, rows.collect::<Vec<_>>());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_sections_of_the_api_page_give_the_access_and_quota_of_their_routes() {
+    let backend = Backend::sqlite();
+    let app = TestApp::guarded(&backend).await;
+    let page = fs::read_to_string("docs/api.md").unwrap();
+    let routes = table(&app.app);
+    let mut described = BTreeSet::new();
+    for section in page.split("\n## `").skip(1) {
+        let (heading, text) = section.split_once("\n\n").unwrap();
+        let lead = text.split("\n\n").next().unwrap();
+        let names: Vec<&str> = heading.split('`').step_by(2).collect();
+        let is_named = |row: &&Row| {
+            names.iter().any(|name| *name == row.path || *name == format!("{} {}", row.method, row.path))
+        };
+        let rows: Vec<&Row> = routes.rows().iter().filter(is_named).collect();
+        assert!(!rows.is_empty(), "there is no route {heading}");
+        for row in rows {
+            described.insert(row.path);
+            assert!(!lead.starts_with("Public") || row.access == Access::Public, "{heading}: {lead}");
+            assert!(!lead.starts_with("Key") || row.access != Access::Public, "{heading}: {lead}");
+            assert!(!lead.contains("no quota") || quotas_of(row, &app).is_empty(), "{heading}: {lead}");
+            let stated = quotas(lead);
+            assert!(stated.is_empty() || stated == quotas_of(row, &app), "{heading}: {lead}");
+        }
+    }
+    // A route without a section of its own is described in that of the path above it.
+    let is_described =
+        |path: &str| described.iter().any(|own| path == *own || path.starts_with(&format!("{own}/")));
+    let missing = routes.rows().iter().filter(|row| row.path != "/assets/{name}" && !is_described(row.path));
+    assert_eq!(missing.map(|row| row.path).collect::<Vec<_>>(), [""; 0]);
+}
+
+#[test]
+fn quotas_in_the_documentation_are_the_defaults_of_their_settings() {
+    let default = |name: &str| {
+        VARIABLES.iter().find(|variable| variable.name == name).map(|variable| quotas(variable.default))
+    };
+    let mut pages: Vec<_> = fs::read_dir("docs").unwrap().map(|page| page.unwrap().path()).collect();
+    // Quotas on the API page are compared with the routes.
+    pages.retain(|page| !page.ends_with("api.md"));
+    pages.push("README.md".into());
+    let mut compared = BTreeSet::new();
+    for page in pages {
+        for line in fs::read_to_string(&page).unwrap().lines() {
+            let own = line.split('`').skip(1).step_by(2).find_map(|name| Some((name, default(name)?)));
+            // `NAME="…"` is an example of what may be set.
+            for quota in quotas(line).into_iter().filter(|quota| !line.contains(&format!("=\"{quota}"))) {
+                if let Some((name, default)) = &own {
+                    assert!(default.contains(&quota), "{}: {line}\n{name} is {default:?}", page.display());
+                    compared.insert((page.clone(), (*name).to_owned()));
+                } else {
+                    let is_default = VARIABLES.iter().any(|one| quotas(one.default).contains(&quota));
+                    assert!(is_default, "{}: {line}\nno setting has this default", page.display());
+                }
+            }
+        }
+    }
+    let names = |page: &str| compared.iter().filter(|(path, _)| path.ends_with(page)).count();
+    assert!(
+        names("README.md") >= 1 && names("configuration.md") >= 9 && names("access.md") >= 3,
+        "{compared:?}"
+    );
+}
+
+/// The type and the labels of a metric.
+type Family = (String, BTreeSet<String>);
+
+/// Those of each metric in docs/metrics.md.
+fn documented() -> BTreeMap<String, Family> {
+    let page = fs::read_to_string("docs/metrics.md").unwrap();
+    let rows = page.lines().filter(|line| line.starts_with("| `"));
+    let families = rows.map(|line| {
+        let row: Vec<&str> = line.split(" |").collect();
+        let kind = row[1].split([':', ',']).next().unwrap().trim().to_owned();
+        let labels = row[2].split(':').next().unwrap().split('`').skip(1).step_by(2);
+        (row[0].trim_matches(['|', ' ', '`']).to_owned(), (kind, labels.map(ToOwned::to_owned).collect()))
+    });
+    families.collect()
+}
+
+/// Those of each family with series in the text of `/metrics`.
+fn shown(text: &str) -> BTreeMap<String, Family> {
+    let families = text.split("# TYPE ").skip(1).map(|family| {
+        let (head, series) = family.split_once('\n').unwrap();
+        let (name, kind) = head.split_once(' ').unwrap();
+        let series = series.lines().filter(|line| !line.starts_with('#'));
+        let names = series.flat_map(|line| line.rsplit("=\"").skip(1));
+        let labels = names.filter_map(|before| before.rsplit(['{', ',']).next());
+        let labels = labels.filter(|label| *label != "le").map(ToOwned::to_owned).collect();
+        (name.to_owned(), (kind.to_owned(), labels))
+    });
+    families.collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_metrics_page_lists_exactly_the_metrics() {
+    let backend = Backend::postgres().await;
+    let redis = Redis::shared().url();
+    let settings =
+        [("REDIS_URL", redis.as_str()), ("RATE_LIMIT_TRACK", "1/hour"), ("RATE_LIMIT_MODE", "shadow")];
+    let app = TestApp::with(&backend, &settings).await;
+    app.start_tasks();
+    for _ in 0..2 {
+        app.track(&event(json!({"human_handoff_requested": true}))).await.ok();
+    }
+    let is_overdue_shown = async || app.metrics().await.contains("retention_overdue_rows{");
+    eventually("overdue rows are counted", is_overdue_shown).await;
+    assert_eq!(shown(&app.metrics().await), documented());
+    app.stop().await;
+}
