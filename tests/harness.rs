@@ -1,9 +1,20 @@
 //! What tests stand on: throw-away databases, the service in process, and the service as a process.
+//!
+//! | word | meaning |
+//! | --- | --- |
+//! | [`Backend`] | a fresh database of either kind; `on_every_backend!` runs a test on both |
+//! | [`TestApp`] | the service in the process of the test, with a clock that the test sets |
+//! | [`Service`] | the service as a process, which can be killed |
+//! | [`TcpProxy`], [`Link`] | a proxy between the service and a server, and the state of that link: up, slow, stalled, down |
+//! | [`Disk`] | a file system that fills up, fails or loses what was not synced |
+//! | supervisor | the shell that runs a server for the tests and removes it when the test process ends |
+//! | `Load`, `Ledger` | in `faults`: callers that send events, and the record of what they were told, compared with what is stored |
+//! | `FaultyProxy` | in `faults`: loses or doubles events on purpose, to prove that the ledger notices |
+//! | [`Customer`] | a person in the tables of the receptionist app |
 
 mod backend;
 mod certificate;
 mod client;
-mod detour;
 mod disk;
 mod issuer;
 mod postgres;
@@ -11,6 +22,7 @@ mod process;
 mod receptionist;
 mod redis;
 mod sample;
+mod tcp_proxy;
 mod test_app;
 
 use std::io::{BufRead, BufReader};
@@ -18,7 +30,6 @@ use std::process::Child;
 
 pub(crate) use backend::{Backend, on_every_backend};
 pub(crate) use client::{Call, Reply};
-pub(crate) use detour::{Detour, Weather};
 pub(crate) use disk::Disk;
 pub(crate) use issuer::{FakeIssuer, SigningKey, base64_url};
 pub(crate) use postgres::{Postgres, Tls, free_port};
@@ -26,15 +37,16 @@ pub(crate) use process::{Service, command, http_client};
 pub(crate) use receptionist::Customer;
 pub(crate) use redis::Redis;
 pub(crate) use sample::{LAB_TABLE, event, insert_as_the_app};
+pub(crate) use tcp_proxy::{Link, TcpProxy};
 pub(crate) use test_app::{TestApp, real_now};
 
 /// A key that the strictest settings accept.
 pub(crate) const KEY: &str = "9a7f2c8e5d1b3f6a4e8c9d2f1a7b5c3e";
 
-/// Waits until the keeper of a server says that it serves.
-fn await_ready(keeper: &mut Child, server: &str) {
+/// Waits until the supervisor of a server says that it serves.
+fn await_ready(supervisor: &mut Child, server: &str) {
     let mut line = String::new();
-    BufReader::new(keeper.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+    BufReader::new(supervisor.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
     assert_eq!(line, "ready\n", "{server} did not start");
 }
 

@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::calls::{drained, metric, open_and};
-use crate::harness::{Backend, Detour, Service, Weather, event, http_client, on_every_backend};
+use super::requests::{drained, metric, open_and};
+use crate::harness::{Backend, Link, Service, TcpProxy, event, http_client, on_every_backend};
 
 on_every_backend! {
     what_is_only_counted_survives_a_crash,
@@ -31,8 +31,8 @@ async fn say(service: &Service, session: &str, granted: bool) -> u16 {
 /// The spool keeps events until the database is back; then what their customers say decides.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_waited_in_the_spool_is_kept_or_not_as_its_customer_says_then() {
-    let (way, backend) = Detour::to_postgres().await;
-    let view = way.view(&backend);
+    let (proxy, backend) = TcpProxy::to_postgres().await;
+    let view = proxy.view(&backend);
     let [service, other] = [&view, &backend].map(|backend| {
         let folder = Uuid::new_v4().to_string();
         let settings = open_and(&REQUIRED).into_iter().chain([("SPOOL_DIR", folder.as_str())]);
@@ -41,7 +41,7 @@ async fn what_waited_in_the_spool_is_kept_or_not_as_its_customer_says_then() {
     for session in ["agreed", "changed"] {
         assert_eq!(say(&service, session, true).await, 201);
     }
-    way.set(Weather::Away);
+    proxy.set(Link::Down);
     let sessions = ["agreed", "changed", "silent", "late"];
     let ids = sessions.map(|_| Uuid::new_v4());
     for (session, id) in sessions.into_iter().zip(ids) {
@@ -55,7 +55,7 @@ async fn what_waited_in_the_spool_is_kept_or_not_as_its_customer_says_then() {
     assert_eq!(say(&service, "agreed", false).await, 503, "nothing is noted that might get lost");
     assert_eq!(say(&other, "changed", false).await, 201);
     assert_eq!(say(&other, "late", true).await, 201);
-    way.set(Weather::Fair);
+    proxy.set(Link::Up);
     drained(&service).await;
     let of = |session: &str| format!("select count(*) from ai_metrics where session_id = '{session}'");
     for (session, rows) in sessions.into_iter().zip([1, 0, 0, 1]) {

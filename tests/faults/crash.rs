@@ -1,9 +1,9 @@
 //! `kill -9` under load, again and again.
 
-pub(super) use super::calls::OPEN;
-use super::calls::{assert_counters, drained};
 use super::load::Load;
-use crate::harness::{Backend, Detour, Service, Weather, on_every_backend};
+pub(super) use super::requests::OPEN;
+use super::requests::{assert_counters, drained};
+use crate::harness::{Backend, Link, Service, TcpProxy, on_every_backend};
 
 on_every_backend! {
     no_acknowledged_event_is_lost_or_doubled_by_kill_9,
@@ -23,12 +23,12 @@ async fn no_acknowledged_event_is_lost_or_doubled_by_kill_9(backend: Backend) {
     let mut service = Service::start(&backend, &OPEN);
     let load = Load::begin(service.port);
     for _ in 0..kills() {
-        load.book.more(EVENTS).await;
+        load.ledger.more(EVENTS).await;
         service = kill(service, &backend, &load);
     }
-    load.book.more(EVENTS).await;
-    let book = load.end().await;
-    book.check(&backend).await;
+    load.ledger.more(EVENTS).await;
+    let ledger = load.end().await;
+    ledger.check(&backend).await;
     assert_counters(&service, &backend).await;
 }
 
@@ -45,19 +45,19 @@ fn kill(mut service: Service, backend: &Backend, load: &Load) -> Service {
 /// while it replays what the spool holds.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_spooled_event_is_lost_or_doubled_by_kill_9() {
-    let (way, backend) = Detour::to_postgres().await;
-    let view = way.view(&backend);
+    let (proxy, backend) = TcpProxy::to_postgres().await;
+    let view = proxy.view(&backend);
     let mut service = Service::start(&view, &OPEN);
     let load = Load::begin(service.port);
     for cycle in 0..kills() {
-        way.set(if cycle % 2 == 0 { Weather::Away } else { Weather::Fair });
-        load.book.more(EVENTS).await;
+        proxy.set(if cycle % 2 == 0 { Link::Down } else { Link::Up });
+        load.ledger.more(EVENTS).await;
         service = kill(service, &view, &load);
     }
-    way.set(Weather::Fair);
-    load.book.more(EVENTS).await;
-    let book = load.end().await;
+    proxy.set(Link::Up);
+    load.ledger.more(EVENTS).await;
+    let ledger = load.end().await;
     drained(&service).await;
-    book.check(&backend).await;
+    ledger.check(&backend).await;
     assert_counters(&service, &backend).await;
 }

@@ -4,9 +4,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::book::Answer;
-use super::calls::{OPEN, assert_counters, drained, get, metric, open_and, track};
+use super::ledger::Answer;
 use super::load::Load;
+use super::requests::{OPEN, assert_counters, drained, get, metric, open_and, track};
 use crate::harness::{Backend, Postgres, Service, Tls, eventually, http_client};
 
 /// The longest that an answer may take.
@@ -65,19 +65,19 @@ async fn postgres_stopped_and_started_under_load() {
     let service = Service::start(&backend, &OPEN);
     let load = Load::begin(service.port);
     for _ in 0..2 {
-        load.book.more_of(Answer::Stored, 300).await;
+        load.ledger.more_of(Answer::Stored, 300).await;
         server.stop();
-        load.book.more_of(Answer::Spooled, 200).await;
+        load.ledger.more_of(Answer::Spooled, 200).await;
         assert_away(&service).await;
         server.restart();
         assert_back(&service).await;
     }
-    load.book.more_of(Answer::Stored, 300).await;
-    let book = load.end().await;
+    load.ledger.more_of(Answer::Stored, 300).await;
+    let ledger = load.end().await;
     drained(&service).await;
-    assert_eq!(book.refused(), 0);
-    assert!(book.longest() < LONGEST, "an answer took {:?}", book.longest());
-    book.check(&backend).await;
+    assert_eq!(ledger.refused(), 0);
+    assert!(ledger.longest() < LONGEST, "an answer took {:?}", ledger.longest());
+    ledger.check(&backend).await;
     assert_counters(&service, &backend).await;
 }
 
@@ -87,10 +87,10 @@ async fn postgres_frozen_for_ten_seconds_and_thawed() {
     let backend = Backend::on(&server).await;
     let service = Service::start(&backend, &OPEN);
     let load = Load::begin(service.port);
-    load.book.more_of(Answer::Stored, 500).await;
+    load.ledger.more_of(Answer::Stored, 500).await;
     server.signal("STOP");
     let frozen = Instant::now();
-    load.book.more_of(Answer::Spooled, 500).await;
+    load.ledger.more_of(Answer::Spooled, 500).await;
     assert_away(&service).await;
     let begun = Instant::now();
     assert_spooled(track(&service).await);
@@ -98,11 +98,11 @@ async fn postgres_frozen_for_ten_seconds_and_thawed() {
     tokio::time::sleep(Duration::from_secs(10).saturating_sub(frozen.elapsed())).await;
     server.signal("CONT");
     assert_back(&service).await;
-    let book = load.end().await;
+    let ledger = load.end().await;
     drained(&service).await;
-    assert_eq!(book.refused(), 0);
-    assert!(book.longest() < LONGEST, "an answer took {:?}", book.longest());
-    book.check(&backend).await;
+    assert_eq!(ledger.refused(), 0);
+    assert!(ledger.longest() < LONGEST, "an answer took {:?}", ledger.longest());
+    ledger.check(&backend).await;
     assert_counters(&service, &backend).await;
 }
 
@@ -129,14 +129,14 @@ async fn connections_that_are_cut_are_replaced_without_a_refusal() {
     let cut = "select pg_terminate_backend(pid) from pg_stat_activity
                where application_name = 'mlops-service' and datname = current_database()";
     for _ in 0..10 {
-        load.book.more(100).await;
+        load.ledger.more(100).await;
         backend.execute(cut).await;
         assert_eq!(get(&service, "/analytics/b-0").await.0, 200);
     }
-    let book = load.end().await;
+    let ledger = load.end().await;
     drained(&service).await;
-    assert_eq!(book.refused(), 0);
-    book.check(&backend).await;
+    assert_eq!(ledger.refused(), 0);
+    ledger.check(&backend).await;
     assert_counters(&service, &backend).await;
 }
 
@@ -146,17 +146,17 @@ async fn no_counter_goes_down_when_totals_are_read_while_the_spool_is_replayed()
     let backend = Backend::on(&server).await;
     let service = Service::start(&backend, &OPEN);
     let load = Load::begin(service.port);
-    load.book.more_of(Answer::Stored, 300).await;
+    load.ledger.more_of(Answer::Stored, 300).await;
     server.stop();
-    load.book.more_of(Answer::Spooled, 1_000).await;
+    load.ledger.more_of(Answer::Spooled, 1_000).await;
     server.restart();
     eventually("the spool is empty", async || {
         http_client().post(service.url("/refresh-metrics")).send().await.unwrap();
         get(&service, "/health/detailed").await.1["spool"]["depth"] == 0
     })
     .await;
-    let book = load.end().await;
-    book.check(&backend).await;
+    let ledger = load.end().await;
+    ledger.check(&backend).await;
     assert_counters(&service, &backend).await;
 }
 
@@ -214,16 +214,16 @@ async fn what_a_database_cannot_store_now_is_spooled() {
     let service = Service::start(&backend, &open_and(&[("STORE_TIMEOUT", "1s")]));
     let load = Load::begin(service.port);
     for (begin, end) in TROUBLES {
-        load.book.more_of(Answer::Stored, 300).await;
-        let spooled = load.book.more_of(Answer::Spooled, 100);
+        load.ledger.more_of(Answer::Stored, 300).await;
+        let spooled = load.ledger.more_of(Answer::Spooled, 100);
         tokio::join!(spooled, backend.execute(begin));
         backend.execute(end).await;
         eventually("it stores again", async || track(&service).await.0 == 200).await;
     }
-    let book = load.end().await;
+    let ledger = load.end().await;
     drained(&service).await;
-    assert_eq!(book.refused(), 0);
-    assert!(book.longest() < LONGEST, "an answer took {:?}", book.longest());
-    book.check(&backend).await;
+    assert_eq!(ledger.refused(), 0);
+    assert!(ledger.longest() < LONGEST, "an answer took {:?}", ledger.longest());
+    ledger.check(&backend).await;
     assert_counters(&service, &backend).await;
 }

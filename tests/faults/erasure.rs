@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use sqlx::{Connection, Executor, PgConnection, SqliteConnection};
 
 use crate::harness::{
-    Backend, Customer, Detour, LAB_TABLE, Reply, TestApp, Weather, event, eventually, on_every_backend,
+    Backend, Customer, LAB_TABLE, Link, Reply, TcpProxy, TestApp, event, eventually, on_every_backend,
 };
 
 on_every_backend! {
@@ -172,14 +172,14 @@ async fn track(app: &TestApp, changes: Value) -> u16 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn events_in_the_spool_are_erased_once_the_database_is_back() {
-    let (way, backend) = Detour::to_postgres().await;
-    let view = way.view(&backend);
+    let (proxy, backend) = TcpProxy::to_postgres().await;
+    let view = proxy.view(&backend);
     let app = open(&view).await;
     assert_eq!(
         track(&app, json!({"conversation_id": "conversation-zqana", "session_id": "session-zqana"})).await,
         200
     );
-    way.set(Weather::Away);
+    proxy.set(Link::Down);
     assert_eq!(
         track(&app, json!({"conversation_id": "conversation-zqana", "session_id": "session-zqana"})).await,
         202
@@ -191,7 +191,7 @@ async fn events_in_the_spool_are_erased_once_the_database_is_back() {
     refused.refused(503, "Service Unavailable");
     assert!(on_disk(&view, "session-zqana"), "nothing is half done");
     assert_eq!(app.metric(COUNT).await, Some(4.0));
-    way.set(Weather::Fair);
+    proxy.set(Link::Up);
     let counts = Mutex::new(Value::Null);
     eventually("it can be erased", async || {
         let reply = erase(&app, json!({"conversation_id": "conversation-zqana"})).await;
@@ -211,7 +211,7 @@ async fn events_in_the_spool_are_erased_once_the_database_is_back() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_event_in_the_spool_that_the_database_refuses_is_counted_and_erased() {
-    let (way, backend) = Detour::to_postgres().await;
+    let (proxy, backend) = TcpProxy::to_postgres().await;
     backend.execute(LAB_TABLE).await;
     backend
         .execute(
@@ -220,15 +220,15 @@ async fn an_event_in_the_spool_that_the_database_refuses_is_counted_and_erased()
              alter table ai_metrics alter business_id type text, add foreign key (business_id) references businesses (id)",
         )
         .await;
-    let view = way.view(&backend);
+    let view = proxy.view(&backend);
     let app = open(&view).await;
     assert_eq!(track(&app, json!({"session_id": "other"})).await, 200);
-    way.set(Weather::Away);
+    proxy.set(Link::Down);
     for session in ["session-zqana", "session-zqben"] {
         let refused = json!({"business_id": "nobody", "conversation_id": null, "session_id": session});
         assert_eq!(track(&app, refused).await, 202);
     }
-    way.set(Weather::Fair);
+    proxy.set(Link::Up);
     eventually("both are refused", async || app.metric("spool_refused_events").await == Some(2.0)).await;
     let found = app.post("/privacy/export").json(&json!({"session_id": "session-zqana"})).send().await.ok();
     let waiting = found["categories"].as_array().unwrap().iter().find(|one| one["table"] == "spool").unwrap();

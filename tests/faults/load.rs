@@ -1,4 +1,4 @@
-//! Load that keeps book.
+//! Load whose events and answers are entered in a ledger.
 
 use std::sync::{Arc, RwLock};
 use std::time::{Duration, Instant};
@@ -10,7 +10,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::book::{Answer, Book};
+use super::ledger::{Answer, Ledger};
 use crate::harness::event;
 
 /// Callers of `/track` that send at the same time, and callers of `/track/batch`.
@@ -25,7 +25,7 @@ const PAUSE: Duration = Duration::from_millis(20);
 
 /// Callers that send events until they are stopped, and a scraper of `/metrics` for each replica.
 pub(super) struct Load {
-    pub(super) book: Arc<Book>,
+    pub(super) ledger: Arc<Ledger>,
     ports: Arc<RwLock<Vec<u16>>>,
     client: Client,
     stop: CancellationToken,
@@ -36,7 +36,7 @@ pub(super) struct Load {
 struct Caller {
     number: usize,
     client: Client,
-    book: Arc<Book>,
+    ledger: Arc<Ledger>,
     ports: Arc<RwLock<Vec<u16>>>,
 }
 
@@ -54,7 +54,7 @@ impl Load {
     /// Begins to send with so many callers of `/track`, and so many of `/track/batch`.
     pub(super) fn of(ports: &[u16], singles: usize, batchers: usize) -> Self {
         let mut load = Self {
-            book: Arc::default(),
+            ledger: Arc::default(),
             ports: Arc::new(RwLock::new(ports.to_vec())),
             client: Client::builder().timeout(Duration::from_secs(5)).build().unwrap(),
             stop: CancellationToken::new(),
@@ -71,8 +71,8 @@ impl Load {
         F: Future<Output = ()> + Send + 'static,
     {
         let client = self.client.clone();
-        let (book, ports, stop) = (self.book.clone(), self.ports.clone(), self.stop.clone());
-        let caller = Arc::new(Caller { number, client, book, ports });
+        let (ledger, ports, stop) = (self.ledger.clone(), self.ports.clone(), self.stop.clone());
+        let caller = Arc::new(Caller { number, client, ledger, ports });
         self.callers.spawn(async move {
             while !stop.is_cancelled() {
                 act(caller.clone()).await;
@@ -91,10 +91,10 @@ impl Load {
     }
 
     /// Stops the callers and gives what they kept.
-    pub(super) async fn end(self) -> Arc<Book> {
+    pub(super) async fn end(self) -> Arc<Ledger> {
         self.stop.cancel();
         self.callers.join_all().await;
-        self.book
+        self.ledger
     }
 }
 
@@ -131,14 +131,14 @@ impl Caller {
         self.send(&ids, call).await;
     }
 
-    /// Sends events and keeps book of them.
+    /// Sends events and enters them and their answers in the ledger.
     async fn send(&self, ids: &[Uuid], call: RequestBuilder) {
-        self.book.note_sent(ids);
+        self.ledger.note_sent(ids);
         let begun = Instant::now();
         let Ok(response) = call.send().await else { return sleep(PAUSE).await };
         // An answer is one when it came as a whole.
         let Some(answer) = read(response).await else { return sleep(PAUSE).await };
-        self.book.note_answer(ids, answer, begun.elapsed());
+        self.ledger.note_answer(ids, answer, begun.elapsed());
         if answer == Answer::Refused {
             sleep(PAUSE).await;
         }
@@ -151,7 +151,7 @@ impl Caller {
             && let Ok(metrics) = answer.error_for_status()
             && let Ok(metrics) = metrics.text().await
         {
-            self.book.note_counters(self.number, &metrics);
+            self.ledger.note_counters(self.number, &metrics);
         }
     }
 }

@@ -7,7 +7,7 @@ use sqlx::{Connection, Executor, SqliteConnection};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::calls::open_and;
+use super::requests::open_and;
 use crate::harness::{Backend, Service, event};
 
 /// Callers that come at the same time.

@@ -3,10 +3,10 @@
 use std::fs;
 use std::process::Command;
 
-use super::book::Answer;
-use super::calls::{assert_counters, drained, open_and};
+use super::ledger::Answer;
 use super::load::Load;
-use crate::harness::{Backend, Detour, Disk, Service, Weather};
+use super::requests::{assert_counters, drained, open_and};
+use crate::harness::{Backend, Disk, Link, Service, TcpProxy};
 
 /// How often the power is cut.
 const CUTS: usize = 4;
@@ -66,36 +66,36 @@ async fn a_power_cut_takes_no_event_from_sqlite() {
     let mut service = Service::start(&backend, &open_and(&disk.settings()));
     let load = Load::begin(service.port);
     for _ in 0..CUTS {
-        load.book.more(250).await;
+        load.ledger.more(250).await;
         service = cut(service, &backend, &disk, &load);
     }
-    load.book.more(50).await;
-    let book = load.end().await;
-    book.check(&backend).await;
+    load.ledger.more(50).await;
+    let ledger = load.end().await;
+    ledger.check(&backend).await;
     assert_counters(&service, &backend).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_power_cut_takes_no_event_from_the_spool() {
-    let (way, backend) = Detour::to_postgres().await;
-    let view = way.view(&backend);
+    let (proxy, backend) = TcpProxy::to_postgres().await;
+    let view = proxy.view(&backend);
     let disk = Disk::new(&view.folder.path().join("data"));
     let mut service = Service::start(&view, &open_and(&disk.settings()));
     let load = Load::begin(service.port);
     for cycle in 0..CUTS {
-        way.set(Weather::Away);
-        load.book.more_of(Answer::Spooled, 250).await;
+        proxy.set(Link::Down);
+        load.ledger.more_of(Answer::Spooled, 250).await;
         if cycle % 2 == 1 {
             // In the middle of a replay.
-            way.set(Weather::Fair);
-            load.book.more_of(Answer::Stored, 20).await;
+            proxy.set(Link::Up);
+            load.ledger.more_of(Answer::Stored, 20).await;
         }
         service = cut(service, &view, &disk, &load);
     }
-    way.set(Weather::Fair);
-    load.book.more_of(Answer::Stored, 50).await;
-    let book = load.end().await;
+    proxy.set(Link::Up);
+    load.ledger.more_of(Answer::Stored, 50).await;
+    let ledger = load.end().await;
     drained(&service).await;
-    book.check(&backend).await;
+    ledger.check(&backend).await;
     assert_counters(&service, &backend).await;
 }

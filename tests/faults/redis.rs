@@ -8,7 +8,7 @@ use mlops_service::quota::shared;
 use serde_json::{Value, json};
 
 use crate::harness::{
-    Backend, Detour, KEY, Redis, Service, event, eventually, free_port, http_client, real_now,
+    Backend, KEY, Redis, Service, TcpProxy, event, eventually, free_port, http_client, real_now,
 };
 
 /// The settings of a replica that shares quotas through the Redis at `url`.
@@ -181,12 +181,12 @@ async fn a_redis_that_answers_but_cannot_count_is_away_until_it_can() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_redis_that_is_slow_keeps_nobody_waiting_and_is_used_once_it_is_not() {
     let redis = Redis::start(free_port());
-    let way = Detour::to(redis.port).await;
+    let proxy = TcpProxy::to(redis.port).await;
     let backend = Backend::sqlite();
-    let url = format!("redis://127.0.0.1:{}", way.port);
+    let url = format!("redis://127.0.0.1:{}", proxy.port);
     let service = Service::start(&backend, &with_health(&url, "10/hour"));
     assert_eq!(track(&service).await, (200, "9".to_owned()));
-    way.delay(Duration::from_millis(300));
+    proxy.delay(Duration::from_millis(300));
     let begun = Instant::now();
     assert_eq!(track(&service).await, (200, "9".to_owned()), "counted in memory");
     assert!(begun.elapsed() < Duration::from_millis(600), "{:?}", begun.elapsed());
@@ -197,22 +197,22 @@ async fn a_redis_that_is_slow_keeps_nobody_waiting_and_is_used_once_it_is_not() 
     assert!(begun.elapsed() < Duration::from_millis(250), "nobody waits any more: {:?}", begun.elapsed());
     assert!(told(&service, false).await);
     eventually("it is logged", async || service.log().contains("Redis is unavailable")).await;
-    way.delay(Duration::from_millis(20));
+    proxy.delay(Duration::from_millis(20));
     eventually("it is used though it is not fast", async || told(&service, true).await).await;
     assert_eq!(track(&service).await, (200, "7".to_owned()), "what Redis was asked counts, and no more");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connection_that_fails_late_takes_no_newer_one_with_it() {
-    let way = Detour::to(Redis::shared().port).await;
-    let url = RedisUrl::read(&format!("redis://127.0.0.1:{}", way.port)).unwrap();
+    let proxy = TcpProxy::to(Redis::shared().port).await;
+    let url = RedisUrl::read(&format!("redis://127.0.0.1:{}", proxy.port)).unwrap();
     let limiter = shared::Limiter::open(&url, Metrics::new().redis()).unwrap();
     limiter.connect().await;
     let (quota, now) = ("10 per hour".parse().unwrap(), real_now().timestamp_millis());
-    way.delay(Duration::from_mins(1));
+    proxy.delay(Duration::from_mins(1));
     let renew = async {
-        eventually("an answer is held", async || way.held() == 1).await;
-        way.delay(Duration::ZERO);
+        eventually("an answer is held", async || proxy.held() == 1).await;
+        proxy.delay(Duration::ZERO);
         limiter.connect().await;
     };
     let (late, ()) = tokio::join!(limiter.hit("late", &quota, now), renew);

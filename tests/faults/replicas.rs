@@ -3,8 +3,8 @@
 use serde_json::json;
 use uuid::Uuid;
 
-use super::calls::{assert_counters, open_and};
 use super::load::Load;
+use super::requests::{assert_counters, open_and};
 use crate::harness::{Backend, Service, event, eventually, http_client, insert_as_the_app, on_every_backend};
 
 on_every_backend! {
@@ -28,18 +28,18 @@ async fn two_replicas_and_the_app_count_every_event_once(backend: Backend) {
             act_as_the_app(&backend, n, ports[n % 2]).await;
         }
     };
-    tokio::join!(app, load.book.more(300));
+    tokio::join!(app, load.ledger.more(300));
     replicas[0].signal("KILL");
     replicas[0].wait();
-    load.book.more(100).await;
+    load.ledger.more(100).await;
     replicas[0] = start(&backend, "first");
     load.move_replica(0, replicas[0].port);
-    load.book.more(600).await;
-    let book = load.end().await;
+    load.ledger.more(600).await;
+    let ledger = load.end().await;
     for replica in &replicas {
         http_client().post(replica.url("/refresh-metrics")).send().await.unwrap();
     }
-    book.check(&backend).await;
+    ledger.check(&backend).await;
     let of_the_app = "from ai_metrics where session_id like 'app-%'";
     for count in ["count(*)", "count(distinct session_id)"] {
         let rows = backend.number(&format!("select {count} {of_the_app}")).await;

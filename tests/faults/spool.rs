@@ -4,19 +4,19 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::book::Answer;
-use super::calls::{OPEN, assert_counters, drained, get, metric, open_and, track};
+use super::ledger::Answer;
 use super::load::Load;
-use crate::harness::{Backend, Detour, Service, Weather, eventually};
+use super::requests::{OPEN, assert_counters, drained, get, metric, open_and, track};
+use crate::harness::{Backend, Link, Service, TcpProxy, eventually};
 
 /// A service whose database is away.
-async fn without_database(settings: &[(&str, &str)]) -> (Detour, Backend, Backend, Service) {
-    let (way, backend) = Detour::to_postgres().await;
-    let view = way.view(&backend);
+async fn without_database(settings: &[(&str, &str)]) -> (TcpProxy, Backend, Backend, Service) {
+    let (proxy, backend) = TcpProxy::to_postgres().await;
+    let view = proxy.view(&backend);
     let service = Service::start(&view, &open_and(settings));
     assert_eq!(track(&service).await.0, 200);
-    way.set(Weather::Away);
-    (way, backend, view, service)
+    proxy.set(Link::Down);
+    (proxy, backend, view, service)
 }
 
 async fn spool(service: &Service) -> Value {
@@ -25,7 +25,7 @@ async fn spool(service: &Service) -> Value {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn everything_shows_how_full_the_spool_is() {
-    let (way, backend, _, service) = without_database(&[]).await;
+    let (proxy, backend, _, service) = without_database(&[]).await;
     for _ in 0..3 {
         assert_eq!(track(&service).await.0, 202);
     }
@@ -35,7 +35,7 @@ async fn everything_shows_how_full_the_spool_is() {
     assert_eq!(metric(&service, "spool_events").await, Some(3.0));
     assert!(metric(&service, "spool_oldest_seconds").await.is_some());
     assert_eq!(metric(&service, "ai_response_time_seconds_count").await, Some(4.0), "counted at once");
-    way.set(Weather::Fair);
+    proxy.set(Link::Up);
     drained(&service).await;
     let shown = spool(&service).await;
     assert_eq!((&shown["depth"], &shown["replayed"]), (&0.into(), &3.into()), "{shown}");
@@ -47,56 +47,56 @@ async fn everything_shows_how_full_the_spool_is() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_spool_refuses_and_drops_nothing() {
-    let (way, backend, _, service) = without_database(&[("SPOOL_MAX_MB", "1")]).await;
+    let (proxy, backend, _, service) = without_database(&[("SPOOL_MAX_MB", "1")]).await;
     let load = Load::begin(service.port);
-    load.book.more_of(Answer::Refused, 100).await;
+    load.ledger.more_of(Answer::Refused, 100).await;
     eventually("it is not ready", async || get(&service, "/health/ready").await.0 == 503).await;
-    way.set(Weather::Fair);
+    proxy.set(Link::Up);
     eventually("it stores again", async || track(&service).await.0 == 200).await;
-    load.book.more_of(Answer::Stored, 100).await;
-    let book = load.end().await;
+    load.ledger.more_of(Answer::Stored, 100).await;
+    let ledger = load.end().await;
     drained(&service).await;
     assert_eq!(get(&service, "/health/ready").await.0, 200);
-    book.check_without_room(&backend).await;
+    ledger.check_without_room(&backend).await;
     assert_counters(&service, &backend).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_spool_events_are_refused_while_the_database_is_away() {
-    let (way, backend, _, service) = without_database(&[("SPOOL_DIR", "off")]).await;
+    let (proxy, backend, _, service) = without_database(&[("SPOOL_DIR", "off")]).await;
     let (status, body) = track(&service).await;
     assert_eq!((status, &body["error"]), (503, &"Failed to store metrics in database".into()));
     assert_eq!(get(&service, "/health/ready").await.0, 503);
-    way.set(Weather::Fair);
+    proxy.set(Link::Up);
     eventually("it stores again", async || track(&service).await.0 == 200).await;
     assert_counters(&service, &backend).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stop_while_events_are_spooled_loses_none() {
-    let (way, backend, view, mut service) = without_database(&[]).await;
+    let (proxy, backend, view, mut service) = without_database(&[]).await;
     let load = Load::begin(service.port);
-    load.book.more_of(Answer::Spooled, 1_000).await;
+    load.ledger.more_of(Answer::Spooled, 1_000).await;
     service.signal("TERM");
     let (status, took) = service.wait();
     assert_eq!(status.code(), Some(0));
     assert!(took < Duration::from_secs(10), "{took:?}");
-    let book = load.end().await;
-    assert_eq!(book.refused(), 0, "what was in flight was answered 202");
-    way.set(Weather::Fair);
+    let ledger = load.end().await;
+    assert_eq!(ledger.refused(), 0, "what was in flight was answered 202");
+    proxy.set(Link::Up);
     let service = Service::start(&view, &OPEN);
     drained(&service).await;
-    book.check(&backend).await;
+    ledger.check(&backend).await;
     assert_counters(&service, &backend).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn events_are_replayed_in_the_order_in_which_they_came() {
-    let (way, backend, _, service) = without_database(&[]).await;
+    let (proxy, backend, _, service) = without_database(&[]).await;
     for _ in 0..20 {
         assert_eq!(track(&service).await.0, 202);
     }
-    way.set(Weather::Fair);
+    proxy.set(Link::Up);
     drained(&service).await;
     let out_of_order = "select count(*) from ai_metrics a join ai_metrics b on b.id = a.id + 1
                         where a.created_at >= b.created_at";

@@ -6,10 +6,10 @@ use std::path::PathBuf;
 
 use uuid::Uuid;
 
-use super::book::{Answer, Fault};
-use super::calls::{OPEN, assert_counters, drained};
+use super::ledger::{Answer, Fault};
 use super::load::Load;
-use crate::harness::{Backend, Detour, Service, Weather};
+use super::requests::{OPEN, assert_counters, drained};
+use crate::harness::{Backend, Link, Service, TcpProxy};
 
 /// More bytes than the record of an event of the load has.
 const RECORD: usize = 1_000;
@@ -98,15 +98,15 @@ fn everywhere(spool: &mut Spool) -> HashSet<Uuid> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_damaged_spool_loses_the_damaged_events_alone() {
-    let (way, backend) = Detour::to_postgres().await;
-    let view = way.view(&backend);
+    let (proxy, backend) = TcpProxy::to_postgres().await;
+    let view = proxy.view(&backend);
     let mut service = Service::start(&view, &OPEN);
     let load = Load::begin(service.port);
-    load.book.more_of(Answer::Stored, 100).await;
-    way.set(Weather::Away);
+    load.ledger.more_of(Answer::Stored, 100).await;
+    proxy.set(Link::Down);
     let mut may_be_lost = HashSet::new();
     for (signal, damage) in DAMAGES {
-        load.book.more_of(Answer::Spooled, 300).await;
+        load.ledger.more_of(Answer::Spooled, 300).await;
         service.signal(signal);
         service.wait();
         let mut spool = Spool::of(&view);
@@ -117,15 +117,15 @@ async fn a_damaged_spool_loses_the_damaged_events_alone() {
         assert!(told || signal == "KILL", "{}", service.log());
         load.move_to(service.port);
     }
-    load.book.more_of(Answer::Spooled, 100).await;
-    way.set(Weather::Fair);
-    load.book.more_of(Answer::Stored, 100).await;
-    let book = load.end().await;
+    load.ledger.more_of(Answer::Spooled, 100).await;
+    proxy.set(Link::Up);
+    load.ledger.more_of(Answer::Stored, 100).await;
+    let ledger = load.end().await;
     drained(&service).await;
     let stored: HashSet<Uuid> = backend.conversations().await.into_iter().collect();
     assert!(may_be_lost.iter().any(|id| !stored.contains(id)), "the damage did hit events");
-    book.forget(&may_be_lost.difference(&stored).copied().collect());
-    book.check(&backend).await;
+    ledger.forget(&may_be_lost.difference(&stored).copied().collect());
+    ledger.check(&backend).await;
     assert_counters(&service, &backend).await;
 }
 
@@ -137,8 +137,8 @@ async fn a_spool_of_garbage_does_not_keep_the_service_from_starting() {
         fs::write(backend.folder.path().join("data/spool/spool.db"), garbage).unwrap();
         let service = Service::start(&backend, &OPEN);
         let load = Load::of(&[service.port], 1, 0);
-        load.book.more_of(Answer::Stored, 5).await;
-        let book = load.end().await;
-        assert_eq!(book.faults(&backend).await, [Fault::TooFew(book.acknowledged())]);
+        load.ledger.more_of(Answer::Stored, 5).await;
+        let ledger = load.end().await;
+        assert_eq!(ledger.faults(&backend).await, [Fault::TooFew(ledger.acknowledged())]);
     }
 }

@@ -17,14 +17,14 @@ on_every_backend! {
 async fn a_stop_under_load_answers_what_is_in_flight_and_loses_nothing(backend: Backend) {
     let mut service = Service::start(&backend, &OPEN);
     let load = Load::begin(service.port);
-    load.book.more(1_000).await;
+    load.ledger.more(1_000).await;
     service.signal("TERM");
     let (status, took) = service.wait();
     assert_eq!(status.code(), Some(0));
     assert!(took < Duration::from_secs(5), "{took:?}");
-    let book = load.end().await;
-    assert_eq!(book.refused(), 0, "what was in flight was answered 200");
-    book.check(&backend).await;
+    let ledger = load.end().await;
+    assert_eq!(ledger.refused(), 0, "what was in flight was answered 200");
+    ledger.check(&backend).await;
 }
 
 async fn half_sent_requests_do_not_hold_up_a_stop(backend: Backend) {
@@ -53,7 +53,7 @@ async fn a_database_that_does_not_answer_does_not_hold_up_a_stop() {
     let backend = Backend::on(&server).await;
     let mut service = Service::start(&backend, &OPEN);
     let load = Load::begin(service.port);
-    load.book.more(100).await;
+    load.ledger.more(100).await;
     server.signal("STOP");
     service.signal("TERM");
     let (status, took) = service.wait();

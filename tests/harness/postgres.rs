@@ -14,7 +14,7 @@ use super::certificate;
 
 /// Runs a server until its standard input ends, which it does when this process dies, however that happens; then
 /// nothing of it is left. `$4` begins the command line of a user that is not root: Postgres refuses to run as root.
-const KEEPER: &str = r#"
+const SUPERVISOR: &str = r#"
 set -eu
 cd "$1"; bin=$2; as=$4
 umask 077
@@ -38,7 +38,7 @@ pub(crate) struct Postgres {
     port: u16,
     options: String,
     folder: TempDir,
-    keeper: Child,
+    supervisor: Child,
     databases: AtomicU32,
 }
 
@@ -61,8 +61,8 @@ impl Postgres {
              -c max_connections=300",
             folder.path().display()
         );
-        let mut keeper = Command::new("sh")
-            .args(["-c", KEEPER, "keeper"])
+        let mut supervisor = Command::new("sh")
+            .args(["-c", SUPERVISOR, "supervisor"])
             .arg(folder.path())
             .arg(binaries())
             .args([&options, &unprivileged().join(" ")])
@@ -72,8 +72,8 @@ impl Postgres {
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        super::await_ready(&mut keeper, "Postgres");
-        Self { port, options, folder, keeper, databases: AtomicU32::new(0) }
+        super::await_ready(&mut supervisor, "Postgres");
+        Self { port, options, folder, supervisor, databases: AtomicU32::new(0) }
     }
 
     /// The program with which people talk to it.
@@ -146,8 +146,8 @@ impl Postgres {
 
 impl Drop for Postgres {
     fn drop(&mut self) {
-        drop(self.keeper.stdin.take());
-        self.keeper.wait().unwrap();
+        drop(self.supervisor.stdin.take());
+        self.supervisor.wait().unwrap();
     }
 }
 

@@ -10,7 +10,7 @@ use super::{certificate, free_port};
 
 /// Runs a server until its standard input ends, which it does when this process dies, however that happens; then
 /// nothing of it is left. `$2` is its configuration.
-const KEEPER: &str = r#"
+const SUPERVISOR: &str = r#"
 set -eu
 cd "$1"
 echo "$2" >redis.conf
@@ -32,7 +32,7 @@ pub(crate) struct Redis {
     pub(crate) port: u16,
     pub(crate) tls_port: u16,
     folder: TempDir,
-    keeper: Child,
+    supervisor: Child,
 }
 
 impl Redis {
@@ -51,8 +51,8 @@ impl Redis {
             "port {port}\ntls-port {tls_port}\nbind 127.0.0.1\nsave \"\"\nappendonly no\nenable-debug-command local\n\
              tls-cert-file server.crt\ntls-key-file server.key\ntls-ca-cert-file root.crt\ntls-auth-clients no"
         );
-        let mut keeper = Command::new("sh")
-            .args(["-c", KEEPER, "keeper"])
+        let mut supervisor = Command::new("sh")
+            .args(["-c", SUPERVISOR, "supervisor"])
             .arg(folder.path())
             .arg(settings)
             // A signal to the group of the tests, such as Ctrl-C, must not end it before it has cleaned up.
@@ -61,8 +61,8 @@ impl Redis {
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        super::await_ready(&mut keeper, "Redis");
-        Self { port, tls_port, folder, keeper }
+        super::await_ready(&mut supervisor, "Redis");
+        Self { port, tls_port, folder, supervisor }
     }
 
     pub(crate) fn url(&self) -> String {
@@ -98,7 +98,7 @@ impl Redis {
 
 impl Drop for Redis {
     fn drop(&mut self) {
-        drop(self.keeper.stdin.take());
-        self.keeper.wait().unwrap();
+        drop(self.supervisor.stdin.take());
+        self.supervisor.wait().unwrap();
     }
 }

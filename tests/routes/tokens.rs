@@ -5,7 +5,7 @@ use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use serde_json::{Value, json};
 
 use crate::harness::{
-    Backend, Detour, FakeIssuer, KEY, Reply, Service, SigningKey, TestApp, base64_url, event, eventually,
+    Backend, FakeIssuer, KEY, Reply, Service, SigningKey, TcpProxy, TestApp, base64_url, event, eventually,
     free_port, http_client, real_now,
 };
 
@@ -286,9 +286,9 @@ async fn with_token(service: &Service, key: &SigningKey) -> u16 {
 async fn the_first_token_waits_for_the_keys_that_are_on_their_way() {
     let key = SigningKey::new("k", Algorithm::ES256);
     let issuer = FakeIssuer::start(&[&key]).await;
-    let way = Detour::to(issuer.url.rsplit(':').next().unwrap().parse().unwrap()).await;
-    way.delay(std::time::Duration::from_millis(1_500));
-    let service = with_keys_at(&format!("http://127.0.0.1:{}/certs", way.port));
+    let proxy = TcpProxy::to(issuer.url.rsplit(':').next().unwrap().parse().unwrap()).await;
+    proxy.delay(std::time::Duration::from_millis(1_500));
+    let service = with_keys_at(&format!("http://127.0.0.1:{}/certs", proxy.port));
     assert_eq!(with_token(&service, &key).await, 200);
 }
 

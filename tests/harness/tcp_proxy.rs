@@ -1,4 +1,4 @@
-//! A way to a server whose traffic a test disturbs.
+//! A proxy to a server whose traffic a test disturbs.
 
 use std::io;
 use std::sync::Arc;
@@ -13,16 +13,16 @@ use tokio::time::sleep;
 
 use super::{Backend, Postgres};
 
-/// What befalls the traffic.
+/// The state of the link between client and server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Weather {
-    Fair,
+pub(crate) enum Link {
+    Up,
     /// Each part of an answer is held back for so long.
     Slow(Duration),
     /// Connections are accepted and kept, and nothing goes through.
-    Silent,
+    Stalled,
     /// Connections are cut, and new ones are closed at once.
-    Away,
+    Down,
 }
 
 /// An order to cut every connection that is open when it is given.
@@ -36,54 +36,54 @@ struct Cut {
 
 #[derive(Debug, Clone, Copy)]
 struct Orders {
-    weather: Weather,
+    link: Link,
     cut: Cut,
 }
 
 /// Passes connections on to a server, until the runtime of its test ends.
-pub(crate) struct Detour {
+pub(crate) struct TcpProxy {
     pub(crate) port: u16,
     server: u16,
     orders: watch::Sender<Orders>,
     held: Arc<AtomicU64>,
 }
 
-/// One connection's view of the orders.
+/// What a connection shares with its proxy.
 #[derive(Clone)]
-struct Way {
+struct Connection {
     orders: watch::Receiver<Orders>,
     held: Arc<AtomicU64>,
 }
 
-impl Detour {
-    /// A way to the server at this port of this machine.
+impl TcpProxy {
+    /// A proxy to the server at this port of this machine.
     pub(crate) async fn to(server: u16) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let (orders, seen) = watch::channel(Orders { weather: Weather::Fair, cut: Cut::default() });
+        let (orders, seen) = watch::channel(Orders { link: Link::Up, cut: Cut::default() });
         let held = Arc::<AtomicU64>::default();
-        start(accept(listener, server, Way { orders: seen, held: held.clone() }));
+        start(accept(listener, server, Connection { orders: seen, held: held.clone() }));
         Self { port, server, orders, held }
     }
 
-    /// A new database of the shared Postgres, and a way there.
+    /// A new database of the shared Postgres, and a proxy to it.
     pub(crate) async fn to_postgres() -> (Self, Backend) {
         (Self::to(Postgres::shared().port()).await, Backend::postgres().await)
     }
 
-    /// A database of the server as it is reached on this way.
+    /// A database of the server as it is reached through this proxy.
     pub(crate) fn view(&self, backend: &Backend) -> Backend {
-        let (direct, detour) = (format!(":{}/", self.server), format!(":{}/", self.port));
-        Backend { url: backend.url.replace(&direct, &detour), folder: backend.folder.clone() }
+        let (direct, proxied) = (format!(":{}/", self.server), format!(":{}/", self.port));
+        Backend { url: backend.url.replace(&direct, &proxied), folder: backend.folder.clone() }
     }
 
-    pub(crate) fn set(&self, weather: Weather) {
-        self.orders.send_modify(|orders| orders.weather = weather);
+    pub(crate) fn set(&self, link: Link) {
+        self.orders.send_modify(|orders| orders.link = link);
     }
 
     /// Holds back answers that come from now on for so long.
     pub(crate) fn delay(&self, delay: Duration) {
-        self.set(Weather::Slow(delay));
+        self.set(Link::Slow(delay));
     }
 
     /// How many answers are held back.
@@ -102,45 +102,53 @@ fn start<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) {
     tokio::spawn(work);
 }
 
-async fn accept(listener: TcpListener, server: u16, way: Way) {
+async fn accept(listener: TcpListener, server: u16, connection: Connection) {
     while let Ok((client, _)) = listener.accept().await {
-        start(pass(client, server, way.clone()));
+        start(pass(client, server, connection.clone()));
     }
 }
 
 /// Joins a client to the server until either hangs up, or until the connection is cut.
-async fn pass(client: TcpStream, server: u16, mut way: Way) -> io::Result<()> {
+async fn pass(client: TcpStream, server: u16, mut connection: Connection) -> io::Result<()> {
     let server = TcpStream::connect(("127.0.0.1", server)).await?;
     client.set_nodelay(true)?;
     server.set_nodelay(true)?;
     let (from_client, to_client) = client.into_split();
     let (from_server, to_server) = server.into_split();
     tokio::select! {
-        done = questions(from_client, to_server, way.clone()) => done,
-        done = answers(from_server, to_client, way.clone()) => done,
-        _ = way.orders.wait_for(|orders| orders.weather == Weather::Away) => Ok(()),
+        done = questions(from_client, to_server, connection.clone()) => done,
+        done = answers(from_server, to_client, connection.clone()) => done,
+        _ = connection.orders.wait_for(|orders| orders.link == Link::Down) => Ok(()),
     }
 }
 
-async fn questions(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut way: Way) -> io::Result<()> {
+async fn questions(
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    mut connection: Connection,
+) -> io::Result<()> {
     let mut chunk = vec![0; 64 * 1024];
     loop {
         let length = from.read(&mut chunk).await?;
         if length == 0 {
             return Ok(());
         }
-        way.silence().await;
+        connection.silence().await;
         to.write_all(&chunk[..length]).await?;
     }
 }
 
-async fn answers(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut way: Way) -> io::Result<()> {
-    let mut cut = way.orders().cut;
+async fn answers(
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    mut connection: Connection,
+) -> io::Result<()> {
+    let mut cut = connection.orders().cut;
     let mut left = None;
     let mut chunk = vec![0; 64 * 1024];
     loop {
         let length = from.read(&mut chunk).await?;
-        let order = way.orders().cut;
+        let order = connection.orders().cut;
         if order != cut {
             (cut, left) = (order, Some(order.answers));
         }
@@ -148,19 +156,19 @@ async fn answers(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut way: Way) 
             return Ok(());
         }
         left = left.map(|left| left - 1);
-        way.delay().await;
-        way.silence().await;
+        connection.delay().await;
+        connection.silence().await;
         to.write_all(&chunk[..length]).await?;
     }
 }
 
-impl Way {
+impl Connection {
     fn orders(&self) -> Orders {
         *self.orders.borrow()
     }
 
     async fn delay(&self) {
-        let Weather::Slow(delay) = self.orders().weather else { return };
+        let Link::Slow(delay) = self.orders().link else { return };
         self.held.fetch_add(1, Ordering::SeqCst);
         sleep(delay).await;
         self.held.fetch_sub(1, Ordering::SeqCst);
@@ -168,6 +176,6 @@ impl Way {
 
     /// Waits for the end of silence. When its test is over, nothing matters any more.
     async fn silence(&mut self) {
-        drop(self.orders.wait_for(|orders| orders.weather != Weather::Silent).await);
+        drop(self.orders.wait_for(|orders| orders.link != Link::Stalled).await);
     }
 }

@@ -25,7 +25,7 @@ pub(super) enum Answer {
 /// The ids of events, written down before they are sent and after they are answered. Each event carries its id twice,
 /// the second time as its conversation: the database does not see to it that those differ.
 #[derive(Default)]
-pub(super) struct Book {
+pub(super) struct Ledger {
     pages: Mutex<Pages>,
 }
 
@@ -39,7 +39,7 @@ struct Pages {
     went_down: Vec<String>,
 }
 
-impl Book {
+impl Ledger {
     fn pages(&self) -> MutexGuard<'_, Pages> {
         self.pages.lock().unwrap()
     }

@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use super::calls::{OPEN, get, track};
+use super::requests::{OPEN, get, track};
 use crate::harness::{Backend, Service, eventually};
 
 /// Connections that are held open without a whole request, half of them within a request.

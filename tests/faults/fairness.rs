@@ -2,8 +2,8 @@
 
 use serde_json::json;
 
-use super::calls::open_and;
 use super::load::Load;
+use super::requests::open_and;
 use crate::harness::{Backend, Service, command, http_client, insert_as_the_app, on_every_backend};
 
 on_every_backend! {
@@ -14,7 +14,7 @@ on_every_backend! {
 async fn whoever_else_writes_gets_a_turn_under_full_load(backend: Backend) {
     let service = Service::start(&backend, &open_and(&[("ALLOW_UNAUTHENTICATED_PRIVACY", "true")]));
     let load = Load::begin(service.port);
-    load.book.more(100).await;
+    load.ledger.more(100).await;
     for n in 0..15 {
         let consent = json!({"subject": {"session_id": format!("s-{n}")}, "purpose": "chat_storage",
                              "policy_version": "1", "granted": true, "source": "test"});
@@ -25,8 +25,8 @@ async fn whoever_else_writes_gets_a_turn_under_full_load(backend: Backend) {
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
         insert_as_the_app(&backend, &format!("app-{n}"), 0).await;
     }
-    load.book.more(1_000).await;
-    let book = load.end().await;
+    load.ledger.more(1_000).await;
+    let ledger = load.end().await;
     http_client().post(service.url("/refresh-metrics")).send().await.unwrap();
-    book.check(&backend).await;
+    ledger.check(&backend).await;
 }

@@ -1,4 +1,4 @@
-//! The book-keeping proves itself: it finds what a service that lies loses, doubles or miscounts.
+//! The ledger proves itself: it finds what a faulty service loses, doubles or miscounts.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, AtomicU64, AtomicUsize, Ordering};
@@ -10,9 +10,9 @@ use axum::{Json, Router};
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
-use super::book::{Book, Fault};
-use super::calls::OPEN;
+use super::ledger::{Fault, Ledger};
 use super::load::Load;
+use super::requests::OPEN;
 use crate::harness::{Backend, Service, eventually, http_client, on_every_backend};
 
 on_every_backend! {
@@ -21,9 +21,9 @@ on_every_backend! {
     a_rollup_that_is_wrong_is_found_out,
 }
 
-/// A service that answers 200 by itself, and only then hands the event on.
+/// A proxy that answers 200 by itself, and only then passes the event on.
 #[derive(Clone)]
-struct Liar {
+struct FaultyProxy {
     port: u16,
     /// Where the true service is.
     service: Arc<AtomicU16>,
@@ -33,10 +33,10 @@ struct Liar {
     scrapes: Arc<AtomicU64>,
 }
 
-impl Liar {
+impl FaultyProxy {
     async fn start(service: &Service, times: u32) -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let liar = Self {
+        let proxy = Self {
             port: listener.local_addr().unwrap().port(),
             service: Arc::new(AtomicU16::new(service.port)),
             times,
@@ -44,12 +44,12 @@ impl Liar {
             scrapes: Arc::default(),
         };
         let router = Router::new()
-            .route("/track", post(async |State(liar): State<Self>, Json(event)| liar.track(event)))
-            .route("/metrics", get(async |State(liar): State<Self>| liar.metrics()))
-            .with_state(liar.clone());
+            .route("/track", post(async |State(proxy): State<Self>, Json(event)| proxy.track(event)))
+            .route("/metrics", get(async |State(proxy): State<Self>| proxy.metrics()))
+            .with_state(proxy.clone());
         #[expect(clippy::disallowed_methods, reason = "it ends with the runtime of its test")]
         tokio::spawn(async move { axum::serve(listener, router).await });
-        liar
+        proxy
     }
 
     fn track(self, event: Value) -> Json<Value> {
@@ -85,17 +85,17 @@ impl Liar {
 
 async fn a_service_that_answers_before_it_commits_is_found_out(backend: Backend) {
     let mut service = Service::start(&backend, &OPEN);
-    let liar = Liar::start(&service, 1).await;
-    let load = Load::of(&[liar.port], 8, 0);
-    load.book.more(1_000).await;
+    let proxy = FaultyProxy::start(&service, 1).await;
+    let load = Load::of(&[proxy.port], 8, 0);
+    load.ledger.more(1_000).await;
     service.signal("KILL");
     service.wait();
     let service = Service::start(&backend, &OPEN);
-    liar.service.store(service.port, Ordering::Relaxed);
-    load.book.more(100).await;
-    let book = load.end().await;
-    liar.is_done().await;
-    let faults = book.faults(&backend).await;
+    proxy.service.store(service.port, Ordering::Relaxed);
+    load.ledger.more(100).await;
+    let ledger = load.end().await;
+    proxy.is_done().await;
+    let faults = ledger.faults(&backend).await;
     assert!(faults.iter().any(|fault| matches!(fault, Fault::Missing(_))), "{faults:?}");
     assert!(faults.iter().any(|fault| matches!(fault, Fault::WentDown(_))), "{faults:?}");
     assert!(
@@ -106,23 +106,23 @@ async fn a_service_that_answers_before_it_commits_is_found_out(backend: Backend)
 
 async fn a_service_that_stores_events_twice_is_found_out(backend: Backend) {
     let service = Service::start(&backend, &OPEN);
-    let liar = Liar::start(&service, 2).await;
-    let load = Load::of(&[liar.port], 8, 0);
-    load.book.more(100).await;
-    let book = load.end().await;
-    liar.is_done().await;
-    let faults = book.faults(&backend).await;
-    assert!(faults.contains(&Fault::Doubled(book.acknowledged())), "{faults:?}");
-    assert!(faults.contains(&Fault::TooFew(book.acknowledged())), "{faults:?}");
+    let proxy = FaultyProxy::start(&service, 2).await;
+    let load = Load::of(&[proxy.port], 8, 0);
+    load.ledger.more(100).await;
+    let ledger = load.end().await;
+    proxy.is_done().await;
+    let faults = ledger.faults(&backend).await;
+    assert!(faults.contains(&Fault::Doubled(ledger.acknowledged())), "{faults:?}");
+    assert!(faults.contains(&Fault::TooFew(ledger.acknowledged())), "{faults:?}");
 }
 
 async fn a_rollup_that_is_wrong_is_found_out(backend: Backend) {
     let service = Service::start(&backend, &OPEN);
-    assert_eq!(super::calls::track(&service).await.0, 200);
+    assert_eq!(super::requests::track(&service).await.0, 200);
     drop(service);
-    assert_eq!(Book::default().faults(&backend).await, [Fault::TooFew(0)]);
+    assert_eq!(Ledger::default().faults(&backend).await, [Fault::TooFew(0)]);
     backend.execute("delete from ai_metrics").await;
-    let faults = Book::default().faults(&backend).await;
+    let faults = Ledger::default().faults(&backend).await;
     let views = ["ai_totals_now", "ai_rollup_daily_now", "ai_latency_daily_now"];
     for fault in views.map(|view| Fault::Miscounted(view, 1)) {
         assert!(faults.contains(&fault), "{faults:?}");
