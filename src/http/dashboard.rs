@@ -70,7 +70,7 @@ fn render(app: &App) -> String {
 /// `GET /assets/{name}`
 pub async fn asset(Path(name): Path<String>) -> Result<impl IntoResponse, ApiError> {
     let found = ASSETS.into_iter().find(|(asset, ..)| *asset == name);
-    let (_, content_type, content) = found.ok_or(ApiError::NotFound)?;
+    let (_, content_type, content) = found.ok_or(ApiError::NoSuchRoute)?;
     Ok(([(CONTENT_TYPE, content_type), (CACHE_CONTROL, "no-cache")], content))
 }
 

@@ -34,7 +34,7 @@ pub enum ApiError {
     /// 403: the route needs authentication, which is switched off.
     AuthenticationOff,
     /// 404: no such route.
-    NotFound,
+    NoSuchRoute,
     /// 405: the route has no such method.
     MethodNotAllowed,
     /// 408: the request came too slowly.
@@ -51,10 +51,10 @@ pub enum ApiError {
     InvalidBody(String),
     /// 400: a field of the body has a wrong value.
     InvalidField(&'static str, String),
-    /// 409: the thing is in no state for this.
+    /// 409: the state of what was asked about does not allow it.
     Conflict(String),
-    /// 404: the route is there, the thing is not.
-    NothingThere(&'static str),
+    /// 404: the route exists, what it was asked about does not.
+    NotFound(&'static str),
     /// 400: the event is refused.
     Event(Refusal),
     /// 400: a rule of the database refuses the event.
@@ -77,7 +77,7 @@ pub enum ApiError {
     NotReady(&'static str),
     /// 503: a setting is missing, without which the route does nothing.
     NotSetUp(&'static str),
-    /// 500: a defect of the service.
+    /// 500: a bug in the service.
     Internal,
 }
 
@@ -100,7 +100,7 @@ impl ApiError {
             | Self::TokenScopeLacking(_)
             | Self::BusinessDenied
             | Self::AuthenticationOff => StatusCode::FORBIDDEN,
-            Self::NotFound | Self::NothingThere(_) => StatusCode::NOT_FOUND,
+            Self::NoSuchRoute | Self::NotFound(_) => StatusCode::NOT_FOUND,
             Self::Conflict(_) => StatusCode::CONFLICT,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
@@ -142,13 +142,13 @@ impl ApiError {
             Self::AuthenticationOff => {
                 ("Forbidden", "Authentication is off; set MLOPS_API_KEY to use this route")
             }
-            Self::NothingThere(what) => ("Not Found", *what),
+            Self::NotFound(what) => ("Not Found", *what),
             Self::Conflict(what) => return body("Conflict", what),
             Self::InvalidBody(what) => return body("Invalid request body", what),
             Self::InvalidField(name, must_be) => {
                 return body(format!("Invalid value for field: {name}"), format!("{name} {must_be}"));
             }
-            Self::NotFound => ("Not Found", "No such route"),
+            Self::NoSuchRoute => ("Not Found", "No such route"),
             Self::MethodNotAllowed => ("Method Not Allowed", "The Allow header lists this route's methods"),
             Self::TooSlow => ("Request Timeout", "The request did not arrive in time"),
             Self::TooLarge(what) => ("Payload Too Large", *what),

@@ -128,7 +128,7 @@ impl From<KeyError> for ApiError {
     fn from(error: KeyError) -> Self {
         match error {
             KeyError::Invalid { field, must_be } => Self::InvalidField(field, must_be),
-            KeyError::Unknown => Self::NothingThere("No key has this id"),
+            KeyError::Unknown => Self::NotFound("No key has this id"),
             KeyError::Inactive(_) => Self::Conflict(error.to_string()),
             KeyError::Store(error) => {
                 tracing::error!("cannot read or change API keys: {error}");

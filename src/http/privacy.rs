@@ -50,7 +50,7 @@ fn truth(name: &'static str, text: Option<&str>) -> Result<bool, ApiError> {
 impl From<DeskError> for ApiError {
     fn from(error: DeskError) -> Self {
         match error {
-            DeskError::Unknown => Self::NothingThere("No data is stored about this person"),
+            DeskError::Unknown => Self::NotFound("No data is stored about this person"),
             DeskError::TooMany => Self::TooLarge(
                 "This person has more than 100000 rows, 32 MiB of data or 1000000 events; name their conversations \
                  one by one, by conversation_id",

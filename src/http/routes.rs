@@ -135,7 +135,7 @@ impl Routes {
     /// A table without rows.
     #[must_use]
     pub fn new(app: &App) -> Self {
-        let limited = Router::new().fallback(async || ApiError::NotFound);
+        let limited = Router::new().fallback(async || ApiError::NoSuchRoute);
         Self { app: app.clone(), rows: Vec::new(), limited, exempt: Router::new() }
     }
 

@@ -68,9 +68,9 @@ impl Purpose {
 /// A person named in a body: a string whose kind is guessed, or an object whose only field is the kind.
 #[derive(Deserialize)]
 #[serde(transparent)]
-pub struct Named(Value);
+pub struct NamedSubject(Value);
 
-impl Named {
+impl NamedSubject {
     /// Returns the selector of the person. The error says what it must be.
     pub fn selector(&self) -> Result<Selector, String> {
         let selector = match &self.0 {
@@ -106,7 +106,7 @@ fn of_kind((kind, text): (&String, &Value)) -> Option<Result<Selector, String>> 
 #[serde(deny_unknown_fields)]
 pub struct Statement {
     /// The person.
-    pub subject: Named,
+    pub subject: NamedSubject,
     /// See [`Consent::purpose`].
     pub purpose: String,
     /// See [`Consent::policy_version`].
@@ -118,11 +118,11 @@ pub struct Statement {
 }
 
 /// The name of an invalid field of a [`Statement`], and what it must be.
-pub type Wrong = (&'static str, String);
+pub type InvalidField = (&'static str, String);
 
 impl Statement {
     /// Validates the statement and creates the consent, recorded at `at`.
-    pub fn into_consent(self, hasher: &Hasher, at: DateTime<Utc>) -> Result<Consent, Wrong> {
+    pub fn into_consent(self, hasher: &Hasher, at: DateTime<Utc>) -> Result<Consent, InvalidField> {
         Ok(Consent {
             id: Uuid::now_v7(),
             subject: hasher.hash(&self.subject.selector().map_err(|must_be| ("subject", must_be))?),

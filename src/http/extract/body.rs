@@ -31,7 +31,7 @@ const DISCARD_LIMIT: Duration = Duration::from_secs(2);
 
 /// The whole body of a batch of events, and how it is written.
 #[derive(Debug)]
-pub(super) enum BatchBytes {
+pub enum BatchBytes {
     /// One JSON value.
     Json(Bytes),
     /// A JSON value a line.
@@ -54,7 +54,7 @@ impl<S: Sync> FromRequest<S> for BatchBytes {
 
 /// The whole body, at most [`MAX_BODY_BYTES`]. One with content must not be of another type than JSON.
 #[derive(Debug)]
-pub(super) struct JsonBytes(pub(super) Bytes);
+pub struct JsonBytes(pub(super) Bytes);
 
 impl<S: Sync> FromRequest<S> for JsonBytes {
     type Rejection = ApiError;

@@ -1,6 +1,5 @@
 //! Events in bodies. They can be had only through the check that the caller may report for their business.
 
-use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, HeaderName};
 use chrono::{DateTime, Utc};
@@ -19,48 +18,34 @@ pub const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key
 /// The most events of a batch.
 const MAX_EVENTS: usize = 1_000;
 
-/// A body that reports one event.
+/// What a body reports, as the bytes `B`, and what its events are checked against.
 #[derive(Debug)]
-pub struct EventBody {
+pub struct Reported<B> {
     context: RequestContext,
     key: Option<String>,
-    body: Bytes,
+    body: B,
 }
 
-impl FromRequest<App> for EventBody {
+/// A body that reports one event.
+pub type EventBody = Reported<JsonBytes>;
+
+/// A body that reports many events.
+pub type EventBatch = Reported<BatchBytes>;
+
+impl<B: FromRequest<App, Rejection = ApiError>> FromRequest<App> for Reported<B> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, app: &App) -> Result<Self, ApiError> {
-        let (context, key) =
-            (RequestContext::of(request.extensions()).clone(), idempotency_key(request.headers())?);
-        let JsonBytes(body) = JsonBytes::from_request(request, app).await?;
-        Ok(Self { context, key, body })
+        let context = RequestContext::of(request.extensions()).clone();
+        let key = idempotency_key(request.headers())?;
+        Ok(Self { context, key, body: B::from_request(request, app).await? })
     }
 }
 
 impl EventBody {
     /// Returns the event, received at `at`.
     pub fn into_event(self, at: DateTime<Utc>) -> Result<Event, ApiError> {
-        checked_event(Report::parse(&self.body)?, self.key.as_deref(), self.context.principal(), at)
-    }
-}
-
-/// A body that reports many events.
-#[derive(Debug)]
-pub struct EventBatch {
-    context: RequestContext,
-    key: Option<String>,
-    body: BatchBytes,
-}
-
-impl FromRequest<App> for EventBatch {
-    type Rejection = ApiError;
-
-    async fn from_request(request: Request, app: &App) -> Result<Self, ApiError> {
-        let (context, key) =
-            (RequestContext::of(request.extensions()).clone(), idempotency_key(request.headers())?);
-        let body = BatchBytes::from_request(request, app).await?;
-        Ok(Self { context, key, body })
+        checked_event(Report::parse(&self.body.0)?, self.key.as_deref(), self.context.principal(), at)
     }
 }
 

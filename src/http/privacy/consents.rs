@@ -12,7 +12,7 @@ use crate::audit::{Action, Actor};
 use crate::clock::timestamp;
 use crate::http::error::ApiError;
 use crate::http::extract::{JsonBody, Query, Subjects};
-use crate::privacy::consent::{Consent, Named, Purpose, Statement, policy_version};
+use crate::privacy::consent::{Consent, NamedSubject, Purpose, Statement, policy_version};
 use crate::privacy::subject::SubjectHash;
 use crate::store::{ConsentFilter, NumberedConsent, StoreError};
 
@@ -92,7 +92,7 @@ pub struct ConsentQuery {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ConsentSearchRequest {
-    subject: Named,
+    subject: NamedSubject,
     purpose: Option<String>,
     before: Option<i64>,
     limit: Option<u32>,
