@@ -1,4 +1,4 @@
-//! What handlers share.
+//! The state that handlers share.
 
 mod health_cache;
 mod start;
@@ -35,7 +35,7 @@ use health_cache::HealthCache;
 pub struct QuotaKey {
     /// The method of the route.
     pub method: &'static str,
-    /// Its pattern.
+    /// The pattern of its path.
     pub path: &'static str,
     /// The caller.
     pub caller: Caller,
@@ -47,7 +47,7 @@ impl fmt::Display for QuotaKey {
     }
 }
 
-/// How often clients that have been quiet are forgotten.
+/// How often idle callers are removed.
 const SWEEP_EVERY: Duration = Duration::from_secs(5);
 
 /// The state of the service. Itself an extractor: handlers say `app: App`.
@@ -59,43 +59,43 @@ pub struct App(Arc<Inner>);
 pub struct Inner {
     /// The settings.
     pub config: Config,
-    /// The events.
+    /// The database.
     pub store: Store,
-    /// The way of events into the store.
+    /// The handle of the ingest task, which stores events.
     pub ingest: Ingest,
-    /// What Prometheus scrapes.
+    /// The metrics that Prometheus scrapes.
     pub metrics: Metrics,
-    /// Recognises callers.
+    /// Authenticates callers.
     pub access: Authenticator,
-    /// Makes the hashes that stand for persons; none in production without `PRIVACY_HASH_KEY`. Handlers take a
+    /// The hasher of persons; `None` in production without `PRIVACY_HASH_KEY`. Handlers take a
     /// [`crate::http::extract::Subjects`].
     pub hasher: Option<Hasher>,
-    /// Where security events are logged.
+    /// The log of security events.
     pub security_log: SecurityLog,
-    /// The way into the audit trail of what nobody waits for.
+    /// The queue of audit entries that no request waits for.
     pub audit_recorder: Recorder,
-    /// The proxies that are believed.
+    /// The trusted proxies.
     pub proxies: Proxies,
-    /// The counts of the quotas, per route and caller.
+    /// The limiter of the quotas, by route and caller.
     pub limits: Limits<QuotaKey>,
-    /// The flood limit, unless it is lifted.
+    /// The flood limit, unless it is off.
     pub flood: Option<Flood>,
-    /// Permits for requests of protected routes in flight. Public ones take none: whoever comes without a key must not
-    /// keep out those who have one.
+    /// Permits for requests of protected routes in flight. Public ones need none: callers without a key must
+    /// not shut out those that have one.
     pub in_flight: Semaphore,
     /// Permits for exports of a person's data.
     pub exports: Semaphore,
     /// Counts the requests of all routes in flight.
     pub answering: TaskTracker,
-    /// Whether the database answers.
+    /// The cached result of checking whether the database responds.
     pub health_cache: HealthCache,
-    /// What reached the `/track` handler.
+    /// The counts of requests that reached the `/track` handler.
     pub tracked: TrackCounts,
-    /// The dashboard's page, once it was asked for.
+    /// The page of the dashboard, rendered on the first request.
     pub page: OnceLock<String>,
-    /// The privacy notice, once it was asked for.
+    /// The privacy notice, rendered on the first request.
     pub notice: OnceLock<String>,
-    /// The time.
+    /// The clock.
     pub clock: Clock,
     /// When the service started.
     pub started_at: DateTime<Utc>,
@@ -104,12 +104,12 @@ pub struct Inner {
 }
 
 impl App {
-    /// Whether the database answers, now or a moment ago.
+    /// Returns whether the database responds. The result may be a moment old.
     pub async fn database_answers(&self) -> bool {
         self.health_cache.check(async || self.store.ping().await).await
     }
 
-    /// Forgets clients that have been quiet, again and again until the service stops.
+    /// Removes idle callers periodically until the service stops.
     async fn sweep(self) {
         while self.stopping.run_until_cancelled(tokio::time::sleep(SWEEP_EVERY)).await.is_some() {
             self.flood.iter().for_each(Flood::sweep);
@@ -133,13 +133,13 @@ impl FromRequestParts<App> for App {
     }
 }
 
-/// A request that is being handled. Dropped at its time limit or by a panic, it counts as failed too.
+/// A request that is being handled. It counts as failed if dropped, as at its time limit or by a panic.
 #[derive(Debug)]
 #[must_use]
 pub struct TrackAttempt<'a>(&'a TrackCounts);
 
 impl TrackAttempt<'_> {
-    /// Notes that the request succeeded.
+    /// Marks the request as successful.
     pub fn succeed(self) {
         std::mem::forget(self);
     }
@@ -151,7 +151,7 @@ impl Drop for TrackAttempt<'_> {
     }
 }
 
-/// Counts of what reached the `/track` handler since the start.
+/// Counts of requests that reached the `/track` handler since the start.
 #[derive(Debug, Default)]
 pub struct TrackCounts {
     total: AtomicU64,
@@ -160,14 +160,14 @@ pub struct TrackCounts {
 }
 
 impl TrackCounts {
-    /// Counts a request received at `at`. It has failed unless [`TrackAttempt::succeed`] is called.
+    /// Counts a request received at `at`. It counts as failed unless [`TrackAttempt::succeed`] is called.
     pub fn begin(&self, at: DateTime<Utc>) -> TrackAttempt<'_> {
         self.last_micros.fetch_max(at.timestamp_micros(), Ordering::Relaxed);
         self.total.fetch_add(1, Ordering::Relaxed);
         TrackAttempt(self)
     }
 
-    /// How many came, how many of them failed, and when the last one came.
+    /// Returns the total number of requests, how many of them failed, and when the last one was received.
     #[must_use]
     pub fn read(&self) -> (u64, u64, Option<DateTime<Utc>>) {
         let failed = self.failed.load(Ordering::Relaxed);

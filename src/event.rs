@@ -1,5 +1,5 @@
-//! One finished AI interaction: what `POST /track` reports and a row of `ai_metrics` stores. To add a field, see
-//! `fields.rs`.
+//! Events: finished AI interactions, reported to `POST /track` and stored as rows of `ai_metrics`. To add a field,
+//! see `fields.rs`.
 
 mod body;
 mod column;
@@ -23,7 +23,8 @@ impl Event {
     }
 }
 
-/// Returns a rate between 0 and 1 in ten-thousandths, the resolution of the column's `DECIMAL(5,4)`; 1.0 if none was reported.
+/// Converts a rate between 0 and 1 to ten-thousandths, the resolution of the column's `DECIMAL(5,4)`. `None`, which
+/// means that no rate was reported, counts as 1.
 #[must_use]
 pub fn success_e4(rate: Option<f64>) -> i32 {
     #[expect(clippy::cast_possible_truncation, reason = "a rate is at most 1")]
@@ -34,16 +35,16 @@ pub fn success_e4(rate: Option<f64>) -> i32 {
 /// The session, intent and response type of an event that was reported without one.
 pub const UNKNOWN: &str = "unknown";
 
-/// Ids that identify nobody, in whatever business: [`UNKNOWN`], and what callers write who have none.
+/// Conversation and session ids that identify nobody: [`UNKNOWN`], and what callers without an id send.
 pub const PLACEHOLDER_IDS: [&str; 4] = ["", UNKNOWN, "null", "undefined"];
 
 /// The first eight bytes of the ids that the store assigns to rows of other programs: the first for a row that `/track`
 /// may still claim, the second for one that is too old.
 pub const FOREIGN_ID_PREFIXES: [[u8; 8]; 2] = [[0, 0, 0, 0, 0, 0, 0x80, 0], [0, 0, 0, 0, 0, 0, 0x80, 1]];
 
-/// Returns the id of the event that a caller identifies by `key`: the key itself if it is a UUID, otherwise a UUID of
-/// version 8 (RFC 9562) derived from its SHA-256. A key that is not a UUID is the caller's own numbering, so it is scoped
-/// to the business: two businesses that both count from 1 do not collide.
+/// Returns the event id for an idempotency key: the key itself if it is a UUID, otherwise a version 8 UUID (RFC 9562)
+/// derived from its SHA-256. A key that is not a UUID is scoped to the business, so that two businesses that both
+/// number their events from 1 do not collide. UUIDs with one of [`FOREIGN_ID_PREFIXES`] are reserved and hashed too.
 #[must_use]
 pub fn id_from_key(business_id: &str, key: &str) -> Uuid {
     match Uuid::try_parse(key) {

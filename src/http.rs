@@ -1,4 +1,4 @@
-//! The service as callers see it: the middleware stack below, around the routes of `routes.rs`.
+//! The HTTP interface: the middleware stack below, around the routes of `routes.rs`.
 
 pub mod analytics;
 pub mod audit;
@@ -38,24 +38,25 @@ use routes::Routes;
 
 /// Returns `routes` with the middleware that every request goes through.
 ///
-/// Behind this stack stand the layers of routes: the flood guard in front of all that have a quota, and the guard of each row of
-/// the table, see [`Routes::into_router`] and [`Routes::row`]. How much of a body is read is said by the extractors, whose
-/// limits differ: [`extract`].
+/// Inside this stack are the layers of the routes: the flood guard around those that have a quota, and the
+/// guard of each row of the table; see [`Routes::into_router`] and [`Routes::row`]. Body sizes are limited by
+/// the extractors, each with its own limit: [`extract`].
 pub fn router(app: &App, routes: Routes) -> Router {
-    // Requests go through the layers from top to bottom, answers from bottom to top. As layers of the router they run after
-    // routing, so that all of them know the matched route.
+    // Requests go through the layers from top to bottom, responses from bottom to top. As layers of the
+    // router they run after routing, so that all of them know the matched route.
     let middleware = ServiceBuilder::new()
         .map_request(request_id::remove_insane)
         .layer(SetRequestIdLayer::new(X_REQUEST_ID, MakeRequestUuid))
         .layer(PropagateRequestIdLayer::new(X_REQUEST_ID))
-        // Knows the request id; what is below reads the context.
+        // Needs the request id; the layers below read the context.
         .map_request(RequestContext::attach(app.clone()))
         .layer(trace::layer())
-        // Sees every answer, the ones that the layers below give in place of a handler among them.
+        // Sees every response, including those that the layers below return instead of a handler.
         .layer(OnResponse::new(on_response(app.clone())))
         .map_response(security_headers::add(app.config.environment))
         .map_response(cors::hide_from_other_origins)
-        // Answers preflights itself; pages of allowed origins may read errors too.
+        // Responds to preflights itself. Outside the layers below, so that pages of allowed origins can read
+        // errors too.
         .layer(cors::layer(&app.config))
         .map_response(IntoResponse::into_response)
         .layer(CatchPanicLayer::custom(catch_panic::answer))
@@ -64,7 +65,7 @@ pub fn router(app: &App, routes: Routes) -> Router {
     routes.into_router().layer(middleware)
 }
 
-/// Returns what is done with each answer and the context of its request.
+/// Returns the function that is called with each response and the context of its request.
 fn on_response(app: App) -> impl Fn(&RequestContext, &mut Parts) + Clone {
     move |context, response| {
         quota_headers::add(context, response);
@@ -73,7 +74,7 @@ fn on_response(app: App) -> impl Fn(&RequestContext, &mut Parts) + Clone {
     }
 }
 
-/// Returns what the second listener serves: `/metrics` and nothing else.
+/// Returns the routes of the second listener: `/metrics` and nothing else.
 pub fn metrics_routes(app: &App) -> Routes {
     use routes::{Access, QuotaOf};
     Routes::new(app).row(Method::GET, "/metrics", Access::Public, QuotaOf::Nobody, metrics::text)

@@ -1,11 +1,12 @@
 //! `mlops-service`: metrics and analytics service for AI receptionists.
 //!
-//! A request passes [`http::connection`], the middleware stack in [`http`], the table in [`http::routes`] and the guard before its
-//! handler. An event is parsed by [`event`] and queued by [`ingest`], whose one task writes it with its [`rollup`] into the
-//! [`store`] and adds it to the totals in [`metrics`].
+//! A request passes [`http::connection`], the middleware stack in [`http`], the table in [`http::routes`] and the
+//! guard before its handler. An event is parsed by [`event`] and queued by [`ingest`], whose only task writes it with
+//! its [`rollup`] to the [`store`] and adds it to the totals in [`metrics`].
 //!
-//! Dependencies point one way: [`cli`] → [`http`] → [`app`] → [`privacy`] → ([`ingest`], [`retention`], [`quota`], [`auth`]) →
-//! ([`store`], [`spool`]) → ([`config`], [`metrics`], [`security`]) → the domain. ARCHITECTURE.md says which files are the domain.
+//! Dependencies point one way: [`cli`] → [`http`] → [`app`] → [`privacy`] → ([`ingest`], [`retention`],
+//! [`quota`], [`auth`]) → ([`store`], [`spool`]) → ([`config`], [`metrics`], [`security`]) → the domain.
+//! ARCHITECTURE.md lists the files of the domain.
 
 pub mod app;
 pub mod audit;

@@ -63,7 +63,7 @@ impl Lifecycle {
     }
 }
 
-/// Dropped with its task, even if that panics.
+/// A guard that is dropped when its task ends, even by a panic.
 struct Ended {
     name: &'static str,
     lifecycle: Lifecycle,

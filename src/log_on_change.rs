@@ -9,12 +9,12 @@ pub(crate) struct LogOnChange {
 }
 
 impl LogOnChange {
-    /// Creates a log in the state without a failure.
+    /// Creates a log whose initial state is no failure.
     pub(crate) const fn new(recovered: &'static str) -> Self {
         Self { failure: None, recovered }
     }
 
-    /// Logs `failure` if it differs from the last one, or the recovery if there is none any more.
+    /// Logs `failure` if it differs from the last one; logs the recovery if it is `None` after a failure.
     pub(crate) fn update(&mut self, failure: Option<String>) {
         match &failure {
             Some(text) if self.failure != failure => tracing::error!("{text}"),

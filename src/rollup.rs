@@ -1,4 +1,4 @@
-//! What a set of events adds up to: sums and counts only, nothing that identifies a person. To add a sum, see [`Sum`].
+//! Rollups: the sums and counts of a set of events, which identify nobody. To add a sum, see [`Sum`].
 
 mod bucket;
 mod key;
@@ -15,7 +15,7 @@ use chrono_tz::Tz;
 
 use crate::event::Event;
 
-/// The response type that means the AI failed.
+/// The response type of an event in which the AI failed.
 pub const ERROR_RESPONSE: &str = "error";
 
 /// Returns the calendar day of `at` in `zone`.
@@ -34,7 +34,7 @@ pub struct Rollup {
 }
 
 impl Rollup {
-    /// Creates the rollup of `events`, whose days are those in `zone`.
+    /// Creates the rollup of `events`, with days in the time zone `zone`.
     pub fn of<'a>(events: impl IntoIterator<Item = &'a Event>, zone: Tz) -> Self {
         let mut sorted: Vec<_> =
             events.into_iter().map(|event| (day_of(event.at, zone), key_of(event), event)).collect();
@@ -46,7 +46,7 @@ impl Rollup {
         rollup
     }
 
-    /// Adds events of one day and key.
+    /// Adds events that share a day and a key.
     fn add_group<'a>(&mut self, day: NaiveDate, events: impl Iterator<Item = &'a Event> + Clone) {
         let Some(first) = events.clone().next() else { return };
         let sums = self.daily.entry((day, Key::of(first))).or_default();

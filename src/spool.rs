@@ -2,8 +2,7 @@
 //! disk before it is acknowledged.
 //!
 //! A damaged file is quarantined and its intact events are salvaged into a new one: each event has its own
-//! checksummed frame, which can be found without the database around it. So only events that the damage hit
-//! are lost.
+//! checksummed frame, which can be found without the database around it. Only damaged events are lost.
 //!
 //! Only one process can open the file: replicas on one machine need separate directories.
 
@@ -63,7 +62,7 @@ pub struct Spool {
     state: Mutex<State>,
     /// Whether the last write succeeded.
     writable: AtomicBool,
-    /// Whether its events were last found readable; those of a full spool are.
+    /// Whether its events were last found readable. A full spool is readable, though not writable.
     readable: AtomicBool,
 }
 

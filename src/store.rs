@@ -26,8 +26,8 @@ macro_rules! on {
 }
 pub(crate) use on;
 
-/// Implements `FromRow` for a struct whose fields are columns, for rows of both drivers or of one. The derive of sqlx would do the
-/// same, but its procedural macros contain both drivers, which would be compiled a second time for the compiler itself.
+/// Implements `FromRow` for a struct whose fields are columns, for the rows of one or both drivers. `sqlx::FromRow`'s
+/// derive does the same, but sqlx's procedural macros depend on both drivers, which would be compiled twice.
 macro_rules! from_row {
     ($name:ident { $($field:ident),+ $(,)? }) => {
         from_row!(sqlx::postgres::PgRow => $name { $($field),+ });

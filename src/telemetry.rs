@@ -11,7 +11,7 @@ use crate::retention::Policy;
 
 /// Sets up logging to standard error in the configured format, including that of panics.
 pub fn init(config: &Config) {
-    // The filter was validated with the other settings.
+    // The filter was validated with the configuration.
     let filter = EnvFilter::builder().parse_lossy(&config.rust_log);
     let logs = fmt().with_env_filter(filter).with_writer(stderr);
     match config.log_format() {

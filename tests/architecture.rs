@@ -70,12 +70,24 @@ fn modules() -> BTreeMap<String, String> {
             let name = path.strip_prefix(root().join("src")).unwrap().with_extension("");
             let name = name.to_str().unwrap().replace(['/', '\\'], "::");
             let text = fs::read_to_string(&path).unwrap();
-            let code = text.split("#[cfg(test)]").next().unwrap();
+            let code = text.split("#[cfg(test)]\nmod ").next().unwrap();
             let code: Vec<&str> = code.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
-            modules.insert(name, code.join("\n"));
+            let code = absolute(&name, &code.join("\n"));
+            modules.insert(name, code);
         }
     }
     modules
+}
+
+/// Writes the paths of `module` that begin with `super::` from `crate::` on.
+fn absolute(module: &str, code: &str) -> String {
+    let parents: Vec<&str> = module.split("::").collect();
+    let mut code = code.to_owned();
+    for up in (1..=parents.len()).rev() {
+        let path = [&["crate"], &parents[..parents.len() - up], &[""]].concat().join("::");
+        code = code.replace(&"super::".repeat(up), &path);
+    }
+    code
 }
 
 /// The number of the layer that `module` is in; `None` where no path fits.

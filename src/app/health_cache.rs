@@ -1,23 +1,24 @@
-//! Whether the database answers, asked once for all who want to know at the same time.
+//! Whether the database responds, checked once for all concurrent callers.
 
 use std::time::{Duration, Instant};
 
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
-/// How long an answer holds. Probes come from anywhere and have no quota: they must not keep the database busy.
+/// How long a result is reused. Probes come from anywhere and have no quota: they must not overload the
+/// database.
 const FRESH: Duration = Duration::from_millis(100);
 
-/// How long somebody waits for others who ask, and for the database.
+/// How long a caller waits for the database, and for a check that another caller has begun.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// The last answer to the question, and when it came.
+/// The last result, and when it was obtained.
 #[derive(Debug, Default)]
 pub struct HealthCache(Mutex<Option<(Instant, bool)>>);
 
 impl HealthCache {
-    /// Returns whether the database answers: as it was found out less than [`FRESH`] ago, else as `ask` finds out now. Only one
-    /// caller asks at a time.
+    /// Returns whether the database responds: the last result if it is younger than [`FRESH`], otherwise that
+    /// of calling `ask`. Only one caller calls it at a time.
     pub async fn check<E>(&self, ask: impl AsyncFnOnce() -> Result<(), E>) -> bool {
         let known = async {
             let mut last = self.0.lock().await;

@@ -1,4 +1,4 @@
-//! Puts an [`App`] together, for the service, its tests and its benchmarks alike.
+//! Construction of an [`App`], for the service, its tests and its benchmarks alike.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -21,18 +21,19 @@ use crate::retention::RetentionTask;
 use crate::security::SecurityLog;
 use crate::store::{Store, StoreError};
 
-/// How long the start waits for the store; then it serves without, and spills or refuses events until the store is available.
+/// How long the start waits for the store. After that the service runs without it, and spools or rejects
+/// events until it is available.
 const STORE_PATIENCE: Duration = Duration::from_secs(6);
 
-/// Callers whose quotas are remembered at the same time; about 25 MB when they all are.
+/// The maximum number of callers whose quotas are remembered: about 25 MB.
 const MAX_CALLERS: usize = 200_000;
 
-/// Exports of a person's data that may be written at the same time; each may take a hundred megabytes.
+/// The maximum number of concurrent exports of a person's data; each may use a hundred megabytes.
 const MAX_EXPORTS: usize = 2;
 
 impl App {
-    /// Opens the store, starts the ingest task and connects to Redis. A store that is unavailable is waited for in the
-    /// background; an error is one that a person must fix. The other tasks are started by [`App::start_tasks`].
+    /// Opens the store, starts the ingest task and connects to Redis. An unavailable store is retried in the
+    /// background; errors need an operator to fix them. [`App::start_tasks`] starts the other tasks.
     pub async fn start(config: Config, clock: Clock, lifecycle: &Lifecycle) -> Result<Self, String> {
         let store = Store::open(&config).map_err(|error| format!("the database cannot be used: {error}"))?;
         let metrics = Metrics::new();
@@ -67,12 +68,12 @@ impl App {
             clock,
         }));
         app.limits.connect().await;
-        // Keys that cannot be read yet are looked up one by one.
+        // If the keys cannot be read yet, they are looked up one by one.
         drop(app.access.key_cache().read().await);
         Ok(app)
     }
 
-    /// Starts the tasks that keep what handlers share fresh.
+    /// Starts the background tasks.
     pub fn start_tasks(&self, lifecycle: &Lifecycle) {
         let stopping = || lifecycle.stopping().clone();
         self.audit_recorder.record_start(&self.config.in_effect);
@@ -93,7 +94,7 @@ impl App {
     }
 }
 
-/// Returns the limiter of quotas that `config` asks for.
+/// Returns the limiter of quotas that `config` specifies.
 fn limits(config: &Config, metrics: &Metrics) -> Result<Limits<QuotaKey>, String> {
     let shared =
         config.redis_url.as_ref().map(|url| shared::Limiter::open(url, metrics.redis())).transpose()?;

@@ -45,7 +45,7 @@ pub(super) async fn run(config: Config, verb: Verb) -> ExitCode {
     }
 }
 
-/// Makes a run, which a signal interrupts.
+/// Runs retention once, until it is done or a signal interrupts it.
 async fn make(config: &Config, store: &Store, dry: bool) -> Result<Tally, Failure> {
     let (stop, clock, metrics) = (CancellationToken::new(), Clock::system(), RetentionMetrics::new());
     let policy = Policy::of(config);

@@ -43,7 +43,7 @@ pub(super) async fn run(config: Config) -> ExitCode {
 }
 
 async fn start_and_serve(config: Config) -> Result<ExitCode, String> {
-    // First of all: as the first process of a container, it would ignore signals until then.
+    // First of all: as PID 1 of a container, the process ignores signals until their handlers are installed.
     let mut signals = Signals::new().map_err(|error| format!("cannot listen for signals: {error}"))?;
     // Connections are limited by a setting, not by a low default of the shell. If the system refuses, its
     // limit stays.

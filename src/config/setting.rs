@@ -222,7 +222,7 @@ impl Setting for Quota {
 pub struct ApiKey(SecretString);
 
 impl ApiKey {
-    /// The plain key.
+    /// Returns the plain key.
     #[must_use]
     pub fn expose(&self) -> &str {
         self.0.expose_secret()
@@ -246,7 +246,7 @@ const MIN_HASH_KEY_CHARS: usize = 32;
 pub struct HashKey(SecretString);
 
 impl HashKey {
-    /// The plain key.
+    /// Returns the plain key.
     #[must_use]
     pub fn expose(&self) -> &str {
         self.0.expose_secret()

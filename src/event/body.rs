@@ -1,4 +1,4 @@
-//! Reads the JSON object of a report: the values of known fields are kept, the rest is skipped.
+//! Deserialises the JSON object of a report. Unknown fields are skipped.
 
 use std::fmt;
 

@@ -1,5 +1,5 @@
-//! The fields of an event, in one list: [`Event`], what `POST /track` accepts, the report that makes an event again, and the
-//! columns of `ai_metrics` follow from it.
+//! The list of the fields of an event, from which [`Event`], the parser of reports, [`Event::report`] and the columns
+//! of `ai_metrics` are generated.
 
 use std::sync::LazyLock;
 
@@ -13,31 +13,31 @@ use super::kind::{EventId, Flag, Milliseconds, SuccessRate, Text, Usd, Whole, ch
 use super::report::Refusal;
 use super::scalar::Scalar;
 
-/// A row of a table.
+/// A row of a query result.
 pub trait Row {
-    /// Why a column cannot be read.
+    /// The error of reading a column.
     type Error;
 }
 
-/// A row with columns of the type `T`.
+/// A row that can have columns of type `T`.
 pub trait ReadColumn<T>: Row {
     /// Reads the column `name`.
     fn read(&self, name: &'static str) -> Result<T, Self::Error>;
 }
 
-/// Declares the fields in the order in which they are checked: the name and type in an event, the name in a report and in
-/// `ai_metrics`, the kind, and for an optional field the value when it is absent or null.
+/// Declares the fields in the order in which they are validated, each with its name and type in [`Event`], its name in
+/// reports and in `ai_metrics`, its kind and, if it is optional, the default for an absent or null value.
 macro_rules! fields {
     (
         required { $($(#[$required_doc:meta])+ $required:ident: $required_type:ty = $required_name:literal, $required_kind:expr;)+ }
         optional { $($(#[$optional_doc:meta])+ $optional:ident: $optional_type:ty = $optional_name:literal, $optional_kind:expr, $absent:expr;)+ }
     ) => {
-        /// A checked event, ready to be stored.
+        /// A validated event.
         #[derive(Debug, Clone, PartialEq)]
         pub struct Event {
-            /// Its identity: however often it is sent, it counts once.
+            /// The id. Events with the same id are counted once.
             pub id: Uuid,
-            /// Whether the caller chose [`Event::id`]; only then can an event be a repeat.
+            /// Whether the caller chose [`Event::id`]. Only such an event can be a duplicate.
             pub named: bool,
             /// When the service received it.
             pub at: DateTime<Utc>,
@@ -45,7 +45,7 @@ macro_rules! fields {
             $($(#[$optional_doc])+ pub $optional: $optional_type,)+
         }
 
-        /// The fields of a report, as they came. A key that comes twice has its last value.
+        /// The fields of a report, not yet validated. The last of duplicate keys wins.
         #[derive(Debug, Default)]
         pub(super) struct Fields<'a> {
             $($required: Scalar<'a>,)+
@@ -55,7 +55,7 @@ macro_rules! fields {
         }
 
         impl<'a> Fields<'a> {
-            /// Returns the field `name`, if there is such a field.
+            /// Returns a mutable reference to the field `name`, or `None` if there is no such field.
             pub(super) fn slot(&mut self, name: &str) -> Option<&mut Scalar<'a>> {
                 match name {
                     $($required_name => Some(&mut self.$required),)+
@@ -65,7 +65,7 @@ macro_rules! fields {
                 }
             }
 
-            /// Checks that all required fields are there.
+            /// Checks that no required field is absent or null.
             pub(super) fn require(&self) -> Result<(), Refusal> {
                 $(if self.$required == Scalar::Null {
                     return Err(Refusal::Missing($required_name));
@@ -73,7 +73,7 @@ macro_rules! fields {
                 Ok(())
             }
 
-            /// Checks every field but `event_id`, and creates the event, received at `at`, without its identity.
+            /// Validates every field except `event_id` and creates the event, received at `at`. Its id is nil.
             pub(super) fn into_event(self, at: DateTime<Utc>) -> Result<Event, Refusal> {
                 Ok(Event {
                     id: Uuid::nil(),
@@ -88,7 +88,7 @@ macro_rules! fields {
         }
 
         impl Event {
-            /// Reads the event of a row whose columns have the values of an event, without its identity.
+            /// Creates an event from a row whose columns have the names and types of its fields. Its id is nil.
             pub fn from_row<R>(row: &R, at: DateTime<Utc>) -> Result<Self, R::Error>
             where
                 R: Row $(+ ReadColumn<$required_type>)+ $(+ ReadColumn<$optional_type>)+,
@@ -102,7 +102,7 @@ macro_rules! fields {
                 })
             }
 
-            /// Returns the report that makes this event again.
+            /// Returns the report from which this event can be parsed again.
             #[must_use]
             pub fn report(&self) -> Json {
                 let fields = [
@@ -114,7 +114,7 @@ macro_rules! fields {
             }
         }
 
-        /// Every column of `ai_metrics` that an event fills.
+        /// The columns of `ai_metrics` that are written from an event.
         pub static COLUMNS: LazyLock<Vec<Column>> = LazyLock::new(|| vec![
             Column { name: "event_id", get: Getter::Id(|event| event.id) },
             $(column(&$required_kind, $required_name, |event| (&event.$required).into()),)+
@@ -128,39 +128,39 @@ fields! {
     required {
         /// The business the conversation belongs to; 1 to 255 characters.
         business_id: String = "business_id", Text(1..=255);
-        /// How long the AI took, in milliseconds; never negative.
+        /// The response time of the AI in milliseconds; never negative.
         response_time_ms: i32 = "response_time_ms", Milliseconds;
-        /// Tokens of prompt and completion together; never negative.
+        /// The number of tokens of prompt and completion together; never negative.
         tokens_used: i32 = "tokens_used", Whole;
     }
     optional {
-        /// At most 255 characters.
+        /// The conversation; at most 255 characters.
         conversation_id: Option<String> = "conversation_id", Text(0..=255), None;
-        /// At most 255 characters.
+        /// The session; at most 255 characters.
         session_id: String = "session_id", Text(0..=255), UNKNOWN.to_owned();
-        /// Between 0 and 1. `None` is stored as 1 and leaves the gauge `ai_success_rate` alone.
+        /// The success rate, from 0 to 1. `None` is stored as 1 and does not change the gauge `ai_success_rate`.
         success_rate: Option<f64> = "success_rate", SuccessRate, None;
-        /// Never negative.
+        /// The number of tokens of the prompt; never negative.
         prompt_tokens: Option<i32> = "prompt_tokens", Whole, None;
-        /// Never negative.
+        /// The number of tokens of the completion; never negative.
         completion_tokens: Option<i32> = "completion_tokens", Whole, None;
-        /// Cost in millionths of a US dollar, 0 to 9,999,999,999.
+        /// The cost in millionths of a US dollar, from 0 to 9,999,999,999.
         cost_micros: i64 = "api_cost_usd", Usd, 0;
-        /// At most 100 characters.
+        /// The model; at most 100 characters.
         model_name: String = "model_name", Text(0..=100), "gemini-1.5-flash".to_owned();
-        /// At most 50 characters.
+        /// The intent of the customer; at most 50 characters.
         intent_detected: String = "intent_detected", Text(0..=50), UNKNOWN.to_owned();
-        /// At most 50 characters.
+        /// The type of the response; at most 50 characters.
         response_type: String = "response_type", Text(0..=50), UNKNOWN.to_owned();
         /// Whether the customer asked for an appointment.
         appointment_requested: bool = "appointment_requested", Flag, false;
-        /// Whether one was booked.
+        /// Whether an appointment was booked.
         appointment_booked: bool = "appointment_booked", Flag, false;
-        /// Whether the AI handed over to a person.
+        /// Whether a handoff to a human was requested.
         human_handoff_requested: bool = "human_handoff_requested", Flag, false;
-        /// Length of the customer's message in characters; never negative.
+        /// The length of the customer's message in characters; never negative.
         user_message_length: i32 = "user_message_length", Whole, 0;
-        /// Length of the AI's answer in characters; never negative.
+        /// The length of the AI's response in characters; never negative.
         ai_response_length: i32 = "ai_response_length", Whole, 0;
     }
 }

@@ -1,4 +1,4 @@
-//! The kinds of fields that a report has: what each accepts, and how its value is written again.
+//! The kinds of fields: how values are validated, and how they are serialised to reports.
 
 use std::ops::RangeInclusive;
 
@@ -14,26 +14,26 @@ const MAX_COST_USD: f64 = 9_999.999_999;
 
 /// A kind of field.
 pub(super) trait Kind {
-    /// The value in an event.
+    /// The type of the value in an event.
     type Value;
 
-    /// Returns the value of a field that is not null; `None` if it has the wrong type or is out of bounds.
+    /// Converts a value that is not null. Returns `None` if it has the wrong type or is out of bounds.
     fn accept(&self, value: Scalar<'_>) -> Option<Self::Value>;
 
-    /// Returns what a value must be.
+    /// Returns what a valid value must be, for error messages.
     fn must_be(&self) -> String;
 
-    /// Returns the value as a report has it.
+    /// Returns the value in the form that reports use.
     fn report(&self, value: &Self::Value) -> Json;
 }
 
-/// A kind of field that has a column.
+/// A kind of field that is stored in a column.
 pub(super) trait Stored: Kind {
-    /// Returns the getter of the column.
+    /// Returns the getter of the column's value.
     fn getter(get: Get<Self::Value>) -> Getter;
 }
 
-/// Checks the value of `field`; `None` if it is absent or null.
+/// Validates the value of `field`. Returns `None` if it is absent or null.
 pub(super) fn check<K: Kind>(
     kind: &K,
     field: &'static str,
@@ -46,7 +46,7 @@ pub(super) fn check<K: Kind>(
     value.map(Some).ok_or_else(|| Refusal::Invalid { field, must_be: kind.must_be() })
 }
 
-/// Returns a value, or null, as a report has it.
+/// Returns a value in the form that reports use; null for `None`.
 pub(super) fn reported<'v, K: Kind>(kind: &K, value: impl Into<Option<&'v K::Value>>) -> Json
 where
     K::Value: 'v,
@@ -54,12 +54,12 @@ where
     value.into().map_or(Json::Null, |value| kind.report(value))
 }
 
-/// Returns the column of a field.
+/// Returns the column that stores a field.
 pub(super) fn column<K: Stored>(_: &K, name: &'static str, get: Get<K::Value>) -> Column {
     Column { name, get: K::getter(get) }
 }
 
-/// A string of that many characters.
+/// A string whose number of characters is in this range.
 pub(super) struct Text(pub(super) RangeInclusive<usize>);
 
 impl Kind for Text {
@@ -87,7 +87,7 @@ impl Stored for Text {
     }
 }
 
-/// A whole number from 0 to the largest `i32`.
+/// An integer from 0 to [`i32::MAX`].
 pub(super) struct Whole;
 
 impl Kind for Whole {
@@ -137,7 +137,7 @@ impl Stored for Milliseconds {
     }
 }
 
-/// A rate from 0 to 1, stored as 1 where none was reported.
+/// A rate from 0 to 1, stored as 1 if none was reported.
 pub(super) struct SuccessRate;
 
 impl Kind for SuccessRate {
@@ -162,7 +162,7 @@ impl Stored for SuccessRate {
     }
 }
 
-/// An amount of US dollars, in an event in millionths.
+/// An amount of US dollars, converted to millionths.
 pub(super) struct Usd;
 
 impl Kind for Usd {
@@ -188,7 +188,7 @@ impl Stored for Usd {
     }
 }
 
-/// True or false.
+/// A boolean.
 pub(super) struct Flag;
 
 impl Kind for Flag {
@@ -213,7 +213,7 @@ impl Stored for Flag {
     }
 }
 
-/// The UUID that a caller chose for an event.
+/// The UUID that a caller chose as the id of an event.
 pub(super) struct EventId;
 
 impl Kind for EventId {
@@ -244,7 +244,7 @@ fn number(value: &Scalar<'_>, max: f64) -> Option<f64> {
     }
 }
 
-/// Rounds half up; `round` does so for numbers that are not negative.
+/// Rounds a non-negative number half up.
 fn rounded(number: f64) -> i32 {
     #[expect(clippy::cast_possible_truncation, reason = "checked against its bound before")]
     let whole = number.round() as i32;

@@ -1,4 +1,4 @@
-//! Parses and checks the body of `POST /track`.
+//! Parses and validates the bodies of `POST /track` and `POST /track/batch`.
 
 use std::mem::take;
 
@@ -13,39 +13,39 @@ use super::fields::Fields;
 use super::kind::{EventId, check};
 use super::{Event, id_from_key};
 
-/// The longest `Idempotency-Key`, in characters.
+/// The maximum length of an `Idempotency-Key`, in characters.
 pub const MAX_KEY_CHARS: usize = 255;
 
-/// Why a report is refused. It contains nothing that the caller wrote.
+/// Why a report is refused. It contains nothing that the caller sent, so it is safe to log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refusal {
-    /// No body, or an empty `{}`, `[]` or `null`.
+    /// The body is empty, `{}`, `[]` or `null`.
     NoData,
     /// A required field is absent or `null`.
     Missing(&'static str),
     /// A field has the wrong type or is out of bounds.
     Invalid {
-        /// The field's name.
+        /// The name of the field.
         field: &'static str,
-        /// What it must be.
+        /// What its value must be.
         must_be: String,
     },
     /// The body is not JSON.
     NotJson {
-        /// From 1.
+        /// The line of the error, from 1.
         line: usize,
-        /// From 1; 0 if a line ended too soon.
+        /// The column of the error, from 1; 0 if the line before it ended unexpectedly.
         column: usize,
     },
     /// The body is JSON, but not an object.
     NotObject,
 }
 
-/// A parsed, unchecked report.
+/// A parsed report, not yet validated.
 #[derive(Debug)]
 pub struct Report<'a>(Box<Fields<'a>>);
 
-/// An item of a batch.
+/// The result of parsing one report of a batch.
 type Item<'a> = Result<Report<'a>, Refusal>;
 
 /// The body of a batch.
@@ -55,7 +55,7 @@ struct Reports<'a> {
     events: Vec<&'a RawValue>,
 }
 
-/// Parses a body, as text if it is UTF-8: of bytes, `serde_json` checks each string by itself.
+/// Parses a body. Checking once that all of it is UTF-8 saves `serde_json` from checking each string.
 fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> serde_json::Result<T> {
     match str::from_utf8(body) {
         Ok(text) => serde_json::from_str(text),
@@ -93,14 +93,14 @@ impl<'a> Report<'a> {
         Ok(reports.events.into_iter().map(|report| Self::parse(report.get().as_bytes())).collect())
     }
 
-    /// Parses the body of a batch that has a report on each line; empty lines are skipped.
+    /// Parses the body of a batch in NDJSON, one report per line; empty lines are skipped.
     pub fn parse_lines(body: &'a [u8]) -> Vec<Item<'a>> {
         let lines = body.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty());
         lines.map(Report::parse).collect()
     }
 
-    /// Checks every field and creates the event, received at `at`. `key` is the `Idempotency-Key` header, which
-    /// replaces an absent `event_id`.
+    /// Validates every field and creates the event, received at `at`. `key`, the `Idempotency-Key` header, is used if
+    /// the report has no `event_id`; without either, the id is a new version 7 UUID.
     pub fn into_event(self, key: Option<&str>, at: DateTime<Utc>) -> Result<Event, Refusal> {
         let mut fields = *self.0;
         fields.require()?;

@@ -1,18 +1,18 @@
-//! JSON values as far as a report needs them: scalars are kept, nested values are only recognized.
+//! JSON scalars. The contents of arrays and objects are discarded: no field of a report accepts them.
 
 use std::borrow::Cow;
 
 use serde::de::{Deserialize, Deserializer, Error};
 use serde_json::value::RawValue;
 
-/// One JSON value of a report. Strings without escapes are borrowed from the body.
+/// The JSON value of a field. Strings without escapes are borrowed from the body.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(super) enum Scalar<'a> {
     /// Absent, or `null`.
     #[default]
     Null,
     Bool(bool),
-    /// A number; exact up to 2^53, which is beyond every bound a field has. One that no `f64` can hold is infinite.
+    /// A number, exact up to 2^53, which exceeds the bounds of every field; infinite if it is too large for an `f64`.
     Number(f64),
     Text(Cow<'a, str>),
     /// An array or an object.
@@ -20,7 +20,7 @@ pub(super) enum Scalar<'a> {
 }
 
 impl<'de: 'a, 'a> Deserialize<'de> for Scalar<'a> {
-    /// Reads the value's own text: `serde_json` would refuse `1e400`, which is out of bounds, but JSON all the same.
+    /// Parses the raw text, because `serde_json` rejects numbers such as `1e400`, which are valid JSON.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let raw = <&RawValue>::deserialize(deserializer)?.get();
         Ok(match raw.as_bytes()[0] {

@@ -9,10 +9,10 @@ use crate::app::App;
 use crate::clock::timestamp;
 use crate::store::Summary;
 
-/// The days that are summed up when the caller does not say.
+/// The number of days to sum up by default.
 const DEFAULT_DAYS: u16 = 30;
 
-/// The most days that can be summed up.
+/// The maximum number of days to sum up.
 const MAX_DAYS: u16 = 366;
 
 /// The query string.
@@ -21,7 +21,7 @@ pub struct Period {
     days: Option<String>,
 }
 
-/// The body of the answer.
+/// The body of the response.
 #[derive(Debug, Serialize)]
 pub struct AnalyticsResponse {
     business_id: String,
@@ -44,7 +44,7 @@ struct Figures {
     appointment_conversion_rate: f64,
 }
 
-/// `GET /analytics/{business_id}?days=30`: what is stored of a business, added up over the last days.
+/// `GET /analytics/{business_id}?days=30`: returns the sums and averages of a business over the last days.
 pub async fn of_business(
     app: App,
     business_id: BusinessId,
@@ -91,7 +91,7 @@ impl From<Summary> for Figures {
     }
 }
 
-/// `part` ÷ `whole`, 0.0 of nothing.
+/// Returns `part` ÷ `whole`; 0.0 if `whole` is 0.
 #[expect(clippy::cast_precision_loss, reason = "sums stay below 2^53")]
 fn ratio(part: i64, whole: i64) -> f64 {
     if whole == 0 { 0.0 } else { part as f64 / whole as f64 }

@@ -1,4 +1,4 @@
-//! `GET /admin/audit`: the audit trail, and whether its chain holds.
+//! `GET /admin/audit`: the audit trail, and whether its hash chain is intact.
 
 use std::time::Duration;
 
@@ -15,30 +15,30 @@ use crate::audit::verify::{Broken, Verification};
 use crate::clock::timestamp;
 use crate::store::StoreError;
 
-/// How long the chain is verified for one answer. `mlops-service audit verify` takes the time that it needs.
+/// The time limit of verifying the chain for one response. `mlops-service audit verify` checks all of it.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Entries of one answer, when nobody says otherwise and at most.
+/// The default and the maximum number of entries in a response.
 const LIMIT: (u32, u32) = (100, 1_000);
 
-/// What is asked for.
+/// The query string.
 #[derive(Debug, Deserialize)]
 pub struct AuditQuery {
     since: Option<String>,
     limit: Option<String>,
 }
 
-/// The body of the answer.
+/// The body of the response.
 #[derive(Debug, Serialize)]
 pub struct AuditResponse {
     /// Oldest first.
     entries: Vec<AuditEntry>,
-    /// What `since` must be for those that follow; none when there are none yet.
+    /// The `since` of the next page; null on the last one.
     next: Option<i64>,
     chain: Chain,
 }
 
-/// An entry, with all that its hash is made of.
+/// An entry, with all fields that its hash covers.
 #[derive(Debug, Serialize)]
 struct AuditEntry {
     seq: i64,
@@ -47,21 +47,21 @@ struct AuditEntry {
     action: String,
     request_id: Option<String>,
     subject: Option<String>,
-    /// To the letter as it is kept, or a string where it is no JSON.
+    /// Exactly as stored, or as a string if it is not JSON.
     details: Box<RawValue>,
     previous: String,
     hash: String,
 }
 
-/// What recomputing the chain found out.
+/// The result of recomputing the chain.
 #[derive(Debug, Serialize)]
 struct Chain {
     intact: bool,
-    /// Whether there was time to look at all entries.
+    /// Whether all entries were checked within the time limit.
     complete: bool,
-    /// How many were looked at.
+    /// How many entries were checked.
     entries: u64,
-    /// The last of them that is sound, as `audit verify --head` takes it.
+    /// The last intact one of them, in the form that `audit verify --head` accepts.
     head: String,
     broken: Option<Fault>,
 }
@@ -75,16 +75,17 @@ struct Fault {
     message: String,
 }
 
-/// `GET /admin/audit`: entries from a place or a time on, and whether the chain of all entries holds.
+/// `GET /admin/audit`: returns entries from a sequence number or a time on, and whether the whole chain is
+/// intact.
 pub async fn list(app: App, Query(query): Query<AuditQuery>) -> Result<Json<AuditResponse>, ApiError> {
     let (seq, since) = since(query.since.as_deref().unwrap_or("1"))?;
     let limit = limit(query.limit.as_deref())?;
-    // One more tells whether there are more.
+    // One more than the limit, to find out whether there is a next page.
     let mut entries = app.store.audit(seq, since, limit + 1).await.map_err(|error| unavailable(&error))?;
     let verified = app.store.verify_audit(None, PATIENCE).await.map_err(|error| unavailable(&error))?;
     let more = entries.len() > limit as usize;
     entries.truncate(limit as usize);
-    // One that cannot be read is not shown; the chain tells of it.
+    // Unreadable entries are left out; verifying the chain reports them.
     let entries: Vec<StoredEntry> = entries.into_iter().filter_map(Result::ok).collect();
     let next = entries.last().filter(|_| more).map(|last| last.seq.saturating_add(1));
     Ok(Json(AuditResponse {
@@ -98,7 +99,7 @@ fn since(text: &str) -> Result<(i64, DateTime<Utc>), ApiError> {
     if let Ok(seq) = text.parse() {
         return Ok((seq, DateTime::UNIX_EPOCH));
     }
-    // In an address, + stands for a space.
+    // In a query string, an unescaped + stands for a space.
     let at = DateTime::parse_from_rfc3339(&text.replace(' ', "+"));
     let must_be = "since must be the seq of an entry, or a time such as 2024-01-15T10:30:00Z";
     at.map(|at| (1, at.to_utc())).map_err(|_: chrono::ParseError| ApiError::InvalidValue("since", must_be))

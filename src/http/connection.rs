@@ -1,5 +1,5 @@
-//! What happens to a connection before it carries a request: how many there may be, how long they may be silent, and how
-//! large the head of a request may be.
+//! Limits of connections: how many may be open, how long they may be idle, and how large the head of a
+//! request may be.
 
 mod bare_response;
 mod json_rejections;
@@ -25,19 +25,21 @@ use bare_response::bare_response;
 use json_rejections::JsonRejections;
 use stall::StallGuard;
 
-/// How long a connection may take to send the head of a request; also how long it may be silent between two.
+/// The time limit of receiving the head of a request; also how long a connection may be idle between two
+/// requests.
 const HEAD_LIMIT: Duration = Duration::from_secs(10);
 
-/// The most headers of a request.
+/// The maximum number of headers of a request.
 const MAX_HEADERS: usize = 64;
 
-/// The largest head of a request.
+/// The maximum size of the head of a request.
 const MAX_HEAD_BYTES: usize = 16 * 1024;
 
-/// Connections over the limit that are told so at the same time; more are closed without a word.
+/// The maximum number of excess connections that are answered with 503 at the same time; any others are
+/// closed without a response.
 const MAX_TURNED_AWAY: usize = 256;
 
-/// How long such a connection may take to hear it.
+/// The time limit of turning away one connection.
 const TURN_AWAY_LIMIT: Duration = Duration::from_secs(1);
 
 /// Serves requests on `listener` with `router` until `handle` stops it.
@@ -61,7 +63,7 @@ pub async fn serve(
     server.serve(router.into_make_service_with_connect_info::<SocketAddr>()).await
 }
 
-/// Lets connections in, up to a number. A connection keeps its seat until it is closed.
+/// Limits the number of open connections. A connection holds its seat until it is closed.
 #[derive(Debug, Clone)]
 struct Door {
     seats: Arc<Semaphore>,
@@ -78,7 +80,7 @@ impl<S: Send + 'static> Accept<TcpStream, S> for Door {
         Box::pin(async move {
             let Ok(seat) = door.seats.try_acquire_owned() else {
                 if let Ok(_permit) = door.turned_away.try_acquire() {
-                    // Whether the client listens is its own affair.
+                    // It makes no difference whether the client reads the response.
                     drop(timeout(TURN_AWAY_LIMIT, turn_away(stream)).await);
                 }
                 return Err(io::Error::other("too many connections"));
@@ -89,10 +91,11 @@ impl<S: Send + 'static> Accept<TcpStream, S> for Door {
     }
 }
 
-/// Answers 503 to whatever is asked, and waits for the client to hang up: closing first could take the answer away.
+/// Responds with 503 to any request, and waits until the client closes the connection: closing it first could
+/// discard the response.
 async fn turn_away(mut stream: TcpStream) -> io::Result<()> {
     let mut dropped = [0; 1024];
-    // To many clients, an answer that comes before they asked is a breach of protocol.
+    // Many clients treat a response that precedes their request as a protocol error.
     if stream.read(&mut dropped).await? == 0 {
         return Ok(());
     }

@@ -1,4 +1,4 @@
-//! The dashboard at `/`, drawn in the browser from `/health/detailed` and `/metrics` of the same origin.
+//! The dashboard at `/`, rendered in the browser from `/health/detailed` and `/metrics` of the same origin.
 
 use askama::Template;
 use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
@@ -10,11 +10,11 @@ use super::extract::Path;
 use super::routes::{self, Access, Row};
 use crate::app::App;
 
-/// Everything comes from the same origin, and nothing is inline.
+/// All resources come from the same origin, and none are inline.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
                       base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// Name, content type and content of the files that the page and the privacy notice need.
+/// Name, content type and content of the files that the dashboard and the privacy notice use.
 const ASSETS: [(&str, &str, &str); 4] = [
     ("dashboard.css", "text/css; charset=utf-8", include_str!("../../templates/assets/dashboard.css")),
     ("dashboard.js", "text/javascript; charset=utf-8", include_str!("../../templates/assets/dashboard.js")),
@@ -30,12 +30,12 @@ struct DashboardPage {
     endpoints: Vec<Endpoint>,
 }
 
-/// A row of the route table as the page lists it.
+/// A row of the route table, as listed on the page.
 struct Endpoint {
     method: Method,
     path: &'static str,
     access: String,
-    /// Whether following a link to it makes sense.
+    /// Whether the page links to it.
     link: bool,
 }
 
@@ -51,7 +51,7 @@ impl From<&Row> for Endpoint {
     }
 }
 
-/// `GET /`
+/// `GET /`: returns the dashboard.
 pub async fn page(app: App) -> impl IntoResponse {
     (policy(), Html(app.page.get_or_init(|| render(&app)).clone()))
 }
@@ -67,7 +67,7 @@ fn render(app: &App) -> String {
     page.render().expect("its fields are plain text")
 }
 
-/// `GET /assets/{name}`
+/// `GET /assets/{name}`: returns a file of the dashboard or the privacy notice.
 pub async fn asset(Path(name): Path<String>) -> Result<impl IntoResponse, ApiError> {
     let found = ASSETS.into_iter().find(|(asset, ..)| *asset == name);
     let (_, content_type, content) = found.ok_or(ApiError::NoSuchRoute)?;

@@ -1,4 +1,4 @@
-//! Every error answer of the service: one enum, one status each, one JSON form.
+//! All error responses of the service: one enum, with one status for each variant and one JSON form.
 
 use axum::Json;
 use axum::http::header::{CONNECTION, RETRY_AFTER, WWW_AUTHENTICATE};
@@ -12,70 +12,70 @@ use crate::ingest::IngestError;
 use crate::quota::Window;
 use crate::security::{Incident, SecurityEvent};
 
-/// Why a request is not answered as the caller wished.
+/// Why a request failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ApiError {
-    /// 401: a key is needed and none was sent.
+    /// 401: the route requires a key or a token, and none was presented.
     KeyMissing,
     /// 403: the key is not valid.
     KeyInvalid,
-    /// 403: the key was valid once.
+    /// 403: the key has expired.
     KeyExpired,
-    /// 401: the token is not valid, and this is why.
+    /// 401: the token is not valid, for this reason.
     TokenInvalid(&'static str),
-    /// 401: the token was valid once.
+    /// 401: the token has expired.
     TokenExpired,
-    /// 403: the token does not open this route.
+    /// 403: the token lacks this scope.
     TokenScopeLacking(Scope),
-    /// 403: the key does not open this route.
+    /// 403: the key lacks this scope.
     ScopeLacking(Scope),
     /// 403: the key is bound to another business.
     BusinessDenied,
-    /// 403: the route needs authentication, which is switched off.
+    /// 403: the route requires authentication, which is off.
     AuthenticationOff,
-    /// 404: no such route.
+    /// 404: there is no such route.
     NoSuchRoute,
-    /// 405: the route has no such method.
+    /// 405: the route does not support the method.
     MethodNotAllowed,
-    /// 408: the request came too slowly.
+    /// 408: the request did not arrive in time.
     TooSlow,
-    /// 413: the body is too large, or holds too much.
+    /// 413: the body or the requested data is too large.
     TooLarge(&'static str),
-    /// 415: the body is of another type than JSON.
+    /// 415: the content type of the body is not accepted; the message says which are.
     NotJsonType(&'static str),
-    /// 400: the body is incomplete, or a part of the address is malformed.
+    /// 400: the body is incomplete, or a part of the URL is malformed.
     BadRequest(&'static str),
-    /// 400: a part of the address or a header has a wrong value.
+    /// 400: a parameter, a header or a field has an invalid value; its name and the message.
     InvalidValue(&'static str, &'static str),
-    /// 400: the body is no JSON of the form that the route takes.
+    /// 400: the body does not have the form that the route accepts.
     InvalidBody(String),
-    /// 400: a field of the body has a wrong value.
+    /// 400: a field or a parameter has an invalid value; its name and what it must be.
     InvalidField(&'static str, String),
-    /// 409: the state of what was asked about does not allow it.
+    /// 409: the state of the resource does not allow it.
     Conflict(String),
-    /// 404: the route exists, what it was asked about does not.
+    /// 404: the route exists, but the resource does not.
     NotFound(&'static str),
-    /// 400: the event is refused.
+    /// 400: the event is not valid.
     Event(Refusal),
-    /// 400: a rule of the database refuses the event.
+    /// 400: a constraint of the database rejected the event.
     EventRefused,
-    /// 400: every event of a batch is refused, the first one for this reason.
+    /// 400: every event of a batch was rejected, the first one for this reason.
     AllRefused(String),
-    /// 429: this window is used up; seconds until the next try.
+    /// 429: the quota of this window is used up; the seconds until the next attempt.
     QuotaExceeded(Window, i64),
-    /// 429: too many failed attempts; seconds until the next try.
+    /// 429: too many failed attempts; the window and the seconds until the next attempt.
     Throttled(Window, i64),
-    /// 429: the flood limit, which this window describes; seconds until the next try.
+    /// 429: the flood limit, as a window, is exceeded; the seconds until the next attempt.
     Flooded(Window, i64),
-    /// 503: the event cannot be kept now.
+    /// 503: the event cannot be stored at the moment, for this reason.
     NotStored(&'static str),
-    /// 503: the store cannot be read now.
+    /// 503: the store is unavailable.
     StoreUnavailable,
-    /// 503: more requests are being answered than the service takes on.
+    /// 503: too many requests are in flight.
     Overloaded,
-    /// 503: the service cannot take events, or is stopping.
+    /// 503: the service cannot handle the request at the moment, for this reason.
     NotReady(&'static str),
-    /// 503: a setting is missing, without which the route does nothing.
+    /// 503: a setting that the route requires is not set.
     NotSetUp(&'static str),
     /// 500: a bug in the service.
     Internal,
@@ -89,7 +89,7 @@ struct Body {
 }
 
 impl ApiError {
-    /// The status code.
+    /// Returns the status code.
     #[must_use]
     pub const fn status(&self) -> StatusCode {
         match self {
@@ -178,7 +178,7 @@ impl ApiError {
         body(error, message)
     }
 
-    /// The security event that it is.
+    /// Returns the security event that the error is, if any.
     pub(super) fn incident(&self) -> Option<Incident> {
         let event = match self {
             Self::KeyMissing => SecurityEvent::AuthMissing,
@@ -200,7 +200,7 @@ impl ApiError {
         Some(Incident { reason, quiet: matches!(self, Self::Throttled(..)), ..incident })
     }
 
-    /// What a token must be (RFC 6750, section 3).
+    /// Returns the `WWW-Authenticate` challenge, if a token was rejected (RFC 6750, section 3).
     fn challenge(&self) -> Option<HeaderValue> {
         let challenge = match self {
             Self::TokenInvalid(why) => format!("Bearer error=\"invalid_token\", error_description=\"{why}\""),
@@ -213,7 +213,7 @@ impl ApiError {
         HeaderValue::from_str(&challenge).ok()
     }
 
-    /// Seconds after which it makes sense to try again.
+    /// Returns the value of `Retry-After`, in seconds, if retrying makes sense.
     const fn retry_after(&self) -> Option<i64> {
         match self {
             Self::QuotaExceeded(_, seconds) | Self::Throttled(_, seconds) | Self::Flooded(_, seconds) => {
@@ -225,7 +225,8 @@ impl ApiError {
     }
 }
 
-/// What is wrong, as the `error` of an answer about this alone; of two that are the same there, the `message`.
+/// Returns the `error` field of the response to `error`. For [`ApiError::BusinessDenied`], whose `error`
+/// field is the same as that of other errors, returns the `message` field.
 #[must_use]
 pub fn error_text(error: &ApiError) -> String {
     let Body { error: text, message } = error.body();

@@ -1,4 +1,4 @@
-//! Reads requests so that every rejection is an [`ApiError`].
+//! Extractors, whose rejections are all an [`ApiError`].
 
 mod body;
 mod business;
@@ -18,7 +18,7 @@ use crate::app::App;
 use crate::audit::Actor;
 use crate::privacy::subject::Hasher;
 
-/// Who makes the request, and its id.
+/// The caller and the request id, for the audit trail.
 impl FromRequestParts<App> for Actor {
     type Rejection = ApiError;
 
@@ -29,7 +29,7 @@ impl FromRequestParts<App> for Actor {
     }
 }
 
-/// Makes the hashes that stand for persons.
+/// The hasher of persons. The request is rejected if there is none.
 #[derive(Debug)]
 pub struct Subjects(pub Hasher);
 
@@ -56,7 +56,7 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Path<T>
     }
 }
 
-/// The query string. Parameters that are not asked for are ignored.
+/// The query string. Unknown parameters are ignored, unless `T` denies them.
 #[derive(Debug)]
 pub struct Query<T>(pub T);
 

@@ -7,10 +7,10 @@ use crate::app::App;
 use crate::clock::timestamp;
 use crate::metrics::SpoolStats;
 
-/// The name under which the labs know the service.
+/// The name of the service that the labs expect.
 const SERVICE: &str = "mlops-service-prometheus";
 
-/// What `/health` says of the port for Prometheus when no second listener is set up.
+/// The Prometheus port that `/health` reports if there is no second listener.
 const LAB_PROMETHEUS_PORT: u16 = 8001;
 
 /// The body of `GET /health`.
@@ -25,7 +25,7 @@ pub struct HealthResponse {
     security: &'static str,
 }
 
-/// `GET /health`: the process lives.
+/// `GET /health`: reports that the process is alive.
 pub async fn basic(app: App) -> Json<HealthResponse> {
     Json(HealthResponse {
         status: "healthy",
@@ -53,7 +53,7 @@ pub struct DetailedHealthResponse {
     system: Usage,
     requests: Requests,
     health_checks: Checks,
-    /// There only when there is a spool.
+    /// Only present if there is a spool.
     #[serde(skip_serializing_if = "Option::is_none")]
     spool: Option<Spooled>,
     endpoints: Endpoints,
@@ -100,7 +100,7 @@ struct Requests {
 #[derive(Debug, Serialize)]
 struct Checks {
     database_connected: bool,
-    /// There only when quotas are shared through Redis.
+    /// Only present if quotas are shared through Redis.
     #[serde(skip_serializing_if = "Option::is_none")]
     redis_connected: Option<bool>,
     prometheus_enabled: bool,
@@ -116,7 +116,7 @@ struct Endpoints {
     analytics: &'static str,
 }
 
-/// `GET /health/detailed`: how the service is, with a round trip to the database.
+/// `GET /health/detailed`: reports the state of the service, including whether the database responds.
 pub async fn detailed(app: App) -> Json<DetailedHealthResponse> {
     let database_connected = app.database_answers().await;
     let redis_connected = app.limits.shared_is_up();

@@ -15,7 +15,7 @@ use crate::auth::{DEFAULT_GRACE, KeyError, NewKey};
 use crate::clock::timestamp;
 use crate::security::{Incident, SecurityEvent};
 
-/// A key as it is shown: never with its secret.
+/// A key, without its secret.
 #[derive(Debug, Serialize)]
 pub struct KeyResponse {
     id: String,
@@ -33,7 +33,7 @@ pub struct KeyResponse {
     previous_secret_until: Option<String>,
 }
 
-/// A key with its plain form, which is shown this once.
+/// A new key with its plain form, which is not shown again.
 #[derive(Debug, Serialize)]
 struct NewKeyResponse {
     key: String,
@@ -54,9 +54,9 @@ pub struct RotationRequest {
     grace: Option<String>,
 }
 
-/// `GET /admin/keys`: every key, revoked ones too.
+/// `GET /admin/keys`: returns all keys, including revoked ones.
 pub async fn list(app: App) -> Result<Json<KeyList>, ApiError> {
-    // Whoever reads all keys again and again tells of rows that cannot be read.
+    // Unreadable rows are logged by the task that reloads the keys.
     let (keys, _unreadable) = app.access.key_cache().list().await.map_err(KeyError::from)?;
     let now = app.clock.now();
     Ok(Json(KeyList { keys: keys.into_iter().map(|key| KeyResponse::of(key, now)).collect() }))
@@ -68,7 +68,8 @@ pub async fn create(app: App, by: Actor, JsonBody(request): JsonBody<NewKey>) ->
     Ok(with_secret(&app, StatusCode::CREATED, SecurityEvent::KeyCreated, key, &plain))
 }
 
-/// `POST /admin/keys/{id}/rotate`: replaces the secret of a key; `{"grace": "24h"}` says how long the old one works.
+/// `POST /admin/keys/{id}/rotate`: replaces the secret of a key. The old one stays valid for a grace period,
+/// set by `{"grace": "24h"}`.
 pub async fn rotate(
     app: App,
     by: Actor,

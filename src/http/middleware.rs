@@ -1,4 +1,5 @@
-//! The layers that `tower-http` has not, and how those are set up that it has. [`super::router`] puts them in order.
+//! The layers that `tower-http` lacks, and the configuration of those that it has. [`super::router`] puts
+//! them in order.
 
 pub mod catch_panic;
 pub mod cors;

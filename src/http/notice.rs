@@ -1,4 +1,4 @@
-//! The privacy notice at `/privacy`: the service's own, or the operator's. Both show the values in force.
+//! The privacy notice at `/privacy`: the built-in one or the operator's. Both show the settings in effect.
 
 use askama::Template;
 use askama::filters::{Escaper, Html as HtmlEscaper};
@@ -11,29 +11,29 @@ use crate::config::{Config, Contact, NoticeFile, Part, Placeholder};
 use crate::retention::Policy;
 use crate::store::Retained;
 
-/// Styles and pictures come from the same origin, or lie in the page as data; nothing runs.
+/// Styles and images come from the same origin, images also from `data:` URLs; there are no scripts.
 const POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'none'; \
                       frame-ancestors 'none'";
 
-/// What stands in for a contact that is not set.
+/// What is shown if no contact is set.
 const NO_CONTACT: &str = "the business you contacted";
 
-/// The service's own notice.
+/// The built-in notice.
 #[derive(Template)]
 #[template(path = "privacy.html")]
 struct NoticePage<'c> {
     contact: &'c str,
-    /// Where a link on the contact leads.
+    /// The target of the link on the contact.
     link: Option<String>,
     /// Whether a contact is set.
     named: bool,
     consent_required: bool,
     times: Times,
-    /// Whether there is something that the service does not delete by itself.
+    /// Whether any kind of data has no retention period.
     has_open_end: bool,
 }
 
-/// How long what is kept.
+/// The retention period of each kind of data, as text.
 struct Times {
     events: String,
     chats: String,
@@ -55,7 +55,7 @@ impl Times {
     }
 }
 
-/// `GET /privacy`
+/// `GET /privacy`: returns the notice.
 pub async fn page(app: App) -> impl IntoResponse {
     let policy: [(HeaderName, &'static str); 1] = [(CONTENT_SECURITY_POLICY, POLICY)];
     (policy, Html(app.notice.get_or_init(|| render(&app.config)).clone()))
@@ -82,7 +82,7 @@ impl<'c> NoticePage<'c> {
     }
 }
 
-/// The operator's notice with the values in their places.
+/// Returns the operator's notice with its placeholders replaced.
 fn fill(file: &NoticeFile, config: &Config) -> String {
     let mut page = String::new();
     for part in &file.parts {
@@ -109,7 +109,7 @@ fn value(placeholder: Placeholder, file: &NoticeFile, config: &Config) -> String
     }
 }
 
-/// A time as a notice tells it; `None` where nothing is deleted by itself.
+/// Returns a retention period as text; `None` means that there is none.
 fn time(days: Option<u32>) -> String {
     match days {
         None => "no fixed time".to_owned(),

@@ -1,5 +1,5 @@
-//! `/privacy/…`: what the law asks for, for the holders of keys with the scope `privacy`. The notice, for everybody, is in
-//! `notice.rs`.
+//! `/privacy/…`: requests of data subjects under the GDPR, for callers with the scope `privacy`. The public
+//! notice is in `notice.rs`.
 
 pub mod consents;
 pub mod erase;
@@ -16,7 +16,7 @@ use crate::privacy::subject::Hasher;
 use crate::privacy::{Desk, DeskError};
 use crate::store::StoreError;
 
-/// Returns the desk, for one request.
+/// Returns the desk that handles one request.
 fn desk(app: &App, hasher: Hasher, by: Actor) -> Desk<'_> {
     Desk {
         store: &app.store,
@@ -29,16 +29,16 @@ fn desk(app: &App, hasher: Hasher, by: Actor) -> Desk<'_> {
     }
 }
 
-/// How long the desk may take for one person: less than any request may.
+/// The time limit of handling one request: less than the time limit of any HTTP request.
 const LIMIT: Duration = Duration::from_secs(9);
 
-/// What the desk does, unless it takes too long.
+/// Awaits `done` within [`LIMIT`].
 async fn in_time<T>(done: impl Future<Output = Result<T, DeskError>>) -> Result<T, DeskError> {
     let done = tokio::time::timeout(LIMIT, done).await;
     done.unwrap_or(Err(DeskError::Store(StoreError::TimedOut)))
 }
 
-/// A truth value of the query string.
+/// Parses a boolean parameter; `false` if it is absent.
 fn truth(name: &'static str, text: Option<&str>) -> Result<bool, ApiError> {
     match text {
         None | Some("false") => Ok(false),

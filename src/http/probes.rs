@@ -6,12 +6,12 @@ use serde_json::{Value, json};
 use super::error::ApiError;
 use crate::app::App;
 
-/// `GET /health/live`: the process lives.
+/// `GET /health/live`: reports that the process is alive.
 pub async fn live() -> Json<Value> {
     Json(json!({"status": "live"}))
 }
 
-/// `GET /health/ready`: events can be taken, by the database or by the spool.
+/// `GET /health/ready`: reports whether events can be accepted, by the database or by the spool.
 pub async fn ready(app: App) -> Result<Json<Value>, ApiError> {
     if app.stopping.is_cancelled() {
         return Err(ApiError::NotReady("The service is shutting down"));

@@ -6,7 +6,7 @@ use serde::Serialize;
 use crate::app::App;
 use crate::clock::timestamp;
 
-/// The body of the answer.
+/// The body of the response.
 #[derive(Debug, Serialize)]
 pub struct RefreshResponse {
     status: &'static str,
@@ -14,7 +14,7 @@ pub struct RefreshResponse {
     timestamp: String,
 }
 
-/// `POST /refresh-metrics`: counts the rows that other programs inserted, and reads the totals anew.
+/// `POST /refresh-metrics`: counts the rows that other programs inserted, and reloads the totals.
 pub async fn refresh(app: App) -> Json<RefreshResponse> {
     let (status, message) = match app.ingest.refresh().await {
         true => ("success", "Prometheus metrics refreshed from database"),

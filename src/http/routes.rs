@@ -1,6 +1,6 @@
-//! The route table: for each route its access, its quota and its handler, in one row.
+//! The route table: one row per route, with its access, its quota and its handler.
 //!
-//! To add a route, add its row to [`table`]. Tests walk the rows, and the dashboard lists them.
+//! To add a route, add its row to [`table`]. Tests iterate over the rows, and the dashboard lists them.
 
 use std::sync::Arc;
 
@@ -25,11 +25,11 @@ use crate::quota::Quota;
 /// Who may use a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
-    /// Everybody.
+    /// Anyone.
     Public,
-    /// Whoever holds a key or a token with this scope.
+    /// Holders of a key or a token with this scope.
     Scope(Scope),
-    /// The same, for what concerns persons: where authentication is off it is refused too, unless
+    /// Like [`Access::Scope`], for personal data: if authentication is off, no one, unless
     /// `ALLOW_UNAUTHENTICATED_PRIVACY` is set.
     Personal(Scope),
 }
@@ -37,7 +37,8 @@ pub enum Access {
 /// Which quota a route has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum QuotaOf {
-    /// None; nor does the flood limit apply: Prometheus, browsers and probes come often and from few addresses.
+    /// None, and no flood limit either: Prometheus, browsers and probes send many requests from few
+    /// addresses.
     Nobody,
     /// `RATE_LIMIT_HEALTH`
     Health,
@@ -54,7 +55,7 @@ pub enum QuotaOf {
 }
 
 impl QuotaOf {
-    /// The quota as it is configured; `None` where there is none or it is lifted.
+    /// Returns the configured quota; `None` if there is none or it is off.
     #[must_use]
     pub const fn quota(self, config: &Config) -> Option<&Quota> {
         let limit: &Limit<Quota> = match self {
@@ -73,9 +74,9 @@ impl QuotaOf {
 /// A row of the table.
 #[derive(Debug, Clone)]
 pub struct Row {
-    /// The method; `GET` answers `HEAD` too.
+    /// The method; `GET` includes `HEAD`.
     pub method: Method,
-    /// The path's pattern.
+    /// The pattern of the path.
     pub path: &'static str,
     /// Who may use it.
     pub access: Access,
@@ -83,7 +84,7 @@ pub struct Row {
     pub quota: QuotaOf,
 }
 
-/// The routes of the service.
+/// Returns the routes of the service.
 #[must_use]
 pub fn table(app: &App) -> Routes {
     use Access::Public;
@@ -120,19 +121,19 @@ pub fn table(app: &App) -> Routes {
         .row(Method::POST, "/privacy/consents/search", PRIVACY, Default, consents::search)
 }
 
-/// The table as code and as data.
+/// The table, as routers and as rows.
 #[derive(Debug)]
 pub struct Routes {
     app: App,
     rows: Vec<Row>,
-    /// Routes in front of which the flood guard stands.
+    /// Routes with the flood guard.
     limited: Router<App>,
-    /// The others.
+    /// Routes without it.
     exempt: Router<App>,
 }
 
 impl Routes {
-    /// A table without rows.
+    /// Creates a table without rows.
     #[must_use]
     pub fn new(app: &App) -> Self {
         let limited = Router::new().fallback(async || ApiError::NoSuchRoute);
@@ -161,15 +162,15 @@ impl Routes {
         self
     }
 
-    /// The rows.
+    /// Returns the rows.
     #[must_use]
     pub fn rows(&self) -> &[Row] {
         &self.rows
     }
 
-    /// Returns the router of these routes, the flood guard in front of those with a quota and of unknown paths.
+    /// Returns the router of these routes, with the flood guard around those with a quota and unknown paths.
     pub fn into_router(self) -> Router {
-        // Set before the guard is put around them, or wrong methods would pass it.
+        // Set before the guard is added, so that the guard covers unsupported methods too.
         let refuse = async || ApiError::MethodNotAllowed;
         let limited = flood::guard(self.limited.method_not_allowed_fallback(refuse), &self.app);
         limited.merge(self.exempt.method_not_allowed_fallback(refuse)).with_state(self.app)

@@ -12,14 +12,14 @@ use crate::clock::timestamp;
 use crate::config::Config;
 use crate::ingest::Destination;
 
-/// The body of a successful answer.
+/// The body of a successful response.
 #[derive(Debug, Serialize)]
 pub struct TrackResponse {
     status: &'static str,
     message: &'static str,
     prometheus_updated: bool,
     database_stored: bool,
-    /// Why it is counted and not kept.
+    /// Why the event is counted but not stored.
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'static str>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -27,9 +27,10 @@ pub struct TrackResponse {
     timestamp: String,
 }
 
-/// `POST /track`: keeps one event; answers once it is committed, 200 to the store or 202 to the spool.
+/// `POST /track`: stores one event. Responds once it is committed, with 200 if to the store or 202 if to the
+/// spool.
 pub async fn track(app: App, request: Request) -> Result<(StatusCode, Json<TrackResponse>), ApiError> {
-    // Begun before the body is read: an attempt whose body is no event, or never arrives, has failed.
+    // Counted before the body is read: a request whose body is not an event, or never arrives, has failed.
     let attempt = app.tracked.begin(app.clock.now());
     let body = EventBody::from_request(request, &app).await?;
     let tracked = app.ingest.track(body.into_event(app.clock.now())?).await?;
@@ -47,7 +48,7 @@ pub async fn track(app: App, request: Request) -> Result<(StatusCode, Json<Track
     Ok((code, Json(response)))
 }
 
-/// Status code, status and message of an answer about events, some of which may be in the spool.
+/// Returns the status code, status and message of a response; `spooled` is whether any event is in the spool.
 pub(super) const fn outcome(spooled: bool) -> (StatusCode, &'static str, &'static str) {
     match spooled {
         false => (StatusCode::OK, "success", "Metrics tracked successfully"),
@@ -55,8 +56,8 @@ pub(super) const fn outcome(spooled: bool) -> (StatusCode, &'static str, &'stati
     }
 }
 
-/// Why an event is counted and not kept. Where consent is not required, it is one that comes again after its row was
-/// erased.
+/// Returns why an event is counted but not stored. Where consent is not required, it is an event that is
+/// reported again after its row was erased.
 pub(super) const fn why_unkept(config: &Config) -> &'static str {
     if config.consent_required { "no consent" } else { "not kept" }
 }

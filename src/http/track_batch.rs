@@ -12,14 +12,14 @@ use crate::clock::timestamp;
 use crate::event::Event;
 use crate::ingest::{Destination, Tracked};
 
-/// The body of an answer to a batch of which some events are kept.
+/// The body of the response to a batch, unless all its events are rejected.
 #[derive(Debug, Serialize)]
 pub struct BatchResponse {
     status: &'static str,
     message: &'static str,
     accepted: usize,
     duplicates: usize,
-    /// How many are counted and not kept, and why.
+    /// How many events are counted but not stored; `reason` is why.
     #[serde(skip_serializing_if = "Option::is_none")]
     unkept: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -30,25 +30,25 @@ pub struct BatchResponse {
     timestamp: String,
 }
 
-/// An event that is not kept.
+/// A rejected event.
 #[derive(Debug, Serialize)]
 struct Rejected {
-    /// Its place in the batch, from 0.
+    /// Its index in the batch, from 0.
     index: usize,
     error: String,
 }
 
-/// What becomes of an event.
+/// The outcome for one event.
 type Fate = Result<Tracked, ApiError>;
 
-/// `POST /track/batch`: keeps the good ones of many events together, and tells of the others why not.
+/// `POST /track/batch`: stores the valid events of a batch together, and reports why the others are rejected.
 pub async fn track(app: App, batch: EventBatch) -> Result<(StatusCode, Json<BatchResponse>), ApiError> {
     let events = batch.into_events(app.clock.now())?;
     let fates = keep(&app, events).await?;
     answer(&app, fates)
 }
 
-/// Keeps the good events together; returns what becomes of each, bad ones among them.
+/// Stores the valid events together. Returns the outcomes of all events, in order.
 async fn keep(app: &App, events: Vec<Result<Event, ApiError>>) -> Result<Vec<Fate>, ApiError> {
     let (mut good, mut fates) = (Vec::new(), Vec::with_capacity(events.len()));
     for event in events {

@@ -54,8 +54,8 @@ impl Family {
         self
     }
 
-    /// Adds the only series of a histogram; `buckets` are upper bounds with the number of samples in each
-    /// bucket alone.
+    /// Adds the only series of a histogram; `buckets` are upper bounds, each with the number of samples in
+    /// that bucket alone, not cumulative.
     #[must_use]
     pub(super) fn with_histogram(
         mut self,

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
 
-/// The maximum number of pages in memory. Readers receive their page within milliseconds; those that do not
+/// The maximum number of pages in memory. Readers usually receive their page within milliseconds; slow ones
 /// must not fill the memory.
 const MAX_PAGES: usize = 16;
 

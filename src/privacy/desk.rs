@@ -321,7 +321,7 @@ fn counts_of(tables: &[Extract], spooled: usize) -> Counts {
     counts
 }
 
-/// Returns whether the person is known by more than earlier requests about them.
+/// Returns whether there is data about the person besides the records of earlier requests.
 fn is_known(counts: &Counts) -> bool {
     let asked = ["mlops_audit", "mlops_privacy_requests"];
     asked.iter().map(|table| counts.of(table)).sum::<u64>() < counts.total()

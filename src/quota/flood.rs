@@ -1,6 +1,6 @@
 //! The flood limit: a steady rate for each caller, with bursts of twice as many (GCRA, by `tower_governor`).
-//! It is not a fixed window, so it is separate from quotas. The holder of a key has a rate of its own,
-//! whatever others send from the same address. The bearer of a token has not: verifying tokens is too
+//! It is not a fixed window, so it is separate from quotas. The holder of a key has a separate rate, whatever
+//! else its address sends. The bearer of a token shares that of its address: verifying tokens is too
 //! expensive during a flood.
 
 use std::sync::Arc;

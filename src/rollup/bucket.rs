@@ -1,8 +1,8 @@
-//! The buckets of response times: those of the histogram that `/metrics` shows, and finer ones for percentiles.
+//! The buckets of response times: those of the histogram in `/metrics`, and finer ones for percentiles.
 
 use super::sums::Sum;
 
-/// The buckets of `ai_response_time_seconds`: their upper bounds in milliseconds, and the sum that counts the events of each.
+/// The buckets of `ai_response_time_seconds`: the upper bound in milliseconds, and the sum that counts its events.
 pub const HISTOGRAM: [(i32, Sum); 6] = [
     (100, Sum::Within100Ms),
     (500, Sum::Within500Ms),
@@ -12,20 +12,21 @@ pub const HISTOGRAM: [(i32, Sum); 6] = [
     (10_000, Sum::Within10S),
 ];
 
-/// Relative error of a percentile that is read from latency buckets.
+/// The relative error of percentiles computed from latency buckets.
 const LATENCY_ERROR: f64 = 0.01;
 
 /// The latency bucket of a response time of 0 ms, which has no logarithm.
 const LATENCY_ZERO: i16 = -1;
 
-/// Returns the first bucket of [`HISTOGRAM`] that includes `ms`; `None` above the last bound.
+/// Returns the sum of the [`HISTOGRAM`] bucket that contains `ms`; `None` above the last bound.
 #[must_use]
 pub fn histogram_bucket(ms: i32) -> Option<Sum> {
     HISTOGRAM.into_iter().find(|(bound, _)| ms <= *bound).map(|(_, sum)| sum)
 }
 
-/// Returns the logarithmic bucket of a response time: bucket `i` has γ^(i−1) < ms ≤ γ^i with γ = (1 + e) / (1 − e), so
-/// that one value per bucket is at most e = 1 % off. This is `DDSketch`'s mapping (Masson, Rim and Lee, VLDB 2019).
+/// Returns the logarithmic bucket of a response time: bucket `i` has γ^(i−1) < ms ≤ γ^i with γ = (1 + e) / (1 − e),
+/// so that one value represents the whole bucket with an error of at most e = 1 %. This is the mapping of
+/// `DDSketch` (Masson, Rim and Lee, VLDB 2019).
 #[must_use]
 pub fn latency_bucket(ms: i32) -> i16 {
     if ms <= 0 {

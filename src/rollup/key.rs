@@ -1,8 +1,8 @@
-//! What sums are kept apart by.
+//! The key by which events are grouped into sums.
 
 use crate::event::Event;
 
-/// The key of a set of sums.
+/// The key of sums: they are kept separately for each.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key {
     /// See [`Event::business_id`].
@@ -16,7 +16,7 @@ pub struct Key {
 }
 
 impl Key {
-    /// The columns of its parts, in their order.
+    /// The columns of its parts, in the order of [`Key::parts`].
     pub const COLUMNS: [&'static str; 4] = ["business_id", "model_name", "intent_detected", "response_type"];
 
     /// Returns the key of `event`.
@@ -25,7 +25,7 @@ impl Key {
         key_of(event).map(ToOwned::to_owned).into()
     }
 
-    /// Returns its parts, in their order.
+    /// Returns its parts, in the order of [`Key::COLUMNS`].
     #[must_use]
     pub fn parts(&self) -> [&str; 4] {
         [&self.business_id, &self.model_name, &self.intent_detected, &self.response_type]

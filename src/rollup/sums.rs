@@ -1,5 +1,5 @@
-//! The sums over the events of one key. [`Sum`] is the only list of them: the columns of the rollup tables, the
-//! statements that write and read them, and the arithmetic follow from it.
+//! The sums over the events of one key. The columns of the rollup tables, the statements that write and read them, and
+//! the arithmetic are all generated from [`Sum`].
 
 use std::ops::{Index, IndexMut};
 
@@ -8,11 +8,11 @@ use strum::{EnumCount, IntoStaticStr, VariantArray};
 use super::bucket::histogram_bucket;
 use crate::event::Event;
 
-/// One of the sums, named as its column.
+/// One of the sums. Its column has the same name, in snake case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, EnumCount, IntoStaticStr, VariantArray)]
 #[strum(serialize_all = "snake_case")]
 pub enum Sum {
-    /// Events.
+    /// The number of events.
     Events,
     /// Response times in milliseconds.
     ResponseTimeMs,
@@ -39,28 +39,28 @@ pub enum Sum {
     SuccessE4,
     /// Tokens of prompts and completions together.
     Tokens,
-    /// Tokens of prompts, as far as they were reported.
+    /// Tokens of prompts; events that do not report them count as 0.
     PromptTokens,
-    /// Tokens of completions, as far as they were reported.
+    /// Tokens of completions; events that do not report them count as 0.
     CompletionTokens,
     /// Costs in millionths of a US dollar.
     CostMicros,
-    /// Events that asked for an appointment.
+    /// Events in which an appointment was requested.
     AppointmentsRequested,
-    /// Events that booked one.
+    /// Events in which an appointment was booked.
     AppointmentsBooked,
-    /// Events that were handed to a person.
+    /// Events in which a handoff to a human was requested.
     Handoffs,
 }
 
 impl Sum {
-    /// Returns its column in the rollup tables.
+    /// Returns the name of its column in the rollup tables.
     #[must_use]
     pub fn column(self) -> &'static str {
         self.into()
     }
 
-    /// Returns whether it is a number of events, which fits an `int4` in a single batch.
+    /// Returns whether it counts events. The count of a single batch fits into an `int4`.
     #[must_use]
     pub const fn is_count(self) -> bool {
         match self {
@@ -83,7 +83,7 @@ impl Sum {
         }
     }
 
-    /// Returns what `event` adds to it.
+    /// Returns the amount by which `event` increases the sum.
     fn of(self, event: &Event) -> i64 {
         match self {
             Self::Events => 1,
@@ -106,7 +106,7 @@ impl Sum {
     }
 }
 
-/// The sums over the events of one key, each read by its [`Sum`].
+/// The sums over the events of one key, indexed by [`Sum`].
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Sums {
     values: [i64; Sum::COUNT],
@@ -117,9 +117,9 @@ pub struct Sums {
 /// A success rate and when it was reported.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct LastSuccess {
-    /// Microseconds since 1970.
+    /// When it was reported, in microseconds since 1970.
     pub at_micros: i64,
-    /// Between 0 and 1.
+    /// The rate, from 0 to 1.
     pub rate: f64,
 }
 
@@ -140,7 +140,7 @@ impl Sums {
         self.last_success = newest(self.last_success, other.last_success);
     }
 
-    /// Subtracts sums that were added before; the latest success rate stays.
+    /// Subtracts `other`, which must have been added before. The latest success rate is not restored.
     pub fn subtract(&mut self, other: &Self) {
         for (mine, theirs) in self.values.iter_mut().zip(other.values) {
             *mine -= theirs;
@@ -162,7 +162,7 @@ impl IndexMut<Sum> for Sums {
     }
 }
 
-/// Returns the later of two; the second if they are equally late.
+/// Returns the later of two success rates; the second if both have the same time.
 #[must_use]
 pub fn newest(a: Option<LastSuccess>, b: Option<LastSuccess>) -> Option<LastSuccess> {
     [a, b].into_iter().flatten().max_by_key(|last| last.at_micros)

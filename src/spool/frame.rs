@@ -1,8 +1,8 @@
 //! The frame of an event in the spool, which can be found and verified without the database around it.
 //!
-//! A frame is the magic bytes, its number (8 bytes, little endian), the length of its payload (4 bytes), the first 8
-//! bytes of the SHA-256 of number, length and payload, and the payload: the event as a report in JSON. No frame extends
-//! beyond a page of the spool's file.
+//! A frame consists of the magic bytes, the sequence number of the event (8 bytes, little endian), the length of the
+//! payload (4 bytes, little endian), the first 8 bytes of the SHA-256 of sequence number, length and payload, and the
+//! payload: the event as a report in JSON. Each frame lies within one page of the spool's file.
 
 use chrono::DateTime;
 use serde::{Deserialize, Serialize};
@@ -13,19 +13,19 @@ use crate::event::{Event, Report};
 
 const MAGIC: &[u8; 8] = b"\x89mlops1\n";
 
-/// The length of what precedes the payload, in bytes.
+/// The length of the header, which precedes the payload, in bytes.
 const HEAD: usize = 8 + 8 + 4 + 8;
 
-/// The part of a payload beside the report.
+/// The fields of a payload that are not in the report.
 #[derive(Serialize, Deserialize)]
 struct Envelope {
-    /// See [`Event::at`]; microseconds since 1970.
+    /// [`Event::at`], in microseconds since 1970.
     received_at: i64,
-    /// See [`Event::named`].
+    /// [`Event::named`].
     named: bool,
 }
 
-/// A payload to be written.
+/// A payload, for serialisation.
 #[derive(Serialize)]
 struct Payload {
     #[serde(flatten)]
@@ -34,7 +34,7 @@ struct Payload {
     report: Value,
 }
 
-/// Returns the frame of `event` with the number `seq`.
+/// Returns the frame of `event` with the sequence number `seq`.
 pub(super) fn write(seq: i64, event: &Event) -> Vec<u8> {
     let envelope = Envelope { received_at: event.at.timestamp_micros(), named: event.named };
     let payload = Payload { envelope, report: event.report() };
@@ -44,7 +44,7 @@ pub(super) fn write(seq: i64, event: &Event) -> Vec<u8> {
     [MAGIC, &seq.to_le_bytes()[..], &length.to_le_bytes(), &checksum, &payload].concat()
 }
 
-/// Reads the frame that `bytes` begin with; `None` if there is no intact one.
+/// Decodes the frame at the beginning of `bytes`. Returns `None` if there is no intact one.
 pub(super) fn read(bytes: &[u8]) -> Option<(i64, Event)> {
     let rest = bytes.strip_prefix(MAGIC)?;
     let (seq, rest) = rest.split_first_chunk::<8>()?;
@@ -69,7 +69,8 @@ fn checksum(seq: [u8; 8], length: [u8; 4], payload: &[u8]) -> [u8; 8] {
     sum
 }
 
-/// Returns all intact frames of a page of a file, wherever they are in it, and how many broken ones there seem to be.
+/// Returns all intact frames of a page, at whatever offset, and the number of broken ones, recognised by their magic
+/// bytes.
 pub(super) fn find(page: &[u8]) -> (Vec<(i64, Event)>, usize) {
     let starts = page.windows(HEAD).enumerate().filter(|(_, head)| head.starts_with(MAGIC));
     starts.fold((Vec::new(), 0), |(mut found, broken), (at, _)| match read(&page[at..]) {
@@ -85,7 +86,7 @@ pub(super) fn find(page: &[u8]) -> (Vec<(i64, Event)>, usize) {
 mod tests {
     use super::*;
 
-    /// A payload as spool files have it, whose events must stay readable.
+    /// A payload as existing spool files contain it, which must remain readable.
     const PAYLOAD: &str = r#"{"received_at":1767000000000001,"named":true,"ai_response_length":107,"api_cost_usd":105.000001,
         "appointment_booked":true,"appointment_requested":true,"business_id":"a business","completion_tokens":104,
         "conversation_id":"a conversation","event_id":"8e03978e-40d5-43dd-bc93-6894a57f9324","human_handoff_requested":true,

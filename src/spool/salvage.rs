@@ -15,7 +15,7 @@ use crate::event::Event;
 pub(super) struct Salvaged {
     /// The intact events, by sequence number.
     pub(super) events: BTreeMap<i64, Event>,
-    /// The number of incomplete frames.
+    /// The number of broken frames.
     pub(super) broken: usize,
 }
 
@@ -33,7 +33,7 @@ impl Salvaged {
         Ok(salvaged)
     }
 
-    /// Returns the missing sequence numbers between the first and the last event: lost, or removed before.
+    /// Returns the missing sequence numbers between those of the intact events: lost, or removed earlier.
     pub(super) fn missing(&self) -> Vec<RangeInclusive<i64>> {
         let numbers = self.events.keys();
         numbers

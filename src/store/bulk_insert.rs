@@ -1,7 +1,7 @@
-//! Inserts of many rows on SQLite.
+//! Multi-row inserts on SQLite.
 //!
-//! Each statement is a round trip to the thread of its connection, which takes longer than inserting a row. So a
-//! statement inserts several rows. There is one for each number of rows, and all of them stay prepared.
+//! Executing a statement takes a round trip to the thread of its connection, which costs more than inserting a row, so
+//! each statement inserts several rows. There is one statement per number of rows; all of them stay prepared.
 
 use std::sync::OnceLock;
 
@@ -9,16 +9,16 @@ use sqlx::query::Query;
 use sqlx::sqlite::SqliteArguments;
 use sqlx::{Sqlite, SqliteConnection};
 
-/// The most rows of one statement. SQLite allows 32,766 parameters.
+/// The maximum number of rows per statement. SQLite allows 32,766 parameters.
 const MOST_ROWS: usize = 64;
 
-/// How many statements a connection keeps prepared: those of four inserts, and all others.
+/// The capacity of a connection's statement cache: all statements of four inserts, and 64 others.
 pub(super) const STATEMENTS: usize = 4 * MOST_ROWS + 64;
 
 /// A statement under construction.
 pub(super) type SqliteQuery<'q> = Query<'q, Sqlite, SqliteArguments>;
 
-/// An insert of any number of rows.
+/// An insert into one table, for any number of rows.
 pub(super) struct BulkInsert {
     head: String,
     row: String,
@@ -27,8 +27,8 @@ pub(super) struct BulkInsert {
 }
 
 impl BulkInsert {
-    /// Creates the insert into `table` of these columns, each with the expression of its value, in which `?` is the
-    /// parameter; `tail` follows the rows.
+    /// Creates an insert into `table`. Each column comes with the SQL expression of its value, in which `?` is the
+    /// parameter. `tail` is appended to the statement.
     pub(super) fn new<'c>(
         table: &str,
         columns: impl IntoIterator<Item = (&'c str, &'c str)>,
@@ -43,7 +43,7 @@ impl BulkInsert {
         }
     }
 
-    /// Inserts `items`, whose parameters `bind` binds. Returns how many rows were inserted or changed.
+    /// Inserts `items`; `bind` binds the parameters of one. Returns the number of rows inserted or changed.
     pub(super) async fn run<T>(
         &'static self,
         conn: &mut SqliteConnection,
@@ -60,7 +60,7 @@ impl BulkInsert {
         Ok(affected)
     }
 
-    /// Returns the statement for that many rows.
+    /// Returns the statement for `rows` rows.
     fn text(&'static self, rows: usize) -> &'static str {
         let text =
             || format!("{} values {}{}", self.head, vec![self.row.as_str(); rows].join(", "), self.tail);

@@ -22,9 +22,9 @@ const ACQUIRE_LIMIT: Duration = Duration::from_millis(1_500);
 /// The time limit for acquiring the connection of a retention run, which no request waits for.
 const SWEEP_ACQUIRE_LIMIT: Duration = Duration::from_secs(10);
 
-/// Settings of every session, whatever the server's defaults: commits return only once they are on disk,
-/// times are UTC, statements do not outlive their callers' time limits, and there is no JIT, which short
-/// statements do not repay.
+/// Settings of every session, regardless of the server's defaults: commits return only once they are on disk, times are
+/// UTC, statements do not outlive their callers' time limits, and JIT compilation, which does not pay off for short
+/// statements, is off.
 const POSTGRES_SESSION: &str =
     "set timezone = 'UTC'; set synchronous_commit = on; set statement_timeout = '2s'; set jit = off";
 

@@ -20,7 +20,7 @@ use super::{CountedRollup, Db, READ_LIMIT, Store, StoreError, WRITE_LIMIT};
 use crate::event::Event;
 use crate::rollup::Rollup;
 
-/// How old, in minutes, a row that another program inserted may be for `/track` to claim it.
+/// The maximum age, in minutes, at which `/track` may claim a row that another program inserted; see `foreign.rs`.
 pub const CLAIM_MINUTES: i64 = 10;
 
 /// The outcome of writing an event.
@@ -28,13 +28,14 @@ pub const CLAIM_MINUTES: i64 = 10;
 pub enum Outcome {
     /// It is stored, and counted in the rollups by this batch.
     Counted,
-    /// It is stored as a row that was there and counted before it was reported.
+    /// It is stored: it claimed a foreign row that was already counted.
     Claimed,
     /// Its id was stored before.
     Duplicate,
-    /// It is counted, by this batch or before it was reported, but not stored: its customer has not consented.
+    /// It is counted but not stored, because its customer has not consented. If a foreign row for it was already
+    /// counted, this batch did not count it again.
     CountedOnly,
-    /// Its id was counted before, without a row or with one that was deleted since.
+    /// Its id was counted before, and its row was never stored or has been deleted.
     CountedOnlyDuplicate,
 }
 
@@ -43,13 +44,13 @@ pub enum Outcome {
 pub struct Written {
     /// The outcome of each event, in the order of the batch.
     pub outcomes: Vec<Outcome>,
-    /// The rollup of the counted ones.
+    /// The rollup of the events that this batch counted.
     pub counted: CountedRollup,
 }
 
 impl Store {
-    /// Writes events with distinct ids, all or none, within `limit`. `again` means that some of them may be stored already
-    /// under ids that the service generated, because the outcome of an earlier attempt is unknown.
+    /// Writes events with distinct ids atomically, within `limit`. `again` means that the outcome of an earlier attempt
+    /// is unknown, so events may be stored already even under generated ids.
     pub async fn write(&self, events: &[Event], again: bool, limit: Duration) -> Result<Written, StoreError> {
         let zone = self.zone;
         match (&self.write, &self.consent) {
@@ -68,7 +69,7 @@ impl Store {
         }
     }
 
-    /// Returns those of these ids that are stored, or counted without their rows.
+    /// Returns those of `ids` whose events are stored or counted only.
     pub async fn stored(&self, ids: &[Uuid]) -> Result<Vec<Uuid>, StoreError> {
         const SQL: &str = "select event_id from ai_metrics where event_id = any($1)
             union all select event_id from mlops_counted_events where event_id = any($1)";
@@ -76,8 +77,8 @@ impl Store {
         on!(@run db, READ_LIMIT, conn, sqlx::query_scalar(SQL).bind(ids).fetch_all(conn).await)
     }
 
-    /// Checks that the database accepts writes, on every connection of the writers, so that none has to be opened while events
-    /// wait: commits an update that changes nothing.
+    /// Checks that the database accepts writes by committing an update that changes nothing, on each connection for
+    /// writing batches: this also opens them, so that no event has to wait for it.
     pub async fn probe(&self) -> Result<(), StoreError> {
         const SQL: &str = "update ai_totals set events = events where seq = (select min(seq) from ai_totals)";
         let probe =
@@ -86,19 +87,19 @@ impl Store {
     }
 }
 
-/// Returns the rollup of the counted ones of `events`.
+/// Returns the rollup of those `events` whose outcome is [`Outcome::Counted`].
 fn rollup_of(events: &[Event], outcomes: &[Outcome], zone: chrono_tz::Tz) -> Rollup {
     let counted = events.iter().zip(outcomes).filter(|(_, outcome)| **outcome == Outcome::Counted);
     Rollup::of(counted.map(|(event, _)| event), zone)
 }
 
-/// Adds the rollup of a batch to the rollup tables.
+/// Adds the rollup of a batch to the database.
 async fn count(conn: &mut impl AddRollup, rollup: Rollup) -> Result<CountedRollup, sqlx::Error> {
     let pending = conn.add_rollup(&rollup).await?;
     Ok(CountedRollup { rollup, pending })
 }
 
-/// Returns the time from which on a foreign row may be claimed by one of `events`.
+/// Returns the time after which a foreign row must have been created for one of `events` to claim it.
 fn claimable_from(events: &[Event]) -> NaiveDateTime {
     let first = events.iter().map(|event| event.at).min().unwrap_or(DateTime::<Utc>::MAX_UTC);
     (first - TimeDelta::minutes(CLAIM_MINUTES)).naive_utc()

@@ -1,14 +1,13 @@
 //! The migrations, embedded in the binary.
 //!
-//! `sqlx::migrate!` would do the same, but sqlx's procedural macros contain both drivers, which would be compiled a second time
-//! for the compiler itself.
+//! `sqlx::migrate!` does the same, but sqlx's procedural macros depend on both drivers, which would be compiled twice.
 
 use std::sync::LazyLock;
 
 use sqlx::SqlSafeStr;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 
-/// Creates the migrators from the names of the files, each of which is in both folders.
+/// Creates the migrators from file names. Each file exists in both directories.
 macro_rules! migrators {
     ($($file:literal),+ $(,)?) => {
         pub(super) static POSTGRES: LazyLock<Migrator> = migrators!(@of "postgres", $($file),+);
@@ -50,7 +49,7 @@ mod tests {
 
     use super::*;
 
-    /// How the checksums begin that databases have stored, in the order of the versions.
+    /// The first bytes of the checksums of released migrations, in order of version. Databases have stored them.
     const RELEASED_POSTGRES: [&str; 9] = [
         "95dd9a9dd80c07af",
         "b54ebd8d66daa068",

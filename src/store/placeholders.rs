@@ -1,4 +1,4 @@
-//! The placeholders of a statement's parameters.
+//! Numbered placeholders for the parameters of a statement.
 
 /// Numbers parameters in the order in which they are bound.
 #[derive(Debug, Default)]
@@ -11,12 +11,12 @@ impl Placeholders {
         format!("${}", self.0)
     }
 
-    /// Returns those of the next `count` parameters, separated by commas.
+    /// Returns the placeholders of the next `count` parameters, separated by commas.
     pub(super) fn list(&mut self, count: usize) -> String {
         (0..count).map(|_| self.one()).collect::<Vec<_>>().join(", ")
     }
 
-    /// Returns those of the next parameters, each with its type, separated by commas.
+    /// Returns the placeholders of the next parameters, each cast to its type, separated by commas.
     pub(super) fn typed(&mut self, types: impl Iterator<Item = &'static str>) -> String {
         types.map(|of| format!("{}::{of}", self.one())).collect::<Vec<_>>().join(", ")
     }

@@ -42,7 +42,7 @@ pub struct SubjectTraces {
     /// Ids of their sessions.
     sessions: Vec<String>,
     /// Whether the request named the session, rather than a conversation that led to it. Then all rows of the
-    /// session are theirs, whatever the conversation.
+    /// session belong to the person, regardless of their conversation.
     named_session: bool,
     /// Ids of appointments with their e-mail address or phone number.
     appointments: Vec<String>,
@@ -66,7 +66,7 @@ impl Condition {
 }
 
 impl SubjectTraces {
-    /// Returns whether an event that is not in the store yet is theirs.
+    /// Returns whether an event that is not in the store yet belongs to the person.
     #[must_use]
     pub fn include(&self, event: &Event) -> bool {
         let conversation = event.conversation_id.as_ref();
@@ -88,8 +88,8 @@ impl SubjectTraces {
         [named].into_iter().chain(found).map(|hash| hex::encode(hash.bytes())).collect()
     }
 
-    /// Returns the condition of their rows in one of the app's tables or the events; `None` if it has none of
-    /// theirs.
+    /// Returns the condition of the person's rows in one of the app's tables or the events; `None` if it cannot have
+    /// any.
     fn links<C: Rows>(&self, schema: &Schema, table: Table) -> Option<Condition> {
         let mut links = Condition { sql: String::new(), binds: Vec::new() };
         let own_id = table == Table::Conversations;
@@ -110,7 +110,7 @@ impl SubjectTraces {
         (!links.sql.is_empty()).then_some(links)
     }
 
-    /// Returns the condition of their rows in any table. `hashes` are those of [`SubjectTraces::hashes`].
+    /// Returns the condition of the person's rows in any table. `hashes` are those of [`SubjectTraces::hashes`].
     fn condition<C: Rows>(&self, schema: &Schema, table: Table, hashes: &[String]) -> Option<Condition> {
         let mut links = Condition { sql: String::new(), binds: Vec::new() };
         match table {

@@ -1,4 +1,4 @@
-//! The rollup tables: adding to them, and reading the totals.
+//! The rollup tables: adding rollups, and reading the totals.
 
 pub(in crate::store) mod analytics;
 pub(in crate::store) mod columns;
@@ -20,7 +20,7 @@ use super::{CountedRollup, Store, StoreError, dialect};
 use crate::rollup::{Key, Sums};
 use columns::{TotalsRow, list, totals_columns};
 
-/// How long reading the totals may take; there are as many rows as keys.
+/// The time limit of reading the totals, which have one row per key.
 const TOTALS_LIMIT: Duration = Duration::from_secs(10);
 
 static TOTALS: LazyLock<String> =
@@ -38,9 +38,10 @@ async fn for_each_row(
 }
 
 impl Store {
-    /// Passes all totals to `each`, as they are when `begun` is called, whatever is written afterwards. A key may come more
-    /// than once. `begun` gets the number of the newest pending row, 0 if there is none. The pending rows of `counted` are
-    /// not read: their sums are known.
+    /// Passes all totals to `each`, as of a snapshot that exists when `begun` is called: later writes are not included.
+    /// A key may be passed several times; its sums must be added up. `begun` gets the sequence number of the newest
+    /// pending row, or 0 if there is none. The sums of those of `counted` that are still pending are taken from memory
+    /// rather than read from the table.
     pub async fn totals(
         &self,
         counted: &[Arc<CountedRollup>],

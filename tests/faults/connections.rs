@@ -1,4 +1,4 @@
-//! Connections that misbehave.
+//! Misbehaving connections.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -14,7 +14,7 @@ fn connect(service: &Service) -> TcpStream {
     stream
 }
 
-/// Sends bytes and reads until the connection is closed.
+/// Sends bytes. Returns everything received until the connection is closed.
 fn exchange(service: &Service, request: &[u8]) -> String {
     let mut stream = connect(service);
     stream.write_all(request).unwrap();
@@ -23,7 +23,7 @@ fn exchange(service: &Service, request: &[u8]) -> String {
     answer
 }
 
-/// Checks that an answer on the wire is a JSON error with the headers of every answer.
+/// Asserts that a raw response is a JSON error with the headers that every response has.
 #[track_caller]
 fn assert_json_error(answer: &str, status: u16) {
     let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no answer: {answer:?}"));
@@ -83,8 +83,8 @@ fn silent_idle_and_half_sent_connections_are_closed_after_ten_seconds() {
     });
 }
 
-/// A page that no buffer of the system takes in whole, some 6 MB: few businesses with long names, because it is to be made
-/// often within ten seconds, on a busy machine too.
+/// Makes `/metrics` larger, about 6 MB, than the socket buffers. Few businesses with long names keep rendering it cheap
+/// enough to do so many times in ten seconds on a busy machine.
 const LARGE_PAGE: &str = "
     with recursive many(n) as (select 1 union all select n + 1 from many where n < 450)
     insert into ai_totals (business_id, model_name, intent_detected, response_type, events, response_time_ms,
@@ -92,7 +92,7 @@ const LARGE_PAGE: &str = "
         completion_tokens, cost_micros, appointments_requested, appointments_booked, handoffs)
     select printf('%02000d', n), 'm', 'i', 't', 1, 1, 1, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1 from many";
 
-/// A connection that asked for `/metrics`, and the beginning of what it was told.
+/// Requests `/metrics`. Returns the connection and the beginning of the status line.
 fn reader_of_metrics(service: &Service) -> (TcpStream, String) {
     let mut stream = connect(service);
     stream.write_all(b"GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").unwrap();

@@ -1,4 +1,4 @@
-//! Consent while databases and services come and go.
+//! Consent during database outages and service crashes.
 
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -28,7 +28,7 @@ async fn say(service: &Service, session: &str, granted: bool) -> u16 {
     post(service, "/privacy/consents", &statement).await.0
 }
 
-/// The spool keeps events until the database is back; then what their customers say decides.
+/// Whether a spooled event is stored depends on the consent in force when it is replayed.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_waited_in_the_spool_is_kept_or_not_as_its_customer_says_then() {
     let (proxy, backend) = TcpProxy::to_postgres().await;

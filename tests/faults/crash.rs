@@ -1,4 +1,4 @@
-//! `kill -9` under load, again and again.
+//! Repeated `kill -9` under load.
 
 use super::load::Load;
 pub(super) use super::requests::OPEN;
@@ -9,14 +9,14 @@ on_every_backend! {
     no_acknowledged_event_is_lost_or_doubled_by_kill_9,
 }
 
-/// How often the service is killed: 10 times, or as often as `scripts/crash` says.
+/// Returns how many times to kill the service: 10, unless `scripts/crash` sets another number.
 fn kills() -> usize {
     #[expect(clippy::disallowed_methods, reason = "it is no setting of the service")]
     let kills = std::env::var("CRASH_CYCLES");
     kills.map_or(10, |kills| kills.parse().unwrap())
 }
 
-/// Events that are acknowledged between two kills.
+/// The minimum number of events acknowledged between two kills.
 const EVENTS: usize = 110;
 
 async fn no_acknowledged_event_is_lost_or_doubled_by_kill_9(backend: Backend) {
@@ -32,7 +32,7 @@ async fn no_acknowledged_event_is_lost_or_doubled_by_kill_9(backend: Backend) {
     assert_counters(&service, &backend).await;
 }
 
-/// Kills a service, and starts another one in its place.
+/// Kills the service and starts another one in its place.
 fn kill(mut service: Service, backend: &Backend, load: &Load) -> Service {
     service.signal("KILL");
     service.wait();
@@ -41,8 +41,7 @@ fn kill(mut service: Service, backend: &Backend, load: &Load) -> Service {
     service
 }
 
-/// Every second time the database is away when the service is killed and started; the other times the service is killed
-/// while it replays what the spool holds.
+/// Alternates between killing the service while the database is unavailable and while it replays the spool.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_spooled_event_is_lost_or_doubled_by_kill_9() {
     let (proxy, backend) = TcpProxy::to_postgres().await;

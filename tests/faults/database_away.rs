@@ -1,4 +1,4 @@
-//! Postgres away, frozen, refusing, and back.
+//! Postgres outages: stopped, frozen or refusing writes, and recovery.
 
 use std::time::{Duration, Instant};
 
@@ -9,10 +9,10 @@ use super::load::Load;
 use super::requests::{OPEN, assert_counters, drained, get, metric, open_and, track};
 use crate::harness::{Backend, Postgres, Service, Tls, eventually, http_client};
 
-/// The longest that an answer may take.
+/// The maximum response time.
 const LONGEST: Duration = Duration::from_secs(3);
 
-/// What callers see while the database is away: each answer comes within three seconds.
+/// Asserts what callers see while the database is unavailable: each response arrives within [`LONGEST`].
 async fn assert_away(service: &Service) {
     let begun = Instant::now();
     let asked = |path| async move {
@@ -186,11 +186,11 @@ async fn an_event_does_not_wait_for_totals_that_cannot_be_read() {
     assert_counters(&service, &backend).await;
 }
 
-/// What makes a database refuse to store, and what ends that.
+/// Statements that make the database refuse writes, and statements that undo it.
 const TROUBLES: [(&str, &str); 3] = [
-    // Out of space.
+    // Disk full.
     (RAISE_DISK_FULL, "drop trigger trouble on ai_metrics"),
-    // Read-only, as a server is that was a standby a moment ago; new sessions show it.
+    // Read-only, like a standby; takes effect in new sessions.
     (
         "do $$ begin execute format('alter database %I set default_transaction_read_only = on', current_database()); end $$;
          select pg_terminate_backend(pid) from pg_stat_activity
@@ -198,7 +198,7 @@ const TROUBLES: [(&str, &str); 3] = [
         "set transaction_read_only = off;
          do $$ begin execute format('alter database %I reset default_transaction_read_only', current_database()); end $$",
     ),
-    // Locked by somebody who takes too long.
+    // Locked for too long.
     (LOCK_FOR_3_S, "select 1"),
 ];
 

@@ -1,4 +1,4 @@
-//! What a commit means to the database.
+//! The durability of commits.
 
 use serde_json::json;
 
@@ -8,7 +8,7 @@ on_every_backend! {
     a_commit_is_on_disk_whatever_the_database_does_by_default,
 }
 
-/// Makes commits of other sessions return before they are on disk, and notes for each event what its own session does.
+/// Makes asynchronous commits the default of the database, and records the setting with which each event is written.
 const LAZY_POSTGRES: &str = "
     do $$ begin execute format('alter database %I set synchronous_commit = off', current_database()); end $$;
     create table seen (setting text);

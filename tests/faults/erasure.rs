@@ -1,4 +1,4 @@
-//! Erasing a person while events come, while others hold locks, and while the database is away.
+//! Erasures during writes, while other programs hold locks, and while the database is unavailable.
 
 use std::process::Command;
 use std::sync::Mutex;
@@ -34,7 +34,7 @@ async fn erase(app: &TestApp, body: Value) -> Reply {
     app.post("/privacy/erase").json(&body).send().await
 }
 
-/// Erases, again where the machine is too busy to do it in time.
+/// Erases a person, retrying if the machine is too busy to do it in time.
 async fn erase_at_last(app: &TestApp, body: Value) {
     eventually("it is erased", async || [200, 404].contains(&erase(app, body.clone()).await.status.as_u16()))
         .await;
@@ -87,7 +87,7 @@ async fn an_erasure_raced_against_events_loses_none_and_leaves_none_that_came_be
     assert_eq!(stored, i64::try_from(tracked).unwrap());
 }
 
-/// A transaction of another program that has changed something, for as long as it is held.
+/// An open transaction of another program, which holds locks.
 enum CachedKey {
     Postgres(PgConnection),
     Sqlite(SqliteConnection),
@@ -117,7 +117,7 @@ impl CachedKey {
     }
 }
 
-/// What there is of Ana.
+/// Returns the number of Ana's rows.
 async fn rows_of_ana(backend: &Backend) -> i64 {
     let counts = ["conversations", "messages", "chat_messages", "appointments", "ai_metrics"]
         .map(|table| format!("(select count(*) from {table})"));
@@ -160,7 +160,7 @@ async fn a_rule_of_the_database_leaves_everything_as_it_is(backend: Backend) {
     assert_eq!(erase(&app, json!({"email": ANA.email})).await.status, 200);
 }
 
-/// Whether a word is in a file below the folder of a test.
+/// Returns whether any file in the directory of the test contains `word`.
 fn on_disk(backend: &Backend, word: &str) -> bool {
     let found = Command::new("grep").args(["-r", "-q", "-a", word]).arg(backend.folder.path()).status();
     found.unwrap().success()

@@ -1,4 +1,4 @@
-//! Writers beside a service that is busy.
+//! Other writers while the service is under full load.
 
 use serde_json::json;
 
@@ -10,7 +10,7 @@ on_every_backend! {
     whoever_else_writes_gets_a_turn_under_full_load,
 }
 
-/// Who changes something through the service, on the command line, and from another program, is not kept out by events.
+/// Events do not starve writes through the API, on the command line and by other programs.
 async fn whoever_else_writes_gets_a_turn_under_full_load(backend: Backend) {
     let service = Service::start(&backend, &open_and(&[("ALLOW_UNAUTHENTICATED_PRIVACY", "true")]));
     let load = Load::begin(service.port);

@@ -1,4 +1,4 @@
-//! The ledger proves itself: it finds what a faulty service loses, doubles or miscounts.
+//! Tests of the ledger itself: it detects events that a faulty service loses, duplicates or miscounts.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, AtomicU64, AtomicUsize, Ordering};
@@ -21,13 +21,13 @@ on_every_backend! {
     a_rollup_that_is_wrong_is_found_out,
 }
 
-/// A proxy that answers 200 by itself, and only then passes the event on.
+/// A proxy that responds 200 before it forwards the event.
 #[derive(Clone)]
 struct FaultyProxy {
     port: u16,
-    /// Where the true service is.
+    /// The port of the real service.
     service: Arc<AtomicU16>,
-    /// How often an event is handed on, each time under an id of its own.
+    /// How many times an event is forwarded, each time with a different id.
     times: u32,
     handing_on: Arc<AtomicUsize>,
     scrapes: Arc<AtomicU64>,
@@ -66,18 +66,18 @@ impl FaultyProxy {
         sleep(Duration::from_millis(5)).await;
         let url = format!("http://127.0.0.1:{}/track", self.service.load(Ordering::Relaxed));
         for _ in 0..self.times {
-            // Whether it is there or not, the caller was told that the event is stored.
+            // The caller has already been told that the event is stored, so failures are ignored.
             drop(http_client().post(&url).json(&event).send().await);
             event["event_id"] = Value::Null;
         }
     }
 
-    /// A counter that goes down every second time.
+    /// Returns a counter that decreases on every other scrape.
     fn metrics(&self) -> String {
         format!("ai_response_time_seconds_count {}\n", self.scrapes.fetch_add(1, Ordering::Relaxed) % 2)
     }
 
-    /// Waits until everything is handed on, or lost.
+    /// Waits until every event is forwarded or lost.
     async fn is_done(&self) {
         eventually("all is handed on", async || self.handing_on.load(Ordering::Relaxed) == 0).await;
     }

@@ -1,4 +1,4 @@
-//! Events that only the database can refuse.
+//! Events that violate a foreign key.
 
 use serde_json::json;
 

@@ -1,4 +1,4 @@
-//! A disk without room: under SQLite, and under the spool.
+//! A full disk, for SQLite and for the spool.
 
 use super::ledger::Answer;
 use super::load::Load;

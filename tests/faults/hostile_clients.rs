@@ -1,4 +1,4 @@
-//! Callers that mean harm, or do not know better, and what the others notice of them.
+//! Hostile and faulty clients, which must not affect others.
 
 use std::io;
 use std::time::Duration;
@@ -12,22 +12,22 @@ use tokio::time::{sleep, timeout};
 use super::requests::{OPEN, get, track};
 use crate::harness::{Backend, Service, eventually};
 
-/// Connections that are held open without a whole request, half of them within a request.
+/// The number of connections held open without a complete request; half of them have sent a part of one.
 const HELD: usize = 2_000;
 
-/// Callers of each other kind.
+/// The number of clients per entry of [`ACTS`].
 const EACH: usize = 12;
 
-/// Calls of good callers.
+/// The number of rounds of requests by a well-behaved client.
 const ROUNDS: usize = 10;
 
-/// What a bad caller waits before it comes again: the machine is not to be busy with bad callers alone.
+/// The pause of a hostile client between attempts, so that the clients do not take all of the CPU time.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// The most memory that the service may take, in MiB.
+/// The maximum memory use of the service, in MiB.
 const MOST_MEMORY: u64 = 200;
 
-/// What a bad caller does, with a connection of its own.
+/// The behaviour of a hostile client on one connection.
 type Act = fn(TcpStream) -> BoxFuture<'static, io::Result<()>>;
 
 const ACTS: [Act; 7] = [
@@ -40,14 +40,14 @@ const ACTS: [Act; 7] = [
     |stream| Box::pin(repeat(stream, "/track/batch", many(BATCH))),
 ];
 
-/// Nearly the largest bodies that are read, in bytes.
+/// Body sizes just below the limits, in bytes.
 const TRACK: usize = 65_000;
 const BATCH: usize = 1_000_000;
 
 const CHUNKED: &str =
     "POST /track HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n";
 
-/// A request, byte after byte.
+/// Sends a request byte by byte, slowly.
 async fn drip(mut stream: TcpStream) -> io::Result<()> {
     for byte in CHUNKED.bytes().cycle() {
         stream.write_all(&[byte]).await?;
@@ -56,7 +56,7 @@ async fn drip(mut stream: TcpStream) -> io::Result<()> {
     Ok(())
 }
 
-/// A request that never ends, as fast as the service takes it.
+/// Sends an endless request, as fast as the service reads it.
 async fn pour(mut stream: TcpStream, head: &str, more: &str) -> io::Result<()> {
     let more = more.repeat(200);
     stream.write_all(head.as_bytes()).await?;
@@ -65,7 +65,7 @@ async fn pour(mut stream: TcpStream, head: &str, more: &str) -> io::Result<()> {
     }
 }
 
-/// The same body again and again, each answered before the next one is sent.
+/// Sends the same body repeatedly, each time after the response to the one before.
 async fn repeat(mut stream: TcpStream, path: &str, body: String) -> io::Result<()> {
     let head = format!(
         "POST {path} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
@@ -84,22 +84,22 @@ async fn repeat(mut stream: TcpStream, path: &str, body: String) -> io::Result<(
     }
 }
 
-/// JSON in JSON in JSON.
+/// Returns deeply nested JSON.
 fn deep(bytes: usize) -> String {
     format!("{{\"business_id\":{}", "[".repeat(bytes))
 }
 
-/// A number of many digits.
+/// Returns a report with a number of many digits.
 fn huge(bytes: usize) -> String {
     format!("{{\"business_id\":\"b\",\"response_time_ms\":{}}}", "9".repeat(bytes))
 }
 
-/// More events than a batch may have, and none of them one.
+/// Returns a batch with too many events, all of them invalid.
 fn many(bytes: usize) -> String {
     format!("{{\"events\":[{}0]}}", "0,".repeat(bytes / 2))
 }
 
-/// Opens the connections that are held.
+/// Opens [`HELD`] connections.
 async fn hold(port: u16) -> Vec<TcpStream> {
     let mut held = Vec::with_capacity(HELD);
     for n in 0..HELD {
@@ -115,7 +115,7 @@ async fn hold(port: u16) -> Vec<TcpStream> {
     held
 }
 
-/// The most memory that a process had so far, in MiB.
+/// Returns the peak memory use of the service, in MiB.
 fn peak_memory(service: &Service) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", service.child.id())).unwrap();
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
@@ -132,7 +132,7 @@ async fn a_crowd_of_bad_callers_harms_nobody_else() {
         for _ in 0..EACH {
             crowd.spawn(async move {
                 loop {
-                    // Each is sent away, sooner or later, and comes again.
+                    // The service closes each connection eventually; then the client reconnects.
                     drop(act(TcpStream::connect(("127.0.0.1", port)).await.unwrap()).await);
                     sleep(PAUSE).await;
                 }
@@ -141,7 +141,7 @@ async fn a_crowd_of_bad_callers_harms_nobody_else() {
     }
     let held = timeout(Duration::from_secs(30), hold(port)).await.expect("there is a seat for everybody");
     for _ in 0..ROUNDS {
-        // On a machine that is busy with tests, a call may be refused for once.
+        // On a busy machine, an occasional request may be refused.
         eventually("a good caller is served", || async {
             track(&service).await.0 == 200 && get(&service, "/health/ready").await.0 == 200
         })

@@ -1,4 +1,4 @@
-//! What callers keep of their events, and how that compares with what is stored.
+//! The ledger of sent events and their responses, which is compared with what is stored.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard};
@@ -8,22 +8,22 @@ use uuid::Uuid;
 
 use crate::harness::{Backend, eventually};
 
-/// Fewer acknowledged events prove nothing.
+/// The minimum number of acknowledged events for a meaningful test.
 const ENOUGH: usize = 1_000;
 
-/// What callers were told of an event.
+/// The response to an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Answer {
-    /// 200: it is in the database.
+    /// 200: the event is in the database.
     Stored,
-    /// 202: it is kept, and will be in the database.
+    /// 202: the event is in the spool, and will be in the database.
     Spooled,
-    /// 503: it is not kept.
+    /// 503: the event is refused.
     Refused,
 }
 
-/// The ids of events, written down before they are sent and after they are answered. Each event carries its id twice,
-/// the second time as its conversation: the database does not see to it that those differ.
+/// Records the ids of events before they are sent and after the response. The conversation id of each event is the same
+/// as its event id: it has no unique index, so it reveals events that are stored twice.
 #[derive(Default)]
 pub(super) struct Ledger {
     pages: Mutex<Pages>,
@@ -34,7 +34,7 @@ struct Pages {
     sent: HashSet<Uuid>,
     answered: HashMap<Answer, HashSet<Uuid>>,
     longest: Duration,
-    /// The counters as they were last seen, by the replica that showed them.
+    /// The last seen value of each counter, by replica and series.
     counters: HashMap<(usize, String), f64>,
     went_down: Vec<String>,
 }
@@ -44,19 +44,19 @@ impl Ledger {
         self.pages.lock().unwrap()
     }
 
-    /// Writes down events that are about to be sent.
+    /// Records events that are about to be sent.
     pub(super) fn note_sent(&self, ids: &[Uuid]) {
         self.pages().sent.extend(ids);
     }
 
-    /// Writes down what became of them, and how long that took.
+    /// Records the response to events and the response time.
     pub(super) fn note_answer(&self, ids: &[Uuid], answer: Answer, took: Duration) {
         let mut pages = self.pages();
         pages.answered.entry(answer).or_default().extend(ids);
         pages.longest = pages.longest.max(took);
     }
 
-    /// Compares the counters that a replica shows with what it showed before.
+    /// Records the counters of a replica, and which of them have decreased.
     pub(super) fn note_counters(&self, replica: usize, metrics: &str) {
         let mut pages = self.pages();
         for (series, value) in counters(metrics) {
@@ -67,7 +67,7 @@ impl Ledger {
         }
     }
 
-    /// How many events were answered so.
+    /// Returns the number of events with this response.
     pub(super) fn count(&self, answer: Answer) -> usize {
         self.pages().answered.get(&answer).map_or(0, HashSet::len)
     }
@@ -80,46 +80,46 @@ impl Ledger {
         self.count(Answer::Refused)
     }
 
-    /// The longest time that an answer took.
+    /// Returns the longest response time.
     pub(super) fn longest(&self) -> Duration {
         self.pages().longest
     }
 
-    /// Waits until so many more events are acknowledged.
+    /// Waits until `events` more events are acknowledged.
     pub(super) async fn more(&self, events: usize) {
         let enough = self.acknowledged() + events;
         eventually("events are acknowledged", async || self.acknowledged() >= enough).await;
     }
 
-    /// Waits until so many more events are answered so.
+    /// Waits until `events` more events have this response.
     pub(super) async fn more_of(&self, answer: Answer, events: usize) {
         let enough = self.count(answer) + events;
         eventually(&format!("events are {answer:?}"), async || self.count(answer) >= enough).await;
     }
 
-    /// Strikes out events that are known to be lost.
+    /// Removes the responses to events that are known to be lost.
     pub(super) fn forget(&self, lost: &HashSet<Uuid>) {
         for answered in self.pages().answered.values_mut() {
             answered.retain(|id| !lost.contains(id));
         }
     }
 
-    /// Checks that every acknowledged event is stored once, that nothing else is stored, that rollups count each event,
-    /// and that no counter went down.
+    /// Asserts that every acknowledged event is stored exactly once, that no refused or unknown event is stored, that
+    /// the rollups match the rows, and that no counter has decreased.
     pub(super) async fn check(&self, backend: &Backend) {
         let faults = self.faults(backend).await;
         assert!(faults.is_empty(), "of {} acknowledged events: {faults:#?}", self.acknowledged());
     }
 
-    /// The same where events met neither room in the spool nor a database that told what became of them: such an event is
-    /// refused, and may be stored.
+    /// Like [`check`](Self::check), but refused events may be stored: an event is refused if the spool is full, even if
+    /// the outcome of writing it is unknown.
     pub(super) async fn check_without_room(&self, backend: &Backend) {
         let mut faults = self.faults(backend).await;
         faults.retain(|fault| !matches!(fault, Fault::RefusedAndStored(_)));
         assert!(faults.is_empty(), "of {} acknowledged events: {faults:#?}", self.acknowledged());
     }
 
-    /// What is wrong.
+    /// Returns all faults.
     pub(super) async fn faults(&self, backend: &Backend) -> Vec<Fault> {
         let rows = backend.conversations().await;
         let mut faults = self.pages().faults(&rows);
@@ -133,22 +133,22 @@ impl Ledger {
     }
 }
 
-/// Something that must not be.
+/// A difference between the ledger and the database.
 #[derive(Debug, PartialEq)]
 pub(super) enum Fault {
-    /// So many events are acknowledged, which are too few.
+    /// Too few events are acknowledged: this many.
     TooFew(usize),
-    /// So many acknowledged events are not stored.
+    /// This many acknowledged events are not stored.
     Missing(usize),
-    /// So many events are stored more than once.
+    /// There are this many duplicate rows.
     Doubled(usize),
-    /// So many events are stored that nobody sent.
+    /// This many stored events were never sent.
     Unsent(usize),
-    /// So many events are stored that were refused.
+    /// This many refused events are stored.
     RefusedAndStored(usize),
-    /// A rollup counts so many events, and there are more or fewer.
+    /// This view of the rollups counts this many events, which is not the number of rows.
     Miscounted(&'static str, i64),
-    /// A counter went down.
+    /// This counter decreased.
     WentDown(String),
 }
 
@@ -171,7 +171,7 @@ impl Pages {
     }
 }
 
-/// The series of `/metrics` that are views of what is stored, and may never go down.
+/// Returns the series of `/metrics` that count stored events and must never decrease.
 fn counters(metrics: &str) -> impl Iterator<Item = (&str, f64)> {
     let of_events = |line: &&str| {
         ["ai_", "appointments_", "human_handoffs_"].iter().any(|name| line.starts_with(name))

@@ -1,4 +1,4 @@
-//! Load whose events and answers are entered in a ledger.
+//! Generates load and records it in a ledger.
 
 use std::sync::{Arc, RwLock};
 use std::time::{Duration, Instant};
@@ -13,17 +13,17 @@ use uuid::Uuid;
 use super::ledger::{Answer, Ledger};
 use crate::harness::event;
 
-/// Callers of `/track` that send at the same time, and callers of `/track/batch`.
+/// The default numbers of concurrent callers of `/track` and of `/track/batch`.
 const SINGLES: usize = 12;
 const BATCHERS: usize = 4;
 
-/// Events of a batch.
+/// The number of events per batch.
 const BATCH: usize = 10;
 
-/// How long a caller waits before it sends again what nobody answered.
+/// The pause of a caller after a failed or refused request, and of a scraper before each scrape.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// Callers that send events until they are stopped, and a scraper of `/metrics` for each replica.
+/// Callers that send new events until they are stopped, and a scraper of `/metrics` for each replica.
 pub(super) struct Load {
     pub(super) ledger: Arc<Ledger>,
     ports: Arc<RwLock<Vec<u16>>>,
@@ -32,7 +32,7 @@ pub(super) struct Load {
     callers: JoinSet<()>,
 }
 
-/// One caller.
+/// A caller or scraper.
 struct Caller {
     number: usize,
     client: Client,
@@ -41,17 +41,17 @@ struct Caller {
 }
 
 impl Load {
-    /// Begins to send to the service on this port.
+    /// Starts the default number of callers of the service on this port.
     pub(super) fn begin(port: u16) -> Self {
         Self::of(&[port], SINGLES, BATCHERS)
     }
 
-    /// Begins to send to several replicas.
+    /// Starts the default number of callers of several replicas.
     pub(super) fn on(ports: &[u16]) -> Self {
         Self::of(ports, SINGLES, BATCHERS)
     }
 
-    /// Begins to send with so many callers of `/track`, and so many of `/track/batch`.
+    /// Starts `singles` callers of `/track` and `batchers` callers of `/track/batch`.
     pub(super) fn of(ports: &[u16], singles: usize, batchers: usize) -> Self {
         let mut load = Self {
             ledger: Arc::default(),
@@ -80,17 +80,17 @@ impl Load {
         });
     }
 
-    /// Sends to another port from now on.
+    /// Redirects all callers to another port.
     pub(super) fn move_to(&self, port: u16) {
         self.move_replica(0, port);
     }
 
-    /// Sends what one of the replicas was sent to another port from now on.
+    /// Redirects the callers of a replica to another port.
     pub(super) fn move_replica(&self, replica: usize, port: u16) {
         self.ports.write().unwrap()[replica] = port;
     }
 
-    /// Stops the callers and gives what they kept.
+    /// Stops the callers. Returns the ledger.
     pub(super) async fn end(self) -> Arc<Ledger> {
         self.stop.cancel();
         self.callers.join_all().await;
@@ -104,7 +104,7 @@ impl Caller {
         format!("http://127.0.0.1:{}{path}", ports[self.number % ports.len()])
     }
 
-    /// An event that can be told from all others.
+    /// Returns an event that can be identified by its id and its conversation.
     fn event(&self, id: Uuid) -> Value {
         let id = id.to_string();
         event(json!({"event_id": id, "conversation_id": id, "session_id": format!("s-{}", self.number),
@@ -117,7 +117,7 @@ impl Caller {
         self.send(&ids, call).await;
     }
 
-    /// Sends a batch, in either of its forms.
+    /// Sends a batch, as JSON or NDJSON depending on the caller.
     async fn send_batch(self: Arc<Self>) {
         let ids: [Uuid; BATCH] = std::array::from_fn(|_| Uuid::new_v4());
         let events: Vec<Value> = ids.iter().map(|id| self.event(*id)).collect();
@@ -131,12 +131,12 @@ impl Caller {
         self.send(&ids, call).await;
     }
 
-    /// Sends events and enters them and their answers in the ledger.
+    /// Sends events, and records them and the response in the ledger.
     async fn send(&self, ids: &[Uuid], call: RequestBuilder) {
         self.ledger.note_sent(ids);
         let begun = Instant::now();
         let Ok(response) = call.send().await else { return sleep(PAUSE).await };
-        // An answer is one when it came as a whole.
+        // An incomplete response is not recorded.
         let Some(answer) = read(response).await else { return sleep(PAUSE).await };
         self.ledger.note_answer(ids, answer, begun.elapsed());
         if answer == Answer::Refused {
@@ -144,7 +144,7 @@ impl Caller {
         }
     }
 
-    /// Sees to it that no counter goes down.
+    /// Records the counters, so that the ledger can detect decreases.
     async fn scrape(self: Arc<Self>) {
         sleep(PAUSE).await;
         if let Ok(answer) = self.client.get(self.url("/metrics")).send().await
@@ -156,7 +156,7 @@ impl Caller {
     }
 }
 
-/// Reads an answer to its end; `None` when it has none.
+/// Reads a whole response. Returns `None` if it is incomplete.
 async fn read(response: Response) -> Option<Answer> {
     let status = response.status().as_u16();
     let retry_after = response.headers().contains_key("retry-after");

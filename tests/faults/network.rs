@@ -1,4 +1,4 @@
-//! A network between the service and Postgres that loses answers, is slow, or swallows everything.
+//! Network faults between the service and Postgres: lost responses, latency and stalls.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use super::load::Load;
 use super::requests::{OPEN, assert_counters, drained};
 use crate::harness::{Backend, Link, Service, TcpProxy};
 
-/// A service that reaches its database through a proxy that a test disturbs.
+/// A service under load that connects to its database through a [`TcpProxy`].
 struct Scene {
     proxy: TcpProxy,
     backend: Backend,
@@ -24,7 +24,7 @@ impl Scene {
         Self { proxy, backend, service, load }
     }
 
-    /// Ends the fault and the load: nothing was refused, and everything is in the database once.
+    /// Ends the fault and the load. Asserts that nothing was refused and every event is stored exactly once.
     async fn close(self) {
         self.proxy.set(Link::Up);
         self.load.ledger.more_of(Answer::Stored, 300).await;
@@ -40,7 +40,7 @@ impl Scene {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_commit_whose_answer_is_lost_counts_once() {
     let scene = Scene::open().await;
-    // The answers before the one that is lost: whichever statement of a transaction it is of.
+    // The number of responses before the lost one varies, so that any statement of a transaction is hit.
     for answers in (0..4).cycle().take(24) {
         scene.proxy.cut_after(answers);
         scene.load.ledger.more(50).await;

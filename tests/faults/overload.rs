@@ -1,4 +1,4 @@
-//! More work than can be done: what is too much is refused at once, and what is taken on is not slowed down.
+//! Overload: excess work is refused immediately, and accepted work is not slowed down.
 
 use std::time::{Duration, Instant};
 
@@ -10,19 +10,19 @@ use tokio::net::TcpStream;
 use super::requests::open_and;
 use crate::harness::{Backend, Service, event};
 
-/// Callers that come at the same time.
+/// The number of concurrent callers.
 const CALLERS: usize = 300;
 
-/// What is at once, on a machine that is busy with tests.
+/// The maximum time of an immediate response, on a busy machine.
 const AT_ONCE: Duration = Duration::from_secs(1);
 
-/// An answer as it came, and how long it took.
+/// A raw response and its response time.
 struct Answer {
     text: String,
     took: Duration,
 }
 
-/// Sends so many events at the same time, each over a connection of its own.
+/// Sends [`CALLERS`] events at the same time, each on its own connection.
 async fn rush(service: &Service) -> Vec<Answer> {
     futures_util::future::join_all((0..CALLERS).map(|_| send(service.port))).await
 }
@@ -42,7 +42,7 @@ async fn send(port: u16) -> Answer {
     Answer { text: answer, took: begun.elapsed() }
 }
 
-/// Checks that every refusal came at once and says when to come again; gives how many there are.
+/// Asserts that every refusal was immediate and has a `Retry-After`. Returns their number.
 fn refusals(answers: &[Answer]) -> usize {
     let refused = answers.iter().filter(|answer| !answer.text.starts_with("HTTP/1.1 200 "));
     let checked = refused.inspect(|answer| {

@@ -1,4 +1,4 @@
-//! A power cut: what was not synced is gone.
+//! Power cuts, after which only synced data is left.
 
 use std::fs;
 use std::process::Command;
@@ -8,10 +8,10 @@ use super::load::Load;
 use super::requests::{assert_counters, drained, open_and};
 use crate::harness::{Backend, Disk, Link, Service, TcpProxy};
 
-/// How often the power is cut.
+/// The number of power cuts.
 const CUTS: usize = 4;
 
-/// The disk proves itself.
+/// Tests the simulated disk itself.
 #[test]
 fn what_was_not_synced_is_gone_after_a_power_cut() {
     let folder = tempfile::tempdir().unwrap();
@@ -49,7 +49,7 @@ fn what_was_not_synced_is_gone_after_a_power_cut() {
     assert_eq!(read("not-removed").as_deref(), Some("five"), "its folder was not synced");
 }
 
-/// Cuts the power of a service, and starts another one in its place.
+/// Cuts the power of the service and starts another one in its place.
 fn cut(mut service: Service, backend: &Backend, disk: &Disk, load: &Load) -> Service {
     service.signal("KILL");
     service.wait();
@@ -86,7 +86,7 @@ async fn a_power_cut_takes_no_event_from_the_spool() {
         proxy.set(Link::Down);
         load.ledger.more_of(Answer::Spooled, 250).await;
         if cycle % 2 == 1 {
-            // In the middle of a replay.
+            // Cut the power during a replay.
             proxy.set(Link::Up);
             load.ledger.more_of(Answer::Stored, 20).await;
         }

@@ -1,4 +1,4 @@
-//! Redis shared by replicas, slow, gone, and back.
+//! Shared quotas in Redis: several replicas, a slow Redis, outages and recovery.
 
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ use crate::harness::{
     Backend, KEY, Redis, Service, TcpProxy, event, eventually, free_port, http_client, real_now,
 };
 
-/// The settings of a replica that shares quotas through the Redis at `url`.
+/// Returns the settings of a replica that shares quotas through the Redis at `url`.
 fn settings(url: &str) -> [(&str, &str); 4] {
     [
         ("MLOPS_API_KEY", KEY),
@@ -39,13 +39,13 @@ async fn connected(service: &Service) -> bool {
     connected
 }
 
-/// Whether everything says that Redis is there, or that it is not.
+/// Returns whether both `/metrics` and `/health/detailed` report that Redis is up, or down.
 async fn told(service: &Service, up: bool) -> bool {
     let metrics = http_client().get(service.url("/metrics")).send().await.unwrap().text().await.unwrap();
     metrics.contains(&format!("\nrate_limit_redis_up {}\n", u8::from(up))) && connected(service).await == up
 }
 
-/// Quotas for `/health/detailed` are used up quickly by these tests.
+/// Returns [`settings`] with this quota on `/track` and none on `/health/detailed`, which these tests poll.
 fn with_health<'a>(url: &'a str, quota: &'a str) -> Vec<(&'a str, &'a str)> {
     let own = [("RATE_LIMIT_HEALTH_DETAILED", "off"), ("RATE_LIMIT_TRACK", quota)];
     settings(url).into_iter().chain(own).collect()
@@ -135,7 +135,7 @@ async fn a_redis_that_refuses_the_password_is_used_once_it_takes_it() {
     assert_eq!(track(&service).await.0, 200);
     assert!(told(&service, false).await);
     eventually("it is logged", async || service.log().contains("Redis is unavailable")).await;
-    // What docs/access.md gives the service's user.
+    // The privileges that docs/access.md documents for the service's user.
     let page = std::fs::read_to_string("docs/access.md").unwrap();
     let line = page.lines().find_map(|line| line.trim().strip_prefix("ACL SETUSER ")).unwrap();
     let user = line.replace(">PASSWORD", ">hunter2");
@@ -164,7 +164,7 @@ async fn a_redis_that_answers_but_cannot_count_is_away_until_it_can() {
         assert!(told(&service, false).await, "{spoil:?}: up is what can count");
         let made = redis.connections() - connections;
         let looks = u32::try_from(begun.elapsed().as_secs()).unwrap() + 1;
-        // This test makes one too.
+        // The test itself opens one, too.
         assert!(made <= looks + 2, "{spoil:?}: {made} connections in {looks} s");
         assert_eq!(redis.command(&mend), "OK\n");
     }

@@ -1,4 +1,4 @@
-//! Two replicas and the receptionist app, all of which write into one database.
+//! Two replicas and the receptionist app, all writing to one database.
 
 use serde_json::json;
 use uuid::Uuid;
@@ -11,7 +11,7 @@ on_every_backend! {
     two_replicas_and_the_app_count_every_event_once,
 }
 
-/// Rows that the app inserts; every fifth one is never reported, as when the app dies in between.
+/// The number of rows that the app inserts. Every fifth one is never reported, as if the app crashed in between.
 const OF_THE_APP: usize = 20;
 
 fn start(backend: &Backend, replica: &str) -> Service {
@@ -50,7 +50,7 @@ async fn two_replicas_and_the_app_count_every_event_once(backend: Backend) {
     }
 }
 
-/// Inserts a row and reports it, as the receptionist app does; again where another writer is in the way for too long.
+/// Inserts a row and reports it, as the receptionist app does. Reporting is retried until the event is stored.
 async fn act_as_the_app(backend: &Backend, n: usize, port: u16) {
     let session = format!("app-{n}");
     insert_as_the_app(backend, &session, 0).await;

@@ -1,10 +1,10 @@
-//! What tests ask of a service.
+//! Common requests and settings.
 
 use serde_json::{Value, json};
 
 use crate::harness::{Backend, Service, event, eventually, http_client};
 
-/// Settings that let load through.
+/// Settings without quotas and flood limits, for load.
 pub(super) const OPEN: [(&str, &str); 5] = [
     ("RATE_LIMIT_TRACK", "off"),
     ("RATE_LIMIT_DEFAULT", "off"),
@@ -13,12 +13,12 @@ pub(super) const OPEN: [(&str, &str); 5] = [
     ("FLOOD_LIMIT_PER_SECOND", "off"),
 ];
 
-/// These settings beside those that let load through.
+/// Returns [`OPEN`] and these settings.
 pub(super) fn open_and<'a>(settings: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
     OPEN.iter().chain(settings).copied().collect()
 }
 
-/// Status and body. Whoever is refused for now is told when to try again.
+/// Returns status and body. Asserts that exactly the 503 responses have a `Retry-After`.
 async fn read(answer: reqwest::Response) -> (u16, Value) {
     let status = answer.status().as_u16();
     let retry_after = answer.headers().get("retry-after").map(|seconds| seconds.to_str().unwrap());
@@ -35,7 +35,7 @@ pub(super) async fn track(service: &Service) -> (u16, Value) {
     read(call.send().await.unwrap()).await
 }
 
-/// The value of a series of `/metrics`, `None` when it is not there.
+/// Returns the value of a series of `/metrics`; `None` if it does not exist.
 pub(super) async fn metric(service: &Service, series: &str) -> Option<f64> {
     let text = http_client().get(service.url("/metrics")).send().await.unwrap().text().await.unwrap();
     let line = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '))?;
@@ -48,7 +48,7 @@ pub(super) async fn drained(service: &Service) {
     eventually("the spool is empty", async || depth().await == 0).await;
 }
 
-/// Waits until the service counts every row, and no other.
+/// Waits until the counters of the service match the stored rows.
 pub(super) async fn assert_counters(service: &Service, backend: &Backend) {
     let (rows, tokens) =
         (backend.rows().await, backend.number("select sum(tokens_used) from ai_metrics").await);
@@ -61,7 +61,7 @@ pub(super) async fn assert_counters(service: &Service, backend: &Backend) {
     .await;
 }
 
-/// The sum of all series of a metric.
+/// Returns the sum of all series of a metric.
 fn sum(metrics: &str, name: &str) -> f64 {
     let series = metrics.lines().filter_map(|line| line.strip_prefix(name)?.rsplit_once(' '));
     series.map(|(_, value)| value.parse::<f64>().unwrap()).sum()

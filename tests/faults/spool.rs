@@ -1,4 +1,4 @@
-//! Events that wait on local disk while the database is away.
+//! Events in the spool while the database is unavailable.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use super::load::Load;
 use super::requests::{OPEN, assert_counters, drained, get, metric, open_and, track};
 use crate::harness::{Backend, Link, Service, TcpProxy, eventually};
 
-/// A service whose database is away.
+/// Starts a service whose database is unavailable.
 async fn without_database(settings: &[(&str, &str)]) -> (TcpProxy, Backend, Backend, Service) {
     let (proxy, backend) = TcpProxy::to_postgres().await;
     let view = proxy.view(&backend);

@@ -1,4 +1,4 @@
-//! Bytes of the spool that are flipped or cut off while the service is down.
+//! Damage to the spool's file, which is corrupted or truncated while the service is down.
 
 use std::collections::HashSet;
 use std::fs;
@@ -11,10 +11,10 @@ use super::load::Load;
 use super::requests::{OPEN, assert_counters, drained};
 use crate::harness::{Backend, Link, Service, TcpProxy};
 
-/// More bytes than the record of an event of the load has.
+/// An upper bound of the size of an event's frame, in bytes.
 const RECORD: usize = 1_000;
 
-/// The spool of a service that is down.
+/// The spool file of a service that is down.
 struct Spool {
     path: PathBuf,
     bytes: Vec<u8>,
@@ -26,7 +26,7 @@ impl Spool {
         Self { bytes: fs::read(&path).unwrap(), path }
     }
 
-    /// Where events lie: the ids that are written in the file, in the order of their places.
+    /// Returns the ids that occur in the file with their offsets, in order.
     fn places(&self) -> Vec<(usize, Uuid)> {
         let ids = self.bytes.windows(36).enumerate();
         ids.filter_map(|(at, id)| Some((at, Uuid::parse_str(str::from_utf8(id).ok()?).ok()?))).collect()
@@ -41,11 +41,11 @@ impl Spool {
     }
 }
 
-/// What is done to the spool; each gives the events that it may cost.
+/// Damages the spool. Returns the events that may be lost.
 type Damage = fn(&mut Spool) -> HashSet<Uuid>;
 
-/// Each, and how the service ends before it. A kill may leave a transaction half done, and what SQLite then takes back
-/// may be the damage.
+/// Kinds of damage, each with the signal that ends the service before it. After a kill, SQLite may roll back an
+/// incomplete transaction, which may undo the damage.
 const DAMAGES: [(&str, Damage); 6] = [
     ("TERM", in_the_head),
     ("TERM", in_records),
@@ -55,13 +55,13 @@ const DAMAGES: [(&str, Damage); 6] = [
     ("KILL", everywhere),
 ];
 
-/// In the head of the database, which holds no event.
+/// Corrupts the database header, which contains no events.
 fn in_the_head(spool: &mut Spool) -> HashSet<Uuid> {
     (0..100).for_each(|at| spool.flip(at));
     HashSet::new()
 }
 
-/// In three records.
+/// Corrupts three frames.
 fn in_records(spool: &mut Spool) -> HashSet<Uuid> {
     let places = spool.places();
     let hit = [places[3], places[places.len() / 2], places[places.len() - 1]];
@@ -71,13 +71,13 @@ fn in_records(spool: &mut Spool) -> HashSet<Uuid> {
     hit.iter().map(|(_, id)| *id).collect()
 }
 
-/// Where SQLite keeps what is in a page, at its beginning.
+/// Corrupts the B-tree header of every other page.
 fn in_the_tree(spool: &mut Spool) -> HashSet<Uuid> {
     (0..spool.bytes.len()).step_by(8_192).skip(1).step_by(2).for_each(|at| spool.flip(at));
     HashSet::new()
 }
 
-/// The second half is gone.
+/// Truncates the file to half its size.
 fn the_end(spool: &mut Spool) -> HashSet<Uuid> {
     let half = spool.bytes.len() / 2;
     let lost = spool.places().into_iter().filter(|(at, _)| at + RECORD > half).map(|(_, id)| id).collect();
@@ -85,7 +85,7 @@ fn the_end(spool: &mut Spool) -> HashSet<Uuid> {
     lost
 }
 
-/// One byte in five thousand.
+/// Corrupts every 5,003rd byte.
 fn everywhere(spool: &mut Spool) -> HashSet<Uuid> {
     let hit: Vec<usize> = (0..spool.bytes.len()).step_by(5_003).collect();
     let near = |at: usize| hit.iter().any(|hit| at.abs_diff(*hit) < RECORD);

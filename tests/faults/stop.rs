@@ -1,4 +1,4 @@
-//! Stopping in order, whatever is going on.
+//! Graceful shutdown in all situations.
 
 use std::io::Write;
 use std::net::{TcpListener, TcpStream};

@@ -7,7 +7,7 @@ async fn on(server: &Postgres, query: &str) -> Backend {
     Backend { url: format!("{}{query}", backend.url), ..backend }
 }
 
-/// What the program says when it ends by itself because of its database.
+/// Returns the error output of a program that exits with code 1 because it refuses its database.
 fn refused(backend: &Backend) -> String {
     let output = command(backend, &[]).output().unwrap();
     assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stdout));

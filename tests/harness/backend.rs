@@ -1,4 +1,4 @@
-//! A database for one test, of either kind.
+//! A database for one test, on Postgres or SQLite.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -12,14 +12,14 @@ use uuid::Uuid;
 
 use super::Postgres;
 
-/// An empty database and where it is.
+/// The database of one test, initially empty.
 pub(crate) struct Backend {
     pub(crate) url: String,
-    /// Where a file of SQLite is; removed when nobody uses it any more.
+    /// The directory of the SQLite file, the spool and the logs; removed with its last reference.
     pub(crate) folder: Arc<TempDir>,
 }
 
-/// Runs each case on SQLite and on Postgres. A case that is not listed is unused, hence a compile error in the gate.
+/// Runs each case on SQLite and on Postgres. A case that is not listed is reported as dead code.
 macro_rules! on_every_backend {
     ($($case:ident),+ $(,)?) => {
         mod sqlite {
@@ -51,7 +51,7 @@ impl Backend {
         Self::on(Postgres::shared()).await
     }
 
-    /// A database of this server.
+    /// Creates a database on this server.
     pub(crate) async fn on(server: &Postgres) -> Self {
         Self { url: server.create_database().await, folder: Arc::new(tempfile::tempdir().unwrap()) }
     }
@@ -60,9 +60,9 @@ impl Backend {
         self.url.starts_with("postgresql")
     }
 
-    /// The settings of a service on this database.
+    /// Returns the configuration of a service on this database.
     pub(crate) fn config(&self, settings: &[(&str, &str)]) -> Config {
-        // Each replica has a spool of its own.
+        // Each replica needs its own spool.
         let spool = self.folder.path().join(format!("spool-{}", Uuid::new_v4()));
         let own = [
             ("DATABASE_URL", self.url.as_str()),
@@ -74,7 +74,7 @@ impl Backend {
         Config::read(&all.collect::<Source>()).unwrap()
     }
 
-    /// A store on this database, its tables up to date.
+    /// Opens a store on this database and migrates its tables.
     pub(crate) async fn store(&self, settings: &[(&str, &str)]) -> Store {
         let store = Store::open(&self.config(settings)).unwrap();
         store.migrate().await.unwrap();
@@ -85,12 +85,12 @@ impl Backend {
         self.url.trim_start_matches("sqlite:").into()
     }
 
-    /// Runs statements beside the service, as another program would.
+    /// Runs statements on a connection of its own, as another program would.
     pub(crate) async fn execute(&self, sql: &str) {
         self.try_execute(sql).await.unwrap();
     }
 
-    /// The same, where the database may refuse them.
+    /// Like [`execute`](Self::execute), but returns the error of a failed statement.
     pub(crate) async fn try_execute(&self, sql: &str) -> Result<(), sqlx::Error> {
         let sql = AssertSqlSafe(sql.to_owned());
         if self.is_postgres() {
@@ -104,7 +104,7 @@ impl Backend {
         }
     }
 
-    /// The whole number that a query gives.
+    /// Returns the integer that a query selects.
     pub(crate) async fn number(&self, sql: &str) -> i64 {
         let sql = AssertSqlSafe(format!("select cast(({sql}) as bigint)"));
         if self.is_postgres() {
@@ -117,7 +117,7 @@ impl Backend {
         }
     }
 
-    /// The first column of what a query gives, as text.
+    /// Returns the first column of a query's rows, which must be text.
     pub(crate) async fn texts(&self, sql: &str) -> Vec<String> {
         let sql = AssertSqlSafe(sql.to_owned());
         if self.is_postgres() {
@@ -130,7 +130,7 @@ impl Backend {
         }
     }
 
-    /// Everything that the database holds: a dump of Postgres, the files of SQLite as they are.
+    /// Returns the whole content of the database: a dump on Postgres, the raw files on SQLite.
     pub(crate) fn dump(&self) -> String {
         if self.is_postgres() {
             let dump = Command::new("pg_dump").args(["--inserts", &self.url]).output().unwrap();
@@ -142,14 +142,14 @@ impl Backend {
         String::from_utf8_lossy(&bytes.collect::<Vec<_>>()).into_owned()
     }
 
-    /// How many events are stored.
+    /// Returns the number of stored events.
     pub(crate) async fn rows(&self) -> i64 {
         self.number("select count(*) from ai_metrics").await
     }
 }
 
 impl Backend {
-    /// The conversations of all stored events, where they are UUIDs.
+    /// Returns the conversation ids of all stored events that are UUIDs.
     pub(crate) async fn conversations(&self) -> Vec<Uuid> {
         let sql = "select conversation_id from ai_metrics where conversation_id is not null";
         let conversations: Vec<String> = if self.is_postgres() {

@@ -1,10 +1,10 @@
-//! Certificates for throw-away servers.
+//! Certificates for temporary servers.
 
 use std::path::Path;
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 
-/// Writes an authority, and a certificate for `localhost` that it signed, into a folder.
+/// Writes a certificate authority, and a certificate for `localhost` signed by it, to a directory.
 pub(crate) fn write(folder: &Path) {
     let mut root = CertificateParams::default();
     root.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);

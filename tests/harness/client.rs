@@ -1,4 +1,4 @@
-//! Requests and answers in process.
+//! In-process requests to the service.
 
 use std::net::SocketAddr;
 
@@ -16,7 +16,7 @@ pub(crate) struct Call {
     request: Request<Body>,
 }
 
-/// An answer, read to its end.
+/// A response with its whole body.
 #[derive(Debug)]
 pub(crate) struct Reply {
     pub(crate) status: StatusCode,
@@ -36,7 +36,7 @@ impl Call {
         self
     }
 
-    /// Sends it from this address.
+    /// Sets the client address.
     pub(crate) fn from(mut self, ip: &str) -> Self {
         let peer = SocketAddr::new(ip.parse().unwrap(), 4711);
         self.request.extensions_mut().insert(ConnectInfo(peer));
@@ -73,7 +73,7 @@ impl Reply {
         self.headers.get(name).map_or("", |value| value.to_str().unwrap())
     }
 
-    /// Checks the status and the `error` of a refusal, and that it has a message.
+    /// Asserts the status and the `error` of an error response, and that it has a message.
     #[track_caller]
     pub(crate) fn refused(&self, status: u16, error: &str) {
         assert_eq!(self.status, status, "{}", self.text());
@@ -83,7 +83,7 @@ impl Reply {
         assert_eq!(body.as_object().unwrap().len(), 2, "{body}");
     }
 
-    /// Checks the status and gives the body.
+    /// Asserts that the status is 200. Returns the body.
     #[track_caller]
     pub(crate) fn ok(&self) -> Value {
         assert_eq!(self.status, 200, "{}", self.text());

@@ -1,7 +1,7 @@
-// A disk that a test can fill up, or whose power it can cut. Loaded by LD_PRELOAD; see disk.rs.
+// Simulates a disk that a test can fill, or whose power it can cut. Loaded by LD_PRELOAD; see disk.rs.
 //
-// DISK is the folder that lies on the disk. DISK_KEPT is a folder beside it: below `files` is what each of the disk's
-// files held when it was last synced, and a file `full` in it says that the disk is full.
+// DISK is the directory on the simulated disk. DISK_KEPT is a directory elsewhere: its `files` contains each file of
+// the disk as of its last sync, and its file `full` exists while the disk is full.
 
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -16,7 +16,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/// Writes the path below DISK of a file or folder that lies on the disk, each slash as a percent sign.
+/// Returns whether a file or directory is on the disk, and sets its name: its path below DISK, with `%` for `/`.
 static int on_disk(int fd, char *name, struct stat *status) {
     const char *disk = getenv("DISK");
     char link[64], path[PATH_MAX];
@@ -47,7 +47,7 @@ static void copy(int from, int to) {
     if (length < 0) abort();
 }
 
-/// Gives the file itself where it is open for reading: to close another one would end the locks of SQLite.
+/// Returns a readable descriptor: `fd` itself if possible, because closing another one would release SQLite's locks.
 static int readable(int fd) {
     char link[64];
     if ((fcntl(fd, F_GETFL) & O_ACCMODE) != O_WRONLY) return fd;
@@ -55,7 +55,7 @@ static int readable(int fd) {
     return open(link, O_RDONLY);
 }
 
-/// Keeps what a file holds. A copy that a kill interrupts does not count.
+/// Copies a synced file. The copy is renamed into place, so that a kill does not leave a partial one.
 static void keep_file(int fd, const char *name) {
     char part[PATH_MAX], whole[PATH_MAX];
     kept_path(part, "part", "");
@@ -69,7 +69,7 @@ static void keep_file(int fd, const char *name) {
     if (rename(part, whole)) abort();
 }
 
-/// Forgets the files that are no longer in a folder: until it is synced, a power cut brings them back.
+/// Deletes the copies of files that were removed from a synced directory. Before the sync, a power cut restores them.
 static void keep_removals(int fd, const char *folder) {
     char path[PATH_MAX];
     size_t prefix = strlen(folder) + (*folder != 0);
@@ -111,7 +111,7 @@ int fdatasync(int fd) {
     return result;
 }
 
-/// How many of the bytes there is room for: on a full disk, as many as overwrite what is there. -1: none.
+/// Returns how many of the bytes can be written: on a full disk, those that overwrite existing ones; -1 if none.
 static ssize_t room(int fd, size_t count, off_t offset) {
     char flag[PATH_MAX], name[PATH_MAX];
     struct stat status;

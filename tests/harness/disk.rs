@@ -1,5 +1,5 @@
-//! A disk that can be full, or lose its power, for a process that is started with its [`Disk::settings`]. It is a
-//! folder, and a library (`disk.c`) between the process and the system's calls.
+//! Simulates a disk that is full or loses power: a directory, and a library (`disk.c`) that intercepts the system calls
+//! of processes started with [`Disk::settings`].
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,15 +8,15 @@ use std::sync::OnceLock;
 
 use tempfile::TempDir;
 
-/// A folder that lies on such a disk.
+/// A directory on a simulated disk.
 pub(crate) struct Disk {
     folder: PathBuf,
-    /// Holds what was synced, and whether the disk is full.
+    /// Contains copies of the synced files, and a flag file while the disk is full.
     kept: TempDir,
 }
 
 impl Disk {
-    /// Creates the folder.
+    /// Creates the directory.
     pub(crate) fn new(folder: &Path) -> Self {
         fs::create_dir_all(folder).unwrap();
         let kept = tempfile::Builder::new().prefix("mlops-disk-").tempdir().unwrap();
@@ -24,7 +24,7 @@ impl Disk {
         Self { folder: folder.canonicalize().unwrap(), kept }
     }
 
-    /// The environment of a process that shall use the disk.
+    /// Returns the environment variables of a process that uses the disk.
     pub(crate) fn settings(&self) -> [(&str, &str); 3] {
         [
             ("LD_PRELOAD", library().to_str().unwrap()),
@@ -33,17 +33,17 @@ impl Disk {
         ]
     }
 
-    /// Leaves no room on it: no file can grow.
+    /// Fills the disk, so that no file can grow.
     pub(crate) fn fill(&self) {
         fs::write(self.kept.path().join("full"), "").unwrap();
     }
 
-    /// Makes room again.
+    /// Frees space again.
     pub(crate) fn free(&self) {
         fs::remove_file(self.kept.path().join("full")).unwrap();
     }
 
-    /// Makes it hold what it would after a power cut: what was synced, and nothing else. No process uses it now.
+    /// Resets the directory to what survives a power cut: only what was synced. No process may be using it.
     pub(crate) fn cut_power(&self) {
         fs::remove_dir_all(&self.folder).unwrap();
         for (name, path) in self.kept_files() {
@@ -59,7 +59,7 @@ impl Disk {
     }
 }
 
-/// Compiles the library, once for all tests of this process; another process may do the same at this moment.
+/// Compiles the library, once per process. Processes may do so concurrently.
 fn library() -> &'static Path {
     static LIBRARY: OnceLock<PathBuf> = OnceLock::new();
     LIBRARY.get_or_init(|| {

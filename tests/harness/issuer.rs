@@ -11,7 +11,7 @@ use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ED25519, PKCS_RSA_SHA256, RsaKeySize};
 use serde_json::{Value, json};
 
-/// A key of an issuer.
+/// A signing key of an issuer.
 pub(crate) struct SigningKey {
     pub(crate) id: &'static str,
     pub(crate) algorithm: Algorithm,
@@ -35,7 +35,7 @@ impl SigningKey {
         Self { id, algorithm, key: key.unwrap(), pair }
     }
 
-    /// Its public half, as the issuer shows it.
+    /// Returns the public key as a JWK, as the issuer publishes it.
     pub(crate) fn public(&self) -> Value {
         if self.algorithm == Algorithm::EdDSA {
             let x = base64_url(self.pair.public_key_raw());
@@ -53,10 +53,10 @@ impl SigningKey {
     }
 }
 
-/// What the issuer answers; `None` for errors alone.
+/// The published keys; `None` if requests for them fail.
 type Shown = Arc<Mutex<Option<Vec<Value>>>>;
 
-/// A server with an issuer's metadata and keys.
+/// A server that publishes the metadata and keys of an issuer.
 pub(crate) struct FakeIssuer {
     pub(crate) url: String,
     shown: Shown,
@@ -80,17 +80,17 @@ impl FakeIssuer {
         issuer
     }
 
-    /// What it answers from now on.
+    /// Sets the published keys; with `None`, requests for them fail.
     pub(crate) fn show(&self, keys: Option<&[&SigningKey]>) {
         *self.shown.lock().unwrap() = keys.map(|keys| keys.iter().map(|key| key.public()).collect());
     }
 
-    /// Adds a key to what it answers.
+    /// Publishes one more key.
     pub(crate) fn show_too(&self, key: Value) {
         self.shown.lock().unwrap().as_mut().unwrap().push(key);
     }
 
-    /// How often its keys were asked for.
+    /// Returns how many times the keys were requested.
     pub(crate) fn fetches(&self) -> u32 {
         *self.fetches.lock().unwrap()
     }
@@ -105,9 +105,9 @@ async fn certificates(
     Ok(Json(json!({"keys": keys.into_iter().chain([strange]).collect::<Vec<_>>()})))
 }
 
-/// Base 64 with the alphabet of URLs, without padding (RFC 4648, section 5).
+/// Encodes bytes in URL-safe Base64 without padding (RFC 4648, section 5).
 pub(crate) fn base64_url(bytes: &[u8]) -> String {
-    // Three bytes are four characters of six bits.
+    // Three bytes become four characters of six bits each.
     const DIGITS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     let mut encoded = String::new();
     for chunk in bytes.chunks(3) {

@@ -1,4 +1,4 @@
-//! Throw-away Postgres servers with TLS.
+//! Temporary Postgres servers with TLS.
 
 use std::net::TcpListener;
 use std::os::unix::process::CommandExt;
@@ -12,8 +12,8 @@ use tempfile::TempDir;
 
 use super::certificate;
 
-/// Runs a server until its standard input ends, which it does when this process dies, however that happens; then
-/// nothing of it is left. `$4` begins the command line of a user that is not root: Postgres refuses to run as root.
+/// Runs a server until standard input is closed, which happens even if the test process is killed, and then removes it
+/// with all its files. `$4` is a command prefix that drops root privileges: Postgres refuses to run as root.
 const SUPERVISOR: &str = r#"
 set -eu
 cd "$1"; bin=$2; as=$4
@@ -26,14 +26,14 @@ echo ready
 cat >/dev/null
 "#;
 
-/// Whether the server takes encrypted connections.
+/// Whether the server accepts encrypted connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Tls {
     On,
     Off,
 }
 
-/// A server of its own, stopped and removed when dropped.
+/// A server, stopped and removed on drop.
 pub(crate) struct Postgres {
     port: u16,
     options: String,
@@ -43,7 +43,7 @@ pub(crate) struct Postgres {
 }
 
 impl Postgres {
-    /// The server that tests share, each with a database of its own.
+    /// Returns the server that all tests share, each with its own database.
     pub(crate) fn shared() -> &'static Self {
         static SHARED: OnceLock<Postgres> = OnceLock::new();
         SHARED.get_or_init(|| Self::start(Tls::On))
@@ -66,7 +66,7 @@ impl Postgres {
             .arg(folder.path())
             .arg(binaries())
             .args([&options, &unprivileged().join(" ")])
-            // A signal to the group of the tests, such as Ctrl-C, must not end it before it has cleaned up.
+            // So that Ctrl-C, which signals the process group of the tests, does not kill it before it cleans up.
             .process_group(0)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -76,12 +76,12 @@ impl Postgres {
         Self { port, options, folder, supervisor, databases: AtomicU32::new(0) }
     }
 
-    /// The program with which people talk to it.
+    /// Returns the path of `psql`.
     pub(crate) fn psql() -> PathBuf {
         binaries().join("psql")
     }
 
-    /// The URL of a database, without a word on TLS.
+    /// Returns the URL of a database, without `sslmode`.
     pub(crate) fn url(&self, database: &str) -> String {
         format!("postgresql://postgres@localhost:{}/{database}", self.port)
     }
@@ -90,12 +90,12 @@ impl Postgres {
         self.port
     }
 
-    /// The certificate of the authority that signed the server's.
+    /// Returns the path of the certificate of the authority that signed the server's certificate.
     pub(crate) fn root_certificate(&self) -> PathBuf {
         self.folder.path().join("root.crt")
     }
 
-    /// Creates an empty database.
+    /// Creates an empty database. Returns its URL.
     pub(crate) async fn create_database(&self) -> String {
         let name = format!("test_{}", self.databases.fetch_add(1, Ordering::Relaxed));
         self.execute("postgres", &format!("create database {name}")).await;
@@ -110,12 +110,12 @@ impl Postgres {
         conn.close().await.unwrap();
     }
 
-    /// Stops the server as a crash would.
+    /// Stops the server immediately, as in a crash.
     pub(crate) fn stop(&self) {
         self.control(&["-m", "immediate", "stop"]);
     }
 
-    /// Starts it again on the same port.
+    /// Starts the server again on the same port.
     pub(crate) fn restart(&self) {
         self.control(&["-w", "-l", "server.log", "start", "-o", &self.options]);
     }
@@ -151,13 +151,13 @@ impl Drop for Postgres {
     }
 }
 
-/// What to put in front of a command so that it does not run as root.
+/// Returns a command prefix that drops root privileges; empty for other users.
 fn unprivileged() -> &'static [&'static str] {
     let is_root = Command::new("id").arg("-u").output().unwrap().stdout == b"0\n";
     if is_root { &["runuser", "-u", "postgres", "--"] } else { &[] }
 }
 
-/// The folder of the newest server programs.
+/// Returns the directory of the newest installed server's programs.
 fn binaries() -> PathBuf {
     let versions = std::fs::read_dir("/usr/lib/postgresql").expect("Postgres is installed by scripts/test");
     let version = |path: &PathBuf| path.file_name().and_then(|name| name.to_str()?.parse::<u32>().ok());
@@ -165,13 +165,13 @@ fn binaries() -> PathBuf {
     newest.unwrap().join("bin")
 }
 
-/// A port that is free, and stays so until a server is told to take it: it is none of those that the system gives to
-/// whoever asks for any port, and no other call gives it too.
+/// Returns a free port. It stays free until a server binds it: it is outside of the ephemeral range, and no two calls
+/// return the same port.
 pub(crate) fn free_port() -> u16 {
     const FIRST: u16 = 12_000;
     const COUNT: u32 = 20_000;
     static CALLS: AtomicU32 = AtomicU32::new(0);
-    // Another run of the tests beside this one begins elsewhere.
+    // Concurrent test runs start at different ports.
     let begin = std::process::id().wrapping_mul(7_919);
     loop {
         let call = begin.wrapping_add(CALLS.fetch_add(1, Ordering::Relaxed));
@@ -182,7 +182,7 @@ pub(crate) fn free_port() -> u16 {
     }
 }
 
-/// Lets the server's user write into the folder, and read the throw-away key in it.
+/// Makes the directory accessible to the server's user, which must write to it and read the private key in it.
 fn give_to_everybody(folder: &TempDir) {
     use std::os::unix::fs::PermissionsExt;
     std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o777)).unwrap();

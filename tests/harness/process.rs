@@ -1,4 +1,4 @@
-//! The service as a process of its own.
+//! The service as a separate process.
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::PathBuf;
@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::Backend;
 
-/// A running service; killed when dropped.
+/// A running service, killed on drop.
 pub(crate) struct Service {
     pub(crate) child: Child,
     pub(crate) port: u16,
@@ -22,7 +22,7 @@ pub(crate) struct Service {
 }
 
 impl Service {
-    /// Starts it on a database, with these settings beside the defaults, and waits until it serves.
+    /// Starts the service on a database with these settings, and waits until it accepts requests.
     pub(crate) fn start(backend: &Backend, settings: &[(&str, &str)]) -> Self {
         let mut service = Self::spawn(backend, settings);
         let mut output = BufReader::new(service.child.stdout.take().unwrap());
@@ -34,7 +34,7 @@ impl Service {
         service
     }
 
-    /// Starts it, and does not wait.
+    /// Starts the service without waiting until it accepts requests.
     pub(crate) fn spawn(backend: &Backend, settings: &[(&str, &str)]) -> Self {
         let log = backend.folder.path().join(format!("{}.log", Uuid::new_v4()));
         let child = command(backend, settings)
@@ -49,7 +49,7 @@ impl Service {
         format!("http://127.0.0.1:{}{path}", self.port)
     }
 
-    /// What it wrote to standard error so far.
+    /// Returns what it has written to standard error so far.
     pub(crate) fn log(&self) -> String {
         read(&self.log)
     }
@@ -59,7 +59,7 @@ impl Service {
         assert!(Command::new("kill").args([&format!("-{signal}"), &pid]).status().unwrap().success());
     }
 
-    /// Waits for its end, and tells how long that took.
+    /// Waits until it exits. Returns its exit status and how long it took.
     pub(crate) fn wait(&mut self) -> (ExitStatus, Duration) {
         let begun = Instant::now();
         while begun.elapsed() < Duration::from_secs(30) {
@@ -82,8 +82,8 @@ impl Drop for Service {
     }
 }
 
-/// A client for all tests, for it takes long to make one, and what does not answer fails a test rather than hold up all of
-/// them. Each call comes over a new connection, because connections belong to the runtime of one test.
+/// Returns the client that all tests share, because creating one is slow. A request fails after 20 seconds without a
+/// response. Each one uses a new connection, because connections belong to the runtime of one test.
 pub(crate) fn http_client() -> &'static Client {
     static CLIENT: OnceLock<Client> = OnceLock::new();
     CLIENT.get_or_init(|| {
@@ -98,8 +98,8 @@ fn read(path: &PathBuf) -> String {
     text
 }
 
-/// The program with settings and nothing else from the environment, in an empty folder. A database without a URL is left
-/// to the program.
+/// Returns the command that runs the program in the directory of `backend`, with these settings as its whole
+/// environment. If the URL of `backend` is empty, the program uses its default database.
 pub(crate) fn command(backend: &Backend, settings: &[(&str, &str)]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_mlops-service"));
     command

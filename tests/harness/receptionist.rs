@@ -1,8 +1,8 @@
-//! The receptionist app's own tables, and persons in them.
+//! The tables of the receptionist app, and people in them.
 
 use super::Backend;
 
-/// The app's tables. Both databases take them; SQLite has no such types and keeps what it is given.
+/// Creates the app's tables, on both databases: SQLite accepts any type name.
 const TABLES: &str = "
     create table businesses (id text primary key, name text not null);
     create table conversations (
@@ -24,30 +24,30 @@ const TABLES: &str = "
         created_at timestamptz default current_timestamp);
     insert into businesses values ('acme', 'Acme');";
 
-/// A person of the app, all of whose texts contain their word.
+/// A customer of the app. Every text about them contains `word`.
 #[derive(Debug, Clone)]
 pub(crate) struct Customer<'a> {
-    /// Part of every text of theirs.
+    /// A word that occurs in every text about them.
     pub(crate) word: &'a str,
-    /// As the app has it.
+    /// The e-mail address, as the app stores it.
     pub(crate) email: &'a str,
-    /// As the app has it.
+    /// The phone number, as the app stores it.
     pub(crate) phone: &'a str,
 }
 
 impl Customer<'_> {
-    /// The id of their conversation.
+    /// Returns the id of their conversation.
     pub(crate) fn conversation(&self) -> String {
         format!("conversation-{}", self.word)
     }
 
-    /// The id of their session.
+    /// Returns the id of their session.
     pub(crate) fn session(&self) -> String {
         format!("session-{}", self.word)
     }
 
-    /// Puts them into every column of the app's tables that can hold a person: one conversation, two messages, two chat
-    /// messages, two appointments of which one names no conversation.
+    /// Inserts rows with personal data in every column of the app's tables that can contain it: a conversation, two
+    /// messages, two chat messages, and two appointments, one of them without a conversation.
     pub(crate) async fn plant(&self, backend: &Backend) {
         let Self { word, email, phone } = self;
         let (conversation, session) = (self.conversation(), self.session());
@@ -71,9 +71,9 @@ impl Customer<'_> {
 }
 
 impl Backend {
-    /// Makes the app's tables.
+    /// Creates the app's tables.
     pub(crate) async fn with_app_tables(self) -> Self {
-        // A file of SQLite is made by the service.
+        // Creates the SQLite file.
         self.store(&[]).await.close().await;
         self.execute(TABLES).await;
         self

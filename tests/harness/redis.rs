@@ -1,4 +1,4 @@
-//! Throw-away Redis servers.
+//! Temporary Redis servers.
 
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
@@ -8,8 +8,8 @@ use tempfile::TempDir;
 
 use super::{certificate, free_port};
 
-/// Runs a server until its standard input ends, which it does when this process dies, however that happens; then
-/// nothing of it is left. `$2` is its configuration.
+/// Runs a server until standard input is closed, which happens even if the test process is killed, and then removes it
+/// with all its files. `$2` is its configuration.
 const SUPERVISOR: &str = r#"
 set -eu
 cd "$1"
@@ -26,8 +26,7 @@ done
 cat redis.log >&2
 "#;
 
-/// A server of its own, stopped and removed when dropped. It takes plain connections on one port and encrypted ones on
-/// another.
+/// A server, stopped and removed on drop. It accepts plain and encrypted connections on separate ports.
 pub(crate) struct Redis {
     pub(crate) port: u16,
     pub(crate) tls_port: u16,
@@ -36,7 +35,7 @@ pub(crate) struct Redis {
 }
 
 impl Redis {
-    /// The server that tests share, each with callers of its own.
+    /// Returns the server that all tests share, each with its own callers.
     pub(crate) fn shared() -> &'static Self {
         static SHARED: OnceLock<Redis> = OnceLock::new();
         SHARED.get_or_init(|| Self::start(free_port()))
@@ -55,7 +54,7 @@ impl Redis {
             .args(["-c", SUPERVISOR, "supervisor"])
             .arg(folder.path())
             .arg(settings)
-            // A signal to the group of the tests, such as Ctrl-C, must not end it before it has cleaned up.
+            // So that Ctrl-C, which signals the process group of the tests, does not kill it before it cleans up.
             .process_group(0)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -69,20 +68,20 @@ impl Redis {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
-    /// The encrypted address, and the authority that signed its certificate.
+    /// Returns the URL for encrypted connections, which names the authority of the server's certificate.
     pub(crate) fn tls_url(&self, host: &str) -> String {
         let root = self.folder.path().join("root.crt");
         format!("rediss://{host}:{}?sslrootcert={}", self.tls_port, root.display())
     }
 
-    /// Sends a command with the server's own client, and gives what that prints.
+    /// Runs a command with `redis-cli`. Returns its output.
     pub(crate) fn command(&self, words: &[&str]) -> String {
         let output =
             Command::new("redis-cli").args(["-p", &self.port.to_string()]).args(words).output().unwrap();
         String::from_utf8(output.stdout).unwrap()
     }
 
-    /// How many connections were ever made to it.
+    /// Returns how many connections the server has accepted since its start.
     pub(crate) fn connections(&self) -> u32 {
         let told = self.command(&["INFO", "stats"]);
         let count = told.lines().find_map(|line| line.strip_prefix("total_connections_received:"));

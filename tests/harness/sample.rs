@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::Backend;
 
-/// The table as the labs' users have it, with the labs' foreign-key-free form and four indexes.
+/// Creates the table of events as in the labs: without foreign keys, with four indexes.
 pub(crate) const LAB_TABLE: &str = "
     create table ai_metrics (
         id serial primary key, business_id varchar(255) not null, conversation_id varchar(255),
@@ -20,7 +20,7 @@ pub(crate) const LAB_TABLE: &str = "
     create index idx_ai_metrics_conversation_id on ai_metrics (conversation_id);
     create index idx_ai_metrics_intent on ai_metrics (intent_detected);";
 
-/// A whole event, with these fields changed.
+/// Returns an event with all fields, overridden by `changes`.
 pub(crate) fn event(changes: Value) -> Value {
     let mut event = json!({
         "business_id": "acme", "conversation_id": "c-1", "session_id": "s-1", "response_time_ms": 150,
@@ -34,7 +34,7 @@ pub(crate) fn event(changes: Value) -> Value {
     event
 }
 
-/// Inserts the row that the receptionist app inserts before it reports [`event`], `minutes` ago.
+/// Inserts the row that the receptionist app inserts before it reports [`event`], created `minutes` ago.
 pub(crate) async fn insert_as_the_app(backend: &Backend, session_id: &str, minutes: i64) {
     let created_at = match backend.is_postgres() {
         true => format!("current_timestamp - interval '{minutes} minutes'"),

@@ -1,4 +1,4 @@
-//! A proxy to a server whose traffic a test disturbs.
+//! A TCP proxy that injects network faults.
 
 use std::io;
 use std::sync::Arc;
@@ -17,20 +17,20 @@ use super::{Backend, Postgres};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Link {
     Up,
-    /// Each part of an answer is held back for so long.
+    /// Each chunk of a response is delayed.
     Slow(Duration),
-    /// Connections are accepted and kept, and nothing goes through.
+    /// Connections are accepted and stay open, but nothing is forwarded.
     Stalled,
-    /// Connections are cut, and new ones are closed at once.
+    /// Connections are closed, new ones at once.
     Down,
 }
 
-/// An order to cut every connection that is open when it is given.
+/// An order to close every connection that is open when it is given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 struct Cut {
     number: u32,
-    /// The answers that a connection still gets. The next one is awaited, so that the server has done what was asked
-    /// for, and swallowed.
+    /// The number of responses that a connection still forwards. The next one is received and discarded, so that the
+    /// server has processed the request.
     answers: u32,
 }
 
@@ -40,7 +40,7 @@ struct Orders {
     cut: Cut,
 }
 
-/// Passes connections on to a server, until the runtime of its test ends.
+/// A proxy that forwards connections to a server, until the runtime of its test ends.
 pub(crate) struct TcpProxy {
     pub(crate) port: u16,
     server: u16,
@@ -48,7 +48,7 @@ pub(crate) struct TcpProxy {
     held: Arc<AtomicU64>,
 }
 
-/// What a connection shares with its proxy.
+/// The state that a connection shares with its proxy.
 #[derive(Clone)]
 struct Connection {
     orders: watch::Receiver<Orders>,
@@ -56,7 +56,7 @@ struct Connection {
 }
 
 impl TcpProxy {
-    /// A proxy to the server at this port of this machine.
+    /// Starts a proxy to the server at this local port.
     pub(crate) async fn to(server: u16) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -66,12 +66,12 @@ impl TcpProxy {
         Self { port, server, orders, held }
     }
 
-    /// A new database of the shared Postgres, and a proxy to it.
+    /// Creates a database on the shared Postgres server, and starts a proxy to it.
     pub(crate) async fn to_postgres() -> (Self, Backend) {
         (Self::to(Postgres::shared().port()).await, Backend::postgres().await)
     }
 
-    /// A database of the server as it is reached through this proxy.
+    /// Returns `backend` with a URL that connects through this proxy.
     pub(crate) fn view(&self, backend: &Backend) -> Backend {
         let (direct, proxied) = (format!(":{}/", self.server), format!(":{}/", self.port));
         Backend { url: backend.url.replace(&direct, &proxied), folder: backend.folder.clone() }
@@ -81,17 +81,17 @@ impl TcpProxy {
         self.orders.send_modify(|orders| orders.link = link);
     }
 
-    /// Holds back answers that come from now on for so long.
+    /// Delays each chunk of a response.
     pub(crate) fn delay(&self, delay: Duration) {
         self.set(Link::Slow(delay));
     }
 
-    /// How many answers are held back.
+    /// Returns the number of responses that are being delayed.
     pub(crate) fn held(&self) -> u64 {
         self.held.load(Ordering::SeqCst)
     }
 
-    /// Cuts every open connection in the place of an answer of the server, after so many other answers.
+    /// Closes every open connection instead of forwarding a response, after `answers` others.
     pub(crate) fn cut_after(&self, answers: u32) {
         self.orders.send_modify(|orders| orders.cut = Cut { number: orders.cut.number + 1, answers });
     }
@@ -108,7 +108,7 @@ async fn accept(listener: TcpListener, server: u16, connection: Connection) {
     }
 }
 
-/// Joins a client to the server until either hangs up, or until the connection is cut.
+/// Forwards between a client and the server until either of them or the proxy closes the connection.
 async fn pass(client: TcpStream, server: u16, mut connection: Connection) -> io::Result<()> {
     let server = TcpStream::connect(("127.0.0.1", server)).await?;
     client.set_nodelay(true)?;
@@ -174,7 +174,7 @@ impl Connection {
         self.held.fetch_sub(1, Ordering::SeqCst);
     }
 
-    /// Waits for the end of silence. When its test is over, nothing matters any more.
+    /// Waits while the link is stalled. An error means that the test has ended, so it is ignored.
     async fn silence(&mut self) {
         drop(self.orders.wait_for(|orders| orders.link != Link::Stalled).await);
     }

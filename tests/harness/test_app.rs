@@ -1,4 +1,4 @@
-//! The service in process, with a clock that the test sets.
+//! The service in the test process, with a clock that the test controls.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -15,7 +15,7 @@ use serde_json::Value;
 
 use super::{Backend, Call, KEY, Reply, eventually};
 
-/// A running service on a database of its own.
+/// A running service.
 pub(crate) struct TestApp {
     pub(crate) app: App,
     pub(crate) router: Router,
@@ -24,7 +24,7 @@ pub(crate) struct TestApp {
 }
 
 impl TestApp {
-    /// Starts it without a key and without quotas.
+    /// Starts the service without a key and without quotas.
     pub(crate) async fn open(backend: &Backend) -> Self {
         let off = ["HEALTH", "HEALTH_DETAILED", "TRACK", "ANALYTICS", "REFRESH_METRICS", "DEFAULT"]
             .map(|name| (format!("RATE_LIMIT_{name}"), "off"));
@@ -32,7 +32,7 @@ impl TestApp {
         Self::with(backend, &settings).await
     }
 
-    /// Starts it as production would: with a key and with the quotas of the contract.
+    /// Starts the service as in production: with a key and the default quotas.
     pub(crate) async fn guarded(backend: &Backend) -> Self {
         Self::with(backend, &[("MLOPS_API_KEY", KEY)]).await
     }
@@ -62,7 +62,7 @@ impl TestApp {
         self.app.clock.now()
     }
 
-    /// Lets time pass.
+    /// Advances the clock.
     pub(crate) fn pass(&self, time: TimeDelta) {
         self.now_micros.fetch_add(time.num_microseconds().unwrap(), Ordering::Relaxed);
     }
@@ -83,24 +83,24 @@ impl TestApp {
         self.post("/track").json(event).send().await
     }
 
-    /// Reads `/metrics`.
+    /// Returns the content of `/metrics`.
     pub(crate) async fn metrics(&self) -> String {
         self.get("/metrics").send().await.text().to_owned()
     }
 
-    /// The value of a series of `/metrics`, `None` when it is not there.
+    /// Returns the value of a series of `/metrics`; `None` if it does not exist.
     pub(crate) async fn metric(&self, series: &str) -> Option<f64> {
         let text = self.metrics().await;
         let line = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '))?;
         Some(line.parse().unwrap())
     }
 
-    /// Starts the tasks that run beside requests.
+    /// Starts the background tasks.
     pub(crate) fn start_tasks(&self) {
         self.app.start_tasks(&self.lifecycle);
     }
 
-    /// Stops it in order.
+    /// Shuts the service down gracefully.
     pub(crate) async fn stop(&self) {
         self.lifecycle.begin_stop();
         self.lifecycle.end().await;

@@ -1,4 +1,4 @@
-//! Answers for connections that carry no request which could be answered properly.
+//! Responses to connections whose requests do not reach the router.
 
 use axum::http::StatusCode;
 use serde_json::json;
@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use crate::http::middleware::security_headers::SECURITY_HEADERS;
 
-/// Returns a whole answer in bytes.
+/// Returns a complete response, head and body, that closes the connection.
 pub(super) fn bare_response(status: StatusCode) -> Vec<u8> {
     let message = match status {
         StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => "At most 64 headers, 16 KiB in total, are accepted",

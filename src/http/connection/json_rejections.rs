@@ -1,7 +1,8 @@
-//! JSON in place of the empty answers of `hyper`.
+//! JSON in place of the empty responses of `hyper`.
 //!
-//! A request that cannot be read (400, 414, 431) reaches no layer: `hyper` answers it by itself, with an empty body, and has no
-//! setting for it. That every error is JSON can therefore only be kept where the bytes are written.
+//! A request that cannot be parsed (400, 414, 431) reaches no layer: `hyper` responds itself, with an empty
+//! body, and has no setting for it. Only where the bytes are written can such an error be turned into JSON
+//! like all others.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -13,14 +14,14 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use super::bare_response::bare_response;
 use crate::http::middleware::request_id::X_REQUEST_ID;
 
-/// No empty answer of `hyper` is longer.
+/// An upper bound on the length of an empty response of `hyper`.
 const MAX_EMPTY_BYTES: usize = 256;
 
-/// A stream that writes a JSON answer where `hyper` writes an empty one.
+/// A stream that writes a JSON response where `hyper` writes an empty one.
 #[derive(Debug)]
 pub(super) struct JsonRejections<S> {
     stream: S,
-    /// The answer in the place of an empty one, and how much of it is sent.
+    /// The response that replaces an empty one, and how many of its bytes are sent.
     replacement: Vec<u8>,
     sent: usize,
 }
@@ -43,7 +44,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for JsonRejections<S> {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         if this.replacement.is_empty() {
-            // `hyper` begins a write of several parts with the head.
+            // `hyper` puts the head first in a vectored write.
             match bufs.first().and_then(|head| status_of_empty(head)) {
                 Some(status) => this.replacement = bare_response(status),
                 None => return Pin::new(&mut this.stream).poll_write_vectored(cx, bufs),
@@ -79,8 +80,8 @@ impl<S: AsyncRead + Unpin> AsyncRead for JsonRejections<S> {
     }
 }
 
-/// Returns the status of an empty answer of `hyper`: a short head with an error status, and without the request id that
-/// every answer of a layer has.
+/// Returns the status of an empty response of `hyper`: a short head with an error status, and without the
+/// request id that every response of a layer has.
 fn status_of_empty(head: &[u8]) -> Option<StatusCode> {
     let status = head.strip_prefix(b"HTTP/1.1 ").filter(|_| head.len() < MAX_EMPTY_BYTES)?;
     let id = X_REQUEST_ID;

@@ -1,4 +1,4 @@
-//! Gives up connections that take in nothing: what they are to get must not be held for them without end.
+//! Closes connections whose client stops reading, so that their responses are not held in memory forever.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -10,14 +10,14 @@ use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Sleep, sleep};
 
-/// How long a connection may take in nothing of an answer.
+/// How long a client may read nothing of a response.
 const STALL_LIMIT: Duration = Duration::from_secs(10);
 
-/// A connection with its seat, on which writes fail when the client takes in nothing for too long.
+/// A connection with its seat. Writes fail if the client reads nothing for [`STALL_LIMIT`].
 #[derive(Debug)]
 pub(super) struct StallGuard {
     stream: TcpStream,
-    /// Runs while the client takes in nothing.
+    /// Runs while the client reads nothing.
     stalled: Option<Pin<Box<Sleep>>>,
     _seat: OwnedSemaphorePermit,
 }
@@ -67,8 +67,8 @@ impl AsyncWrite for StallGuard {
         self.unless_stalled(cx, written)
     }
 
-    /// So that `hyper` does not copy bodies behind their heads: a page of metrics has one place in memory, however many
-    /// read it.
+    /// Forwarded so that `hyper` does not copy bodies to append them to their heads: a `/metrics` page is in
+    /// memory once, however many clients read it.
     fn is_write_vectored(&self) -> bool {
         self.stream.is_write_vectored()
     }

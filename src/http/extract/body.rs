@@ -1,7 +1,7 @@
-//! Reads bodies.
+//! Extractors of bodies.
 //!
-//! `RequestBodyLimitLayer` is not used: its refusals are no JSON, and it drops the rest of the body, so that a client which is
-//! still sending would not see them.
+//! `RequestBodyLimitLayer` is not used: its rejections are not JSON, and it drops the rest of the body, so
+//! that a client that is still sending would not see them.
 
 use std::time::Duration;
 
@@ -16,25 +16,25 @@ use serde_json::error::Category;
 use crate::event::Refusal;
 use crate::http::error::ApiError;
 
-/// The largest body that is read.
+/// The maximum size of a body.
 const MAX_BODY_BYTES: usize = 64 * 1024;
 
-/// The largest body of a batch that is read.
+/// The maximum size of the body of a batch.
 const MAX_BATCH_BYTES: usize = 1024 * 1024;
 
-/// How much of a body that is too large is still taken in and dropped. A client that is still sending would not see
-/// the answer if the connection were cut at once.
+/// How much of the rest of a body that is too large is read and discarded. A client that is still sending
+/// would not see the response if the connection were closed at once.
 const MAX_DISCARDED_BYTES: usize = 4 * 1024 * 1024;
 
-/// How long such a client is waited for.
+/// The time limit of reading the rest.
 const DISCARD_LIMIT: Duration = Duration::from_secs(2);
 
-/// The whole body of a batch of events, and how it is written.
+/// The whole body of a batch of events, by its format.
 #[derive(Debug)]
 pub enum BatchBytes {
     /// One JSON value.
     Json(Bytes),
-    /// A JSON value a line.
+    /// One JSON value per line.
     Lines(Bytes),
 }
 
@@ -52,7 +52,7 @@ impl<S: Sync> FromRequest<S> for BatchBytes {
     }
 }
 
-/// The whole body, at most [`MAX_BODY_BYTES`]. One with content must not be of another type than JSON.
+/// The whole body, at most [`MAX_BODY_BYTES`]. Unless it is empty, its content type must be JSON or absent.
 #[derive(Debug)]
 pub struct JsonBytes(pub(super) Bytes);
 
@@ -69,7 +69,7 @@ impl<S: Sync> FromRequest<S> for JsonBytes {
     }
 }
 
-/// A JSON body of the form `T`. No body at all is `null`, so that `Option<T>` makes it optional.
+/// A JSON body, parsed as `T`. An empty body counts as `null`, so that `Option<T>` makes it optional.
 #[derive(Debug)]
 pub struct JsonBody<T>(pub T);
 
@@ -88,8 +88,8 @@ impl<T: DeserializeOwned, S: Sync> FromRequest<S> for JsonBody<T> {
     }
 }
 
-/// What is wrong with a body that is JSON of another form. Of what `serde` says, only that a field of ours is missing is
-/// passed on: the rest quotes what the caller wrote.
+/// Returns why a JSON body does not have the right form. Of the messages of `serde`, only the one about a
+/// missing field is passed on: the others quote the body.
 fn describe(error: &serde_json::Error) -> String {
     let told = error.to_string();
     if told.starts_with("missing field ") {
@@ -99,12 +99,12 @@ fn describe(error: &serde_json::Error) -> String {
     format!("unknown field or wrong type at line {line}, column {column}")
 }
 
-/// Reads at most so many bytes; `rule` says how many.
+/// Reads a body of at most `most` bytes; `rule` is the message if it is longer.
 async fn read(mut body: Body, most: usize, rule: &'static str) -> Result<Bytes, ApiError> {
     match Limited::new(&mut body, most).collect().await {
         Ok(whole) => Ok(whole.to_bytes()),
         Err(error) if error.is::<LengthLimitError>() => {
-            // Whether the rest could be taken in or not, the answer is the same.
+            // The response is the same whether or not the rest could be read.
             drop(tokio::time::timeout(DISCARD_LIMIT, discard(body)).await);
             Err(ApiError::TooLarge(rule))
         }
@@ -120,7 +120,7 @@ async fn discard(mut body: Body) {
     }
 }
 
-/// The content type without its parameters, in lower case.
+/// Returns the content type without its parameters, in lower case.
 fn media_type(headers: &HeaderMap) -> Option<String> {
     let value = headers.get(CONTENT_TYPE)?.to_str().unwrap_or_default();
     Some(value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase())

@@ -1,4 +1,4 @@
-//! Data of a business reaches a handler only when the caller may act for the business.
+//! The business ids of requests. Handlers get only those that the caller may act for.
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
@@ -10,10 +10,10 @@ use crate::auth::Principal;
 use crate::http::error::ApiError;
 use crate::http::middleware::request_context::RequestContext;
 
-/// The longest business id, in characters.
+/// The maximum length of a business id, in characters.
 const MAX_BUSINESS_CHARS: usize = 255;
 
-/// The segment `{business_id}` of the path: a business that the caller may act for.
+/// The path segment `{business_id}`: a business that the caller may act for.
 #[derive(Debug)]
 pub struct BusinessId(String);
 
@@ -47,12 +47,12 @@ impl BusinessId {
     }
 }
 
-/// Refuses a principal that may not act for a business.
+/// Returns an error if `principal` may not act for the business.
 pub(super) fn authorize(principal: &Principal, business_id: &str) -> Result<(), ApiError> {
     if principal.may_use(business_id) { Ok(()) } else { Err(ApiError::BusinessDenied) }
 }
 
-/// No event has another business id than this, and Postgres takes no text with a NUL.
+/// Rejects ids that no event can have; Postgres does not accept a NUL in text.
 fn check(business_id: &str) -> Result<(), ApiError> {
     if business_id.chars().count() > MAX_BUSINESS_CHARS || business_id.contains(char::is_control) {
         let must_be = "business_id must be 1 to 255 characters, without control characters";

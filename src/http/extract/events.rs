@@ -1,4 +1,4 @@
-//! Events in bodies. They can be had only through the check that the caller may report for their business.
+//! Events in bodies. Handlers get them only after a check that the caller may report for their business.
 
 use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, HeaderName};
@@ -12,13 +12,13 @@ use crate::event::{Event, MAX_KEY_CHARS, Refusal, Report};
 use crate::http::error::ApiError;
 use crate::http::middleware::request_context::RequestContext;
 
-/// The header that may stand in for `event_id`.
+/// The header that may replace `event_id`.
 pub const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
-/// The most events of a batch.
+/// The maximum number of events in a batch.
 const MAX_EVENTS: usize = 1_000;
 
-/// What a body reports, as the bytes `B`, and what its events are checked against.
+/// A body of type `B` that reports events, and what they are checked against.
 #[derive(Debug)]
 pub struct Reported<B> {
     context: RequestContext,
@@ -50,7 +50,7 @@ impl EventBody {
 }
 
 impl EventBatch {
-    /// Returns the events, received at `at`, each with what is wrong with it where something is.
+    /// Returns the events, received at `at`; each one that is not valid is an error instead.
     pub fn into_events(self, at: DateTime<Utc>) -> Result<Vec<Result<Event, ApiError>>, ApiError> {
         let reports = match &self.body {
             BatchBytes::Json(body) => Report::parse_batch(body)?,
@@ -62,7 +62,7 @@ impl EventBatch {
             _ => return Err(ApiError::TooLarge("A batch must not exceed 1,000 events")),
         }
         let events = reports.into_iter().enumerate().map(|(index, report)| {
-            // The batch sent again under its key is the same events again.
+            // A batch that is sent again with the same key must yield the same events.
             let key = self.key.as_ref().map(|key| format!("{key}/{index}"));
             checked_event(report?, key.as_deref(), self.context.principal(), at)
         });
@@ -81,7 +81,7 @@ fn checked_event(
     Ok(event)
 }
 
-/// Reads the name of an event in the header: a UUID or any other name, bare or as a quoted string.
+/// Parses the idempotency key: a UUID or any other name, bare or as a quoted string.
 fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
     let Some(value) = headers.get(IDEMPOTENCY_KEY) else { return Ok(None) };
     let must_be = "Idempotency-Key must be at most 255 printable ASCII characters";

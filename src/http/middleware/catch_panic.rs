@@ -1,4 +1,4 @@
-//! Answers for what panics.
+//! Responses to requests whose handling panics.
 
 use std::any::Any;
 
@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Response};
 
 use crate::http::error::ApiError;
 
-/// Returns the answer to a request whose handling panicked. The panic hook has logged where.
+/// Returns the response to a request whose handling panicked. The panic hook has logged where.
 #[must_use]
 pub fn answer(_panic: Box<dyn Any + Send>) -> Response {
     ApiError::Internal.into_response()

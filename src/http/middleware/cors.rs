@@ -1,4 +1,4 @@
-//! What pages of other origins may do.
+//! Cross-origin resource sharing.
 
 use std::time::Duration;
 
@@ -16,10 +16,10 @@ use super::request_id::X_REQUEST_ID;
 use crate::config::{Config, Origin};
 use crate::http::extract::IDEMPOTENCY_KEY;
 
-/// How long a browser may remember the answer to a preflight.
+/// How long a browser may cache the response to a preflight.
 const PREFLIGHT_MAX_AGE: Duration = Duration::from_mins(10);
 
-/// Returns the layer that lets the origins of `CORS_ALLOWED_ORIGINS` call, and answers preflights.
+/// Returns the layer that allows the origins of `CORS_ALLOWED_ORIGINS` and responds to preflights.
 pub fn layer(config: &Config) -> CorsLayer {
     let readable = [X_REQUEST_ID, RETRY_AFTER].into_iter().chain(QUOTA_HEADERS);
     CorsLayer::new()
@@ -38,7 +38,8 @@ fn allowed_origins(origins: &[Origin]) -> AllowOrigin {
     AllowOrigin::list(origins.iter().filter_map(|origin| HeaderValue::from_str(origin.as_str()).ok()))
 }
 
-/// Removes the list of readable headers where the origin may not read the answer; [`CorsLayer`] adds it everywhere.
+/// Removes the list of readable headers if the origin may not read the response: [`CorsLayer`] adds it to
+/// all.
 pub fn hide_from_other_origins(mut response: Response) -> Response {
     let headers = response.headers_mut();
     if !headers.contains_key(ACCESS_CONTROL_ALLOW_ORIGIN) {

@@ -1,4 +1,5 @@
-//! The flood guard in front of the quotas: no client keeps the service busy with refusals.
+//! The flood guard in front of the quotas: it keeps any one client from overloading the service with requests
+//! that are rejected anyway.
 
 use axum::Router;
 use axum::body::Body;
@@ -17,7 +18,7 @@ use crate::http::error::ApiError;
 use crate::quota::{Decision, Unit, Window};
 use crate::security::{Incident, SecurityEvent};
 
-/// Puts the flood guard, if there is one, in front of `routes`.
+/// Adds the flood guard, if there is a flood limit, to `routes`.
 pub fn guard(routes: Router<App>, app: &App) -> Router<App> {
     let Some(flood) = &app.flood else { return routes };
     let window = Window { limit: flood.per_second, multiple: 1, unit: Unit::Second };
@@ -25,13 +26,13 @@ pub fn guard(routes: Router<App>, app: &App) -> Router<App> {
     let refuse = move |error: GovernorError| refusal(&error, window, clock.now().timestamp_millis());
     let limit = GovernorLayer::new(flood.config.clone()).error_handler(refuse);
     let middleware = ServiceBuilder::new()
-        // The limit is counted for whoever this finds out.
+        // Determines the caller that the limit is counted for.
         .layer(from_fn_with_state(app.clone(), recognise))
         .layer(limit);
     routes.layer(middleware)
 }
 
-/// Finds out who holds the key of a request, for the flood limit and for the guard behind it.
+/// Determines the holder of the key of a request, for the flood limit and for the guard of the route.
 async fn recognise(app: App, mut request: Request, next: Next) -> Response {
     let context = RequestContext::of(request.extensions());
     let key = request.headers().get(X_API_KEY).map(AsRef::as_ref);
@@ -50,12 +51,12 @@ async fn recognise(app: App, mut request: Request, next: Next) -> Response {
     response
 }
 
-/// Returns a refusal, which tells of the flood limit in the same headers as of a quota.
+/// Returns the response to a rejected request. It reports the flood limit in the same headers as a quota.
 fn refusal(error: &GovernorError, window: Window, now_ms: i64) -> Response<Body> {
     let GovernorError::TooManyRequests { wait_time, .. } = error else {
         return ApiError::Internal.into_response();
     };
-    // The layer cuts the time to whole seconds; waiting one more is always enough.
+    // The layer rounds the time down to whole seconds; one more second is always enough.
     let retry_ms = i64::try_from(*wait_time).unwrap_or(0) * 1_000 + 1_000;
     let decision = Decision {
         window,

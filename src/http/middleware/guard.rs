@@ -1,4 +1,4 @@
-//! The guard in front of every route: who calls, what that allows, and whether the quota has room.
+//! The guard in front of every route: authentication, permissions and the quota.
 
 mod refused;
 
@@ -26,13 +26,13 @@ use refused::{Refused, Why};
 /// What is counted: the method and the pattern of a route.
 type Counter = (&'static str, &'static str);
 
-/// Failed attempts are counted under this, whatever their route.
+/// The counter of failed attempts, whatever their route.
 const FAILURES: Counter = ("any", "auth_failures");
 
 /// The header that carries an API key.
 pub const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
-/// What the guard knows of its route.
+/// What the guard of a route enforces.
 #[derive(Debug)]
 pub struct Policy {
     app: App,
@@ -43,32 +43,32 @@ pub struct Policy {
     has_tiers: bool,
 }
 
-/// What becomes of a request before its handler.
+/// The decision on a request, before its handler runs.
 #[derive(Debug)]
 pub struct Admission {
-    /// Who makes it, or why it is refused.
+    /// The principal, or why the request is rejected.
     pub verdict: Result<Principal, ApiError>,
-    /// Who it counts for.
+    /// The caller that the request counts for.
     pub accounting: Accounting,
 }
 
-/// Who a request counts for, and how.
+/// The caller that a request counts for, and the decision of the quota.
 #[derive(Debug, Clone, Copy)]
 pub struct Accounting {
-    /// Who it counts for.
+    /// The caller that the request counts for.
     pub caller: Caller,
-    /// The public id of the key that it presents.
+    /// The public id of the presented key, if known.
     pub key: Option<KeyId>,
-    /// What the quota says of it.
+    /// The decision of the quota that applies; `None` if none does.
     pub decision: Option<Decision>,
-    /// Whether it passes a quota that is used up, because quotas are not enforced.
+    /// Whether the request is over quota but let through, because quotas are not enforced.
     pub shadowed: bool,
 }
 
-/// The layer of a route: lets a request through to its handler, or refuses it.
+/// Passes a request on to its handler, or rejects it; for [`axum::middleware::from_fn_with_state`].
 pub async fn check(State(policy): State<Arc<Policy>>, request: Request, next: Next) -> Response {
     let context = RequestContext::of(request.extensions());
-    // The flood guard has recognised who holds a key.
+    // If the flood guard ran, it has recognised the holder of a key.
     let recognised = match context.recognised() {
         Some(holder) => Ok(holder.clone()),
         None => policy.app.access.recognise(presented(request.headers())),
@@ -100,8 +100,9 @@ impl Policy {
         Self { app: app.clone(), method, path: row.path, access: row.access, quota, has_tiers }
     }
 
-    /// Decides about a request of whom memory recognises, or not, at `ip`. An attempt without a valid key counts against
-    /// the quota of its address, so that guessing keys runs into 429 and never uses up that of a caller who has one.
+    /// Decides whether a request from `ip` is admitted; `recognised` is the result of authentication from
+    /// memory. A request without valid credentials counts against the quota of its address, so that guessing
+    /// keys leads to 429, and never uses up the quota of a caller that has one.
     pub async fn admit(&self, recognised: Result<Principal, Denied>, ip: ClientIp) -> Admission {
         let is_open = match self.access {
             Access::Public => true,
@@ -112,7 +113,7 @@ impl Policy {
         };
         let known = match recognised {
             Err(_) if is_open => Ok(Principal::Anyone),
-            // Boxed, because it is rare, and a look-up is large: the space would be moved about for every request.
+            // Boxed: look-ups are rare, and their large future would be moved with that of every request.
             Err(denied) => Box::pin(self.appeal(denied, ip)).await,
             Ok(principal) => Ok(principal),
         };
@@ -127,7 +128,7 @@ impl Policy {
         }
     }
 
-    /// Notes in the audit trail that a route of administration or privacy is refused to somebody who may not use it.
+    /// Records in the audit trail that a caller was denied access to a route of administration or privacy.
     fn note_refusal(&self, admission: &Admission, request_id: &str) {
         let is_watched = match self.access {
             Access::Public => false,
@@ -150,7 +151,7 @@ impl Policy {
         self.app.audit_recorder.record_rejection(kind, &by, &route, reason, key.map(|key| key.to_string()));
     }
 
-    /// Returns the answer to a request that is refused; where tokens are taken, a 401 says so.
+    /// Returns the response to a rejected request. If tokens are accepted, a 401 has a `Bearer` challenge.
     fn refuse(&self, error: ApiError) -> Response {
         let mut response = error.into_response();
         if response.status() == StatusCode::UNAUTHORIZED && self.app.access.token_verifier().is_some() {
@@ -159,7 +160,7 @@ impl Policy {
         response
     }
 
-    /// Answers who presents nothing valid.
+    /// Decides on a request without valid credentials.
     async fn turn_away(&self, refused: Refused, caller: Caller) -> Admission {
         let (quota, Refused { why, error, key }) = (self.quota.as_ref(), refused);
         match why {
@@ -179,8 +180,9 @@ impl Policy {
         }
     }
 
-    /// Has what memory does not know looked up, and counts a failed attempt of `ip`. After too many of them no key is
-    /// looked up. An issuer's keys are fetched seldom, however many ask, so nobody needs to be kept from that.
+    /// Looks up credentials that are not known in memory, and counts a failed attempt of `ip`. After too many
+    /// of them, keys are not looked up. Tokens still are: the keys of an issuer are fetched rarely, however
+    /// many tokens are presented.
     async fn appeal(&self, denied: Denied, ip: ClientIp) -> Result<Principal, Refused> {
         let (quota, caller) = (self.app.config.rate_limit_auth_failures.get(), Caller::at(ip));
         let enforced = quota.filter(|_| !self.is_shadow());
@@ -218,7 +220,7 @@ impl Policy {
         Admission { verdict, accounting: Accounting { caller, key, decision, shadowed } }
     }
 
-    /// Refuses what a quota has no room for, where quotas are enforced.
+    /// Returns an error if the quota is used up and quotas are enforced.
     fn enforce(&self, decision: Option<Decision>) -> Result<(), ApiError> {
         match decision {
             Some(refused) if !refused.allowed && !self.is_shadow() => {
@@ -233,7 +235,7 @@ impl Policy {
             (Access::Scope(scope), Principal::Anyone) if !principal.has(scope) => {
                 Err(ApiError::AuthenticationOff)
             }
-            // Only where the settings say so is it admitted.
+            // `admit` lets no one without credentials get here unless the settings allow it.
             (Access::Personal(_), Principal::Anyone) => Ok(principal),
             (Access::Scope(scope) | Access::Personal(scope), Principal::Token(_))
                 if !principal.has(scope) =>
@@ -247,7 +249,7 @@ impl Policy {
         }
     }
 
-    /// The quota of the route, or of the tier.
+    /// Returns the quota of the principal's tier, if the route has tiers, or else that of the route.
     fn quota_of(&self, principal: &Principal) -> Option<&Quota> {
         let tier = principal.tier().filter(|_| self.has_tiers);
         match tier.and_then(|tier| self.app.config.tiers.get(tier)) {
@@ -256,7 +258,7 @@ impl Policy {
         }
     }
 
-    /// Counts a request of `caller` on this route.
+    /// Counts a request of `caller` on this route; `None` if there is no quota.
     async fn count(&self, caller: Caller, quota: Option<&Quota>) -> Option<Decision> {
         Some(self.hit((self.method, self.path), caller, quota?).await)
     }
@@ -273,19 +275,18 @@ impl Policy {
         decision
     }
 
-    /// What would be said of a request that is not counted.
+    /// Returns the decision on a request without counting it.
     async fn peek(&self, (method, path): Counter, caller: Caller, quota: &Quota) -> Decision {
         let now_ms = self.app.clock.now().timestamp_millis();
         self.app.limits.peek(QuotaKey { method, path, caller }, quota, now_ms).await
     }
 
-    /// Whether quotas are counted only.
+    /// Returns whether quotas are counted but not enforced.
     fn is_shadow(&self) -> bool {
         self.app.config.rate_limit_mode == Mode::Shadow
     }
 
-    /// Runs the handler. A protected route is refused when more requests of protected routes are being answered already than
-    /// the service takes on.
+    /// Runs the handler. A request of a protected route is rejected if too many of them are in flight.
     async fn run(&self, request: Request, next: Next) -> Result<Response, ApiError> {
         let _counted = self.app.answering.token();
         let _permit = match self.access {

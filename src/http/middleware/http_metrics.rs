@@ -1,4 +1,4 @@
-//! Counts requests and measures how long they take.
+//! Metrics of HTTP requests.
 
 use axum::http::Method;
 use axum::http::response::Parts;
@@ -6,13 +6,13 @@ use axum::http::response::Parts;
 use super::request_context::RequestContext;
 use crate::app::App;
 
-/// Counts a request under its method, the pattern of its route and the status of its answer.
+/// Records a request and its duration by method, route pattern and status.
 pub fn measure(app: &App, context: &RequestContext, response: &Parts) {
     let (method, route) = (context.method(), context.route());
     app.metrics.observe_http(method, route, response.status.as_str(), context.elapsed());
 }
 
-/// Returns the method, or one word for all that are not standard: a scanner must not add series.
+/// Returns the method, or `other` if it is not a standard one: a scanner must not create series.
 #[must_use]
 pub const fn method_label(method: &Method) -> &'static str {
     match *method {

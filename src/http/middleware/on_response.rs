@@ -1,5 +1,5 @@
-//! A layer that looks at every answer with the context of its request. Unlike a function for `axum`'s `from_fn` it needs no
-//! copy of all that is below it for each request.
+//! A layer that calls a function with every response and the context of its request. Unlike `axum`'s
+//! `from_fn`, it does not clone the inner service for each request.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -11,7 +11,7 @@ use tower::{Layer, Service};
 
 use super::request_context::RequestContext;
 
-/// The layer that runs a function on the head of every answer.
+/// A layer that calls a function with the head of every response.
 #[derive(Debug, Clone)]
 pub struct OnResponse<F>(F);
 
@@ -23,7 +23,7 @@ pub struct OnResponseService<S, F> {
 }
 
 impl<F: Fn(&RequestContext, &mut Parts)> OnResponse<F> {
-    /// Creates the layer that runs `run`.
+    /// Creates a layer that calls `run`.
     pub const fn new(run: F) -> Self {
         Self(run)
     }

@@ -1,5 +1,5 @@
-//! Tells callers of their quota. A layer of its own outside of the guard, which has no answer in its hands when a handler
-//! panics or takes too long.
+//! Reports the quota to callers in headers. Separate from the guard, and outside of it, because the guard
+//! gets no response when a handler panics or times out.
 
 use axum::http::response::Parts;
 use axum::http::{HeaderMap, HeaderName};
@@ -11,17 +11,17 @@ const LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
 const REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");
 const RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
 
-/// The headers that tell a caller of its quota.
+/// The headers that report the quota.
 pub const QUOTA_HEADERS: [HeaderName; 3] = [LIMIT, REMAINING, RESET];
 
-/// Adds the quota's headers to the answer to a request that the guard counted.
+/// Adds the quota headers to the response to a request that the guard counted.
 pub fn add(context: &RequestContext, response: &mut Parts) {
     if let Some(decision) = context.accounting().and_then(|accounting| accounting.decision) {
         write(&mut response.headers, &decision);
     }
 }
 
-/// Writes the quota's headers.
+/// Sets the quota headers.
 pub fn write(headers: &mut HeaderMap, decision: &Decision) {
     headers.insert(LIMIT, decision.window.limit.into());
     headers.insert(REMAINING, decision.remaining.into());

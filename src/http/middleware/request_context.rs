@@ -1,4 +1,4 @@
-//! What the layers and the handlers know of a request beside the request itself.
+//! What layers and handlers know about a request besides the request itself.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, OnceLock};
@@ -13,13 +13,14 @@ use super::http_metrics::method_label;
 use crate::app::App;
 use crate::auth::{ClientIp, Principal};
 
-/// The route of requests that match none, and of preflights, which are answered before their route.
+/// The route of requests that match none, and of preflights, which are answered before they reach their
+/// route.
 const UNMATCHED: &str = "unmatched";
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
-/// The context of a request. Clones share it, so that layers see what is learnt further in, even when the answer is lost in
-/// a panic.
+/// The context of a request. Clones share it, so that outer layers see what inner ones add, even if the
+/// response is lost to a panic.
 #[derive(Debug, Clone)]
 pub struct RequestContext(Arc<Inner>);
 
@@ -35,7 +36,7 @@ struct Inner {
 }
 
 impl RequestContext {
-    /// Returns the function that puts a request's context into its extensions.
+    /// Returns the function that adds the context of a request to its extensions.
     pub fn attach(app: App) -> impl Fn(Request) -> Request + Clone {
         move |mut request| {
             let context = Self::new(&app, &request);
@@ -68,63 +69,63 @@ impl RequestContext {
         request.get().expect("a layer attaches a context to every request")
     }
 
-    /// The time since the request came.
+    /// Returns the time since the request was received.
     #[must_use]
     pub fn elapsed(&self) -> Duration {
         self.0.begun.elapsed()
     }
 
-    /// Its method, one word for all that are not standard.
+    /// Returns the method; `other` if it is not a standard one.
     #[must_use]
     pub fn method(&self) -> &'static str {
         self.0.method
     }
 
-    /// The name of the request.
+    /// Returns the request id.
     #[must_use]
     pub fn request_id(&self) -> &str {
         let id = self.0.request_id.as_ref();
         id.and_then(|id| id.header_value().to_str().ok()).unwrap_or_default()
     }
 
-    /// The address it came from.
+    /// Returns the IP address of the client.
     #[must_use]
     pub fn client_ip(&self) -> ClientIp {
         self.0.client_ip
     }
 
-    /// The pattern of its route, a fixed word where there is none.
+    /// Returns the pattern of the route; `unmatched` if there is none.
     #[must_use]
     pub fn route(&self) -> &str {
         self.0.route.as_ref().map_or(UNMATCHED, MatchedPath::as_str)
     }
 
-    /// Notes who makes the request, unless that is noted already.
+    /// Sets the principal, unless it is already set.
     pub(super) fn set_principal(&self, principal: Principal) {
         self.0.principal.get_or_init(|| principal);
     }
 
-    /// Who makes it, as far as that is known yet.
+    /// Returns the principal, if it is already known.
     pub(super) fn recognised(&self) -> Option<&Principal> {
         self.0.principal.get()
     }
 
-    /// Who makes it.
+    /// Returns the principal.
     ///
     /// # Panics
     ///
-    /// If the guard has not let it through.
+    /// If the guard has not admitted the request.
     #[must_use]
     pub fn principal(&self) -> &Principal {
         self.recognised().expect("the guard knows who makes the request")
     }
 
-    /// Notes who the request counts for.
+    /// Sets the accounting, unless it is already set.
     pub(super) fn set_accounting(&self, accounting: Accounting) {
         self.0.accounting.get_or_init(|| accounting);
     }
 
-    /// Who the request counts for; `None` before the guard has decided.
+    /// Returns the accounting; `None` before the guard has decided.
     pub(super) fn accounting(&self) -> Option<&Accounting> {
         self.0.accounting.get()
     }

@@ -1,4 +1,4 @@
-//! Counts and logs the security events that answers carry as an [`Incident`].
+//! Counts and logs the security events that responses carry as an [`Incident`].
 
 use axum::http::response::Parts;
 
@@ -6,7 +6,7 @@ use super::request_context::RequestContext;
 use crate::app::App;
 use crate::security::{Circumstances, Incident};
 
-/// Counts and logs the security event of an answer, if it carries one.
+/// Counts and logs the security event of a response, if it carries one.
 pub fn record(app: &App, context: &RequestContext, response: &Parts) {
     let Some(incident) = incident(context, response) else { return };
     let (request_id, client_ip) = (context.request_id(), context.client_ip());
@@ -16,7 +16,7 @@ pub fn record(app: &App, context: &RequestContext, response: &Parts) {
     app.security_log.write(incident, Circumstances { request_id, client_ip, route: context.route() });
 }
 
-/// Returns the incident of an answer, with who caused it as far as the guard found out.
+/// Returns the incident of a response, with the caller as determined by the guard.
 fn incident(context: &RequestContext, response: &Parts) -> Option<Incident> {
     let incident = response.extensions.get::<Incident>().copied();
     let Some(accounting) = context.accounting() else { return incident };

@@ -1,12 +1,12 @@
-//! The headers that tell browsers to be careful, on every answer. The layer of `tower-http` for several headers makes a copy of
-//! each for every request.
+//! Security headers for browsers, on every response. The layer of `tower-http` for several headers is not
+//! used: it copies each of them for every request.
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::response::Response;
 
 use crate::config::Environment;
 
-/// Headers and values. An answer may bring its own value, as the dashboard does with its policy.
+/// The headers of all responses. A response may have its own value, as the dashboard does for its policy.
 pub static SECURITY_HEADERS: [(HeaderName, HeaderValue); 5] = [
     (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'")),
     (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
@@ -15,7 +15,7 @@ pub static SECURITY_HEADERS: [(HeaderName, HeaderValue); 5] = [
     (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
 ];
 
-/// Those that browsers heed on pages only.
+/// Headers that browsers honour only for pages.
 static OF_PAGES: [(HeaderName, HeaderValue); 2] = [
     (HeaderName::from_static("cross-origin-opener-policy"), HeaderValue::from_static("same-origin")),
     (
@@ -24,11 +24,11 @@ static OF_PAGES: [(HeaderName, HeaderValue); 2] = [
     ),
 ];
 
-/// Browsers heed it over HTTPS only, which production has in front of the service.
+/// Browsers honour it only over HTTPS, which in production is terminated in front of the service.
 static STRICT_TRANSPORT: (HeaderName, HeaderValue) =
     (header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=31536000; includeSubDomains"));
 
-/// Returns the function that adds the headers which an answer does not bring itself.
+/// Returns the function that adds the headers that a response does not already have.
 pub fn add(environment: Environment) -> impl Fn(Response) -> Response + Clone {
     let strict = (environment == Environment::Production).then_some(&STRICT_TRANSPORT);
     move |mut response| {

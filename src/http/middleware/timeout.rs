@@ -9,17 +9,17 @@ use tower_http::timeout::TimeoutLayer;
 
 use crate::http::error::ApiError;
 
-/// How long a request may take to arrive and be answered. Whatever neighbour hangs, handlers answer within 3 s; what
-/// takes longer is a body that trickles in.
+/// The time limit of receiving a request and responding to it. Whichever neighbouring service hangs, handlers
+/// respond within 3 s, apart from those of privacy requests; only a slowly sent body takes longer.
 const REQUEST_LIMIT: Duration = Duration::from_secs(10);
 
-/// Returns the layer that answers 408, with an empty body, to a request that takes too long.
+/// Returns the layer that responds with 408 and an empty body to a request that takes too long.
 #[must_use]
 pub fn layer() -> TimeoutLayer {
     TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, REQUEST_LIMIT)
 }
 
-/// Puts the error in JSON in the place of the empty answer of the layer.
+/// Replaces the empty response of the layer with the error in JSON.
 pub fn into_json(response: Response) -> Response {
     match response.status() == StatusCode::REQUEST_TIMEOUT && !response.headers().contains_key(CONTENT_TYPE) {
         true => ApiError::TooSlow.into_response(),

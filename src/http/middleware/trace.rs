@@ -1,4 +1,4 @@
-//! The span that log lines of a request are in.
+//! The tracing span of a request.
 
 use std::time::Duration;
 
@@ -17,7 +17,8 @@ type OnResponse = fn(&Response, Duration, &Span);
 /// The layer that opens a span for each request.
 pub type Layer = TraceLayer<SharedClassifier<ServerErrorsAsFailures>, MakeSpan, (), OnResponse, (), (), ()>;
 
-/// Returns the layer that opens a span for each request. It names no address: those may hold what nobody should read.
+/// Returns the layer that opens a span for each request. The span does not contain the URL, which may contain
+/// secrets or personal data.
 #[must_use]
 pub fn layer() -> Layer {
     TraceLayer::new_for_http()

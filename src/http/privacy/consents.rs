@@ -1,4 +1,4 @@
-//! `/privacy/consents`: what customers agreed to and took back.
+//! `/privacy/consents`: the consents that customers gave and withdrew.
 
 use std::collections::HashMap;
 
@@ -16,20 +16,20 @@ use crate::privacy::consent::{Consent, NamedSubject, Purpose, Statement, policy_
 use crate::privacy::subject::SubjectHash;
 use crate::store::{ConsentFilter, NumberedConsent, StoreError};
 
-/// How many consents an answer holds when the caller does not say.
+/// The default number of consents in a response.
 const DEFAULT_LIMIT: u32 = 50;
 
-/// The most consents of an answer.
+/// The maximum number of consents in a response.
 const MAX_LIMIT: u32 = 200;
 
-/// The most purposes that are told of a customer.
+/// The maximum number of purposes in a response.
 const MAX_PURPOSES: u32 = 200;
 
-/// A consent as it is shown: never with whom it is of.
+/// A consent. It identifies the customer only by hash.
 #[derive(Debug, Serialize)]
 struct ConsentResponse {
     id: String,
-    /// The hash that stands for the customer.
+    /// The hash of the customer.
     subject: String,
     purpose: String,
     policy_version: String,
@@ -38,16 +38,16 @@ struct ConsentResponse {
     at: String,
 }
 
-/// The body of an answer to `POST /privacy/consents`.
+/// The body of the response to `POST /privacy/consents`.
 #[derive(Debug, Serialize)]
 pub struct NotedConsentResponse {
     #[serde(flatten)]
     shown: ConsentResponse,
-    /// What holds for the customer and the purpose now.
+    /// The resulting state of the customer's consent to the purpose.
     state: &'static str,
 }
 
-/// A page of consents, those that were noted last first.
+/// A page of consents, the latest first.
 #[derive(Debug, Serialize)]
 pub struct ConsentPage {
     consents: Vec<ConsentResponse>,
@@ -55,7 +55,7 @@ pub struct ConsentPage {
     next: Option<i64>,
 }
 
-/// What holds for a purpose.
+/// The consent in force for a purpose.
 #[derive(Debug, Serialize)]
 struct InForce {
     purpose: String,
@@ -64,7 +64,7 @@ struct InForce {
     since: String,
 }
 
-/// The body of an answer to `POST /privacy/consents/search`.
+/// The body of the response to `POST /privacy/consents/search`.
 #[derive(Debug, Serialize)]
 pub struct ConsentSearchResponse {
     subject: String,
@@ -73,7 +73,7 @@ pub struct ConsentSearchResponse {
     page: ConsentPage,
 }
 
-/// The query string. It names no customer but by the hash: addresses end up in logs.
+/// The query string. It identifies a customer only by hash, because URLs end up in logs.
 #[derive(Debug, Deserialize)]
 pub struct ConsentQuery {
     id: Option<String>,
@@ -98,7 +98,7 @@ pub struct ConsentSearchRequest {
     limit: Option<u32>,
 }
 
-/// `POST /privacy/consents`: notes a consent, or its withdrawal.
+/// `POST /privacy/consents`: records a consent or its withdrawal.
 pub async fn note(
     app: App,
     Subjects(hasher): Subjects,
@@ -114,13 +114,13 @@ pub async fn note(
     Ok((StatusCode::CREATED, Json(NotedConsentResponse { shown: consent.into(), state })))
 }
 
-/// `GET /privacy/consents`: the consents of all customers.
+/// `GET /privacy/consents`: lists the consents of all customers.
 pub async fn list(app: App, Query(query): Query<ConsentQuery>) -> Result<Json<ConsentPage>, ApiError> {
     let (filter, limit) = query.read()?;
     page(&app, &filter, limit).await.map(Json)
 }
 
-/// `POST /privacy/consents/search`: what a customer said, and what holds now.
+/// `POST /privacy/consents/search`: returns the consents of a customer, and those in force.
 pub async fn search(
     app: App,
     Subjects(hasher): Subjects,
@@ -208,7 +208,7 @@ const SUBJECT: &str = "subject must be a customer hash of 64 hexadecimal digits;
 
 const SINCE: &str = "since must be a time such as 2026-01-15T10:30:00Z";
 
-/// A part of the query, if it is there.
+/// Parses a parameter, if it is present.
 fn parsed<T>(
     name: &'static str,
     must_be: &'static str,
@@ -223,7 +223,7 @@ fn hash(text: &str) -> Option<SubjectHash> {
     Some(bytes.into())
 }
 
-/// A time; a `+` that nobody escaped is a space in a query.
+/// Parses a time. In a query string, an unescaped `+` stands for a space.
 fn time(text: &str) -> Option<DateTime<Utc>> {
     let time = DateTime::parse_from_rfc3339(&text.replace(' ', "+")).ok()?;
     Some(time.to_utc())

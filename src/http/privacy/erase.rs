@@ -1,4 +1,4 @@
-//! `POST /privacy/erase`: erases a person (Art. 17 GDPR).
+//! `POST /privacy/erase`: erases the data of a person (Art. 17 GDPR).
 
 use axum::Json;
 use serde::{Deserialize, Serialize};
@@ -13,14 +13,14 @@ use crate::http::extract::{JsonBody, Query, Subjects};
 use crate::privacy::Receipt;
 use crate::store::{Counts, Erased, Mode};
 
-/// The query string. A word that is not known is refused: it may be a dry run, mistyped.
+/// The query string. Unknown parameters are rejected: one may be a mistyped `dry_run`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EraseQuery {
     dry_run: Option<String>,
 }
 
-/// The body of the answer.
+/// The body of the response.
 #[derive(Debug, Serialize)]
 pub struct EraseResponse {
     status: &'static str,
@@ -28,9 +28,9 @@ pub struct EraseResponse {
     dry_run: bool,
     mode: &'static str,
     receipt_id: String,
-    /// Rows by table: those that were deleted, or in a dry run all that are theirs.
+    /// The number of rows by table: those deleted, or in a dry run all rows of the person.
     counts: Counts,
-    /// Rows that stay without the person.
+    /// The number of rows that were anonymised, by table.
     #[serde(skip_serializing_if = "Option::is_none")]
     anonymised: Option<Counts>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -38,7 +38,7 @@ pub struct EraseResponse {
     timestamp: String,
 }
 
-/// `POST /privacy/erase`: erases a person, or with `?dry_run=true` counts what that would be.
+/// `POST /privacy/erase`: erases the data of a person, or with `?dry_run=true` only counts the rows.
 pub async fn erase(
     app: App,
     by: Actor,

@@ -20,7 +20,7 @@ use crate::privacy::purpose::RetentionPeriods;
 use crate::retention::Policy;
 use crate::store::Retained;
 
-/// How long a request waits for others to be done.
+/// How long a request waits for other exports to finish.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The query string.
@@ -30,14 +30,15 @@ pub struct ExportQuery {
     format: Option<String>,
 }
 
-/// How the data is written.
+/// The format of the response.
 #[derive(Debug, Clone, Copy)]
 enum Format {
     Json,
     Zip,
 }
 
-/// `POST /privacy/export`: the data of one person, as JSON or, with `?format=zip`, as JSON and CSV files.
+/// `POST /privacy/export`: returns the data of a person, as JSON or, with `?format=zip`, as JSON and CSV
+/// files.
 pub async fn export(
     app: App,
     by: Actor,
@@ -46,7 +47,7 @@ pub async fn export(
     JsonBody(subject): JsonBody<SubjectSelector>,
 ) -> Result<Response, ApiError> {
     let (selector, format) = (subject.selector()?, Format::read(query.format.as_deref())?);
-    // Each may take a hundred megabytes while it is written.
+    // Each export may use a hundred megabytes while it is written.
     let permit = tokio::time::timeout(PATIENCE, app.exports.acquire()).await;
     let _permit = permit.ok().and_then(Result::ok).ok_or(ApiError::Overloaded)?;
     let desk = desk(&app, hasher, by);
@@ -60,7 +61,7 @@ pub async fn export(
     Ok(([(CONTENT_TYPE, format.media_type().to_owned()), (CONTENT_DISPOSITION, name)], bytes).into_response())
 }
 
-/// For how long rows are kept.
+/// Returns the retention periods.
 fn kept(config: &Config) -> RetentionPeriods {
     let days = |kind| Policy::of(config).days(kind);
     RetentionPeriods {

@@ -1,4 +1,4 @@
-//! `/privacy/requests`: what customers asked for, and by when it must be done.
+//! `/privacy/requests`: the privacy requests of customers, and when they are due.
 
 use axum::Json;
 use axum::http::StatusCode;
@@ -17,16 +17,16 @@ use crate::http::extract::{JsonBody, Query, Subjects};
 use crate::privacy::DeskError;
 use crate::store::Request;
 
-/// How a request may have come. They are these words and no others, so that nobody writes a name there.
+/// The ways a request may have been received. The list is closed, so that no one enters a name.
 const SOURCES: [&str; 6] = ["letter", "email", "phone", "in person", "web form", "other"];
 
-/// How many requests an answer holds when the caller does not say.
+/// The default number of requests in a response.
 const DEFAULT_LIMIT: u32 = 100;
 
-/// The most requests of an answer.
+/// The maximum number of requests in a response.
 const MAX_LIMIT: u32 = 500;
 
-/// The most requests that are passed over.
+/// The maximum `offset`.
 const MAX_OFFSET: u32 = 1_000_000;
 
 /// The query string of the list.
@@ -36,14 +36,14 @@ pub struct RequestsQuery {
     offset: Option<String>,
 }
 
-/// A request as it is shown: never with whom it is of.
+/// A request. It identifies the customer only by hash.
 #[derive(Debug, Serialize)]
 pub struct PrivacyRequestResponse {
     id: String,
     kind: String,
-    /// What named the customer.
+    /// The kind of identifier that named the customer.
     selector: String,
-    /// The first digits of the hash that stands for the customer: the same customer, the same digits.
+    /// The first digits of the customer's hash, the same for all requests of a customer.
     subject: String,
     source: String,
     received_at: String,
@@ -57,16 +57,16 @@ pub struct PrivacyRequestResponse {
 /// The body of `GET /privacy/requests`.
 #[derive(Debug, Serialize)]
 pub struct PrivacyRequestList {
-    /// How many requests are not done.
+    /// The number of open requests.
     open: i64,
-    /// How many of them should be.
+    /// The number of open requests past their due time.
     overdue: i64,
     requests: Vec<PrivacyRequestResponse>,
     /// The `offset` of the next page; null on the last one.
     next: Option<u32>,
 }
 
-/// `GET /privacy/requests`: those that are overdue first, then by when they are due; those that are done last.
+/// `GET /privacy/requests`: lists open requests by when they are due, then completed ones.
 pub async fn list(
     app: App,
     Query(query): Query<RequestsQuery>,
@@ -89,7 +89,7 @@ pub async fn list(
     }))
 }
 
-/// `POST /privacy/requests`: notes a request that came by letter, before it is acted on.
+/// `POST /privacy/requests`: records a request, such as one received by letter, before it is handled.
 pub async fn note(
     app: App,
     by: Actor,
@@ -113,7 +113,7 @@ fn source(value: &Value) -> Result<&'static str, ApiError> {
     known.ok_or_else(|| ApiError::InvalidField("source", format!("must be one of {}", SOURCES.join(", "))))
 }
 
-/// A time, or a day, which begins in `zone`.
+/// Parses a time, or a date, which stands for the start of that day in `zone`.
 fn time(value: &Value, zone: Tz) -> Result<DateTime<Utc>, ApiError> {
     let text = text("received_at", value)?;
     let whole = DateTime::parse_from_rfc3339(text).map(|at| at.to_utc());

@@ -1,4 +1,4 @@
-//! Who a request names, and what else its body may say.
+//! The bodies of requests about a person.
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -9,7 +9,7 @@ use crate::privacy::RequestKind;
 use crate::privacy::subject::Selector;
 use crate::store::Mode;
 
-/// The body of the routes that name a person. Fields that are not listed are ignored.
+/// The body of a request about a person. Unknown fields are ignored.
 #[derive(Deserialize)]
 pub struct SubjectSelector {
     email: Option<Value>,
@@ -26,7 +26,7 @@ pub struct SubjectSelector {
 type Read = fn(&str) -> Result<Selector, String>;
 
 impl SubjectSelector {
-    /// The one person that is named.
+    /// Returns the selector of the person; an error unless there is exactly one.
     pub fn selector(&self) -> Result<Selector, ApiError> {
         let fields: [(&'static str, &Option<Value>, Read); 4] = [
             ("email", &self.email, Selector::email),
@@ -51,7 +51,7 @@ impl SubjectSelector {
         }
     }
 
-    /// What becomes of appointments and events.
+    /// Returns what to do with appointments and events.
     pub fn mode(&self) -> Result<Mode, ApiError> {
         let modes = [Mode::Delete, Mode::Anonymise];
         let Some(value) = &self.mode else { return Ok(Mode::Delete) };
@@ -59,13 +59,13 @@ impl SubjectSelector {
         mode.ok_or_else(|| ApiError::InvalidField("mode", "must be delete or anonymise".to_owned()))
     }
 
-    /// Whether the body asks for a dry run.
+    /// Returns whether the body requests a dry run.
     pub fn dry_run(&self) -> Result<bool, ApiError> {
         let Some(value) = &self.dry_run else { return Ok(false) };
         value.as_bool().ok_or_else(|| ApiError::InvalidField("dry_run", "must be true or false".to_owned()))
     }
 
-    /// What is asked for.
+    /// Returns the kind of the request.
     pub fn kind(&self) -> Result<RequestKind, ApiError> {
         let kinds = [RequestKind::Export, RequestKind::Erase];
         let kind = self.kind.as_ref().and_then(Value::as_str);
@@ -74,7 +74,7 @@ impl SubjectSelector {
     }
 }
 
-/// The text of a field.
+/// Returns the text of a field.
 pub(super) fn text<'v>(name: &'static str, value: &'v Value) -> Result<&'v str, ApiError> {
     value.as_str().ok_or_else(|| ApiError::InvalidField(name, "must be a string".to_owned()))
 }

@@ -1,5 +1,5 @@
-//! A batch of events as arrays, which a statement of Postgres takes as its parameters and unnests into rows: its text is the
-//! same for any number of events. The arrays follow from [`COLUMNS`].
+//! A batch of events as array parameters of a Postgres statement, which unnests them into rows. The text of the
+//! statement is therefore the same for any number of events. The arrays are generated from [`COLUMNS`].
 
 use std::iter::once;
 
@@ -14,12 +14,13 @@ use crate::store::placeholders::Placeholders;
 use crate::store::rollups::columns::list;
 use crate::store::rollups::pending::Columns;
 
-/// Returns the columns that are not part of the key: a batch has the parts of each of its keys once.
+/// Returns the columns that are not part of the key. Keys are sent once per batch rather than once per event.
 fn own_columns() -> impl Iterator<Item = &'static Column> {
     COLUMNS.iter().filter(|column| !Key::COLUMNS.contains(&column.name))
 }
 
-/// Returns the events of [`bind_events`] as the rows of `input`. An event refers to its key by the position `key`.
+/// Returns a from item, `input`, with one row per event bound by [`bind_events`]. Its column `key` is the position of
+/// the event's key in the arrays of keys.
 pub(super) fn event_rows(params: &mut Placeholders) -> String {
     let keys = Key::COLUMNS.map(|column| format!("({}::text[])[key] as {column}", params.one()));
     let arrays = params.typed(once("int[]").chain(own_columns().map(array_type)));
@@ -28,7 +29,7 @@ pub(super) fn event_rows(params: &mut Placeholders) -> String {
     format!("(select input.*, {keys} from unnest({arrays}) as input(key, {columns})) input")
 }
 
-/// Returns an insert of all columns, up to and including the select list of the rows of `input`.
+/// Returns an `insert into ai_metrics … select` of all columns, without its `from` clause.
 pub(super) fn insert_events() -> String {
     let columns = list(COLUMNS.iter().map(|column| column.name));
     let values = list(COLUMNS.iter().map(|Column { name, get }| match get {
@@ -39,7 +40,7 @@ pub(super) fn insert_events() -> String {
     format!("insert into ai_metrics ({columns}) select {values}")
 }
 
-/// Binds events and their keys, in the order of [`event_rows`].
+/// Binds keys and events to the placeholders of [`event_rows`].
 pub(super) fn bind_events<'e>(
     query: Query<'e, Postgres, PgArguments>,
     keys: &Columns<'e>,
@@ -78,7 +79,7 @@ fn bind_column<'e>(
     }
 }
 
-/// Returns one value of each event.
+/// Returns the array of one value per event.
 pub(super) fn column<'e, T>(
     events: impl IntoIterator<Item = &'e Event>,
     value: impl Fn(&'e Event) -> T,

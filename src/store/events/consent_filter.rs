@@ -1,5 +1,5 @@
-//! A batch where consent is required: events with consent are stored as usual, the others are only counted, in one
-//! transaction.
+//! Writes a batch if consent is required: in one transaction, events with consent are stored and the others are only
+//! counted.
 
 use chrono_tz::Tz;
 use sqlx::{Connection, PgConnection, SqliteConnection};
@@ -57,7 +57,7 @@ pub(super) async fn on_sqlite(
     Ok(join(&consented, stored, counted_only))
 }
 
-/// Returns the events with consent, and those without.
+/// Splits the events into those with consent and those without.
 fn split(events: &[Event], consented: &[bool]) -> (Vec<Event>, Vec<Event>) {
     let with = |wanted: bool| {
         let chosen = events.iter().zip(consented).filter(move |(_, consented)| **consented == wanted);
@@ -70,7 +70,7 @@ fn empty() -> Written {
     Written { outcomes: Vec::new(), counted: CountedRollup::default() }
 }
 
-/// Returns the result of the whole batch, in its order.
+/// Joins the results of both parts, in the order of the batch.
 fn join(consented: &[bool], stored: Written, counted_only: Written) -> Written {
     let mut counted = stored.counted;
     counted.add(counted_only.counted);

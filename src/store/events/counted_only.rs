@@ -1,4 +1,4 @@
-//! Events that are counted without storing their rows. Their ids are stored, so that each counts once.
+//! Counts events without storing their rows. Their ids are stored, so that duplicates are recognised.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -15,8 +15,8 @@ use super::{Outcome, Written, claimable_from, count};
 use crate::event::Event;
 use crate::rollup::Rollup;
 
-/// Stores the ids that are new, in their order, so that two replicas do not deadlock. Returns these, and those of events that
-/// are stored with their rows.
+/// Stores new ids, in ascending order, so that replicas do not deadlock. Returns the new ids, and the ids of events
+/// whose rows are stored.
 const STORE_IDS: &str = "
     with stored as (
         select event_id from ai_metrics where event_id = any($1)
@@ -29,8 +29,8 @@ const STORE_IDS: &str = "
         returning event_id
     ) select event_id, true as fresh from fresh union all select event_id, false from stored";
 
-/// Removes the rows that the app inserted of these events: each event takes one, as if it were stored. Returns the events that
-/// had one, and whether it was counted before.
+/// Deletes the foreign rows that the events would claim if they were stored, at most one per event. Returns the ids of
+/// events that had one, and whether the row was already counted.
 static REMOVE_CLAIMED: LazyLock<String> = LazyLock::new(|| {
     let from_claimable = from_claimable("$6");
     format!(
@@ -51,7 +51,7 @@ static REMOVE_CLAIMED: LazyLock<String> = LazyLock::new(|| {
     )
 });
 
-/// Counts the events in the transaction of `conn`.
+/// Counts the events. Must run inside a transaction.
 pub(super) async fn on_postgres(
     conn: &mut PgConnection,
     events: &[Event],
@@ -95,7 +95,7 @@ async fn remove_claimed(
     Ok(removed.into_iter().collect())
 }
 
-/// Counts the events in the transaction of `conn`.
+/// Counts the events. Must run inside a transaction.
 pub(super) async fn on_sqlite(
     conn: &mut SqliteConnection,
     events: &[Event],
@@ -113,7 +113,7 @@ pub(super) async fn on_sqlite(
     Ok(Written { outcomes, counted })
 }
 
-/// Removes the row that the app inserted of this event. Returns whether there was one that was counted before.
+/// Deletes the foreign row that the event would claim. Returns whether there was one that was already counted.
 async fn remove_counted(
     conn: &mut SqliteConnection,
     event: &Event,
@@ -134,7 +134,7 @@ async fn store_id(conn: &mut SqliteConnection, event: &Event) -> Result<Outcome,
     Ok(if stored.rows_affected() == 1 { Outcome::CountedOnly } else { Outcome::CountedOnlyDuplicate })
 }
 
-/// Returns whether an event is counted without its row.
+/// Returns whether the event `id` is counted only.
 pub(super) async fn is_counted(conn: &mut SqliteConnection, id: Uuid) -> Result<bool, sqlx::Error> {
     let counted =
         sqlx::query_scalar("select exists (select 1 from mlops_counted_events where event_id = $1)");

@@ -1,8 +1,9 @@
-//! Rows that another program inserted into `ai_metrics`. The receptionist app does so just before it calls `/track`, so a
-//! young row is usually an event that is about to be reported.
+//! Foreign rows: rows of `ai_metrics` that another program inserted. The receptionist app inserts one just before it
+//! calls `/track`, so a recent row usually belongs to an event that is about to be reported.
 //!
-//! Such a row has no `event_id`. Counting it assigns it one that is derived from its `id` and encodes whether the row was
-//! young: `/track` may still claim a young one, which then gets the event's own id and is not counted again.
+//! A foreign row has no `event_id` until it is counted. It is then assigned one that is derived from its `id` and
+//! encodes whether the row was recent. `/track` may claim a recent row: it then gets the id of the event and is not
+//! counted again.
 
 use std::sync::LazyLock;
 
@@ -15,17 +16,17 @@ use crate::store::rollups::AddRollup;
 use crate::store::rollups::columns::list;
 use crate::store::{CLAIM_MINUTES, Store, StoreError, WRITE_LIMIT, dialect};
 
-/// Rows that are counted in one transaction.
+/// The number of rows counted in one transaction.
 const CHUNK: i64 = 2_000;
 
-/// A row that another program inserted, as [`dialect::Dialect::FOREIGN_VALUES`] selects it.
+/// A foreign row, as [`dialect::Dialect::FOREIGN_VALUES`] selects it.
 pub(in crate::store) struct ForeignRow {
-    /// Without its time.
+    /// The event, without its time.
     event: Event,
     created_at: Option<NaiveDateTime>,
 }
 
-/// A row of a driver.
+/// A row of either driver.
 struct DriverRow<'r, R>(&'r R);
 
 impl<R> Row for DriverRow<'_, R> {
@@ -55,20 +56,21 @@ macro_rules! foreign_rows_of {
 foreign_rows_of!(sqlx::postgres::PgRow, sqlx::sqlite::SqliteRow);
 
 impl ForeignRow {
-    /// Returns the row as an event. A row without a time counts as of `now`.
+    /// Converts the row to an event. A row without a valid time is dated `now`.
     pub(in crate::store) fn into_event(self, now: DateTime<Utc>) -> Event {
         Event { at: self.created_at.map_or(now, |at| at.and_utc()), ..self.event }
     }
 }
 
-/// The values of foreign rows on Postgres.
+/// The select list of foreign rows on Postgres.
 pub(in crate::store) static POSTGRES_VALUES: LazyLock<String> = LazyLock::new(|| values(postgres_value));
 
-/// The values of foreign rows on SQLite.
+/// The select list of foreign rows on SQLite.
 pub(in crate::store) static SQLITE_VALUES: LazyLock<String> = LazyLock::new(|| values(sqlite_value));
 
-/// Returns what a row is selected as: a valid event, although nothing checked the row and counters must not go down. Strings
-/// outside the key are left empty: no sum needs them, and they may identify a person.
+/// Returns the select list of a foreign row. Nothing has validated the row, so values are clamped to the bounds of an
+/// event: counters must not decrease. Strings outside the key are left empty, because no sum needs them and they may
+/// identify a person.
 fn values(value: fn(&Column) -> String) -> String {
     let columns = COLUMNS.iter().filter(|column| !matches!(column.get, Getter::Id(_)));
     list(columns.map(|column| match column.get {
@@ -77,7 +79,7 @@ fn values(value: fn(&Column) -> String) -> String {
     }))
 }
 
-/// Returns the value of a column. Decimals may be NaN, times infinite.
+/// Returns the expression for the value of a column. Decimals may be NaN, and times infinite.
 fn postgres_value(Column { name, get }: &Column) -> String {
     match get {
         Getter::Id(_) | Getter::Text(_) => (*name).to_owned(),
@@ -95,7 +97,7 @@ fn postgres_value(Column { name, get }: &Column) -> String {
     }
 }
 
-/// Returns the value of a column, which may have any type.
+/// Returns the expression for the value of a column, which may be of any type.
 fn sqlite_value(Column { name, get }: &Column) -> String {
     match get {
         Getter::Id(_) | Getter::Text(_) => format!("cast({name} as text)"),
@@ -111,12 +113,12 @@ fn sqlite_value(Column { name, get }: &Column) -> String {
     }
 }
 
-/// Counts the next rows, and finds the last of them. An update of everything up to it needs no join, which a planner that
-/// expects hardly any such row would make quadratic.
+/// Selects the number of the next rows and the id of the last one, so that the update of all rows up to it needs no
+/// join. A join would be quadratic, because the planner expects hardly any such rows.
 const NEXT: &str = "select count(*), cast(max(id) as bigint) from (select id from ai_metrics where event_id is null order by id limit $1) next";
 
 impl Store {
-    /// Adds some of the uncounted rows to the rollups. Returns whether more may be left.
+    /// Counts some of the uncounted foreign rows. Returns whether more may be left.
     pub async fn count_foreign_rows(&self, now: DateTime<Utc>) -> Result<bool, StoreError> {
         let claimable_from = (now - TimeDelta::minutes(CLAIM_MINUTES)).naive_utc();
         on!(&self.write, WRITE_LIMIT, |conn| {
@@ -136,13 +138,13 @@ impl Store {
     }
 }
 
-/// Returns the statement that marks uncounted rows up to the id `$2` as counted, and returns them.
+/// Returns an update that marks uncounted rows up to the id `$2` as counted and returns them.
 fn count_up_to<DB: dialect::Dialect>(_: &sqlx::Transaction<'_, DB>) -> String {
     count_sql::<DB>("id <= $2")
 }
 
-/// Returns the statement that marks the uncounted rows that satisfy `condition` as counted, and returns them. `$1` is the time
-/// from which on a row may still be claimed.
+/// Returns an update that marks uncounted rows that satisfy `condition` as counted and returns them. Rows created after
+/// `$1` may still be claimed.
 pub(in crate::store) fn count_sql<DB: dialect::Dialect>(condition: &str) -> String {
     format!(
         "update ai_metrics set event_id = {} where event_id is null and {condition} returning {}",

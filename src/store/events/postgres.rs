@@ -1,4 +1,4 @@
-//! The batch on Postgres: one prepared statement, hence one round trip and one commit.
+//! Writes a batch on Postgres with one prepared statement: one round trip and one commit.
 
 use std::sync::LazyLock;
 
@@ -13,19 +13,19 @@ use crate::store::placeholders::Placeholders;
 use crate::store::rollups::columns::{list, pending_columns};
 use crate::store::rollups::pending::{Columns, CountedRollup};
 
-/// Whether a row is one that another program inserted and that an event may claim: the condition of the index of such rows.
+/// The condition of a foreign row that an event may claim. It is also the condition of the partial index on them.
 const CLAIMABLE: &str = "event_id is null or event_id between '00000000-0000-8000-8000-000000000000' and '00000000-0000-8000-8000-ffffffffffff'";
 
-/// Stores events whose ids were just generated, so that no row can have them.
+/// Stores events whose ids were just generated, so that none of them can be stored already.
 static STORE_GENERATED: LazyLock<String> = LazyLock::new(|| store_new_sql(false));
 
-/// Stores events of which some have ids that callers chose, or were sent before.
+/// Stores events of which some have ids chosen by callers or may be stored by an earlier attempt.
 static STORE_UNLESS_STORED: LazyLock<String> = LazyLock::new(|| store_new_sql(true));
 
-/// Returns a statement that stores events with their rollup if none is stored yet, in whatever form; if one may be, it does
-/// nothing. With `look_up`, the last parameter has the ids that may be stored, also of events that are counted without their
-/// rows. Most installations have no claimable row at all, which the statement checks first. An id that another session is about
-/// to store makes it fail by the unique index.
+/// Returns a statement that stores events with their rollup, unless one of them may claim a foreign row or, with
+/// `look_up`, is stored or counted only; then it does nothing. With `look_up`, the last parameter is the array of ids
+/// to look up. The statement first checks whether there are any claimable rows, because most installations have none.
+/// If another session stores one of the ids concurrently, the unique index makes the statement fail.
 fn store_new_sql(look_up: bool) -> String {
     let mut params = Placeholders::default();
     let rows = event_rows(&mut params);
@@ -63,8 +63,8 @@ fn store_new_sql(look_up: bool) -> String {
     )
 }
 
-/// Returns a join of the rows `m` that events of `input` may claim, locked, from the time `from` on, to what they have in
-/// common with the events, `i`.
+/// Returns a from clause that joins the distinct matching values of `input`, as `i`, with the foreign rows created
+/// after `from` that have them, as `m`. The rows are locked.
 pub(super) fn from_claimable(from: &str) -> String {
     format!(
         "(select distinct business_id, session_id, response_time_ms, tokens_used from input) i
@@ -94,7 +94,7 @@ pub(super) async fn write(
     }
 }
 
-/// Stores events with several statements, in one transaction.
+/// Stores events with several statements in one transaction. Returns `None`, and stores nothing, unless all are new.
 async fn store_new_in_parts(
     conn: &mut PgConnection,
     parts: &[&[Event]],
@@ -111,7 +111,7 @@ async fn store_new_in_parts(
     Ok(Some(counted))
 }
 
-/// Stores events with one statement, if all are new.
+/// Stores events with one statement. Returns `None`, and stores nothing, unless all are new.
 async fn store_new(
     conn: &mut PgConnection,
     events: &[Event],

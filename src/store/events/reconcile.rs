@@ -1,5 +1,5 @@
-//! The batch on Postgres if some of its events may be stored already: under their ids, or as rows that the receptionist app
-//! inserted. It is rare, and takes several statements, so that the usual batch has less to do.
+//! Writes a batch on Postgres if some of its events may be stored already, under their ids or as foreign rows. This is
+//! rare, so it has statements of its own, which keeps that of the usual batch cheap.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -16,10 +16,13 @@ use crate::rollup::Rollup;
 use crate::store::placeholders::Placeholders;
 use crate::store::rollups::pending::Columns;
 
-/// `waiting` are foreign rows that may be one of these events: each is looked up by the index of such rows, and its lock makes
-/// Postgres read it again after another replica claimed or counted it. `novel` are the events for which there is such a row and
-/// which are not stored yet, `paired` assigns each row to one of them. What is not paired is inserted, unless it is stored.
-/// `counted_only` are events that are counted without their rows.
+/// Claims foreign rows for events, and inserts the events that claimed none and are neither stored nor counted only.
+///
+/// - `counted_only`: events that are counted only.
+/// - `waiting`: foreign rows that events may claim. Locking a row makes Postgres read it again if another replica has
+///   just claimed or counted it.
+/// - `novel`: events that match a row of `waiting` and are neither stored nor counted only.
+/// - `paired`: pairs each event of `novel` with at most one row of `waiting`.
 static RECONCILE: LazyLock<String> = LazyLock::new(|| {
     let mut params = Placeholders::default();
     let rows = event_rows(&mut params);
@@ -76,7 +79,7 @@ pub(super) async fn write(
     Ok(Written { outcomes, counted })
 }
 
-/// Returns the outcome of an event that the statement returned with `counted_before`, or did not return.
+/// Returns the outcome of an event for which the statement returned `counted_before`; `None` if it returned no row.
 const fn outcome(counted_before: Option<&Option<bool>>) -> Outcome {
     match counted_before {
         Some(Some(false)) => Outcome::Counted,

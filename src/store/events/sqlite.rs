@@ -1,4 +1,4 @@
-//! The batch on SQLite: a few prepared statements in one transaction.
+//! Writes a batch on SQLite with a few prepared statements in one transaction.
 
 use std::collections::HashSet;
 use std::sync::LazyLock;
@@ -14,8 +14,9 @@ use crate::store::bulk_insert::{BulkInsert, SqliteQuery};
 use crate::store::connection::write_queue::WriteQueue;
 use crate::store::dialect;
 
-/// Returns whether any foreign row may be claimed, and whether any event is counted without its row, on most installations
-/// never; the id of the newest row; and a number that changes when another connection writes to the file.
+/// Selects whether there are foreign rows that may be claimed, whether any event is counted only (neither is the case
+/// in most installations), the id of the newest row, and the `data_version`, which changes when another connection has
+/// written to the file.
 const STATE: &str = "select exists (select 1 from ai_metrics where event_id is null
         or event_id between x'00000000000080008000000000000000' and x'00000000000080008000ffffffffffff'),
     exists (select 1 from mlops_counted_events), coalesce((select max(id) from ai_metrics), 0),
@@ -50,7 +51,7 @@ pub(super) async fn write(
     Ok(written)
 }
 
-/// Writes the batch in the transaction of `conn`.
+/// Writes the batch. Must run inside a transaction.
 pub(super) async fn write_in(
     conn: &mut SqliteConnection,
     events: &[Event],
@@ -71,7 +72,7 @@ pub(super) async fn write_in(
     Ok(Written { outcomes, counted })
 }
 
-/// Writes events of which each may be stored at most under its own id; `newest` is the id of the newest row.
+/// Writes events that cannot claim foreign rows and are not counted only. `newest` is the id of the newest row.
 async fn insert_new(
     conn: &mut SqliteConnection,
     events: &[Event],
@@ -87,7 +88,7 @@ async fn insert_new(
     Ok(events.iter().map(outcome).collect())
 }
 
-/// Writes events of which some may be stored already, in whatever form, one by one.
+/// Writes events one by one, if some of them may claim foreign rows or be counted only.
 async fn reconcile(
     conn: &mut SqliteConnection,
     events: &[Event],
@@ -121,7 +122,7 @@ async fn insert_one(conn: &mut SqliteConnection, event: &Event) -> Result<Outcom
     Ok(if inserted == 1 { Outcome::Counted } else { Outcome::Duplicate })
 }
 
-/// Sets the event's id on a foreign row that is this event, if there is one.
+/// Claims a foreign row for the event. Returns `None` if there is no such row and the event must be inserted.
 async fn claim(
     conn: &mut SqliteConnection,
     event: &Event,
@@ -136,13 +137,13 @@ async fn claim(
     Ok(Some(if counted.is_some() { Outcome::Claimed } else { Outcome::Counted }))
 }
 
-/// Returns whether an event is stored with its row.
+/// Returns whether the row of the event `id` is stored.
 pub(super) async fn is_stored(conn: &mut SqliteConnection, id: Uuid) -> Result<bool, sqlx::Error> {
     let stored = sqlx::query_scalar("select exists (select 1 from ai_metrics where event_id = $1)");
     stored.bind(id).fetch_one(conn).await
 }
 
-/// Returns the foreign row that is this event, and its id if it was counted.
+/// Returns the `id` of the foreign row that the event may claim, with its `event_id` if it was already counted.
 pub(super) async fn claimable(
     conn: &mut SqliteConnection,
     event: &Event,
@@ -158,7 +159,7 @@ pub(super) async fn claimable(
         .await
 }
 
-/// Inserts the events whose ids are new. Returns how many they are.
+/// Inserts the events whose ids are new. Returns their number.
 async fn insert(conn: &mut SqliteConnection, events: &[Event]) -> Result<u64, sqlx::Error> {
     EVENTS.run(conn, events, bind_event).await
 }

@@ -1,32 +1,32 @@
 //! Splits a large batch into statements that each fit into one TLS record.
 //!
-//! What it buys: a statement of several records waits 40 ms under TLS, however large it is. Nagle's algorithm, which sqlx 0.9
-//! leaves on, holds the last record back until the server's kernel acknowledges the one before, and that acknowledgement is
-//! delayed. With statements of one record `POST /track/batch` stores 59,575 events per second (`bench/README.md`), in about ten
-//! statements for 500 events.
+//! What it buys: a statement that spans several records takes 40 ms longer under TLS, whatever its size. Nagle's
+//! algorithm, which sqlx 0.9 leaves on, holds back the last record until the server's kernel has acknowledged the one
+//! before, and that acknowledgement is delayed. With one record per statement, `POST /track/batch` stores 59,575 events
+//! per second (`bench/README.md`), in about ten statements per 500 events.
 //!
-//! It can go when sqlx sets `TCP_NODELAY` on its sockets, or takes a socket that has it set.
+//! It can go when sqlx sets `TCP_NODELAY` on its sockets, or accepts a socket that has it set.
 
 use std::collections::HashSet;
 
 use crate::event::Event;
 use crate::rollup::key_of;
 
-/// The most bytes of a statement that fits into one TLS record, which has 16,384.
+/// The maximum size of a statement in bytes. A TLS record holds 16,384.
 const SMALL_BYTES: usize = 15_500;
 
-/// What a statement takes beside events and keys, in bytes.
+/// The size of a statement without events and keys, in bytes.
 const HEAD_BYTES: usize = 1_200;
 
-/// What an event takes in a statement beside its texts, in bytes, its part of a latency included.
+/// The size of an event in a statement without its texts, in bytes, including its share of the latencies.
 const EVENT_BYTES: usize = 155;
 
-/// What a key takes in a statement beside its texts, in bytes.
+/// The size of a key in a statement without its texts, in bytes.
 const KEY_BYTES: usize = 215;
 
-/// Returns the events of each statement: as many as fit into one record.
+/// Splits events into parts whose statements fit into one TLS record each. A single event is never split.
 pub(super) fn parts(events: &[Event]) -> Vec<&[Event]> {
-    // If they fit without any key in common, nothing else has to be computed.
+    // The common case: they fit even if no two events share a key.
     if HEAD_BYTES + events.iter().map(|e| own_bytes(e) + key_bytes(e)).sum::<usize>() <= SMALL_BYTES {
         return vec![events];
     }
@@ -45,7 +45,7 @@ pub(super) fn parts(events: &[Event]) -> Vec<&[Event]> {
     parts
 }
 
-/// Returns the bytes that an event adds to a statement with these keys.
+/// Returns the number of bytes that an event adds to a statement with `keys`, and adds its key to them.
 fn bytes_of<'e>(event: &'e Event, keys: &mut HashSet<[&'e str; 4]>) -> usize {
     own_bytes(event) + if keys.insert(key_of(event)) { key_bytes(event) } else { 0 }
 }

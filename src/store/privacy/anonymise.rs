@@ -36,7 +36,7 @@ const PLAIN_TYPES: [&str; 15] = [
     "time", "interval", "enum", "serial",
 ];
 
-/// Parts of the names of columns that identify a person whatever their type.
+/// Parts of the names of columns that identify a person regardless of their type.
 const IDENTIFYING: [&str; 7] = ["customer", "conversation", "session", "contact", "phone", "email", "user"];
 
 /// Returns the assignments that anonymise a row of `table`; `None` if no column needs to change.

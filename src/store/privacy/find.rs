@@ -1,8 +1,9 @@
 //! Finds the identifiers that lead to a person's rows.
 //!
-//! A person is exactly who the selector names: the same e-mail address, phone number or id. If it names an
-//! e-mail address, rows that only share a phone number are not theirs. A conversation leads one step further,
-//! to rows with its id. An appointment does not lead to its conversation, which may be somebody else's.
+//! A row belongs to the person only if it has exactly the e-mail address, phone number or id of the selector. If the
+//! selector is an e-mail address, rows that share only a phone number do not belong to the person. A conversation leads
+//! one step further, to rows with its id. An appointment does not lead to its conversation, which may belong to
+//! another person.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-//! The sums of a business over some days.
+//! The sums of a business over a period of days.
 
 use std::sync::LazyLock;
 
@@ -8,10 +8,10 @@ use super::columns::{list, sum_columns};
 use crate::rollup::day_of;
 use crate::store::{READ_LIMIT, Store, StoreError};
 
-/// The sums of a business that analytics shows, each the [`crate::rollup::Sum`] of the same name.
+/// The sums that analytics shows of a business; see [`crate::rollup::Sum`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Summary {
-    /// Events.
+    /// The number of events.
     pub events: i64,
     /// Response times in milliseconds.
     pub response_time_ms: i64,
@@ -19,11 +19,11 @@ pub struct Summary {
     pub tokens: i64,
     /// Costs in millionths of a US dollar.
     pub cost_micros: i64,
-    /// Events that asked for an appointment.
+    /// Events in which an appointment was requested.
     pub appointments_requested: i64,
-    /// Events that booked one.
+    /// Events in which an appointment was booked.
     pub appointments_booked: i64,
-    /// Events that were handed to a person.
+    /// Events in which a handoff to a human was requested.
     pub handoffs: i64,
 }
 
@@ -43,7 +43,7 @@ static SUMMARY: LazyLock<String> = LazyLock::new(|| {
 });
 
 impl Store {
-    /// Returns the summary of `business_id` over `days` calendar days, of which the last is that of `now`.
+    /// Returns the summary of `business_id` over `days` calendar days, the last of which is the day of `now`.
     pub async fn summary(
         &self,
         business_id: &str,

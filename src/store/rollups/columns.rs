@@ -1,4 +1,4 @@
-//! The columns of the rollup tables, and the parts of statements that follow from them.
+//! The columns of the rollup tables, and the clauses of statements that are generated from them.
 
 use sqlx::{ColumnIndex, Decode, FromRow, Row, Type};
 use strum::VariantArray;
@@ -8,7 +8,7 @@ use crate::rollup::{Key, LastSuccess, Sum, Sums};
 /// The columns of the latest success rate.
 const LAST_SUCCESS: [&str; 2] = ["last_success_at", "last_success_rate"];
 
-/// What follows the rows to be added to `ai_latency_daily`.
+/// The `on conflict` clause of an insert into `ai_latency_daily`, which adds to existing rows.
 pub(super) const ADD_TO_LATENCY: &str = " on conflict (business_id, day, bucket) do update set events = ai_latency_daily.events + excluded.events";
 
 /// Returns the columns of the sums, in the order in which they are bound.
@@ -31,7 +31,7 @@ pub(in crate::store) fn pending_columns() -> impl Iterator<Item = &'static str> 
     pending_sums().map(|(column, _)| column).chain(["latency_key", "latency_bucket", "latency_events"])
 }
 
-/// Returns the columns that `ai_rollup_pending` has for keys and their sums, each with its type.
+/// Returns the columns of `ai_rollup_pending` for keys and their sums, each with its type.
 pub(super) fn pending_sums() -> impl Iterator<Item = (&'static str, &'static str)> {
     let keys = Key::COLUMNS.into_iter().map(|column| (column, "text[]"));
     let sums =
@@ -44,7 +44,7 @@ pub(in crate::store) fn list(columns: impl IntoIterator<Item = impl AsRef<str>>)
     columns.into_iter().map(|column| column.as_ref().to_owned()).collect::<Vec<_>>().join(", ")
 }
 
-/// Returns what follows the rows to be added to `ai_rollup_daily`.
+/// Returns the `on conflict` clause of an insert into `ai_rollup_daily`, which adds to existing rows.
 pub(super) fn add_to_daily() -> String {
     format!(
         " on conflict (business_id, day, model_name, intent_detected, response_type) do update set {}",
@@ -52,7 +52,8 @@ pub(super) fn add_to_daily() -> String {
     )
 }
 
-/// Returns what follows the rows to be added to `ai_totals`. A success rate replaces an older one only.
+/// Returns the `on conflict` clause of an insert into `ai_totals`, which adds to existing rows. A success rate is
+/// replaced unless it is later than the inserted one.
 pub(super) fn add_to_totals() -> String {
     let newest = LAST_SUCCESS.map(|column| {
         format!(

@@ -1,10 +1,10 @@
-//! Which values of the metrics' labels are shown rather than folded into `other`. Every replica reads them from here, so that
-//! all agree, also after a restart.
+//! The label values that metrics show; all others are folded into `other`. They are stored, so that all replicas show
+//! the same ones, even after a restart.
 
 use crate::store::{READ_LIMIT, Store, StoreError, WRITE_LIMIT, dialect};
 
 impl Store {
-    /// Returns the first values of `label` that were added, at most `max`.
+    /// Returns at most `max` values of `label`, in the order in which they were added.
     pub async fn label_values(&self, label: &str, max: usize) -> Result<Vec<String>, StoreError> {
         const SQL: &str = "select value from ai_metric_labels where label = $1 order by place limit $2";
         let max = i64::try_from(max).unwrap_or(i64::MAX);
@@ -13,7 +13,7 @@ impl Store {
         })
     }
 
-    /// Adds values of `label` after those that are there, as long as there are fewer than `max`.
+    /// Appends values of `label` while it has fewer than `max`. Existing ones are ignored.
     pub async fn add_label_values(
         &self,
         label: &str,

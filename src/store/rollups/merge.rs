@@ -1,11 +1,13 @@
-//! Merges pending rollups: the sums of many rows are added to the rollup tables, and the rows are deleted.
+//! Merges pending rollups: adds their sums to the rollup tables and deletes their rows.
 //!
-//! A process merges what it counted itself from memory ([`Store::merge_rollup`]), and what another process left behind from the
-//! rows ([`Store::merge_leftover_rollups`]). Reading its own rows back instead was a quarter of the CPU time of Postgres under
-//! load. The first can go if that no longer matters: the second merges any row.
+//! A process merges the rollups that it has counted itself from memory ([`Store::merge_rollup`]), and leftovers of
+//! other processes from their rows ([`Store::merge_leftover_rollups`]). What the former buys: reading its own rows back
+//! takes a quarter of the CPU time of Postgres under load. It can go where that does not matter, because the latter
+//! merges any row.
 //!
-//! Each statement does about a millisecond of work and is followed by a pause as long, because one that merged a whole second of
-//! load would keep a core of the database busy while events wait. It can go on a database with cores to spare.
+//! Each statement does about a millisecond of work and is followed by an equally long pause: a single statement that
+//! merged a whole second of load would keep a core of the database busy while events wait. The pauses can go on a
+//! database with spare cores.
 
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
@@ -22,22 +24,22 @@ use crate::rollup::{Key, Rollup};
 use crate::store::placeholders::Placeholders;
 use crate::store::{Db, Store, StoreError, WRITE_LIMIT};
 
-/// Rows that one statement deletes, and keys and latencies that one adds: about a millisecond of work.
+/// The maximum numbers of rows, keys and latencies per statement, each about a millisecond of work.
 const ROWS_TOGETHER: usize = 50;
 const KEYS_TOGETHER: usize = 25;
 const LATENCIES_TOGETHER: usize = 75;
 
-/// How long a merge may take, half of it pauses.
+/// The time limit of a merge, half of which is pauses.
 const MERGE_LIMIT: Duration = Duration::from_secs(5);
 
-/// Deletes rows whose sums are known.
+/// Deletes pending rows.
 const DELETE: &str = "delete from ai_rollup_pending where seq = any($1)";
 
-/// Finds the oldest row. On the way there Postgres marks the index entries of deleted rows as dead, which every reader would
-/// have to skip until the table is vacuumed: ten thousand of them cost 50 ms.
+/// Selects the oldest row, only to make Postgres mark the index entries of deleted rows before it as dead. Otherwise
+/// every reader would have to visit these rows until the table is vacuumed: ten thousand of them cost 50 ms.
 const PRUNE_INDEX: &str = "select min(seq) from ai_rollup_pending";
 
-/// Adds sums, each key of which comes once.
+/// Adds sums to the rollup tables.
 static MERGE_SUMS: LazyLock<String> = LazyLock::new(|| {
     let (columns, types): (Vec<&str>, Vec<&str>) = pending_sums().unzip();
     let arrays = Placeholders::default().typed(types.into_iter());
@@ -45,15 +47,15 @@ static MERGE_SUMS: LazyLock<String> = LazyLock::new(|| {
     format!("with added as (select * from unnest({arrays}) as keys({columns})), {add} select")
 });
 
-/// Adds latencies.
+/// Adds latencies to their table.
 static MERGE_LATENCIES: LazyLock<String> = LazyLock::new(|| {
     add_latencies(
         "unnest($1::date[], $2::text[], $3::smallint[], $4::int[]) as latencies(day, business_id, bucket, events)",
     )
 });
 
-/// Merges rows whose sums are not known. Large arrays are stored outside their row, and each subscript would fetch them again:
-/// concatenated with nothing they are fetched once.
+/// Merges the oldest rows. Large arrays are stored outside of the row (TOAST), and every subscript would fetch them
+/// again. Concatenation with an empty array copies them, so that they are fetched once.
 static MERGE_ROWS: LazyLock<String> = LazyLock::new(|| {
     let columns = list(pending_sums().map(|(column, _)| column));
     let (add_latencies, add_sums) = (add_latencies("latencies"), add_sums());
@@ -73,8 +75,8 @@ static MERGE_ROWS: LazyLock<String> = LazyLock::new(|| {
     )
 });
 
-/// Returns the part of a statement that adds the rows of `added` to the tables of sums, in the order of their keys, so that two
-/// replicas do not deadlock.
+/// Returns the common table expressions that add the rows of `added` to the tables of sums, in the order of their keys,
+/// so that replicas do not deadlock.
 fn add_sums() -> String {
     let (daily, totals) = (list(daily_columns()), list(totals_columns()));
     let key = list(Key::COLUMNS);
@@ -93,7 +95,7 @@ fn add_sums() -> String {
     )
 }
 
-/// Returns a statement that adds the rows of `latencies` to their table, in the order of their keys too.
+/// Returns a statement that adds the rows of `latencies` to their table, also in the order of their keys.
 fn add_latencies(latencies: &str) -> String {
     format!(
         "insert into ai_latency_daily (day, business_id, bucket, events)
@@ -103,8 +105,8 @@ fn add_latencies(latencies: &str) -> String {
 }
 
 impl Store {
-    /// Merges a rollup that this process has counted. Returns `false`, and changes nothing, if another process has merged some of
-    /// its rows: [`Self::merge_leftover_rollups`] merges the rest.
+    /// Merges a rollup that this process has counted. Returns `false`, and changes nothing, if another process has
+    /// merged some of its rows; then [`Self::merge_leftover_rollups`] merges the rest.
     pub async fn merge_rollup(&self, counted: &CountedRollup) -> Result<bool, StoreError> {
         let Db::Postgres(db) = &self.admin else { return Ok(true) };
         on!(@run db, MERGE_LIMIT, conn, {
@@ -120,8 +122,8 @@ impl Store {
         })
     }
 
-    /// Merges at most `most` pending rows up to `newest`, whichever process counted them. Returns whether more may be left.
-    /// Several replicas may do so at the same time.
+    /// Merges at most `most` pending rows up to the sequence number `newest`, whichever process counted them. Returns
+    /// whether more may be left. Replicas may call this concurrently.
     pub async fn merge_leftover_rollups(&self, newest: i64, most: i64) -> Result<bool, StoreError> {
         let Db::Postgres(db) = &self.admin else { return Ok(false) };
         let merged: i64 = on!(@run db, WRITE_LIMIT, conn, {
@@ -131,7 +133,7 @@ impl Store {
     }
 }
 
-/// Deletes pending rows. Returns whether all of them were there.
+/// Deletes pending rows. Returns whether all of them existed.
 async fn delete_rows(conn: &mut PgConnection, rows: &[i64]) -> Result<bool, sqlx::Error> {
     for part in rows.chunks(ROWS_TOGETHER) {
         if run_and_pause(conn, sqlx::query(DELETE).bind(part)).await? < part.len() as u64 {
@@ -162,7 +164,7 @@ async fn merge_latencies(conn: &mut PgConnection, rollup: &Rollup) -> Result<(),
     Ok(())
 }
 
-/// Runs a statement, and pauses for as long as it took. Returns the number of its rows.
+/// Runs a statement and pauses for as long as it took. Returns the number of affected rows.
 async fn run_and_pause(
     conn: &mut PgConnection,
     query: Query<'_, Postgres, PgArguments>,

@@ -1,13 +1,14 @@
-//! Pending rollups of Postgres: a batch adds one row with the sums of all its keys to `ai_rollup_pending`, and many such rows
-//! are merged into the rollup tables together (`merge.rs`), when few keys are left of many. Views whose names end in `_now`
-//! show both as one.
+//! Pending rollups on Postgres: each batch inserts one row with the sums of all its keys into `ai_rollup_pending`. Many
+//! such rows are merged into the rollup tables together (`merge.rs`), so that each key is updated once for all of them.
+//! Views whose names end in `_now` include both.
 //!
-//! What it buys: for a batch of 32 events of 20 businesses, sent by one client, Postgres needs 40 µs of CPU time per event
-//! instead of 94 with an update of three rollup rows per key in the batch. Readers of the totals get what this process counted
-//! from memory: unpacking it from the table took the database and the service 50 ms each, every 15 seconds under load.
+//! What it buys: for a batch of 32 events of 20 businesses, sent by one client, Postgres needs 40 µs of CPU time per
+//! event; updating three rollup rows per key of the batch instead takes 94 µs. Readers of the totals get the pending
+//! rollups of this process from memory: unpacking them from the table takes the database and the service 50 ms each,
+//! every 15 seconds under load.
 //!
-//! It can go when the batch's statement can update the rollup tables at the cost of one insert, for instance when batches have
-//! far more events than keys. SQLite, whose updates cost no round trip to a server, does without it (`sqlite.rs`).
+//! It can go when a batch can update the rollup tables at the cost of one insert, for instance because batches have far
+//! more events than keys. SQLite does without it, because its updates need no round trip to a server (`sqlite.rs`).
 
 use std::collections::HashSet;
 use std::sync::{Arc, LazyLock};
@@ -24,12 +25,13 @@ use crate::event::Event;
 use crate::rollup::{Key, Rollup, Sum, Sums, key_of};
 use crate::store::placeholders::Placeholders;
 
-/// The rollup of events that the store has counted.
+/// A rollup that the store has counted.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct CountedRollup {
-    /// Their sums.
+    /// The sums.
     pub rollup: Rollup,
-    /// The pending rows with exactly these sums. Empty on SQLite, where sums go into the rollup tables at once.
+    /// The sequence numbers of the pending rows that together have these sums. Empty on SQLite, which has no pending
+    /// rollups.
     pub pending: Vec<i64>,
 }
 
@@ -44,15 +46,16 @@ impl CountedRollup {
 /// A statement under construction.
 type PgQuery<'q> = Query<'q, Postgres, PgArguments>;
 
-/// A rollup as the arrays of a row of `ai_rollup_pending`.
+/// A rollup as the array columns of a row of `ai_rollup_pending`.
 pub(in crate::store) struct Columns<'r> {
     keys: Vec<(&'r (NaiveDate, Key), &'r Sums)>,
-    /// For each latency: the position, from 1, of a key of the same day and business; bucket; events.
+    /// For each latency: the position, from 1, of a key with the same day and business; the bucket; the number of
+    /// events.
     latency: Vec<(i32, i16, i32)>,
 }
 
 impl<'r> Columns<'r> {
-    /// Creates the arrays of `rollup`.
+    /// Converts `rollup` to arrays.
     pub(in crate::store) fn of(rollup: &'r Rollup) -> Self {
         let keys: Vec<_> = rollup.daily.iter().collect();
         let of_business = |day: NaiveDate, business_id: &str| {
@@ -65,7 +68,7 @@ impl<'r> Columns<'r> {
         Self { keys, latency }
     }
 
-    /// Returns the keys and their sums in parts of at most `most` keys, without latencies.
+    /// Splits the keys and their sums, without latencies, into parts of at most `most` keys.
     pub(in crate::store) fn parts(&self, most: usize) -> impl Iterator<Item = Self> {
         self.keys.chunks(most).map(|keys| Self { keys: keys.to_vec(), latency: Vec::new() })
     }
@@ -108,12 +111,12 @@ impl<'r> Columns<'r> {
     }
 }
 
-/// Returns an index from 1, as Postgres counts the elements of arrays.
+/// Converts an index to a position in a Postgres array, which counts from 1.
 fn position(index: usize) -> i32 {
     i32::try_from(index + 1).expect("no rollup has that many keys")
 }
 
-/// Returns a number of events as the `int4` of a pending row.
+/// Converts a number of events to the `int4` of a pending row.
 pub(in crate::store) fn count(events: i64) -> i32 {
     events.try_into().expect("no rollup is of that many events")
 }
@@ -124,8 +127,8 @@ static ADD: LazyLock<String> = LazyLock::new(|| {
     format!("insert into ai_rollup_pending ({}) values ({values}) returning seq", columns.join(", "))
 });
 
-/// The totals of the pending rows other than `$1`. The empty select gives the columns their types: the elements of the
-/// arrays have smaller ones.
+/// Selects the totals of the pending rows except `$1`. The empty first select sets the column types: the array elements
+/// have narrower ones.
 static OTHERS: LazyLock<String> = LazyLock::new(|| {
     let (totals, pending) = (list(totals_columns()), list(pending_sums().map(|(column, _)| column)));
     format!(
@@ -146,9 +149,9 @@ impl AddRollup for PgConnection {
     }
 }
 
-/// A connection that reads pending rollups, inside a transaction with one snapshot.
+/// A connection that reads pending rollups, inside a transaction that reads a snapshot.
 pub(in crate::store) trait ReadPending {
-    /// Passes the totals of all pending rollups to `each`: those of `counted` from memory, the rest from the table.
+    /// Passes the totals of all pending rollups to `each`: those of `counted` from memory, the others from the table.
     async fn each_pending(
         &mut self,
         counted: &[Arc<CountedRollup>],
@@ -166,7 +169,7 @@ impl ReadPending for PgConnection {
         let rows: Vec<i64> = counted.iter().flat_map(|counted| &counted.pending).copied().collect();
         let pending: Vec<i64> = sqlx::query_scalar(ALL).bind(&rows).fetch_all(&mut *self).await?;
         let pending: HashSet<i64> = pending.into_iter().collect();
-        // If another replica has merged some of the rows, the known sums are not those of the rest.
+        // If another replica has merged some of its rows, the sums in memory are too large: read the others.
         let whole = counted.iter().filter(|counted| counted.pending.iter().all(|row| pending.contains(row)));
         let mut known = Vec::with_capacity(rows.len());
         for counted in whole {
@@ -178,7 +181,7 @@ impl ReadPending for PgConnection {
 }
 
 impl ReadPending for SqliteConnection {
-    /// Does nothing: on SQLite no rollup is ever pending.
+    /// Does nothing: SQLite has no pending rollups.
     async fn each_pending(
         &mut self,
         _: &[Arc<CountedRollup>],

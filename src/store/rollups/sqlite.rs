@@ -1,4 +1,4 @@
-//! Adds a rollup to its three tables on SQLite.
+//! Adds rollups to their three tables on SQLite.
 
 use std::iter::once;
 use std::sync::LazyLock;
@@ -12,7 +12,7 @@ use crate::store::bulk_insert::{BulkInsert, SqliteQuery};
 
 /// A connection that can add rollups, inside a transaction.
 pub(in crate::store) trait AddRollup {
-    /// Adds `rollup` to the tables. Returns the rows in which it is pending, if it is.
+    /// Adds `rollup`. Returns the sequence numbers of its pending rows; none on SQLite.
     async fn add_rollup(&mut self, rollup: &Rollup) -> Result<Vec<i64>, sqlx::Error>;
 }
 

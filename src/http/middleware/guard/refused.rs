@@ -1,24 +1,24 @@
-//! Why a request is refused that presents nothing valid.
+//! Why a request without valid credentials is rejected.
 
 use crate::auth::Denied;
 use crate::auth::key::KeyId;
 use crate::http::error::ApiError;
 use crate::quota::Decision;
 
-/// A request without anything valid.
+/// A rejected request without valid credentials.
 pub(super) struct Refused {
     pub(super) why: Why,
     pub(super) error: ApiError,
     pub(super) key: Option<KeyId>,
 }
 
-/// What keeps it from being anything valid.
+/// The kind of rejection, which decides how the request is counted.
 pub(super) enum Why {
-    /// It is a failed attempt.
+    /// A failed attempt.
     Failed,
-    /// It is one too many, as the quota of failed attempts says.
+    /// Too many failed attempts, as decided by their quota.
     TooOften(Decision),
-    /// Nobody can tell now, which is no fault of the caller's.
+    /// The credentials cannot be checked at the moment; this is not a failed attempt.
     Unavailable,
 }
 
