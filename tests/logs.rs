@@ -75,7 +75,7 @@ fn logs_are_json_in_production_and_text_elsewhere_unless_they_are_told_otherwise
         service.signal("TERM");
         service.wait();
         let log = service.log();
-        assert!(log.contains("stopping"), "{log}");
+        assert!(log.contains("shutting down"), "{log}");
         assert!(log.lines().all(|line| serde_json::from_str::<Value>(line).is_ok() == json), "{log}");
     }
 }

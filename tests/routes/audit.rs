@@ -319,9 +319,9 @@ async fn without_a_hash_key_production_refuses_what_needs_it_and_says_what_to_do
         assert_eq!(admin(app.get("/hash")).await.status, 200);
     }
     for (settings, warning) in [
-        (&production[..], "privacy routes that need it answer 503"),
-        (&[("ALLOW_UNAUTHENTICATED_PRIVACY", "true")], "under a key that everybody knows"),
-        (&[("ALLOW_UNAUTHENTICATED_PRIVACY", "true")], "whoever reaches the service"),
+        (&production[..], "privacy routes that need it return 503"),
+        (&[("ALLOW_UNAUTHENTICATED_PRIVACY", "true")], "hashed with a publicly known key"),
+        (&[("ALLOW_UNAUTHENTICATED_PRIVACY", "true")], "anyone who can reach the service"),
     ] {
         let service = Service::start(&backend, settings);
         assert!(service.log().contains(warning), "{}", service.log());
