@@ -19,7 +19,7 @@ macro_rules! on {
             let mut lease = $db.lease().await?;
             let $conn = lease.connection();
             let done: Result<_, sqlx::Error> = async { $body }.await;
-            lease.finish(done)
+            lease.finish(done).await
         };
         tokio::time::timeout($limit, work).await.unwrap_or(Err($crate::store::StoreError::TimedOut))
     }};
@@ -79,6 +79,7 @@ use chrono_tz::Tz;
 use sqlx::{Postgres, Sqlite};
 
 use crate::privacy::subject::Hasher;
+use connection::file::WatchedFile;
 use connection::lease::Connections;
 
 /// The time limit of a read.
@@ -92,6 +93,9 @@ const WRITERS: u32 = 2;
 
 /// The time limit of a health check.
 const PING_LIMIT: Duration = Duration::from_secs(1);
+
+/// How long work on a file that was replaced is waited for.
+const REOPEN_LIMIT: Duration = Duration::from_secs(10);
 
 /// Connections to a database.
 #[derive(Debug, Clone)]
@@ -111,6 +115,8 @@ pub struct Store {
     admin: Db,
     /// The connection that deletes old rows.
     sweep: Db,
+    /// The file; `None` on Postgres.
+    file: Option<WatchedFile>,
     /// The path of the lock file of retention runs; `None` on Postgres, which has advisory locks.
     retention_lock: Option<PathBuf>,
     zone: Tz,
@@ -156,7 +162,7 @@ impl Store {
     /// checkpoints its log into the file when its last connection closes.
     pub async fn close(&self) {
         let close = async {
-            for db in [&self.read, &self.admin, &self.sweep, &self.write] {
+            for db in self.databases() {
                 match db {
                     Db::Postgres(connections) => connections.close().await,
                     Db::Sqlite(connections) => connections.close().await,
@@ -164,5 +170,36 @@ impl Store {
             }
         };
         drop(tokio::time::timeout(PING_LIMIT, close).await);
+    }
+
+    /// Opens the file again if another one is in its place. Returns whether that was so, and migrations may be missing.
+    ///
+    /// # Errors
+    ///
+    /// Fails while work on the old file goes on: its log must not be taken for that of the new one.
+    pub async fn reopen_replaced_file(&self) -> Result<bool, StoreError> {
+        let Some(file) = self.file.as_ref().filter(|file| file.is_replaced()) else { return Ok(false) };
+        let close = async {
+            for db in self.databases() {
+                if let Db::Sqlite(connections) = db {
+                    connections.close().await;
+                }
+            }
+        };
+        tokio::time::timeout(REOPEN_LIMIT, close).await.map_err(|_| StoreError::TimedOut)?;
+        let moved = file.forget();
+        moved.map_err(|error| {
+            StoreError::Unavailable(format!("cannot move the log of a replaced file: {error}"))
+        })?;
+        for db in self.databases() {
+            if let Db::Sqlite(connections) = db {
+                connections.reopen();
+            }
+        }
+        Ok(true)
+    }
+
+    const fn databases(&self) -> [&Db; 4] {
+        [&self.read, &self.admin, &self.sweep, &self.write]
     }
 }

@@ -99,6 +99,16 @@ impl KeyCache {
         Ok((key, plain))
     }
 
+    /// Undoes the rotation that made `rotated`, whose secret nobody has seen: the previous secret is the only one again. A
+    /// key that was rotated or revoked meanwhile stays as it is.
+    pub async fn undo_rotation(&self, rotated: &NamedKey, actor: &Actor) -> Result<(), KeyError> {
+        let entry = actor.entry(Action::KeyRotated).with("key", rotated.id.to_string()).with("undone", true);
+        if let Some(key) = self.store().restore_secret(rotated.id, rotated.hash, self.now(), &entry).await? {
+            self.replace(key);
+        }
+        Ok(())
+    }
+
     /// Revokes the key `id`: on this replica at once, on others within seconds. Returns whether this call
     /// revoked it; revoking it again has no effect.
     pub async fn revoke(&self, id: KeyId, actor: &Actor) -> Result<(NamedKey, bool), KeyError> {

@@ -31,8 +31,110 @@ impl PostgresUrl {
     /// Returns the role in the URL; empty if there is none.
     #[must_use]
     pub fn user(&self) -> String {
-        Url::parse(self.url.expose_secret()).map_or_else(|_| String::new(), |url| url.username().to_owned())
+        let url = Url::parse(self.url.expose_secret());
+        url.map_or_else(
+            |_| String::new(),
+            |url| parameter(&url, &["user"]).unwrap_or_else(|| url.username().to_owned()),
+        )
     }
+
+    /// Parses a URL as libpq does, or says why it cannot be used.
+    fn parse(text: &str) -> Result<Self, String> {
+        let must_be = "must be a postgresql:// or sqlite: URL";
+        let (scheme, _) = text.split_once("://").ok_or(must_be)?;
+        if let Some((_, driver)) = scheme.split_once('+').filter(|(scheme, _)| is_postgres(scheme)) {
+            return Err(format!(
+                "names a driver, +{driver}, which only other programs know; write postgresql://"
+            ));
+        }
+        if !is_postgres(scheme) {
+            return Err(must_be.to_owned());
+        }
+        let text = encode_credentials(text);
+        let mut url: Url = Url::parse(&text).map_err(|error| why_unusable(&text, error))?;
+        if url.path().contains('@') || url.fragment().is_some() {
+            return Err(SPECIAL_CHARACTER.to_owned());
+        }
+        keep_known_parameters(&mut url);
+        use_public_authorities(&mut url)?;
+        let host = host(&url).ok_or("has no host; for a socket, add ?host=/run/postgresql")?;
+        if host.contains(',') {
+            return Err("lists several hosts; name one".to_owned());
+        }
+        let is_socket = host.starts_with('/');
+        let tls = match is_socket {
+            // As in libpq: nothing leaves the machine, and servers take no TLS there.
+            true => Tls::Socket,
+            false => Tls::from_url(&url).ok_or(
+                "has an unknown sslmode: it must be disable, allow, prefer, require, verify-ca or verify-full",
+            )?,
+        };
+        let port = parameter(&url, &["port"]).or_else(|| url.port().map(|port| port.to_string()));
+        let database =
+            parameter(&url, &["dbname"]).unwrap_or_else(|| url.path().trim_start_matches('/').to_owned());
+        let place = format!("{host}:{}/{database}", port.as_deref().unwrap_or("5432"));
+        Ok(Self { url: String::from(url).into(), place, tls })
+    }
+}
+
+const SPECIAL_CHARACTER: &str =
+    "has a special character in the user name or password: write / as %2F, @ as %40, : as %3A";
+
+fn is_postgres(scheme: &str) -> bool {
+    matches!(scheme, "postgres" | "postgresql")
+}
+
+/// Encodes what may stand in a password for libpq, and not in a URL: `#` and `?`, which would end the address.
+fn encode_credentials(text: &str) -> String {
+    let start = text.find("://").map_or(0, |at| at + 3);
+    let end = text[start..].find(['@', '/']).map_or(start, |at| start + at);
+    let (credentials, rest) = (&text[start..end], &text[end..]);
+    match rest.starts_with('@') {
+        true => format!("{}{}{rest}", &text[..start], credentials.replace('#', "%23").replace('?', "%3F")),
+        false => text.to_owned(),
+    }
+}
+
+/// Returns why a URL cannot be parsed, in words that its author can act on.
+fn why_unusable(text: &str, error: url::ParseError) -> String {
+    let authority =
+        text.split("://").nth(1).and_then(|rest| rest.split(['/', '?']).next()).unwrap_or_default();
+    let hosts = authority.rsplit('@').next().unwrap_or_default();
+    match error {
+        _ if hosts.contains(',') => "lists several hosts; name one".to_owned(),
+        url::ParseError::InvalidPort if !authority.contains('@') => SPECIAL_CHARACTER.to_owned(),
+        error => format!("is not a URL: {error}"),
+    }
+}
+
+/// Returns the last value of a parameter under any of its names.
+fn parameter(url: &Url, names: &[&str]) -> Option<String> {
+    let values = url.query_pairs().filter(|(name, _)| names.contains(&name.as_ref()));
+    values.map(|(_, value)| value.into_owned()).last().filter(|value| !value.is_empty())
+}
+
+/// Returns the host, or the directory of a socket.
+fn host(url: &Url) -> Option<String> {
+    let decoded = |host: &str| host.replace("%2F", "/").replace("%2f", "/");
+    let in_url = url.host_str().filter(|host| !host.is_empty()).map(decoded);
+    parameter(url, &["hostaddr"]).or_else(|| parameter(url, &["host"])).or(in_url)
+}
+
+/// Carries out `sslrootcert=system` as libpq 16 does: the public authorities, and nothing less than `verify-full`.
+fn use_public_authorities(url: &mut Url) -> Result<(), String> {
+    const ROOTS: [&str; 3] = ["sslrootcert", "ssl-root-cert", "ssl-ca"];
+    const MODES: [&str; 2] = ["sslmode", "ssl-mode"];
+    if parameter(url, &ROOTS).as_deref() != Some("system") {
+        return Ok(());
+    }
+    if parameter(url, &MODES).is_some_and(|mode| mode != "verify-full") {
+        return Err("has sslrootcert=system, which requires sslmode=verify-full".to_owned());
+    }
+    let is_replaced = |name: &str| ROOTS.contains(&name) || MODES.contains(&name);
+    let kept = url.query_pairs().filter(|(name, _)| !is_replaced(name)).map(|(a, b)| (a.into(), b.into()));
+    let kept: Vec<(String, String)> = kept.collect();
+    url.query_pairs_mut().clear().extend_pairs(kept).append_pair("sslmode", "verify-full");
+    Ok(())
 }
 
 /// How connections to Postgres are protected; libpq's `sslmode`.
@@ -46,20 +148,16 @@ pub enum Tls {
     VerifyCa,
     /// Encrypted; the server's certificate and host name are verified.
     VerifyFull,
+    /// A socket of this machine, unencrypted.
+    Socket,
 }
 
 impl Tls {
     /// Returns the mode that `sslmode` requests. As in libpq, `require` with a root certificate verifies the
     /// certificate.
     fn from_url(url: &Url) -> Option<Self> {
-        let value = |names: &[&str]| {
-            url.query_pairs()
-                .filter(|(name, _)| names.contains(&name.as_ref()))
-                .map(|(_, value)| value)
-                .last()
-        };
-        let with_root = value(&["sslrootcert", "ssl-root-cert", "ssl-ca"]).is_some();
-        match value(&["sslmode", "ssl-mode"]).as_deref() {
+        let with_root = parameter(url, &["sslrootcert", "ssl-root-cert", "ssl-ca"]).is_some();
+        match parameter(url, &["sslmode", "ssl-mode"]).as_deref() {
             Some("disable") => Some(Self::Optional("disable")),
             Some("allow") => Some(Self::Optional("allow")),
             Some("prefer") => Some(Self::Optional("prefer")),
@@ -81,33 +179,15 @@ impl Setting for Database {
                 Some(path) => Ok(Self::Sqlite(path.into())),
             };
         }
-        let must_be = "must be a postgresql:// or sqlite: URL";
-        let mut url: Url = parse(text, must_be)?;
-        if !matches!(url.scheme(), "postgres" | "postgresql") {
-            return Err(must_be.to_owned());
-        }
-        if url.path().contains('@') || url.fragment().is_some() {
-            return Err(
-                "has a special character in the user name or password: write / as %2F, # as %23, @ as %40"
-                    .to_owned(),
-            );
-        }
-        keep_known_parameters(&mut url);
-        let tls = Tls::from_url(&url).ok_or(
-            "has an unknown sslmode: it must be disable, allow, prefer, require, verify-ca or verify-full",
-        )?;
-        let host = url.host_str().filter(|host| !host.is_empty()).ok_or("has no host")?;
-        let place = format!("{host}:{}{}", url.port().unwrap_or(5432), url.path());
-        Ok(Self::Postgres(PostgresUrl { url: String::from(url).into(), place, tls }))
+        PostgresUrl::parse(text).map(Self::Postgres)
     }
 }
 
 impl Setting for PostgresUrl {
     fn read(text: &str) -> Result<Self, String> {
-        match Database::read(text) {
-            Ok(Database::Postgres(url)) => Ok(url),
-            Err(what) if text.starts_with("postgres") => Err(what),
-            Ok(Database::Sqlite(_)) | Err(_) => Err("must be a postgresql:// URL".to_owned()),
+        match text.starts_with("postgres") {
+            true => Self::parse(text),
+            false => Err("must be a postgresql:// URL".to_owned()),
         }
     }
 }

@@ -94,7 +94,9 @@ impl Worker {
         }
         loop {
             let prepare = async {
-                let counting = if self.migrated { None } else { Some(self.sink.migrate().await?) };
+                let is_other = self.sink.store.reopen_replaced_file().await?;
+                let is_migrated = self.migrated && !is_other;
+                let counting = if is_migrated { None } else { Some(self.sink.migrate().await?) };
                 self.sink.prepare().await.map(|()| counting)
             };
             match spill_until(&self.sink, commands, stop, prepare).await {

@@ -10,7 +10,9 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, S
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, SqlStr, Transaction};
 
 use super::bulk_insert::STATEMENTS;
+use super::connection::file::WatchedFile;
 use super::connection::lease::Connections;
+use super::connection::sessions::Sessions;
 use super::connection::write_queue::WriteQueue;
 use super::events::foreign::{POSTGRES_VALUES, SQLITE_VALUES};
 use super::{Db, StoreError, WRITERS};
@@ -25,18 +27,22 @@ const SWEEP_ACQUIRE_LIMIT: Duration = Duration::from_secs(10);
 /// Settings of every session, regardless of the server's defaults: commits return only once they are on disk, times are
 /// UTC, statements do not outlive their callers' time limits, and JIT compilation, which does not pay off for short
 /// statements, is off.
-const POSTGRES_SESSION: &str =
-    "set timezone = 'UTC'; set synchronous_commit = on; set statement_timeout = '2s'; set jit = off";
+const POSTGRES_SESSION: [&str; 4] =
+    ["timezone = 'UTC'", "synchronous_commit = on", "statement_timeout = '2s'", "jit = off"];
 
 /// Settings of a session that writes. The batch statement is planned only once, possibly while the tables are
 /// still empty, so the planner must use indexes, which suit tables of any size.
-const POSTGRES_WRITER: &str = "set plan_cache_mode = force_generic_plan; set enable_seqscan = off;
-    set enable_hashjoin = off; set enable_mergejoin = off";
+const POSTGRES_WRITER: [&str; 4] = [
+    "plan_cache_mode = force_generic_plan",
+    "enable_seqscan = off",
+    "enable_hashjoin = off",
+    "enable_mergejoin = off",
+];
 
 /// Settings of a session that deletes old rows. It does not wait for the disk, because a lost deletion is
 /// repeated, and gives way to sessions that want an exclusive lock on a table.
-const POSTGRES_SWEEPER: &str =
-    "set synchronous_commit = off; set statement_timeout = '10s'; set lock_timeout = '1s'";
+const POSTGRES_SWEEPER: [&str; 3] =
+    ["synchronous_commit = off", "statement_timeout = '10s'", "lock_timeout = '1s'"];
 
 /// The pools of a store, which connect on first use.
 pub(super) struct Pools {
@@ -56,39 +62,50 @@ pub(super) fn postgres(
 ) -> Result<Pools, StoreError> {
     let mode = match database.tls {
         Tls::Optional(mode) => mode.parse()?,
+        Tls::Socket => PgSslMode::Disable,
         Tls::Require => PgSslMode::Require,
         Tls::VerifyCa => PgSslMode::VerifyCa,
         Tls::VerifyFull => PgSslMode::VerifyFull,
     };
     let options: PgConnectOptions = database.url.expose_secret().parse()?;
+    // `sqlx` looks an IPv6 address up with the brackets that it has in a URL.
+    let address = options.get_host().strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    let options = match address.map(ToOwned::to_owned) {
+        Some(address) => options.host(&address),
+        None => options,
+    };
     let options = options.ssl_mode(mode).application_name("mlops-service").disable_statement_logging();
+    // A pooler refuses it, and floats are not sent as text.
+    let options = options.extra_float_digits(None);
+    let limit = format!("statement_timeout = {}", store_timeout.mul_f64(0.8).as_millis());
+    let reader = Sessions::new(options.clone()).with(&POSTGRES_SESSION);
+    let writer = reader.with(&[&limit]).with(&POSTGRES_WRITER);
+    let sweeper = reader.with(&POSTGRES_SWEEPER);
     let pool = || PgPoolOptions::new().acquire_timeout(ACQUIRE_LIMIT);
-    let read = pool()
-        .max_connections(readers)
-        .after_connect(|conn, _| Box::pin(async move { conn.execute(POSTGRES_SESSION).await.map(drop) }));
-    let limit = format!("set statement_timeout = {}", store_timeout.mul_f64(0.8).as_millis());
-    let write = pool().max_connections(WRITERS).test_before_acquire(false).after_connect(move |conn, _| {
-        let limit = AssertSqlSafe(limit.clone());
-        Box::pin(async move {
-            conn.execute(POSTGRES_SESSION).await?;
-            conn.execute(limit).await?;
-            conn.execute(POSTGRES_WRITER).await.map(drop)
-        })
-    });
-    let sweep = pool().acquire_timeout(SWEEP_ACQUIRE_LIMIT).max_connections(1).after_connect(|conn, _| {
-        Box::pin(async move {
-            conn.execute(POSTGRES_SESSION).await?;
-            conn.execute(POSTGRES_SWEEPER).await.map(drop)
-        })
-    });
-    let read = Db::Postgres(Connections::shared(read.connect_lazy_with(options.clone())));
-    let write = Db::Postgres(Connections::owned(write.connect_lazy_with(options.clone())));
-    let sweep = Db::Postgres(Connections::shared(sweep.connect_lazy_with(options)));
-    Ok(Pools { admin: read.clone(), read, write, sweep })
+    let open = |pool: PgPoolOptions, sessions: &Sessions| {
+        prepared(pool, sessions).connect_lazy_with(options.clone())
+    };
+    let read = Connections::shared(open(pool().max_connections(readers), &reader)).in_sessions(&reader);
+    let write = pool().max_connections(WRITERS).test_before_acquire(false);
+    let write = Connections::owned(open(write, &writer)).in_sessions(&writer);
+    // One of them may hold the lock of a run.
+    let sweep = pool().acquire_timeout(SWEEP_ACQUIRE_LIMIT).max_connections(2);
+    let sweep = Connections::shared(open(sweep, &sweeper)).in_sessions(&sweeper);
+    let read = Db::Postgres(read);
+    Ok(Pools { admin: read.clone(), read, write: Db::Postgres(write), sweep: Db::Postgres(sweep) })
+}
+
+/// Has `pool` prepare each of its sessions.
+fn prepared(pool: PgPoolOptions, sessions: &Sessions) -> PgPoolOptions {
+    let sessions = sessions.clone();
+    pool.after_connect(move |conn, _| {
+        let settings = AssertSqlSafe(sessions.prepare());
+        Box::pin(async move { conn.execute(settings).await.map(drop) })
+    })
 }
 
 /// Creates the pools of the file at `path`, which is created when a writer first connects.
-pub(super) fn sqlite(path: &Path) -> Pools {
+pub(super) fn sqlite(path: &Path, file: &WatchedFile) -> Pools {
     let options = SqliteConnectOptions::new()
         .filename(path)
         .journal_mode(SqliteJournalMode::Wal)
@@ -110,10 +127,10 @@ pub(super) fn sqlite(path: &Path) -> Pools {
     let sweep = pool().acquire_timeout(SWEEP_ACQUIRE_LIMIT).max_connections(1).connect_lazy_with(sweeper);
     let queue = WriteQueue::new();
     Pools {
-        read: Db::Sqlite(Connections::shared(read)),
-        write: Db::Sqlite(Connections::owned(write).in_queue(&queue)),
-        admin: Db::Sqlite(Connections::shared(admin).in_queue(&queue)),
-        sweep: Db::Sqlite(Connections::shared(sweep)),
+        read: Db::Sqlite(Connections::shared(read).on_file(file)),
+        write: Db::Sqlite(Connections::owned(write).in_queue(&queue).on_file(file)),
+        admin: Db::Sqlite(Connections::shared(admin).in_queue(&queue).on_file(file)),
+        sweep: Db::Sqlite(Connections::shared(sweep).on_file(file)),
     }
 }
 
@@ -132,6 +149,8 @@ pub(super) trait Dialect: sqlx::Database {
     const LOCK_AUDIT: &'static str;
     /// Begins a transaction that reads a snapshot of the store.
     const SNAPSHOT: &'static str;
+    /// Makes a transaction that has not read yet one that reads a snapshot.
+    const SNAPSHOT_WITHIN: &'static str;
     /// Selects the newest pending rollup, or 0 if there is none. It reads a table, since a snapshot is taken
     /// at the first read.
     const NEWEST_PENDING: &'static str;
@@ -154,6 +173,7 @@ impl Dialect for sqlx::Postgres {
     const LOCK_LABELS: &'static str = "select pg_advisory_xact_lock(hashtext('ai_metric_labels'))";
     const LOCK_AUDIT: &'static str = "select pg_advisory_xact_lock(hashtext('mlops_audit'))";
     const SNAPSHOT: &'static str = "begin isolation level repeatable read read only";
+    const SNAPSHOT_WITHIN: &'static str = "set transaction isolation level repeatable read, read only";
     const NEWEST_PENDING: &'static str = "select coalesce(max(seq), 0) from ai_rollup_pending";
     const PURGE_AUDIT: &'static str = "select mlops_audit_purge($1)";
     const LOCK_CONSENTS: &'static str = "select pg_advisory_xact_lock(hashtext('mlops_consents'))";
@@ -170,6 +190,7 @@ impl Dialect for sqlx::Sqlite {
     const LOCK_LABELS: &'static str = "select 1";
     const LOCK_AUDIT: &'static str = "select 1";
     const SNAPSHOT: &'static str = "begin";
+    const SNAPSHOT_WITHIN: &'static str = "select 1";
     const NEWEST_PENDING: &'static str = "select coalesce((select 0 from ai_totals limit 1), 0)";
     const PURGE_AUDIT: &'static str = "delete from mlops_audit where at < $1 and seq <= (
         select json_extract(details, '$.last_seq') from mlops_audit where action = 'audit.purged' order by seq desc limit 1)";
@@ -180,22 +201,30 @@ impl Dialect for sqlx::Sqlite {
         || '8000' || printf('%012x', id))";
 }
 
-/// Begins a transaction that writes.
+/// Begins a transaction that writes; within another one, a savepoint.
 pub(super) async fn begin<C>(conn: &mut C) -> Result<Transaction<'_, C::Database>, sqlx::Error>
 where
     C: Connection,
     C::Database: Dialect,
 {
-    conn.begin_with(SqlStr::from_static(<C::Database as Dialect>::BEGIN)).await
+    match conn.is_in_transaction() {
+        true => conn.begin().await,
+        false => conn.begin_with(SqlStr::from_static(<C::Database as Dialect>::BEGIN)).await,
+    }
 }
 
-/// Begins a transaction that reads a snapshot of the store.
+/// Begins a transaction that reads a snapshot of the store. Within another one, which must not have read yet, it is a savepoint.
 pub(super) async fn begin_snapshot<C>(conn: &mut C) -> Result<Transaction<'_, C::Database>, sqlx::Error>
 where
     C: Connection,
     C::Database: Dialect,
+    for<'c> &'c mut C: Executor<'c, Database = C::Database>,
 {
-    conn.begin_with(SqlStr::from_static(<C::Database as Dialect>::SNAPSHOT)).await
+    if !conn.is_in_transaction() {
+        return conn.begin_with(SqlStr::from_static(<C::Database as Dialect>::SNAPSHOT)).await;
+    }
+    (&mut *conn).execute(<C::Database as Dialect>::SNAPSHOT_WITHIN).await?;
+    conn.begin().await
 }
 
 /// Returns the statement that finds the newest pending rollup.

@@ -116,6 +116,10 @@ fn from_code(code: String, constraint: String, message: &str) -> StoreError {
         (_, "57014") => StoreError::TimedOut,
         // Wrong credentials, no such database, no such table or column, missing permission.
         (Some("28" | "3D" | "42"), _) => StoreError::Unusable(description),
+        // A start-up parameter that a pooler does not pass on.
+        (_, "08P01") if description.contains("startup parameter") => StoreError::Unusable(format!(
+            "{description}; a pooler refuses it: remove it from the URL, or use the direct host of the server"
+        )),
         // Data exceptions, other integrity constraints, and errors raised by a trigger.
         (Some("22" | "23" | "P0"), _) => StoreError::Refused { code, constraint },
         // Constraints, including errors raised by a trigger.

@@ -105,6 +105,23 @@ fn hash(bytes: Vec<u8>) -> Result<SecretHash, StoreError> {
     bytes.map(SecretHash).map_err(|_: Vec<u8>| StoreError::Unreadable("mlops_api_keys.secret_hash".into()))
 }
 
+/// Changes a key with an `update … returning`, and audits it in the same transaction if there was one to change.
+macro_rules! change_key {
+    ($store:ident, $sql:ident, $at:ident, $entry:ident, $($value:expr),+) => {{
+        let row = on!(&$store.admin, READ_LIMIT, |conn| {
+            let query = sqlx::query_as::<_, RawKey>($sql)$(.bind($value))+;
+            let mut tx = dialect::begin(conn).await?;
+            let changed = query.fetch_optional(&mut *tx).await?;
+            if changed.is_some() {
+                audit::append(&mut tx, $at, $entry).await?;
+            }
+            tx.commit().await?;
+            Ok(changed)
+        })?;
+        row.map(NamedKey::try_from).transpose()
+    }};
+}
+
 impl Store {
     /// Returns all keys, including revoked ones, in the order of their creation. A row that cannot be read is
     /// an error in the list, so that it does not hide the others.
@@ -160,18 +177,24 @@ impl Store {
              where id = $1 and revoked_at is null returning ",
             key_columns!()
         );
-        let row = on!(&self.admin, READ_LIMIT, |conn| {
-            let query = sqlx::query_as::<_, RawKey>(SQL).bind(id.to_string());
-            let query = query.bind(hash.0.to_vec()).bind(grace_ends);
-            let mut tx = dialect::begin(conn).await?;
-            let replaced = query.fetch_optional(&mut *tx).await?;
-            if replaced.is_some() {
-                audit::append(&mut tx, at, entry).await?;
-            }
-            tx.commit().await?;
-            Ok(replaced)
-        })?;
-        row.map(NamedKey::try_from).transpose()
+        change_key!(self, SQL, at, entry, id.to_string(), hash.0.to_vec(), grace_ends)
+    }
+
+    /// Makes the previous secret of the key `id` its only one again. Returns `None` if `hash` is not its secret any more, or if
+    /// it is revoked.
+    pub async fn restore_secret(
+        &self,
+        id: KeyId,
+        hash: SecretHash,
+        at: DateTime<Utc>,
+        entry: &Entry,
+    ) -> Result<Option<NamedKey>, StoreError> {
+        const SQL: &str = concat!(
+            "update mlops_api_keys set secret_hash = previous_hash, previous_hash = null, previous_until = null
+             where id = $1 and secret_hash = $2 and previous_hash is not null and revoked_at is null returning ",
+            key_columns!()
+        );
+        change_key!(self, SQL, at, entry, id.to_string(), hash.0.to_vec())
     }
 
     /// Revokes the key `id` permanently. Returns `None` if the key does not exist or was already revoked.
@@ -185,17 +208,7 @@ impl Store {
             "update mlops_api_keys set revoked_at = $2 where id = $1 and revoked_at is null returning ",
             key_columns!()
         );
-        let row = on!(&self.admin, READ_LIMIT, |conn| {
-            let query = sqlx::query_as::<_, RawKey>(SQL).bind(id.to_string()).bind(at.trunc_subsecs(0));
-            let mut tx = dialect::begin(conn).await?;
-            let revoked = query.fetch_optional(&mut *tx).await?;
-            if revoked.is_some() {
-                audit::append(&mut tx, at, entry).await?;
-            }
-            tx.commit().await?;
-            Ok(revoked)
-        })?;
-        row.map(NamedKey::try_from).transpose()
+        change_key!(self, SQL, at, entry, id.to_string(), at.trunc_subsecs(0))
     }
 
     /// Records when keys were last used, in one transaction. A later recorded use is not overwritten. Callers

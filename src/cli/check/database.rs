@@ -67,6 +67,9 @@ fn tls(config: &Config, postgres: &PostgresUrl, found: Option<Encryption>) -> Fi
     let production = config.environment == Environment::Production;
     let is_here =
         ["localhost:", "127.0.0.1:", "[::1]:", "::1:"].iter().any(|here| postgres.place.starts_with(here));
+    if postgres.tls == Tls::Socket {
+        return TLS.ok("a socket of this machine");
+    }
     let Some(Encryption { ssl: true, version }) = found else {
         let place = if is_here { "on this machine" } else { "over the network" };
         return TLS.wrong_if(production || !is_here, format!("not encrypted, {place}"), fix);
@@ -77,7 +80,7 @@ fn tls(config: &Config, postgres: &PostgresUrl, found: Option<Encryption>) -> Fi
         Tls::VerifyCa => {
             TLS.warning(format!("{version}, server certificate verified, host name not verified"), fix)
         }
-        Tls::Require | Tls::Optional(_) => {
+        Tls::Require | Tls::Optional(_) | Tls::Socket => {
             TLS.wrong_if(production, format!("{version}, server not verified"), fix)
         }
     }

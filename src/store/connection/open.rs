@@ -2,13 +2,14 @@
 
 use std::fs::{DirBuilder, OpenOptions};
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use sqlx::PgConnection;
-use sqlx::migrate::MigrateError;
+use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::{Executor, PgConnection};
 
 use crate::config::{Config, Database, Environment, Tls};
 use crate::privacy::subject::Hasher;
+use crate::store::connection::file::{WatchedFile, beside};
 use crate::store::dialect::{self, Pools};
 use crate::store::migrations::{POSTGRES, SQLITE};
 use crate::store::{Db, Store, StoreError};
@@ -19,10 +20,11 @@ const MISSING: &str = "migrations are missing: run mlops-service migrate with MI
 impl Store {
     /// Opens the database of `config`. This does not connect yet, so an unavailable server is not an error.
     pub fn open(config: &Config) -> Result<Self, StoreError> {
-        let (pools, place) = match &config.database_url {
+        let (pools, place, file) = match &config.database_url {
             Database::Sqlite(path) => {
                 create_file(path)?;
-                (dialect::sqlite(path), format!("SQLite at {}", path.display()))
+                let file = WatchedFile::new(path);
+                (dialect::sqlite(path, &file), format!("SQLite at {}", path.display()), Some(file))
             }
             Database::Postgres(postgres) => {
                 if config.environment == Environment::Production && postgres.tls == Tls::Require {
@@ -33,7 +35,7 @@ impl Store {
                 }
                 let pools =
                     dialect::postgres(postgres, config.database_connections.get(), config.store_timeout.0)?;
-                (pools, format!("Postgres at {}", postgres.place))
+                (pools, format!("Postgres at {}", postgres.place), None)
             }
         };
         let Pools { read, write, admin, sweep } = pools;
@@ -47,6 +49,7 @@ impl Store {
             write,
             admin,
             sweep,
+            file,
             retention_lock,
             zone: config.time_zone,
             consent,
@@ -73,13 +76,19 @@ impl Store {
             Db::Postgres(db) => {
                 let mut lease = db.lease().await?;
                 if is_current(lease.connection()).await? {
-                    return lease.finish(Ok(()));
+                    return lease.finish(Ok(())).await;
                 }
                 if !self.migrates {
                     return Err(StoreError::Unusable(MISSING.to_owned()));
                 }
+                if lease.is_transaction() {
+                    let migrated = migrate_in_transaction(lease.connection()).await;
+                    migrated.map_err(StoreError::from).map_err(explain_denial)?;
+                    return lease.finish(Ok(())).await;
+                }
                 dialect::remove_timeout(lease.connection()).await?;
                 let migrated = POSTGRES.run_direct(None, lease.connection(), false).await;
+                // The connection is closed: it has no time limits.
                 migrated.map_err(StoreError::from).map_err(explain_denial)
             }
             Db::Sqlite(db) => {
@@ -88,6 +97,18 @@ impl Store {
             }
         }
     }
+}
+
+/// Runs all migrations in the transaction of the connection. The lock of a session, which `sqlx` takes, would outlive it behind a
+/// pooler.
+async fn migrate_in_transaction(conn: &mut PgConnection) -> Result<(), MigrateError> {
+    conn.execute(
+        "set local statement_timeout = 0; select pg_advisory_xact_lock(hashtext('mlops_migrations'))",
+    )
+    .await?;
+    let mut migrator = Migrator::with_migrations(POSTGRES.iter().cloned().collect());
+    migrator.set_locking(false);
+    migrator.run_direct(None, conn, false).await
 }
 
 /// Returns whether every migration is applied. This needs no right to create tables.
@@ -116,13 +137,6 @@ fn explain_denial(error: StoreError) -> StoreError {
         }
         other => other,
     }
-}
-
-/// Returns the path of a companion of the file at `path`.
-fn beside(path: &Path, ending: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(ending);
-    name.into()
 }
 
 /// Returns the hasher for consent lookups; `None` if consent is not required.

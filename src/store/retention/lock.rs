@@ -3,11 +3,19 @@
 use std::fs::{File, OpenOptions, TryLockError};
 use std::path::Path;
 
-use sqlx::{Connection, PgConnection};
+use sqlx::{Connection, Postgres};
 
 use super::super::{Db, Store, StoreError};
 use super::STEP_LIMIT;
+use crate::store::connection::lease::Taken;
 use crate::store::connection::open::create_file;
+
+const LOCK_SESSION: &str =
+    "select pg_try_advisory_lock(hashtext('mlops_retention'), hashtext(current_schema()))";
+
+/// Behind a pooler, the lock of a session would outlive the run.
+const LOCK_TRANSACTION: &str =
+    "select pg_try_advisory_xact_lock(hashtext('mlops_retention'), hashtext(current_schema()))";
 
 /// The right to run. It is released on drop and whenever the process ends.
 #[derive(Debug)]
@@ -15,8 +23,8 @@ pub struct RetentionLock(LockKind);
 
 #[derive(Debug)]
 enum LockKind {
-    /// An advisory lock in a session of its own.
-    Session(Box<PgConnection>),
+    /// An advisory lock in a session or, behind a pooler, in a transaction.
+    Advisory(Taken<Postgres>),
     /// A lock on a file beside the database.
     File(File),
 }
@@ -26,7 +34,8 @@ impl RetentionLock {
     pub async fn release(self) {
         match self.0 {
             // If closing fails, the server ends the session anyway.
-            LockKind::Session(session) => drop(session.close().await),
+            LockKind::Advisory(Taken::Session(session)) => drop(session.close().await),
+            LockKind::Advisory(Taken::Transaction(transaction)) => drop(transaction.rollback().await),
             LockKind::File(file) => drop(file),
         }
     }
@@ -39,12 +48,9 @@ impl Store {
             (Db::Postgres(db), _) => {
                 let lock = async {
                     let mut lease = db.lease().await?;
-                    let got: bool = sqlx::query_scalar(
-                        "select pg_try_advisory_lock(hashtext('mlops_retention'), hashtext(current_schema()))",
-                    )
-                    .fetch_one(lease.connection())
-                    .await?;
-                    Ok(got.then(|| RetentionLock(LockKind::Session(Box::new(lease.take())))))
+                    let lock = if lease.is_transaction() { LOCK_TRANSACTION } else { LOCK_SESSION };
+                    let got: bool = sqlx::query_scalar(lock).fetch_one(lease.connection()).await?;
+                    Ok(got.then(|| RetentionLock(LockKind::Advisory(lease.take()))))
                 };
                 tokio::time::timeout(STEP_LIMIT, lock).await.unwrap_or(Err(StoreError::TimedOut))
             }
