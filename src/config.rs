@@ -5,7 +5,9 @@
 
 mod address;
 mod check;
+pub mod dotenv;
 mod issuer;
+mod kubernetes;
 mod notice;
 mod setting;
 mod source;
@@ -55,6 +57,8 @@ macro_rules! settings {
             pub tiers: Tiers,
             /// The variables in effect, with their text if it may be shown.
             pub in_effect: Vec<(&'static str, String)>,
+            /// What is odd about the variables and does not stop the start.
+            pub warnings: Vec<String>,
         }
 
         /// Every variable, in the order of the documentation.
@@ -71,7 +75,9 @@ macro_rules! settings {
                 let tiers = Tiers::read(source, &mut problems);
                 let shown = VARIABLES.iter().zip([$(<$type as Setting>::SHOWN),+]);
                 let in_effect = shown.filter_map(|(variable, shown)| source.in_effect(variable, shown)).collect();
-                let config = Self { $($field: source.get::<$type>(next(), &mut problems),)+ tiers, in_effect };
+                let warnings = source.warnings();
+                let config =
+                    Self { $($field: source.get::<$type>(next(), &mut problems),)+ tiers, in_effect, warnings };
                 check::together(&config, &mut problems);
                 if problems.all().is_empty() { Ok(config) } else { Err(problems) }
             }
@@ -167,6 +173,9 @@ settings! {
     flood_limit_per_second: Limit<Bounded<1, 1_000_000>> = "FLOOD_LIMIT_PER_SECOND", default "200", example "200";
     /// Maximum open connections; further ones get a 503 and are closed.
     max_connections: Bounded<1, 65_536> = "MAX_CONNECTIONS", default "4096", example "4096";
+    /// How long a connection may be idle between two requests, in seconds. Should be longer than a load balancer in front keeps
+    /// idle connections, so that the balancer is the one to close them.
+    keep_alive_seconds: Bounded<1, 3_600> = "KEEP_ALIVE_SECONDS", default "75", example "75";
     /// Maximum concurrent requests to protected routes; further ones get a 503.
     max_requests_in_flight: Bounded<1, 65_536> = "MAX_REQUESTS_IN_FLIGHT", default "2048", example "2048";
     /// Maximum events waiting to be written; further ones get a 503.

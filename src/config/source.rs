@@ -1,51 +1,87 @@
 //! Where settings come from, and how problems with them are reported.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
+use std::io::ErrorKind;
 use std::path::Path;
 
-use super::{Setting, Variable};
+use super::dotenv::{self, Assignment, Malformed};
+use super::{Setting, VARIABLES, Variable, kubernetes, tiers};
+
+const QUOTED: &str = "is in quotes, which `docker --env-file` passes on as they are; remove them";
 
 /// The variables that are set, in the environment of the process or, with lower precedence, in a `.env` file.
 #[derive(Clone, Default)]
 pub struct Source {
     variables: HashMap<String, String>,
+    /// Why the value of a variable in the file may not be what was meant.
+    doubts: HashMap<String, String>,
+    /// The variables of the environment that are in quotes.
+    quoted: HashSet<String>,
     problems: Problems,
+    warnings: Vec<String>,
 }
 
 impl Source {
     /// Reads the environment of this process and the file at `dotenv`, which need not exist.
     #[must_use]
     pub fn process(dotenv: &Path) -> Self {
-        let mut source = Self::default();
-        match dotenvy::from_path_iter(dotenv) {
-            Ok(lines) => lines.for_each(|line| source.add_line(dotenv, line)),
-            Err(error) if error.not_found() => {}
-            Err(error) => source.add_unreadable(dotenv, &error),
-        }
         let own = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value)));
-        for (name, value) in own {
-            source.variables.insert(name, value.to_string_lossy().into_owned());
+        let own = own.map(|(name, value)| (name, value.to_string_lossy().into_owned())).collect();
+        let mut source = Self::default();
+        match std::fs::read(dotenv) {
+            Ok(bytes) => source.add_file(dotenv, bytes, &own),
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => source.problems.add(&dotenv.display().to_string(), unreadable(&error), ""),
         }
+        source.add_environment(own);
         source
     }
 
-    fn add_line(&mut self, path: &Path, line: dotenvy::Result<(String, String)>) {
-        match line {
-            Ok((name, value)) => drop(self.variables.insert(name, value)),
-            Err(error) => self.add_unreadable(path, &error),
+    fn add_file(&mut self, path: &Path, bytes: Vec<u8>, environment: &HashMap<String, String>) {
+        let path = path.display().to_string();
+        let text = match String::from_utf8(bytes) {
+            Ok(text) if !text.contains('\0') => text,
+            Ok(_) | Err(_) => return self.problems.add(&path, "is not UTF-8 text; save it as UTF-8", ""),
+        };
+        for parsed in dotenv::parse(&text, |name| environment.get(name).cloned()) {
+            match parsed {
+                Ok(Assignment { line, name, value, doubt }) => {
+                    self.doubts.remove(&name);
+                    if let Some(doubt) = doubt {
+                        self.doubts.insert(name.clone(), format!("in line {line} of {path} {doubt}"));
+                    }
+                    self.variables.insert(name, value);
+                }
+                Err(Malformed { line, name, what }) if is_ours(&name) => {
+                    self.problems.add(&format!("{path}: line {line}"), format!("{what} ({name})"), "");
+                }
+                Err(Malformed { line, what, .. }) => {
+                    self.warnings.push(format!("{path}: line {line} {what}; it is ignored"));
+                }
+            }
         }
     }
 
-    fn add_unreadable(&mut self, path: &Path, error: &dotenvy::Error) {
-        // A parse error quotes the line, which may contain a secret.
-        let what = match error {
-            dotenvy::Error::LineParse(..) => {
-                "has a line that is not NAME=value; quote values that contain spaces".to_owned()
+    fn add_environment(&mut self, variables: HashMap<String, String>) {
+        let services = kubernetes::services(&variables);
+        for (name, value) in variables {
+            if is_ours(&name) && kubernetes::is_link(&name, &value, &services) {
+                self.warnings
+                    .push(format!("{name} is ignored: Kubernetes sets it for a service of that name"));
+                continue;
             }
-            other => format!("cannot be read: {other}"),
-        };
-        self.problems.add(&path.display().to_string(), what, "");
+            self.doubts.remove(&name);
+            if is_quoted(&value) {
+                self.quoted.insert(name.clone());
+            }
+            self.variables.insert(name, value);
+        }
+    }
+
+    /// Returns what is odd about the variables and does not stop the start.
+    pub(super) fn warnings(&self) -> Vec<String> {
+        self.warnings.clone()
     }
 
     /// Parses a variable; an empty one counts as unset. If it is invalid, adds a problem and returns the
@@ -53,7 +89,13 @@ impl Source {
     pub(super) fn get<T: Setting>(&self, variable: &Variable, problems: &mut Problems) -> T {
         let set =
             self.variables.get(variable.name).map(|value| value.trim()).filter(|value| !value.is_empty());
-        let read = set.map(T::read).transpose();
+        // A secret that is cut, or read as none at all, must not be noticed only by whoever tries it.
+        let doubt = self.doubts.get(variable.name).filter(|_| !T::SHOWN);
+        let read = match (doubt, self.quoted.contains(variable.name)) {
+            (Some(doubt), _) => Err(doubt.clone()),
+            (None, true) => Err(QUOTED.to_owned()),
+            (None, false) => set.map(T::read).transpose(),
+        };
         let read = read.unwrap_or_else(|what| {
             problems.add(variable.name, what, variable.example);
             None
@@ -88,6 +130,20 @@ impl Source {
     }
 }
 
+/// Whether a variable of this name is a setting.
+fn is_ours(name: &str) -> bool {
+    name.starts_with(tiers::PREFIX) || VARIABLES.iter().any(|variable| variable.name == name)
+}
+
+fn is_quoted(value: &str) -> bool {
+    let value = value.trim();
+    value.len() > 1 && ['"', '\''].iter().any(|quote| value.starts_with(*quote) && value.ends_with(*quote))
+}
+
+fn unreadable(error: &std::io::Error) -> String {
+    format!("cannot be read: {error}")
+}
+
 /// Variables given as pairs.
 impl<const N: usize> From<[(&str, &str); N]> for Source {
     fn from(pairs: [(&str, &str); N]) -> Self {
@@ -98,7 +154,7 @@ impl<const N: usize> From<[(&str, &str); N]> for Source {
 /// Variables given as pairs.
 impl FromIterator<(String, String)> for Source {
     fn from_iter<I: IntoIterator<Item = (String, String)>>(pairs: I) -> Self {
-        Self { variables: pairs.into_iter().collect(), problems: Problems::default() }
+        Self { variables: pairs.into_iter().collect(), ..Self::default() }
     }
 }
 

@@ -6,7 +6,7 @@ use super::{Limit, Problems, Setting, Source, VARIABLES};
 use crate::quota::Quota;
 
 /// The prefix of the variables.
-const PREFIX: &str = "TIER_";
+pub(super) const PREFIX: &str = "TIER_";
 
 /// The name shown for keys without a tier.
 const STANDARD: &str = "standard";

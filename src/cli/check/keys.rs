@@ -7,7 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::finding::{Check, Finding};
 use crate::auth::key::{NamedKey, Status};
-use crate::config::{ApiKey, Config, Environment, MIN_PRODUCTION_KEY_CHARS, VARIABLES};
+use crate::config::{ApiKey, Config, Environment, MIN_PRODUCTION_KEY_CHARS, VARIABLES, dotenv};
 use crate::store::{Store, StoreError};
 
 /// The age, in days, at which a secret should be rotated: quarterly.
@@ -48,9 +48,7 @@ pub(super) fn shared(config: &Config) -> Finding {
 /// Checks the age of the shared key, by the change time of its file.
 pub(super) fn shared_age(config: &Config, dotenv: &Path, now: DateTime<Utc>) -> Finding {
     let check = Check::new("api-key-age", "when the .env file with MLOPS_API_KEY last changed");
-    let holds_key = dotenvy::from_path_iter(dotenv).is_ok_and(|lines| {
-        lines.flatten().any(|(name, value)| name == "MLOPS_API_KEY" && !value.trim().is_empty())
-    });
+    let holds_key = dotenv::sets(dotenv, "MLOPS_API_KEY");
     if config.mlops_api_key.is_empty() || !holds_key {
         return check
             .not_applicable("not set in a .env file here, so its age is unknown; rotate it quarterly");
