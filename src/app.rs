@@ -133,25 +133,36 @@ impl FromRequestParts<App> for App {
     }
 }
 
-/// A request that is being handled. It counts as failed if dropped, as at its time limit or by a panic.
+/// A request that reports events. What has not succeeded when it is dropped, at a time limit or by a panic too, has failed.
 #[derive(Debug)]
 #[must_use]
-pub struct TrackAttempt<'a>(&'a TrackCounts);
+pub struct TrackAttempt<'a> {
+    counts: &'a TrackCounts,
+    events: u64,
+}
 
 impl TrackAttempt<'_> {
-    /// Marks the request as successful.
-    pub fn succeed(self) {
-        std::mem::forget(self);
+    /// Counts the request as `events` events rather than one; at least one.
+    pub fn of_events(&mut self, events: usize) {
+        let events = (events as u64).max(1);
+        self.counts.total.fetch_add(events - 1, Ordering::Relaxed);
+        self.events = events;
+    }
+
+    /// Ends the attempt: so many of its events succeeded.
+    pub fn succeed(mut self, events: usize) {
+        self.events = self.events.saturating_sub(events as u64);
     }
 }
 
 impl Drop for TrackAttempt<'_> {
     fn drop(&mut self) {
-        self.0.failed.fetch_add(1, Ordering::Relaxed);
+        self.counts.failed.fetch_add(self.events, Ordering::Relaxed);
     }
 }
 
-/// Counts of requests that reached the `/track` handler since the start.
+/// Counts of the events that reached the handlers of `/track` and `/track/batch` since the start. A batch whose events cannot
+/// be told apart counts as one.
 #[derive(Debug, Default)]
 pub struct TrackCounts {
     total: AtomicU64,
@@ -164,10 +175,10 @@ impl TrackCounts {
     pub fn begin(&self, at: DateTime<Utc>) -> TrackAttempt<'_> {
         self.last_micros.fetch_max(at.timestamp_micros(), Ordering::Relaxed);
         self.total.fetch_add(1, Ordering::Relaxed);
-        TrackAttempt(self)
+        TrackAttempt { counts: self, events: 1 }
     }
 
-    /// Returns the total number of requests, how many of them failed, and when the last one was received.
+    /// Returns how many came, how many of them failed, and when the last one came.
     #[must_use]
     pub fn read(&self) -> (u64, u64, Option<DateTime<Utc>>) {
         let failed = self.failed.load(Ordering::Relaxed);

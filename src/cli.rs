@@ -5,6 +5,7 @@ mod check;
 mod healthcheck;
 mod key;
 mod migrate;
+mod output;
 mod retention;
 mod serve;
 
@@ -59,10 +60,7 @@ pub fn run() -> ExitCode {
     let command = Cli::command().after_help(variables_help());
     let cli = Cli::from_arg_matches(&command.get_matches()).unwrap_or_else(|error| error.exit());
     match cli.verb.unwrap_or(Verb::Serve) {
-        Verb::EnvExample => {
-            print!("{}", env_example());
-            ExitCode::SUCCESS
-        }
+        Verb::EnvExample => output::finish(env_example().trim_end(), ExitCode::SUCCESS),
         Verb::Serve => with_config(serve::run),
         Verb::Migrate => with_config(migrate::run),
         Verb::Healthcheck => with_config(healthcheck::run),
@@ -78,11 +76,12 @@ fn with_config<F: Future<Output = ExitCode>>(command: impl FnOnce(Config) -> F) 
     let config = match Config::read(&Source::process(Path::new(".env"))) {
         Ok(config) => config,
         Err(problems) => {
-            eprintln!("{problems}");
+            output::print_error(problems);
             return EXIT_SETTINGS.into();
         }
     };
-    telemetry::init(&config);
+    let _guard = telemetry::init(&config);
+    config.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
     let runtime = Builder::new_multi_thread().worker_threads(config.threads()).enable_all().build();
     let runtime = runtime.expect("the system can start threads");
     let code = runtime.block_on(command(config));

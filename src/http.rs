@@ -22,17 +22,19 @@ use axum::Router;
 use axum::http::Method;
 use axum::http::response::Parts;
 use axum::response::IntoResponse;
-use tower::ServiceBuilder;
+use tower::util::MapRequestLayer;
+use tower::{Layer, ServiceBuilder};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer};
 
 use crate::app::App;
+use middleware::drain::DrainLayer;
 use middleware::on_response::OnResponse;
 use middleware::request_context::RequestContext;
 use middleware::request_id::X_REQUEST_ID;
 use middleware::{
-    catch_panic, cors, http_metrics, quota_headers, request_id, security_events, security_headers, timeout,
-    trace,
+    catch_panic, cors, http_metrics, leading_slashes, quota_headers, request_id, security_events,
+    security_headers, timeout, trace,
 };
 use routes::Routes;
 
@@ -48,6 +50,8 @@ pub fn router(app: &App, routes: Routes) -> Router {
         .map_request(request_id::remove_insane)
         .layer(SetRequestIdLayer::new(X_REQUEST_ID, MakeRequestUuid))
         .layer(PropagateRequestIdLayer::new(X_REQUEST_ID))
+        // Outside the layers that measure: draining takes as long as the client sends.
+        .layer(DrainLayer)
         // Needs the request id; the layers below read the context.
         .map_request(RequestContext::attach(app.clone()))
         .layer(trace::layer())
@@ -62,7 +66,10 @@ pub fn router(app: &App, routes: Routes) -> Router {
         .layer(CatchPanicLayer::custom(catch_panic::answer))
         .map_response(timeout::into_json)
         .layer(timeout::layer());
-    routes.into_router().layer(middleware)
+    let inner = routes.into_router().layer(middleware);
+    // A path without a route is looked up again with one slash at its start.
+    let again = MapRequestLayer::new(leading_slashes::collapse).layer(inner.clone());
+    inner.fallback_service(again)
 }
 
 /// Returns the function that is called with each response and the context of its request.

@@ -80,13 +80,17 @@ impl Drop for Ended {
     }
 }
 
-/// The stop signals, SIGTERM and Ctrl-C. While this exists, none is lost, and none kills the process.
+/// The stop signals, SIGTERM and Ctrl-C. While this exists, none is lost, and none kills the process; nor do SIGHUP (the terminal
+/// is gone, or a reload is asked for), SIGUSR1 and SIGUSR2.
 #[derive(Debug)]
 pub struct Signals {
     #[cfg(unix)]
     interrupt: unix::Signal,
     #[cfg(unix)]
     terminate: unix::Signal,
+    /// Signals that would end the process if nothing listened for them, and that do nothing here.
+    #[cfg(unix)]
+    _ignored: [unix::Signal; 3],
     #[cfg(windows)]
     interrupt: windows::CtrlC,
 }
@@ -99,6 +103,12 @@ impl Signals {
             interrupt: unix::signal(unix::SignalKind::interrupt())?,
             #[cfg(unix)]
             terminate: unix::signal(unix::SignalKind::terminate())?,
+            #[cfg(unix)]
+            _ignored: [
+                unix::signal(unix::SignalKind::hangup())?,
+                unix::signal(unix::SignalKind::user_defined1())?,
+                unix::signal(unix::SignalKind::user_defined2())?,
+            ],
             #[cfg(windows)]
             interrupt: windows::ctrl_c()?,
         })

@@ -1,12 +1,14 @@
 //! Prometheus metrics: a view of the stored totals, and the service's own HTTP and process metrics.
 
 mod family;
+mod log;
 mod pages;
 mod process;
 mod retention;
 mod spool;
 mod totals;
 
+pub use log::LOST_LINES;
 pub use pages::MetricsPage;
 pub use process::{Process, Usage};
 pub use retention::RetentionMetrics;
@@ -100,7 +102,7 @@ impl Metrics {
             pages: Arc::default(),
         };
         metrics.start_security_at_zero();
-        let own: [Box<dyn prometheus::core::Collector>; 9] = [
+        let own: [Box<dyn prometheus::core::Collector>; 10] = [
             Box::new(totals::TotalsCollector::new(metrics.totals.clone())),
             Box::new(process::ProcessCollector::new(metrics.process.clone())),
             Box::new(metrics.requests.clone()),
@@ -110,6 +112,7 @@ impl Metrics {
             Box::new(metrics.shadow.clone()),
             Box::new(metrics.requests_open.clone()),
             Box::new(metrics.requests_overdue.clone()),
+            Box::new(log::LogCollector::new()),
         ];
         for collector in own.into_iter().chain(metrics.retention.collectors()) {
             metrics.registry.register(collector).expect("every name is registered once");

@@ -1,24 +1,51 @@
 //! Logging, and the banner printed at start.
 
-use std::io::{IsTerminal, stderr};
+use std::io::{self, IsTerminal, Write, stderr};
 use std::panic::PanicHookInfo;
 
+use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::fmt;
 
 use crate::config::{Config, LogFormat, Mode};
+use crate::metrics::LOST_LINES;
 use crate::retention::Policy;
 
-/// Sets up logging to standard error in the configured format, including that of panics.
-pub fn init(config: &Config) {
-    // The filter was validated with the configuration.
+/// How many lines wait while standard error is slow. More are lost.
+const MAX_WAITING: usize = 4_096;
+
+/// Sets up logging to standard error in the configured format, including that of panics. A line that cannot be written is
+/// lost and counted; a reader that stalls blocks only the thread that writes the log. Waiting lines are written when the guard is
+/// dropped.
+pub fn init(config: &Config) -> WorkerGuard {
+    // The filter was validated with the other settings.
     let filter = EnvFilter::builder().parse_lossy(&config.rust_log);
-    let logs = fmt().with_env_filter(filter).with_writer(stderr);
+    let lines = NonBlockingBuilder::default().buffered_lines_limit(MAX_WAITING).thread_name("log");
+    let (writer, guard) = lines.finish(LogOutput);
+    LOST_LINES.watch(writer.error_counter());
+    let logs = fmt().with_env_filter(filter).with_writer(writer).log_internal_errors(false);
     match config.log_format() {
         LogFormat::Text => logs.with_ansi(stderr().is_terminal()).init(),
         LogFormat::Json => logs.json().flatten_event(true).with_span_list(false).init(),
     }
     std::panic::set_hook(Box::new(log_panic));
+    guard
+}
+
+/// Standard error, where a line that cannot be written is counted. Every call writes one line.
+struct LogOutput;
+
+impl Write for LogOutput {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        if stderr().write_all(line).is_err() {
+            LOST_LINES.count();
+        }
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Logs the location of a panic. Its message is left out: it may quote what a caller sent.

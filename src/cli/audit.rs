@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::Subcommand;
 
 use super::fail;
+use super::output::finish;
 use crate::audit::chain::Head;
 use crate::audit::verify::Verification;
 use crate::config::Config;
@@ -44,10 +45,11 @@ pub(super) async fn run(config: Config, verb: Verb) -> ExitCode {
 fn print_result(verified: &Verification, recorded: Option<Head>) -> ExitCode {
     let Verification { entries, head, broken, .. } = verified;
     if let Some(broken) = broken {
-        println!("The audit trail is broken: {broken}. Entries checked: {entries}.");
-        return ExitCode::FAILURE;
+        let broken = format!("The audit trail is broken: {broken}. Entries checked: {entries}.");
+        return finish(broken, ExitCode::FAILURE);
     }
     let recorded = recorded.map_or_else(String::new, |recorded| format!(" It contains {recorded}."));
-    println!("The audit trail is intact: {entries} entries.{recorded} Record its head elsewhere: {head}");
-    ExitCode::SUCCESS
+    let intact =
+        format!("The audit trail is intact: {entries} entries.{recorded} Record its head elsewhere: {head}");
+    finish(intact, ExitCode::SUCCESS)
 }

@@ -13,6 +13,7 @@ use std::process::ExitCode;
 use clap::Args;
 use serde_json::json;
 
+use super::output::finish;
 use crate::clock::Clock;
 use crate::config::{Config, Database};
 use crate::retention::Policy;
@@ -29,15 +30,13 @@ pub(super) struct Options {
 pub(super) async fn run(config: Config, options: Options) -> ExitCode {
     let findings = run_checks(&config).await;
     let wrong = findings.iter().filter(|finding| finding.verdict == Verdict::Wrong).count();
-    if options.json {
-        println!("{}", json!({"ok": wrong == 0, "checks": findings}));
+    let text = if options.json {
+        json!({"ok": wrong == 0, "checks": findings}).to_string()
     } else {
-        for finding in &findings {
-            println!("{finding}");
-        }
-        println!("{}", summary(&findings));
-    }
-    if wrong == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        let lines = findings.iter().map(ToString::to_string);
+        lines.chain([summary(&findings)]).collect::<Vec<_>>().join("\n")
+    };
+    finish(text, if wrong == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// Runs all checks, in order.

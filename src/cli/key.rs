@@ -1,10 +1,12 @@
 //! `key`: manages named API keys.
 
+use std::io;
 use std::process::ExitCode;
 
 use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand};
 
+use super::output::{finish, print, print_error};
 use super::{fail, open};
 use crate::audit::Actor;
 use crate::auth::key::{KeyId, NamedKey, PlainKey};
@@ -68,7 +70,7 @@ pub(super) async fn run(config: Config, verb: Verb) -> ExitCode {
     let done = perform(&config, &KeyCache::new(store.clone(), Clock::system()), verb).await;
     store.close().await;
     match done {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(KeyError::Invalid { field, must_be }) => {
             fail(format!("--{} {must_be}", field.trim_end_matches("_id")))
         }
@@ -76,53 +78,60 @@ pub(super) async fn run(config: Config, verb: Verb) -> ExitCode {
     }
 }
 
-async fn perform(config: &Config, key_cache: &KeyCache, verb: Verb) -> Result<(), KeyError> {
+async fn perform(config: &Config, key_cache: &KeyCache, verb: Verb) -> Result<ExitCode, KeyError> {
     let actor = Actor::command_line();
     match verb {
         Verb::Create(new_key) => {
             let (key, plain) = key_cache.create(new_key.into(), &config.tiers, &actor).await?;
-            print_once(config, SecurityEvent::KeyCreated, &key, &plain);
+            let printed = print_once(config, SecurityEvent::KeyCreated, &key, &plain);
+            let Err(error) = printed else { return Ok(ExitCode::SUCCESS) };
+            key_cache.revoke(key.id, &actor).await?;
+            Ok(fail(format!("cannot print the new secret: {error}; the key was revoked again")))
         }
         Verb::Rotate { id, grace } => {
             let (key, plain) = key_cache.rotate(id, &grace, &actor).await?;
-            print_once(config, SecurityEvent::KeyRotated, &key, &plain);
+            let printed = print_once(config, SecurityEvent::KeyRotated, &key, &plain);
+            let Err(error) = printed else { return Ok(ExitCode::SUCCESS) };
+            key_cache.undo_rotation(&key, &actor).await?;
+            Ok(fail(format!("cannot print the new secret: {error}; the previous one stays valid")))
         }
         Verb::Revoke { id } => {
             let (key, is_new) = key_cache.revoke(id, &actor).await?;
             if is_new {
                 Incident::new(SecurityEvent::KeyRevoked, Some(key.id)).log();
             }
-            match is_new {
-                true => println!("revoked {} ({id})", key.name),
-                false => println!("{} ({id}) was already revoked", key.name),
-            }
+            let done = match is_new {
+                true => format!("revoked {} ({id})", key.name),
+                false => format!("{} ({id}) was already revoked", key.name),
+            };
+            Ok(finish(done, ExitCode::SUCCESS))
         }
         Verb::List => {
             let (keys, unreadable) = key_cache.list().await?;
-            print_table(&keys, key_cache.now());
             for error in unreadable {
                 tracing::error!("skipping a key whose row cannot be read: {error}");
             }
+            Ok(finish(table(&keys, key_cache.now()), ExitCode::SUCCESS))
         }
     }
-    Ok(())
 }
 
 /// Prints a new plain key. It alone goes to standard output, so that scripts can read it.
-fn print_once(config: &Config, event: SecurityEvent, key: &NamedKey, plain: &PlainKey) {
+fn print_once(config: &Config, event: SecurityEvent, key: &NamedKey, plain: &PlainKey) -> io::Result<()> {
     Incident::new(event, Some(key.id)).log();
     let done = if event == SecurityEvent::KeyRotated { "Rotated" } else { "Created" };
-    eprintln!("{done} key {} with public id {}. Store it now: it will not be shown again.", key.name, key.id);
+    let (name, id) = (&key.name, key.id);
+    print_error(format!("{done} key {name} with public id {id}. Store it now: it will not be shown again."));
     if let Some(previous) = key.previous {
-        eprintln!("The previous secret works until {}.", time(Some(previous.until)));
+        print_error(format!("The previous secret works until {}.", time(Some(previous.until))));
     }
     if !config.authenticates() {
-        eprintln!("Authentication is off because MLOPS_API_KEY is not set: callers do not need a key.");
+        print_error("Authentication is off because MLOPS_API_KEY is not set: callers do not need a key.");
     }
-    println!("{}", plain.expose());
+    print(plain.expose())
 }
 
-fn print_table(keys: &[NamedKey], now: DateTime<Utc>) {
+fn table(keys: &[NamedKey], now: DateTime<Utc>) -> String {
     let head = ["ID", "NAME", "STATUS", "SCOPES", "TIER", "BUSINESS", "CREATED", "EXPIRES", "LAST USED"];
     let rows: Vec<[String; 9]> = keys.iter().map(|key| row(key, now)).collect();
     let width = |column: usize| {
@@ -130,11 +139,13 @@ fn print_table(keys: &[NamedKey], now: DateTime<Utc>) {
         cells.chain([head[column].len()]).max().unwrap_or(0)
     };
     let widths: Vec<usize> = (0..head.len()).map(width).collect();
-    for row in [head.map(str::to_owned)].iter().chain(&rows) {
+    let head = [head.map(str::to_owned)];
+    let lines = head.iter().chain(&rows).map(|row| {
         let cells: Vec<String> =
             row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
-        println!("{}", cells.join("  ").trim_end());
-    }
+        cells.join("  ").trim_end().to_owned()
+    });
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 fn row(key: &NamedKey, now: DateTime<Utc>) -> [String; 9] {

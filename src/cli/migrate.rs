@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use super::fail;
+use super::output::finish;
 use crate::config::Config;
 use crate::store::Store;
 
@@ -15,8 +16,8 @@ pub(super) async fn run(config: Config) -> ExitCode {
     };
     match migrated.await {
         Ok(store) => {
-            println!("The database schema is up to date: {}", store.place());
-            ExitCode::SUCCESS
+            let done = format!("The database schema is up to date: {}", store.place());
+            finish(done, ExitCode::SUCCESS)
         }
         Err(error) => {
             let error: crate::store::StoreError = error;

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 use tokio_util::sync::CancellationToken;
 
+use super::output::finish;
 use super::{fail, open};
 use crate::audit::Actor;
 use crate::clock::Clock;
@@ -36,10 +37,7 @@ pub(super) async fn run(config: Config, verb: Verb) -> ExitCode {
     let made = make(&config, &store, dry_run).await;
     store.close().await;
     match made {
-        Ok(tally) => {
-            print(&config, &tally, dry_run);
-            ExitCode::SUCCESS
-        }
+        Ok(tally) => finish(table(&config, &tally, dry_run), ExitCode::SUCCESS),
         Err(Failure::Busy) => fail("another run is in progress; nothing was done"),
         Err(failure) => fail(format!("the run did not finish: {failure}; run it again to resume")),
     }
@@ -66,9 +64,10 @@ async fn make(config: &Config, store: &Store, dry: bool) -> Result<Tally, Failur
     Ok(tally.unwrap_or_default())
 }
 
-fn print(config: &Config, tally: &Tally, dry: bool) {
+fn table(config: &Config, tally: &Tally, dry: bool) -> String {
     let policy = Policy::of(config);
-    println!("{:<24}{:<8}{:<22}{}", "TABLE", "DAYS", "OLDER THAN", if dry { "TO DELETE" } else { "DELETED" });
+    let deleted = if dry { "TO DELETE" } else { "DELETED" };
+    let mut lines = vec![format!("{:<24}{:<8}{:<22}{deleted}", "TABLE", "DAYS", "OLDER THAN")];
     for TableTally { kind, cutoff, rows, .. } in tally {
         let days = policy.days(*kind).map_or_else(|| "off".to_owned(), |days| days.to_string());
         let cutoff =
@@ -78,6 +77,7 @@ fn print(config: &Config, tally: &Tally, dry: bool) {
             (None, Some(_)) => "no such table".to_owned(),
             (None, None) => "kept".to_owned(),
         };
-        println!("{:<24}{days:<8}{cutoff:<22}{rows}", kind.table());
+        lines.push(format!("{:<24}{days:<8}{cutoff:<22}{rows}", kind.table()));
     }
+    lines.join("\n")
 }

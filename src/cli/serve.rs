@@ -1,16 +1,17 @@
 //! `serve`: starts the service, serves until a stop signal, and shuts down in order.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{Ipv6Addr, SocketAddr, TcpListener};
 use std::pin::pin;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use axum_server::Handle;
+use futures_util::future::try_join_all;
 use tokio::net::TcpSocket;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::fail;
+use super::{fail, output};
 use crate::app::App;
 use crate::clock::Clock;
 use crate::config::{Config, Environment};
@@ -62,15 +63,21 @@ async fn start_and_serve(config: Config) -> Result<ExitCode, String> {
     };
     let app = started.inspect_err(|_problem| lifecycle.begin_stop())?;
     // Listening starts only here, because earlier connections would have to wait.
-    let (main, metrics) = (main.listen()?, metrics.map(Bound::listen).transpose()?);
-    let port = main.local_addr().map_or(app.config.service_port, |address| address.port());
-    println!("{}", banner(&app.config, app.store.place(), port));
+    let main = main.listen_with_ipv6(&app.config)?;
+    let metrics = metrics.map_or(Ok(Vec::new()), |bound| bound.listen_with_ipv6(&app.config))?;
+    let port = main[0].local_addr().map_or(app.config.service_port, |address| address.port());
+    if let Err(error) = output::print(banner(&app.config, app.store.place(), port)) {
+        tracing::warn!("cannot write the banner to standard output: {error}");
+    }
     Ok(serve(&app, main, metrics, &lifecycle, &mut signals).await)
 }
 
 impl Bound {
     fn new(config: &Config, setting: &'static str, port: u16) -> Result<Self, String> {
-        let address = SocketAddr::new(config.host(), port);
+        Self::to(SocketAddr::new(config.host(), port), setting)
+    }
+
+    fn to(address: SocketAddr, setting: &'static str) -> Result<Self, String> {
         let bind = || {
             let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
             // Otherwise the port would stay in use for a while after a restart. On Windows, the option has
@@ -82,6 +89,18 @@ impl Bound {
         };
         let socket = bind().map_err(|error| cannot_listen(address, setting, &error))?;
         Ok(Self { socket, address, setting })
+    }
+
+    /// Listens, and without a key also on `::1`, which `localhost` may stand for; not every machine has it.
+    fn listen_with_ipv6(self, config: &Config) -> Result<Vec<TcpListener>, String> {
+        let setting = self.setting;
+        let mut listeners = vec![self.listen()?];
+        if config.service_host.is_none() && config.host().is_loopback() {
+            let port = listeners[0].local_addr().map_or(0, |address| address.port());
+            let beside = Self::to((Ipv6Addr::LOCALHOST, port).into(), setting);
+            listeners.extend(beside.and_then(Self::listen));
+        }
+        Ok(listeners)
     }
 
     fn listen(self) -> Result<TcpListener, String> {
@@ -122,19 +141,25 @@ fn warn_of_privacy_settings(config: &Config) {
 
 async fn serve(
     app: &App,
-    main: TcpListener,
-    metrics: Option<TcpListener>,
+    main: Vec<TcpListener>,
+    metrics: Vec<TcpListener>,
     lifecycle: &Lifecycle,
     signals: &mut Signals,
 ) -> ExitCode {
-    let max = app.config.max_connections.get() as usize;
-    let handles = [Handle::new(), Handle::new()];
-    let main = connection::serve(main, router(app, routes::table(app)), max, handles[0].clone());
-    let metrics = async {
-        let Some(listener) = metrics else { return Ok(()) };
-        connection::serve(listener, router(app, metrics_routes(app)), max, handles[1].clone()).await
+    let limits = connection::Limits {
+        max_connections: app.config.max_connections.get() as usize,
+        keep_alive: Duration::from_secs(app.config.keep_alive_seconds.get().into()),
     };
-    let mut servers = pin!(async { tokio::try_join!(main, metrics) });
+    let main = main.into_iter().map(|listener| (listener, router(app, routes::table(app))));
+    let metrics = metrics.into_iter().map(|listener| (listener, router(app, metrics_routes(app))));
+    let (handles, servers): (Vec<_>, Vec<_>) = main
+        .chain(metrics)
+        .map(|(listener, router)| {
+            let handle = Handle::new();
+            (handle.clone(), connection::serve(listener, router, limits, handle))
+        })
+        .unzip();
+    let mut servers = pin!(try_join_all(servers));
     tokio::select! {
         served = &mut servers => {
             return fail(format!("cannot serve: {}", served.err().unwrap_or_else(|| io::Error::other("closed"))));

@@ -37,6 +37,8 @@ pub enum Refusal {
         /// The column of the error, from 1; 0 if the line before it ended unexpectedly.
         column: usize,
     },
+    /// The body has this encoding instead of UTF-8.
+    NotUtf8(&'static str),
     /// The body is JSON, but not an object.
     NotObject,
 }

@@ -1,9 +1,10 @@
 //! Limits of connections: how many may be open, how long they may be idle, and how large the head of a
 //! request may be.
 
+mod answering;
 mod bare_response;
 mod json_rejections;
-mod stall;
+mod timed_stream;
 
 use std::future::Future;
 use std::io;
@@ -21,13 +22,10 @@ use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
+use answering::{Answering, Watched};
 use bare_response::bare_response;
 use json_rejections::JsonRejections;
-use stall::StallGuard;
-
-/// The time limit of receiving the head of a request; also how long a connection may be idle between two
-/// requests.
-const HEAD_LIMIT: Duration = Duration::from_secs(10);
+use timed_stream::TimedStream;
 
 /// The maximum number of headers of a request.
 const MAX_HEADERS: usize = 64;
@@ -42,22 +40,33 @@ const MAX_TURNED_AWAY: usize = 256;
 /// The time limit of turning away one connection.
 const TURN_AWAY_LIMIT: Duration = Duration::from_secs(1);
 
+/// The limits of the connections of a listener.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// The most connections that are open at the same time.
+    pub max_connections: usize,
+    /// How long a connection may be idle between two requests.
+    pub keep_alive: Duration,
+}
+
 /// Serves requests on `listener` with `router` until `handle` stops it.
 pub async fn serve(
     listener: TcpListener,
     router: Router,
-    max_connections: usize,
+    limits: Limits,
     handle: Handle<SocketAddr>,
 ) -> io::Result<()> {
     let door = Door {
-        seats: Arc::new(Semaphore::new(max_connections)),
+        keep_alive: limits.keep_alive,
+        seats: Arc::new(Semaphore::new(limits.max_connections)),
         turned_away: Arc::new(Semaphore::new(MAX_TURNED_AWAY)),
     };
     let mut server = axum_server::from_tcp(listener)?.http1_only().acceptor(door).handle(handle);
     server
         .http_builder()
         .http1()
-        .header_read_timeout(HEAD_LIMIT)
+        // `TimedStream` limits it.
+        .header_read_timeout(None)
         .max_headers(MAX_HEADERS)
         .max_buf_size(MAX_HEAD_BYTES);
     server.serve(router.into_make_service_with_connect_info::<SocketAddr>()).await
@@ -66,14 +75,15 @@ pub async fn serve(
 /// Limits the number of open connections. A connection holds its seat until it is closed.
 #[derive(Debug, Clone)]
 struct Door {
+    keep_alive: Duration,
     seats: Arc<Semaphore>,
     turned_away: Arc<Semaphore>,
 }
 
 impl<S: Send + 'static> Accept<TcpStream, S> for Door {
-    type Stream = JsonRejections<StallGuard>;
-    type Service = S;
-    type Future = Pin<Box<dyn Future<Output = io::Result<(Self::Stream, S)>> + Send>>;
+    type Stream = JsonRejections<TimedStream>;
+    type Service = Watched<S>;
+    type Future = Pin<Box<dyn Future<Output = io::Result<(Self::Stream, Self::Service)>> + Send>>;
 
     fn accept(&self, stream: TcpStream, service: S) -> Self::Future {
         let door = self.clone();
@@ -86,7 +96,9 @@ impl<S: Send + 'static> Accept<TcpStream, S> for Door {
                 return Err(io::Error::other("too many connections"));
             };
             stream.set_nodelay(true)?;
-            Ok((JsonRejections::new(StallGuard::new(stream, seat)), service))
+            let answering = Answering::default();
+            let stream = TimedStream::new(stream, answering.clone(), door.keep_alive, seat);
+            Ok((JsonRejections::new(stream), Watched::new(service, answering)))
         })
     }
 }

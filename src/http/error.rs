@@ -251,6 +251,7 @@ fn refusal_body(refusal: &Refusal) -> Body {
         Refusal::NotJson { line, column } => {
             body("Invalid JSON", format!("The body is not valid JSON at line {line}, column {column}"))
         }
+        Refusal::NotUtf8(encoding) => body("Invalid JSON", format!("The body is {encoding}; send UTF-8")),
         Refusal::NotObject => body("Metrics data must be a JSON object", "Send a JSON object"),
     }
 }

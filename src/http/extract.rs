@@ -3,6 +3,7 @@
 mod body;
 mod business;
 mod events;
+mod text;
 
 pub use body::JsonBody;
 pub use business::BusinessId;

@@ -3,9 +3,11 @@
 
 pub mod catch_panic;
 pub mod cors;
+pub mod drain;
 pub mod flood;
 pub mod guard;
 pub mod http_metrics;
+pub mod leading_slashes;
 pub mod on_response;
 pub mod quota_headers;
 pub mod request_context;

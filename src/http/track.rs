@@ -34,7 +34,7 @@ pub async fn track(app: App, request: Request) -> Result<(StatusCode, Json<Track
     let attempt = app.tracked.begin(app.clock.now());
     let body = EventBody::from_request(request, &app).await?;
     let tracked = app.ingest.track(body.into_event(app.clock.now())?).await?;
-    attempt.succeed();
+    attempt.succeed(1);
     let (code, status, message) = outcome(tracked.destination == Destination::Spool);
     let response = TrackResponse {
         status,

@@ -1,6 +1,7 @@
 //! `POST /track/batch`.
 
 use axum::Json;
+use axum::extract::{FromRequest, Request};
 use axum::http::StatusCode;
 use serde::Serialize;
 
@@ -12,14 +13,14 @@ use crate::clock::timestamp;
 use crate::event::Event;
 use crate::ingest::{Destination, Tracked};
 
-/// The body of the response to a batch, unless all its events are rejected.
+/// The body of an answer to a batch of which some events were tracked.
 #[derive(Debug, Serialize)]
 pub struct BatchResponse {
     status: &'static str,
     message: &'static str,
     accepted: usize,
     duplicates: usize,
-    /// How many events are counted but not stored; `reason` is why.
+    /// How many are counted and not stored, and why.
     #[serde(skip_serializing_if = "Option::is_none")]
     unkept: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -30,7 +31,7 @@ pub struct BatchResponse {
     timestamp: String,
 }
 
-/// A rejected event.
+/// An event that was not tracked.
 #[derive(Debug, Serialize)]
 struct Rejected {
     /// Its index in the batch, from 0.
@@ -38,36 +39,40 @@ struct Rejected {
     error: String,
 }
 
-/// The outcome for one event.
-type Fate = Result<Tracked, ApiError>;
+/// What became of an event.
+type EventResult = Result<Tracked, ApiError>;
 
-/// `POST /track/batch`: stores the valid events of a batch together, and reports why the others are rejected.
-pub async fn track(app: App, batch: EventBatch) -> Result<(StatusCode, Json<BatchResponse>), ApiError> {
-    let events = batch.into_events(app.clock.now())?;
-    let fates = keep(&app, events).await?;
-    answer(&app, fates)
+/// `POST /track/batch`: tracks the valid ones of many events together, and reports what is wrong with the others.
+pub async fn track(app: App, request: Request) -> Result<(StatusCode, Json<BatchResponse>), ApiError> {
+    // Begun before the body is read, as for `/track`.
+    let mut attempt = app.tracked.begin(app.clock.now());
+    let events = EventBatch::from_request(request, &app).await?.into_events(app.clock.now())?;
+    attempt.of_events(events.len());
+    let results = track_valid(&app, events).await?;
+    attempt.succeed(results.iter().filter(|result| result.is_ok()).count());
+    respond(&app, results)
 }
 
-/// Stores the valid events together. Returns the outcomes of all events, in order.
-async fn keep(app: &App, events: Vec<Result<Event, ApiError>>) -> Result<Vec<Fate>, ApiError> {
-    let (mut good, mut fates) = (Vec::new(), Vec::with_capacity(events.len()));
+/// Tracks the valid events together. Returns what became of each, the others among them.
+async fn track_valid(app: &App, events: Vec<Result<Event, ApiError>>) -> Result<Vec<EventResult>, ApiError> {
+    let (mut valid, mut checked) = (Vec::new(), Vec::with_capacity(events.len()));
     for event in events {
-        fates.push(event.map(|event| good.push(event)));
+        checked.push(event.map(|event| valid.push(event)));
     }
-    let kept = if good.is_empty() { Vec::new() } else { app.ingest.track_all(good).await? };
-    let mut kept = kept.into_iter();
-    let fates = fates
+    let tracked = if valid.is_empty() { Vec::new() } else { app.ingest.track_all(valid).await? };
+    let mut tracked = tracked.into_iter();
+    let results = checked
         .into_iter()
-        .map(|fate| fate.and_then(|()| kept.next().ok_or(ApiError::Internal)?.map_err(ApiError::from)));
-    Ok(fates.collect())
+        .map(|event| event.and_then(|()| tracked.next().ok_or(ApiError::Internal)?.map_err(ApiError::from)));
+    Ok(results.collect())
 }
 
-fn answer(app: &App, fates: Vec<Fate>) -> Result<(StatusCode, Json<BatchResponse>), ApiError> {
-    let (mut kept, mut rejected, mut unavailable) = (Vec::new(), Vec::new(), None);
-    let denied = fates.iter().all(|fate| *fate == Err(ApiError::BusinessDenied));
-    for (index, fate) in fates.into_iter().enumerate() {
-        match fate {
-            Ok(tracked) => kept.push(tracked),
+fn respond(app: &App, results: Vec<EventResult>) -> Result<(StatusCode, Json<BatchResponse>), ApiError> {
+    let (mut tracked_events, mut rejected, mut unavailable) = (Vec::new(), Vec::new(), None);
+    let denied = results.iter().all(|result| *result == Err(ApiError::BusinessDenied));
+    for (index, result) in results.into_iter().enumerate() {
+        match result {
+            Ok(tracked) => tracked_events.push(tracked),
             Err(error) => {
                 rejected.push(Rejected { index, error: error_text(&error) });
                 unavailable = unavailable.or(Some(error).filter(|error| error.status().is_server_error()));
@@ -77,24 +82,26 @@ fn answer(app: &App, fates: Vec<Fate>) -> Result<(StatusCode, Json<BatchResponse
     if denied {
         return Err(ApiError::BusinessDenied);
     }
-    if kept.is_empty() {
+    if tracked_events.is_empty() {
         let first = rejected.swap_remove(0).error;
         return Err(unavailable.unwrap_or(ApiError::AllRefused(first)));
     }
-    let count = |place: Destination| kept.iter().filter(|tracked| tracked.destination == place).count();
+    let count = |destination: Destination| {
+        tracked_events.iter().filter(|tracked| tracked.destination == destination).count()
+    };
     let unkept = Some(count(Destination::CountedOnly)).filter(|unkept| *unkept > 0);
-    let duplicates = kept.iter().filter(|tracked| tracked.duplicate).count();
+    let duplicates = tracked_events.iter().filter(|tracked| tracked.duplicate).count();
     let (code, status, message) = super::track::outcome(count(Destination::Spool) > 0);
     let response = BatchResponse {
         status,
         message,
-        accepted: kept.len() - duplicates,
+        accepted: tracked_events.len() - duplicates,
         duplicates,
         unkept,
         reason: unkept.map(|_| why_unkept(&app.config)),
         rejected,
         prometheus_updated: true,
-        database_stored: count(Destination::Store) == kept.len(),
+        database_stored: count(Destination::Store) == tracked_events.len(),
         timestamp: timestamp(app.clock.now()),
     };
     Ok((code, Json(response)))

@@ -1,9 +1,6 @@
 //! Extractors of bodies.
 //!
-//! `RequestBodyLimitLayer` is not used: its rejections are not JSON, and it drops the rest of the body, so
-//! that a client that is still sending would not see them.
-
-use std::time::Duration;
+//! `RequestBodyLimitLayer` is not used: its refusals are no JSON.
 
 use axum::body::{Body, Bytes};
 use axum::extract::{FromRequest, Request};
@@ -13,6 +10,7 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
 use serde_json::error::Category;
 
+use super::text;
 use crate::event::Refusal;
 use crate::http::error::ApiError;
 
@@ -22,14 +20,7 @@ const MAX_BODY_BYTES: usize = 64 * 1024;
 /// The maximum size of the body of a batch.
 const MAX_BATCH_BYTES: usize = 1024 * 1024;
 
-/// How much of the rest of a body that is too large is read and discarded. A client that is still sending
-/// would not see the response if the connection were closed at once.
-const MAX_DISCARDED_BYTES: usize = 4 * 1024 * 1024;
-
-/// The time limit of reading the rest.
-const DISCARD_LIMIT: Duration = Duration::from_secs(2);
-
-/// The whole body of a batch of events, by its format.
+/// The whole body of a batch of events, and how it is written.
 #[derive(Debug)]
 pub enum BatchBytes {
     /// One JSON value.
@@ -99,28 +90,16 @@ fn describe(error: &serde_json::Error) -> String {
     format!("unknown field or wrong type at line {line}, column {column}")
 }
 
-/// Reads a body of at most `most` bytes; `rule` is the message if it is longer.
-async fn read(mut body: Body, most: usize, rule: &'static str) -> Result<Bytes, ApiError> {
-    match Limited::new(&mut body, most).collect().await {
-        Ok(whole) => Ok(whole.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => {
-            // The response is the same whether or not the rest could be read.
-            drop(tokio::time::timeout(DISCARD_LIMIT, discard(body)).await);
-            Err(ApiError::TooLarge(rule))
-        }
+/// Reads at most so many bytes; `rule` says how many.
+async fn read(body: Body, most: usize, rule: &'static str) -> Result<Bytes, ApiError> {
+    match Limited::new(body, most).collect().await {
+        Ok(whole) => text::utf8(whole.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => Err(ApiError::TooLarge(rule)),
         Err(_) => Err(ApiError::BadRequest("The request body is incomplete")),
     }
 }
 
-async fn discard(mut body: Body) {
-    let mut left = MAX_DISCARDED_BYTES;
-    while let Some(Ok(frame)) = body.frame().await {
-        let Some(rest) = left.checked_sub(frame.data_ref().map_or(0, Bytes::len)) else { break };
-        left = rest;
-    }
-}
-
-/// Returns the content type without its parameters, in lower case.
+/// The content type without its parameters, in lower case.
 fn media_type(headers: &HeaderMap) -> Option<String> {
     let value = headers.get(CONTENT_TYPE)?.to_str().unwrap_or_default();
     Some(value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase())

@@ -1,0 +1,29 @@
+//! What commands print. Standard output may be closed, full, or a pipe whose reader is gone.
+
+use std::fmt::Display;
+use std::io::{self, ErrorKind, Write};
+use std::process::ExitCode;
+
+use super::fail;
+
+/// Writes `text` and a line break to standard output.
+pub(super) fn print(text: impl Display) -> io::Result<()> {
+    let mut output = io::stdout().lock();
+    writeln!(output, "{text}")?;
+    output.flush()
+}
+
+/// Writes `text` and a line break to standard error; without a reader it is lost.
+pub(super) fn print_error(text: impl Display) {
+    drop(writeln!(io::stderr(), "{text}"));
+}
+
+/// Prints the result of a command that ends with `code`. A reader that is gone, such as `head`, wants no more: that is no failure.
+pub(super) fn finish(text: impl Display, code: ExitCode) -> ExitCode {
+    match print(text) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            fail(format!("cannot write to standard output: {error}"))
+        }
+        Ok(()) | Err(_) => code,
+    }
+}
