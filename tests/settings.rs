@@ -182,7 +182,8 @@ fn no_part_of_a_password_is_taken_for_the_place_or_for_a_parameter() {
         _ => None,
     };
     assert_eq!(place("postgresql://user:2024/hunter2@host/db"), None, "it must be percent-encoded");
-    assert_eq!(place("postgresql://user:2024#hunter2@host/db"), None, "it must be percent-encoded");
+    let (shown, _) = place("postgresql://user:2024#hunter2@host/db").unwrap();
+    assert_eq!(shown, "host:5432/db", "as libpq reads it");
     let (shown, url) = place("postgresql://u:p@host/db?sslmode=require&sslpassword=hunter2").unwrap();
     assert!(!shown.contains("hunter2"));
     assert!(!url.contains("hunter2"), "sqlx logs parameters that it does not know, values included");
@@ -269,11 +270,14 @@ fn a_dotenv_file_is_read_and_the_environment_wins() {
     let output = command(&backend, &[("TIME_ZONE", "UTC")]).output().unwrap();
     let told = String::from_utf8(output.stderr).unwrap();
     assert!(told.contains("SHUTDOWN_SECONDS") && !told.contains("TIME_ZONE must"), "{told}");
-    std::fs::write(&dotenv, "MLOPS_API_KEY=s3cret\nthis is s3cret no setting\n").unwrap();
+    std::fs::write(&dotenv, "MLOPS_API_KEY=s3cret\n\nTIME_ZONE is s3cret\n").unwrap();
     let output = command(&backend, &[("SERVICE_PORT", "x")]).output().unwrap();
     let told = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(2));
-    assert!(told.contains(".env") && told.contains("SERVICE_PORT") && !told.contains("s3cret"), "{told}");
+    assert!(
+        told.contains(".env: line 3") && told.contains("SERVICE_PORT") && !told.contains("s3cret"),
+        "{told}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -330,5 +334,117 @@ fn tokens_need_an_issuer_and_an_audience_and_in_production_a_safe_way() {
         assert!(with(name, "http://login.example.com").is_err());
         assert!(with(name, "https://login.example.com").is_ok());
         assert!(with(name, "http://127.0.0.1:8080").is_ok(), "nobody is on the way");
+    }
+}
+
+/// Starts the program with this text as its `.env`. Returns its exit code, 0 where it would serve, and what it said.
+fn with_dotenv(text: &[u8], environment: &[(&str, &str)]) -> (i32, String) {
+    let backend = Backend::sqlite();
+    std::fs::write(backend.folder.path().join(".env"), text).unwrap();
+    let output = command(&backend, environment).arg("migrate").output().unwrap();
+    (output.status.code().unwrap(), String::from_utf8(output.stderr).unwrap())
+}
+
+#[test]
+fn a_secret_that_would_be_cut_refuses_the_start() {
+    for line in [
+        "MLOPS_API_KEY=#abc",
+        "MLOPS_API_KEY= # your key",
+        "MLOPS_API_KEY=abc #def",
+        "MLOPS_API_KEY=${NOT_SET}",
+    ] {
+        let (code, told) = with_dotenv(format!("TIME_ZONE=UTC\n{line}\n").as_bytes(), &[]);
+        assert_eq!(code, 2, "{line}");
+        assert!(told.contains("MLOPS_API_KEY in line 2 of .env") && !told.contains("abc"), "{told}");
+    }
+    for line in
+        ["PRIVACY_HASH_KEY=#abc", "REDIS_URL=redis://:p #w@h", "MIGRATION_DATABASE_URL=#postgresql://h/d"]
+    {
+        assert_eq!(with_dotenv(line.as_bytes(), &[]).0, 2, "{line}");
+    }
+    // Without text there is no key, as in the lab; what the environment sets is not in doubt.
+    assert_eq!(with_dotenv(b"MLOPS_API_KEY=\n", &[]), (0, String::new()));
+    assert_eq!(with_dotenv(b"MLOPS_API_KEY=#abc\n", &[("MLOPS_API_KEY", KEY)]).0, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_with_a_dollar_sign_is_the_key_that_is_written() {
+    for (written, key) in
+        [("$ecret-of-the-lab", "$ecret-of-the-lab"), ("Str0ng$ecret", "Str0ng$ecret"), ("'a#$b'", "a#$b")]
+    {
+        let backend = Backend::sqlite();
+        let text = format!("\u{feff}MLOPS_API_KEY={written}\r\n");
+        std::fs::write(backend.folder.path().join(".env"), text).unwrap();
+        let service = Service::start(&backend, &[]);
+        let status = async |key: &str| {
+            let call = http_client().get(service.url("/analytics/acme")).header("X-API-Key", key);
+            call.send().await.unwrap().status().as_u16()
+        };
+        assert_eq!(
+            (status(key).await, status("").await, status("Str0ng").await),
+            (200, 401, 403),
+            "{written}"
+        );
+    }
+}
+
+#[test]
+fn what_other_programs_write_into_the_file_or_environment_stops_no_start() {
+    let file = b"no assignment\nmy-var: 1\nKEY=\"-----BEGIN\nabc\n-----END\"\nOPEN='\nFOO=bar baz\n";
+    let (code, told) = with_dotenv(file, &[]);
+    assert_eq!(code, 0, "{told}");
+    for line in ["line 1 is not", "line 2 is not", "line 6 has a quote"] {
+        assert!(told.contains(line), "{told}");
+    }
+    let kubernetes = [
+        ("PROMETHEUS_PORT", "tcp://10.96.0.7:9090"),
+        ("TIER_FREE_SERVICE_HOST", "10.96.0.8"),
+        ("TIER_FREE_SERVICE_PORT", "80"),
+        ("TIER_FREE_PORT_80_TCP_PROTO", "tcp"),
+    ];
+    let (code, told) = with_dotenv(b"", &kubernetes);
+    assert_eq!(code, 0, "{told}");
+    assert!(told.contains("PROMETHEUS_PORT is ignored: Kubernetes sets it"), "{told}");
+    assert!(told.contains("TIER_FREE_PORT_80_TCP_PROTO is ignored"), "{told}");
+}
+
+#[test]
+fn quotes_and_encodings_that_are_left_in_place_are_told() {
+    for (name, value) in
+        [("MLOPS_API_KEY", "\"abc\""), ("RATE_LIMIT_TRACK", "'5 per hour'"), ("OIDC_AUDIENCE", "\"a\"")]
+    {
+        let (code, told) = with_dotenv(b"", &[(name, value)]);
+        assert!(code == 2 && told.contains(&format!("{name} is in quotes")), "{told}");
+    }
+    let utf16: Vec<u8> = "SERVICE_PORT=1".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let (code, told) = with_dotenv(&utf16, &[]);
+    assert!(code == 2 && told.contains(".env is not UTF-8 text"), "{told}");
+}
+
+#[test]
+fn addresses_of_databases_are_read_as_libpq_reads_them() {
+    let place = |url: &str| match read([("DATABASE_URL", url)]).map(|config| config.database_url) {
+        Ok(Database::Postgres(postgres)) => Ok((postgres.place, postgres.tls)),
+        Ok(Database::Sqlite(_)) => panic!("{url}"),
+        Err(problems) => Err(problems.to_string()),
+    };
+    let ok = |place: &str, tls| Ok((place.to_owned(), tls));
+    assert_eq!(place("postgresql://u:p@[::1]/db"), ok("[::1]:5432/db", Tls::Require));
+    assert_eq!(place("postgresql://u:p@[::1]:6000/db"), ok("[::1]:6000/db", Tls::Require));
+    assert_eq!(place("postgresql:///db?host=/run/postgresql"), ok("/run/postgresql:5432/db", Tls::Socket));
+    assert_eq!(place("postgresql://u@%2Frun%2Fpostgresql/db"), ok("/run/postgresql:5432/db", Tls::Socket));
+    assert_eq!(place("postgresql://h/?dbname=a&port=6000"), ok("h:6000/a", Tls::Require));
+    assert_eq!(place("postgresql://u:p#w?x$y@h/db"), ok("h:5432/db", Tls::Require));
+    assert_eq!(place("postgresql://h/db?sslrootcert=system"), ok("h:5432/db", Tls::VerifyFull));
+    for (url, reason) in [
+        ("postgresql://h/db?sslrootcert=system&sslmode=require", "requires sslmode=verify-full"),
+        ("postgresql+psycopg2://u:p@h/db", "names a driver, +psycopg2"),
+        ("postgres+asyncpg://u:p@h/db", "names a driver, +asyncpg"),
+        ("postgresql://h1,h2/db", "several hosts"),
+        ("postgresql:///db", "has no host"),
+        ("postgresql://u:p/w@h/db", "special character"),
+    ] {
+        let told = place(url).unwrap_err();
+        assert!(told.contains(reason), "{url}: {told}");
     }
 }

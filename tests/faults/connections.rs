@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::harness::{Backend, Service, event, eventually, free_port, http_client};
+use crate::harness::{Backend, KEY, Service, event, eventually, free_port, http_client};
 
 fn connect(service: &Service) -> TcpStream {
     let stream = TcpStream::connect(("127.0.0.1", service.port)).unwrap();
@@ -59,8 +59,115 @@ fn a_body_over_the_limit_is_answered_while_it_is_still_sent() {
 }
 
 #[test]
-fn silent_idle_and_half_sent_connections_are_closed_after_ten_seconds() {
+fn a_refusal_reaches_a_client_that_is_still_sending_and_leaves_its_connection_open() {
+    let open =
+        [("MLOPS_API_KEY", KEY), ("RATE_LIMIT_AUTH_FAILURES", "off"), ("FLOOD_LIMIT_PER_SECOND", "off")];
+    let service = Service::start(&Backend::sqlite(), &open);
+    let used_up =
+        Service::start(&Backend::sqlite(), &[open[0], open[1], open[2], ("RATE_LIMIT_TRACK", "1 per day")]);
+    let key = format!("x-api-key: {KEY}\r\n");
+    let json = "content-type: application/json\r\n";
+    let first = format!("POST /track HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{key}\r\n");
+    assert_json_error(&exchange(&used_up, first.as_bytes()), 400);
+    for (service, request, headers, status) in [
+        (&service, "POST /track", json.to_owned(), 401),
+        (&service, "POST /track", format!("{json}x-api-key: wrong\r\n"), 403),
+        (&service, "POST /nowhere", json.to_owned(), 404),
+        (&service, "PUT /track", format!("{json}{key}"), 405),
+        (&service, "GET /health", json.to_owned(), 200),
+        (&service, "POST /track/batch", format!("content-type: text/plain\r\n{key}"), 415),
+        (&service, "POST /track", format!("{json}{key}"), 413),
+        (&used_up, "POST /track", format!("{json}{key}"), 429),
+    ] {
+        for framing in ["content-length", "chunked"] {
+            let body = "x".repeat(1_000_000);
+            let framed = match framing {
+                "chunked" => {
+                    format!("transfer-encoding: chunked\r\n\r\n{:x}\r\n{body}\r\n0\r\n\r\n", body.len())
+                }
+                _ => format!("content-length: {}\r\n\r\n{body}", body.len()),
+            };
+            let mut stream = connect(service);
+            stream
+                .write_all(format!("{request} HTTP/1.1\r\nhost: x\r\n{headers}{framed}").as_bytes())
+                .unwrap();
+            stream.write_all(b"GET /health/live HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").unwrap();
+            let mut answers = String::new();
+            stream.read_to_string(&mut answers).unwrap();
+            assert!(answers.starts_with(&format!("HTTP/1.1 {status} ")), "{request} {status}: {answers}");
+            assert!(
+                answers.contains(r#"{"status":"live"}"#),
+                "{request}: the connection is closed: {answers}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_rejected_head_is_answered_while_its_body_is_still_sent() {
     let service = Service::start(&Backend::sqlite(), &[]);
+    let many = "x: 1\r\n".repeat(70);
+    for (headers, status) in [(many.as_str(), 431), ("bad header\r\n", 400)] {
+        for _ in 0..5 {
+            let head = format!("POST /track HTTP/1.1\r\nhost: x\r\n{headers}content-length: 900000\r\n\r\n");
+            let request = [head.as_bytes(), "x".repeat(900_000).as_bytes()].concat();
+            assert_json_error(&exchange(&service, &request), status);
+        }
+    }
+}
+
+#[test]
+fn a_client_that_goes_on_sending_is_answered_after_two_seconds() {
+    let service = Service::start(&Backend::sqlite(), &[("MLOPS_API_KEY", KEY)]);
+    let mut stream = connect(&service);
+    let begun = Instant::now();
+    stream.write_all(b"POST /track HTTP/1.1\r\nhost: x\r\ncontent-length: 500000\r\n\r\n{").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!((1..4).contains(&begun.elapsed().as_secs()), "{:?}", begun.elapsed());
+    assert_json_error(&answer, 401);
+}
+
+#[test]
+fn a_connection_is_idle_for_as_long_as_is_set_and_a_head_takes_ten_seconds_all_the_same() {
+    let service = Service::start(&Backend::sqlite(), &[("KEEP_ALIVE_SECONDS", "2")]);
+    let patient = Service::start(&Backend::sqlite(), &[("KEEP_ALIVE_SECONDS", "60")]);
+    let live = b"GET /health/live HTTP/1.1\r\nhost: x\r\n\r\n";
+    std::thread::scope(|threads| {
+        threads.spawn(|| {
+            let begun = Instant::now();
+            assert!(exchange(&service, live).starts_with("HTTP/1.1 200 "));
+            assert!((1..5).contains(&begun.elapsed().as_secs()), "{:?}", begun.elapsed());
+        });
+        threads.spawn(|| {
+            let mut stream = connect(&patient);
+            stream.write_all(live).unwrap();
+            stream.read_exact(&mut [0; 12]).unwrap();
+            std::thread::sleep(Duration::from_millis(200));
+            let begun = Instant::now();
+            stream.write_all(b"GET /health/live HTTP/1.1\r\nx-").unwrap();
+            // The connection may be reset, too.
+            drop(stream.read_to_end(&mut Vec::new()));
+            assert!((9..13).contains(&begun.elapsed().as_secs()), "{:?}", begun.elapsed());
+        });
+        threads.spawn(|| {
+            let mut stream = connect(&patient);
+            for _ in 0..2 {
+                stream.write_all(live).unwrap();
+                let mut status = [0; 12];
+                stream.read_exact(&mut status).unwrap();
+                assert_eq!(&status, b"HTTP/1.1 200");
+                std::thread::sleep(Duration::from_secs(11));
+                stream.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+                while stream.read(&mut [0; 1024]).is_ok_and(|read| read > 0) {}
+            }
+        });
+    });
+}
+
+#[test]
+fn silent_idle_and_half_sent_connections_are_closed_after_ten_seconds() {
+    let service = Service::start(&Backend::sqlite(), &[("KEEP_ALIVE_SECONDS", "10")]);
     let parts: [&[u8]; 4] = [
         b"",
         b"GET /health HTTP/1.1\r\nx-",

@@ -12,6 +12,7 @@ on_every_backend! {
     a_stop_under_load_answers_what_is_in_flight_and_loses_nothing,
     half_sent_requests_do_not_hold_up_a_stop,
     a_second_signal_exits_at_once,
+    other_signals_stop_nothing,
 }
 
 async fn a_stop_under_load_answers_what_is_in_flight_and_loses_nothing(backend: Backend) {
@@ -61,6 +62,17 @@ async fn a_database_that_does_not_answer_does_not_hold_up_a_stop() {
     assert_eq!(status.code(), Some(0));
     assert!(took < Duration::from_secs(10), "{took:?}");
     load.end().await;
+}
+
+async fn other_signals_stop_nothing(backend: Backend) {
+    let mut service = Service::start(&backend, &[]);
+    for signal in ["HUP", "USR1", "USR2", "PIPE"] {
+        service.signal(signal);
+        assert_eq!(http_client().get(service.url("/health/live")).send().await.unwrap().status(), 200);
+        assert_eq!(service.child.try_wait().unwrap(), None, "{signal}");
+    }
+    service.signal("TERM");
+    assert_eq!(service.wait().0.code(), Some(0));
 }
 
 async fn a_second_signal_exits_at_once(backend: Backend) {

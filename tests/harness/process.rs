@@ -49,9 +49,18 @@ impl Service {
         format!("http://127.0.0.1:{}{path}", self.port)
     }
 
-    /// Returns what it has written to standard error so far.
+    /// Returns what it has written to standard error so far. A thread of its own writes the log, so this waits until it
+    /// pauses, for at most a second.
     pub(crate) fn log(&self) -> String {
-        read(&self.log)
+        let mut log = read(&self.log);
+        for _ in 0..20 {
+            std::thread::sleep(Duration::from_millis(50));
+            let before = std::mem::replace(&mut log, read(&self.log));
+            if before == log {
+                break;
+            }
+        }
+        log
     }
 
     pub(crate) fn signal(&self, signal: &str) {

@@ -16,6 +16,8 @@ on_every_backend! {
     an_idempotency_key_stands_in_for_the_event_id,
     the_apps_own_row_and_the_report_are_one,
     what_reached_the_handler_is_counted,
+    other_encodings_are_read_or_named,
+    slashes_at_the_start_of_a_path_count_as_one,
 }
 
 const SERIES: &str = r#"ai_requests_total{business_id="acme",response_type="booking",intent="appointment"}"#;
@@ -150,6 +152,34 @@ async fn every_bound_is_kept_and_no_more(backend: Backend) {
     assert_eq!(backend.rows().await, stored, "nothing refused is stored");
 }
 
+async fn other_encodings_are_read_or_named(backend: Backend) {
+    let app = TestApp::open(&backend).await;
+    let post =
+        |path: &str, body: Vec<u8>| app.post(path).header("content-type", "application/json").body(body);
+    let cut = event(json!({"session_id": "CUT"})).to_string().replace("CUT", "half \\ud83d");
+    post("/track", format!("\u{feff}{cut}").into()).send().await.ok();
+    post("/track/batch", format!("\u{feff}{{\"events\":[{cut}]}}").into()).send().await.ok();
+    assert_eq!(backend.texts("select session_id from ai_metrics").await, ["half \u{fffd}", "half \u{fffd}"]);
+    let utf16 = event(json!({})).to_string().encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let refused = post("/track", utf16).send().await;
+    refused.refused(400, "Invalid JSON");
+    assert_eq!(refused.json()["message"], "The body is UTF-16; send UTF-8");
+}
+
+async fn slashes_at_the_start_of_a_path_count_as_one(backend: Backend) {
+    let app = TestApp::guarded(&backend).await;
+    for path in ["//track", "///track?x=1"] {
+        app.post(path).json(&event(json!({}))).send().await.refused(401, "Unauthorized");
+        let call = app.post(path).header("x-api-key", crate::harness::KEY);
+        call.json(&event(json!({}))).send().await.ok();
+    }
+    assert_eq!(app.get("//health").send().await.status, 200);
+    app.get("//nowhere").send().await.refused(404, "Not Found");
+    app.get("/health//detailed").send().await.refused(404, "Not Found");
+    let counted = r#"http_requests_total{method="POST",route="/track",status="200"}"#;
+    assert_eq!(app.metric(counted).await, Some(2.0));
+}
+
 /// Sends bodies that are no event, and checks how each is refused.
 async fn send_what_is_no_event(app: &TestApp) {
     let send =
@@ -167,7 +197,8 @@ async fn send_what_is_no_event(app: &TestApp) {
     ] {
         send(body).send().await.refused(400, &format!("Missing required field: {field}"));
     }
-    for body in ["{", "hello", r#"{"a": 1,}"#, "{} {}", "\u{feff}{}", "'a'", r#"{"business_id": "\ud800"}"#] {
+    send("\u{feff}{}").send().await.refused(400, "No metrics data provided");
+    for body in ["{", "hello", r#"{"a": 1,}"#, "{} {}", "{\u{feff}}", "'a'"] {
         send(body).send().await.refused(400, "Invalid JSON");
     }
     let told = send("{\n  \"business_id\": oops}").send().await.json();
@@ -284,6 +315,11 @@ async fn what_reached_the_handler_is_counted(backend: Backend) {
     assert_eq!((&counted["total"], &counted["failed"]), (&json!(3), &json!(1)));
     assert_eq!(counted["error_rate_percent"], 33.33);
     assert_eq!(counted["last_request"], mlops_service::clock::timestamp(app.now()));
+    let batch = json!({"events": [event(json!({})), event(json!({})), {"business_id": "acme"}]});
+    app.post("/track/batch").json(&batch).send().await.ok();
+    app.post("/track/batch").body("no batch").send().await;
+    let counted = requests().await;
+    assert_eq!((&counted["total"], &counted["failed"]), (&json!(7), &json!(3)), "an event of a batch is one");
 }
 
 #[tokio::test(flavor = "multi_thread")]
