@@ -25,6 +25,19 @@ fn nothing_needs_to_be_set() {
     assert!(!same.authenticates());
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_key_localhost_is_reached_over_both_families() {
+    let service = Service::start(&Backend::sqlite(), &[]);
+    let mut addresses = vec!["127.0.0.1"];
+    if std::net::TcpListener::bind("[::1]:0").is_ok() {
+        addresses.push("[::1]");
+    }
+    for address in addresses {
+        let url = format!("http://{address}:{}/health", service.port);
+        assert_eq!(http_client().get(url).send().await.unwrap().status(), 200, "{address}");
+    }
+}
+
 #[test]
 fn with_a_key_the_service_listens_everywhere_unless_told_otherwise() {
     assert_eq!(read([("MLOPS_API_KEY", "k")]).unwrap().host().to_string(), "0.0.0.0");
@@ -432,6 +445,10 @@ fn addresses_of_databases_are_read_as_libpq_reads_them() {
     assert_eq!(place("postgresql://u:p@[::1]/db"), ok("[::1]:5432/db", Tls::Require));
     assert_eq!(place("postgresql://u:p@[::1]:6000/db"), ok("[::1]:6000/db", Tls::Require));
     assert_eq!(place("postgresql:///db?host=/run/postgresql"), ok("/run/postgresql:5432/db", Tls::Socket));
+    assert_eq!(
+        place("postgresql://u:p@/db?host=/run/postgresql"),
+        ok("/run/postgresql:5432/db", Tls::Socket)
+    );
     assert_eq!(place("postgresql://u@%2Frun%2Fpostgresql/db"), ok("/run/postgresql:5432/db", Tls::Socket));
     assert_eq!(place("postgresql://h/?dbname=a&port=6000"), ok("h:6000/a", Tls::Require));
     assert_eq!(place("postgresql://u:p#w?x$y@h/db"), ok("h:5432/db", Tls::Require));
@@ -442,6 +459,7 @@ fn addresses_of_databases_are_read_as_libpq_reads_them() {
         ("postgres+asyncpg://u:p@h/db", "names a driver, +asyncpg"),
         ("postgresql://h1,h2/db", "several hosts"),
         ("postgresql:///db", "has no host"),
+        ("postgresql://u:p@/db", "has no host"),
         ("postgresql://u:p/w@h/db", "special character"),
     ] {
         let told = place(url).unwrap_err();

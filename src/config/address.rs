@@ -50,14 +50,14 @@ impl PostgresUrl {
         if !is_postgres(scheme) {
             return Err(must_be.to_owned());
         }
-        let text = encode_credentials(text);
+        let text = name_host(&encode_credentials(text));
         let mut url: Url = Url::parse(&text).map_err(|error| why_unusable(&text, error))?;
         if url.path().contains('@') || url.fragment().is_some() {
             return Err(SPECIAL_CHARACTER.to_owned());
         }
         keep_known_parameters(&mut url);
         use_public_authorities(&mut url)?;
-        let host = host(&url).ok_or("has no host; for a socket, add ?host=/run/postgresql")?;
+        let host = host(&url).ok_or(NO_HOST)?;
         if host.contains(',') {
             return Err("lists several hosts; name one".to_owned());
         }
@@ -77,6 +77,8 @@ impl PostgresUrl {
     }
 }
 
+const NO_HOST: &str = "has no host; for a socket, add ?host=/run/postgresql";
+
 const SPECIAL_CHARACTER: &str =
     "has a special character in the user name or password: write / as %2F, @ as %40, : as %3A";
 
@@ -95,6 +97,14 @@ fn encode_credentials(text: &str) -> String {
     }
 }
 
+/// Names a host in `USER@/DATABASE?host=…`, which is no URL without one. The parameter has precedence.
+fn name_host(text: &str) -> String {
+    match text.split_once("@/") {
+        Some((before, after)) if after.contains("host=") => format!("{before}@localhost/{after}"),
+        _ => text.to_owned(),
+    }
+}
+
 /// Returns why a URL cannot be parsed, in words that its author can act on.
 fn why_unusable(text: &str, error: url::ParseError) -> String {
     let authority =
@@ -102,6 +112,7 @@ fn why_unusable(text: &str, error: url::ParseError) -> String {
     let hosts = authority.rsplit('@').next().unwrap_or_default();
     match error {
         _ if hosts.contains(',') => "lists several hosts; name one".to_owned(),
+        url::ParseError::EmptyHost => NO_HOST.to_owned(),
         url::ParseError::InvalidPort if !authority.contains('@') => SPECIAL_CHARACTER.to_owned(),
         error => format!("is not a URL: {error}"),
     }

@@ -69,3 +69,14 @@ async fn a_pooler_that_mixes_up_prepared_statements_is_refused_by_name() {
         assert!(told.contains("the direct host"), "{told}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_parameter_that_a_pooler_does_not_pass_on_is_named() {
+    let backend = Backend::postgres().await;
+    let mut view = Pooler::start(&backend, 2, Kind::Tracking).await.view(&backend);
+    view.url.push_str("&options=-c%20jit%3Doff");
+    let refused = command(&view, &[]).output().unwrap();
+    let told = String::from_utf8(refused.stderr).unwrap();
+    assert_eq!(refused.status.code(), Some(1), "{told}");
+    assert!(told.contains("unsupported startup parameter: options"), "{told}");
+}

@@ -61,3 +61,22 @@ async fn production_warns_once_that_require_alone_trusts_anybody() {
     let service = Service::start(&verified, &production);
     assert!(!service.log().contains(warning));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_is_reached_by_its_socket_and_by_an_ipv6_address() {
+    let server = Postgres::shared();
+    let backend = Backend::postgres().await;
+    let database = backend.url.rsplit('/').next().unwrap().to_owned();
+    let mut urls = vec![format!(
+        "postgresql://postgres@/{database}?host={}&port={}",
+        server.socket_folder().display(),
+        server.port()
+    )];
+    if std::net::TcpListener::bind("[::1]:0").is_ok() {
+        urls.push(format!("postgresql://postgres@[::1]:{}/{database}", server.port()));
+    }
+    for url in urls {
+        let service = Service::start(&Backend { url: url.clone(), folder: backend.folder.clone() }, &[]);
+        assert_eq!(super::requests::track(&service).await.0, 200, "{url}");
+    }
+}

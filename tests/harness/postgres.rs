@@ -57,7 +57,7 @@ impl Postgres {
         let port = free_port();
         let ssl = if tls == Tls::On { "on" } else { "off" };
         let options = format!(
-            "-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={} -c ssl={ssl} -c fsync=off \
+            "-p {port} -c listen_addresses=127.0.0.1,::1 -c unix_socket_directories={} -c ssl={ssl} -c fsync=off \
              -c max_connections=300",
             folder.path().display()
         );
@@ -74,6 +74,11 @@ impl Postgres {
             .unwrap();
         super::await_ready(&mut supervisor, "Postgres");
         Self { port, options, folder, supervisor, databases: AtomicU32::new(0) }
+    }
+
+    /// Returns the directory of its socket.
+    pub(crate) fn socket_folder(&self) -> &std::path::Path {
+        self.folder.path()
     }
 
     /// Returns the path of `psql`.

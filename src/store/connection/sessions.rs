@@ -92,7 +92,8 @@ async fn is_pooled(options: &PgConnectOptions) -> Result<bool, StoreError> {
     match statements_wander(options).await {
         Ok(false) => Ok(true),
         Ok(true) => Err(unusable(options)),
-        // No such statement, or another one of this name.
+        Err(error) if error.to_string().contains("startup parameter") => Err(error.into()),
+        // No such statement, another one of this name, or one with other parameters.
         Err(error) if matches!(code(&error).as_deref(), Some("26000" | "42P05" | PROTOCOL_VIOLATION)) => {
             Err(unusable(options))
         }
