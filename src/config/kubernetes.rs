@@ -18,7 +18,7 @@ pub(super) fn is_link(name: &str, value: &str, services: &[String]) -> bool {
     let is_of = |service: &String| {
         let rest = name.strip_prefix(service.as_str());
         rest.is_some_and(|rest| {
-            ["_SERVICE_HOST", "_SERVICE_PORT", "_PORT"].iter().any(|part| rest.starts_with(part))
+            ["_SERVICE_HOST", "_SERVICE_PORT", "_PORT_"].iter().any(|part| rest.starts_with(part))
         })
     };
     (is_address && name.contains("_PORT")) || services.iter().any(is_of)
@@ -39,6 +39,13 @@ mod tests {
         };
         assert_eq!(of(&[("PROMETHEUS_PORT", "tcp://10.96.0.7:9090")]), ["PROMETHEUS_PORT"]);
         assert_eq!(of(&[("PROMETHEUS_PORT", "9090"), ("TIER_FREE", "100 per day")]), [""; 0]);
+        // The variables of a pod's own specification have precedence over those of services.
+        let own = [
+            ("PROMETHEUS_SERVICE_HOST", "h"),
+            ("PROMETHEUS_SERVICE_PORT", "80"),
+            ("PROMETHEUS_PORT", "8001"),
+        ];
+        assert!(!of(&own).contains(&"PROMETHEUS_PORT".to_owned()));
         let tier = [
             ("TIER_FREE_SERVICE_HOST", "10.96.0.8"),
             ("TIER_FREE_SERVICE_PORT", "80"),

@@ -109,8 +109,12 @@ async fn marks_wander(options: &PgConnectOptions) -> Result<bool, StoreError> {
         let marked = options.clone().options([(MARK, mark)]);
         match PgConnection::connect_with(&marked).await {
             Ok(session) => sessions.push(session),
-            Err(error) if code(&error).as_deref() == Some(PROTOCOL_VIOLATION) => return Ok(true),
-            Err(error) => return Err(error.into()),
+            // Too many connections, or a server that is starting: ask again later.
+            Err(error) if matches!(code(&error).as_deref(), Some("53300" | "57P03")) => {
+                return Err(error.into());
+            }
+            // A pooler refuses the mark in its own way; if it is not the mark, this fails as well.
+            Err(_) => return Ok(PgConnection::connect_with(options).await?.close().await.map(|()| true)?),
         }
     }
     let mut wander = false;
