@@ -365,6 +365,7 @@ fn a_secret_that_would_be_cut_refuses_the_start() {
         "MLOPS_API_KEY= # your key",
         "MLOPS_API_KEY=abc #def",
         "MLOPS_API_KEY=${NOT_SET}",
+        "MLOPS_API_KEY=\"\"",
     ] {
         let (code, told) = with_dotenv(format!("TIME_ZONE=UTC\n{line}\n").as_bytes(), &[]);
         assert_eq!(code, 2, "{line}");
@@ -375,6 +376,7 @@ fn a_secret_that_would_be_cut_refuses_the_start() {
     {
         assert_eq!(with_dotenv(line.as_bytes(), &[]).0, 2, "{line}");
     }
+    assert_eq!(with_dotenv(b"PRIVACY_CONTACT=\"\"\nLOG_FORMAT=text # or json\n", &[]).0, 0, "no secrets");
     // Without text there is no key, as in the lab; what the environment sets is not in doubt.
     assert_eq!(with_dotenv(b"MLOPS_API_KEY=\n", &[]), (0, String::new()));
     assert_eq!(with_dotenv(b"MLOPS_API_KEY=#abc\n", &[("MLOPS_API_KEY", KEY)]).0, 0);

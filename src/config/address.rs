@@ -182,6 +182,8 @@ impl Tls {
 }
 
 impl Setting for Database {
+    const SECRET: bool = true;
+
     fn read(text: &str) -> Result<Self, String> {
         if let Some(path) = text.strip_prefix("sqlite:") {
             let path = path.strip_prefix("//").unwrap_or(path);
@@ -195,6 +197,8 @@ impl Setting for Database {
 }
 
 impl Setting for PostgresUrl {
+    const SECRET: bool = true;
+
     fn read(text: &str) -> Result<Self, String> {
         match text.starts_with("postgres") {
             true => Self::parse(text),
@@ -246,6 +250,8 @@ pub struct RedisUrl {
 }
 
 impl Setting for RedisUrl {
+    const SECRET: bool = true;
+
     fn read(text: &str) -> Result<Self, String> {
         let must_be = "must be a redis:// or rediss:// URL";
         let mut url: Url = parse(text, must_be)?;

@@ -32,6 +32,7 @@ const COMMENT: &str = "has a # that begins a comment; put the value in single qu
 const REFERENCE: &str =
     "refers to a variable that is not set; put the value in single quotes if it is meant as it is";
 const EMPTY_REFERENCE: &str = "refers to a variable that is empty";
+const EMPTY: &str = "reads as empty; leave nothing behind the = if there is to be no value";
 const UNCLOSED: &str = "has a quote that is not closed";
 const AFTER_QUOTE: &str = "has text after the closing quote";
 const NOT_ASSIGNMENT: &str = "is not NAME=value";
@@ -94,6 +95,9 @@ fn parse_line(text: &str, line: usize, lookup: &dyn Fn(&str) -> Option<String>) 
     };
     match read {
         Ok((Value { text, doubt }, used)) => {
+            // Commas separate keys.
+            let is_empty = text.trim_matches(|c: char| c == ',' || c.is_whitespace()).is_empty();
+            let doubt = doubt.or_else(|| (is_empty && !written.trim_end().is_empty()).then_some(EMPTY));
             (Some(Ok(Assignment { line, name: name.to_owned(), value: text, doubt })), value_at + used)
         }
         Err(what) => malformed(what),
@@ -248,6 +252,10 @@ mod tests {
         assert_value("#abc", &format!(" ({COMMENT})"));
         assert_value("abc #def", &format!("abc ({COMMENT})"));
         assert_value("${NOT_SET}", &format!("${{NOT_SET}} ({REFERENCE})"));
+        for written in ["\"\"", "''", "\"  \"", ","] {
+            let read = read(&format!("KEY={written}\n"));
+            assert!(read[0].2.ends_with(&format!(" ({EMPTY})")), "{read:?}");
+        }
         assert_value("${EMPTY}", &format!(" ({EMPTY_REFERENCE})"));
     }
 

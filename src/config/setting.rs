@@ -22,6 +22,9 @@ pub trait Setting: Sized {
     /// whether it is set is shown.
     const SHOWN: bool = false;
 
+    /// Whether its text is or contains a secret, which must not be cut without notice.
+    const SECRET: bool = false;
+
     /// Parses `text`. The error says what the value must be, never what it is.
     fn read(text: &str) -> Result<Self, String>;
 
@@ -34,6 +37,7 @@ pub trait Setting: Sized {
 
 impl<T: Setting> Setting for Option<T> {
     const SHOWN: bool = T::SHOWN;
+    const SECRET: bool = T::SECRET;
 
     fn read(text: &str) -> Result<Self, String> {
         T::read(text).map(Some)
@@ -47,6 +51,7 @@ impl<T: Setting> Setting for Option<T> {
 /// A list separated by commas; empty items are ignored.
 impl<T: Setting> Setting for Vec<T> {
     const SHOWN: bool = T::SHOWN;
+    const SECRET: bool = T::SECRET;
 
     fn read(text: &str) -> Result<Self, String> {
         text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(T::read).collect()
@@ -155,6 +160,7 @@ impl<T> Limit<T> {
 
 impl<T: Setting> Setting for Limit<T> {
     const SHOWN: bool = T::SHOWN;
+    const SECRET: bool = T::SECRET;
 
     fn read(text: &str) -> Result<Self, String> {
         if text.eq_ignore_ascii_case("off") {
@@ -230,6 +236,8 @@ impl ApiKey {
 }
 
 impl Setting for ApiKey {
+    const SECRET: bool = true;
+
     fn read(text: &str) -> Result<Self, String> {
         if text.len() > MAX_KEY_BYTES || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err(format!("must be at most {MAX_KEY_BYTES} printable ASCII characters without spaces"));
@@ -254,6 +262,8 @@ impl HashKey {
 }
 
 impl Setting for HashKey {
+    const SECRET: bool = true;
+
     fn read(text: &str) -> Result<Self, String> {
         if text.chars().count() < MIN_HASH_KEY_CHARS {
             return Err(format!(

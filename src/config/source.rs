@@ -90,7 +90,7 @@ impl Source {
         let set =
             self.variables.get(variable.name).map(|value| value.trim()).filter(|value| !value.is_empty());
         // A secret that is cut, or read as none at all, must not be noticed only by whoever tries it.
-        let doubt = self.doubts.get(variable.name).filter(|_| !T::SHOWN);
+        let doubt = self.doubts.get(variable.name).filter(|_| T::SECRET);
         let read = match (doubt, self.quoted.contains(variable.name)) {
             (Some(doubt), _) => Err(doubt.clone()),
             (None, true) => Err(QUOTED.to_owned()),
