@@ -59,7 +59,7 @@ impl PostgresUrl {
         use_public_authorities(&mut url)?;
         let host = host(&url).ok_or(NO_HOST)?;
         if host.contains(',') {
-            return Err("lists several hosts; name one".to_owned());
+            return Err(SEVERAL_HOSTS.to_owned());
         }
         let is_socket = host.starts_with('/');
         let tls = match is_socket {
@@ -76,6 +76,14 @@ impl PostgresUrl {
         Ok(Self { url: String::from(url).into(), place, tls })
     }
 }
+
+/// The names of the parameter with the root certificates.
+const ROOTS: [&str; 3] = ["sslrootcert", "ssl-root-cert", "ssl-ca"];
+
+/// The names of the parameter with the TLS mode.
+const MODES: [&str; 2] = ["sslmode", "ssl-mode"];
+
+const SEVERAL_HOSTS: &str = "lists several hosts; name one";
 
 const NO_HOST: &str = "has no host; for a socket, add ?host=/run/postgresql";
 
@@ -111,7 +119,7 @@ fn why_unusable(text: &str, error: url::ParseError) -> String {
         text.split("://").nth(1).and_then(|rest| rest.split(['/', '?']).next()).unwrap_or_default();
     let hosts = authority.rsplit('@').next().unwrap_or_default();
     match error {
-        _ if hosts.contains(',') => "lists several hosts; name one".to_owned(),
+        _ if hosts.contains(',') => SEVERAL_HOSTS.to_owned(),
         url::ParseError::EmptyHost => NO_HOST.to_owned(),
         url::ParseError::InvalidPort if !authority.contains('@') => SPECIAL_CHARACTER.to_owned(),
         error => format!("is not a URL: {error}"),
@@ -133,18 +141,14 @@ fn host(url: &Url) -> Option<String> {
 
 /// Carries out `sslrootcert=system` as libpq 16 does: the public authorities, and nothing less than `verify-full`.
 fn use_public_authorities(url: &mut Url) -> Result<(), String> {
-    const ROOTS: [&str; 3] = ["sslrootcert", "ssl-root-cert", "ssl-ca"];
-    const MODES: [&str; 2] = ["sslmode", "ssl-mode"];
     if parameter(url, &ROOTS).as_deref() != Some("system") {
         return Ok(());
     }
     if parameter(url, &MODES).is_some_and(|mode| mode != "verify-full") {
         return Err("has sslrootcert=system, which requires sslmode=verify-full".to_owned());
     }
-    let is_replaced = |name: &str| ROOTS.contains(&name) || MODES.contains(&name);
-    let kept = url.query_pairs().filter(|(name, _)| !is_replaced(name)).map(|(a, b)| (a.into(), b.into()));
-    let kept: Vec<(String, String)> = kept.collect();
-    url.query_pairs_mut().clear().extend_pairs(kept).append_pair("sslmode", "verify-full");
+    retain_parameters(url, |name| !ROOTS.contains(&name) && !MODES.contains(&name));
+    url.query_pairs_mut().append_pair("sslmode", "verify-full");
     Ok(())
 }
 
@@ -167,8 +171,8 @@ impl Tls {
     /// Returns the mode that `sslmode` requests. As in libpq, `require` with a root certificate verifies the
     /// certificate.
     fn from_url(url: &Url) -> Option<Self> {
-        let with_root = parameter(url, &["sslrootcert", "ssl-root-cert", "ssl-ca"]).is_some();
-        match parameter(url, &["sslmode", "ssl-mode"]).as_deref() {
+        let with_root = parameter(url, &ROOTS).is_some();
+        match parameter(url, &MODES).as_deref() {
             Some("disable") => Some(Self::Optional("disable")),
             Some("allow") => Some(Self::Optional("allow")),
             Some("prefer") => Some(Self::Optional("prefer")),
@@ -229,14 +233,15 @@ fn keep_known_parameters(url: &mut Url) {
         "application_name",
         "options",
     ];
-    let known: Vec<(String, String)> = url
-        .query_pairs()
-        .filter(|(name, _)| KNOWN.contains(&name.as_ref()))
-        .map(|(a, b)| (a.into(), b.into()))
-        .collect();
+    retain_parameters(url, |name| KNOWN.contains(&name));
+}
+
+fn retain_parameters(url: &mut Url, is_retained: impl Fn(&str) -> bool) {
+    let retained = url.query_pairs().filter(|(name, _)| is_retained(name));
+    let retained: Vec<(String, String)> = retained.map(|(name, value)| (name.into(), value.into())).collect();
     url.set_query(None);
-    if !known.is_empty() {
-        url.query_pairs_mut().extend_pairs(known);
+    if !retained.is_empty() {
+        url.query_pairs_mut().extend_pairs(retained);
     }
 }
 

@@ -32,7 +32,9 @@ impl Source {
         match std::fs::read(dotenv) {
             Ok(bytes) => source.add_file(dotenv, bytes, &own),
             Err(error) if error.kind() == ErrorKind::NotFound => {}
-            Err(error) => source.problems.add(&dotenv.display().to_string(), unreadable(&error), ""),
+            Err(error) => {
+                source.problems.add(&dotenv.display().to_string(), format!("cannot be read: {error}"), "");
+            }
         }
         source.add_environment(own);
         source
@@ -138,10 +140,6 @@ fn is_ours(name: &str) -> bool {
 fn is_quoted(value: &str) -> bool {
     let value = value.trim();
     value.len() > 1 && ['"', '\''].iter().any(|quote| value.starts_with(*quote) && value.ends_with(*quote))
-}
-
-fn unreadable(error: &std::io::Error) -> String {
-    format!("cannot be read: {error}")
 }
 
 /// Variables given as pairs.
