@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use sqlx::error::DatabaseError;
 use sqlx::postgres::PgConnectOptions;
-use sqlx::{Connection, PgConnection};
+use sqlx::{Connection, PgConnection, Row};
 use tokio::sync::OnceCell;
 use tokio::time::timeout;
 use uuid::Uuid;
@@ -18,6 +18,9 @@ use crate::store::StoreError;
 
 /// A setting of a session that marks it as ours.
 const MARK: &str = "mlops.session";
+
+/// Asks a session for its [`MARK`]. Sent as text: a prepared statement could wander as well.
+const ASK: &str = "select current_setting('mlops.session', true)";
 
 /// How often two connections ask in turns for what only they can know.
 const ROUNDS: u32 = 4;
@@ -50,9 +53,9 @@ impl Sessions {
 
     /// Returns the statements that prepare a new session; none behind a pooler.
     pub(in crate::store) fn prepare(&self) -> String {
-        match self.pooled.get() {
-            Some(true) => String::new(),
-            _ => format!("set {}", self.settings.join("; set ")),
+        match self.is_pooled() {
+            true => String::new(),
+            false => format!("set {}", self.settings.join("; set ")),
         }
     }
 
@@ -69,9 +72,14 @@ impl Sessions {
         self.pooled.get_or_try_init(find_out).await.map(drop)
     }
 
+    /// Whether there is a pooler, as far as is known.
+    fn is_pooled(&self) -> bool {
+        self.pooled.get() == Some(&true)
+    }
+
     /// Returns the statements that begin a transaction with its own settings; `None` where sessions have them.
     pub(in crate::store) fn begin(&self) -> Option<String> {
-        if self.pooled.get() != Some(&true) {
+        if !self.is_pooled() {
             return None;
         }
         // A run may hold its lock in a transaction that is idle for long.
@@ -120,14 +128,8 @@ async fn marks_wander(options: &PgConnectOptions) -> Result<bool, StoreError> {
     let mut wander = false;
     for _ in 0..ROUNDS {
         for (session, mark) in sessions.iter_mut().zip(&marks) {
-            let found = sqlx::query_scalar("select current_setting($1, true)").persistent(false).bind(MARK);
-            let found: Option<String> = match found.fetch_one(session).await {
-                Ok(found) => found,
-                // An unnamed statement that was prepared in another session.
-                Err(error) if code(&error).is_some() => None,
-                Err(error) => return Err(error.into()),
-            };
-            wander |= found.as_ref() != Some(mark);
+            let found = sqlx::raw_sql(ASK).fetch_one(session).await?;
+            wander |= found.try_get::<Option<String>, _>(0)?.as_ref() != Some(mark);
         }
     }
     for session in sessions {
