@@ -57,7 +57,9 @@ async fn by_contact<C: Rows>(
 ) -> Result<Vec<String>, sqlx::Error> {
     let (column, may_be) = match selector {
         Selector::Email(_) => ("customer_email", C::MAY_BE_EMAIL),
-        _ => ("customer_phone", C::MAY_BE_PHONE),
+        Selector::Phone(_) | Selector::Conversation(_) | Selector::Session(_) => {
+            ("customer_phone", C::MAY_BE_PHONE)
+        }
     };
     if !schema.has(table, column) || !schema.has(table, "id") {
         return Ok(Vec::new());
