@@ -133,7 +133,8 @@ impl FromRequestParts<App> for App {
     }
 }
 
-/// A request that reports events. What has not succeeded when it is dropped, at a time limit or by a panic too, has failed.
+/// A request that is being handled. Its events count as failed if it is dropped, as at its time limit or by a panic, except
+/// for those that succeeded.
 #[derive(Debug)]
 #[must_use]
 pub struct TrackAttempt<'a> {
@@ -149,7 +150,7 @@ impl TrackAttempt<'_> {
         self.events = events;
     }
 
-    /// Ends the attempt: so many of its events succeeded.
+    /// Marks this many of its events as successful.
     pub fn succeed(mut self, events: usize) {
         self.events = self.events.saturating_sub(events as u64);
     }
@@ -161,8 +162,8 @@ impl Drop for TrackAttempt<'_> {
     }
 }
 
-/// Counts of the events that reached the handlers of `/track` and `/track/batch` since the start. A batch whose events cannot
-/// be told apart counts as one.
+/// Counts of the events that reached the handlers of `/track` and `/track/batch` since the start. A batch that cannot be parsed
+/// counts as one.
 #[derive(Debug, Default)]
 pub struct TrackCounts {
     total: AtomicU64,
@@ -178,7 +179,7 @@ impl TrackCounts {
         TrackAttempt { counts: self, events: 1 }
     }
 
-    /// Returns how many came, how many of them failed, and when the last one came.
+    /// Returns the total number of events, how many of them failed, and when the last request was received.
     #[must_use]
     pub fn read(&self) -> (u64, u64, Option<DateTime<Utc>>) {
         let failed = self.failed.load(Ordering::Relaxed);

@@ -13,14 +13,14 @@ use crate::clock::timestamp;
 use crate::event::Event;
 use crate::ingest::{Destination, Tracked};
 
-/// The body of an answer to a batch of which some events were tracked.
+/// The body of the response to a batch, unless all its events are rejected.
 #[derive(Debug, Serialize)]
 pub struct BatchResponse {
     status: &'static str,
     message: &'static str,
     accepted: usize,
     duplicates: usize,
-    /// How many are counted and not stored, and why.
+    /// How many events are counted but not stored; `reason` is why.
     #[serde(skip_serializing_if = "Option::is_none")]
     unkept: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -31,7 +31,7 @@ pub struct BatchResponse {
     timestamp: String,
 }
 
-/// An event that was not tracked.
+/// A rejected event.
 #[derive(Debug, Serialize)]
 struct Rejected {
     /// Its index in the batch, from 0.
@@ -39,10 +39,10 @@ struct Rejected {
     error: String,
 }
 
-/// What became of an event.
+/// The outcome for one event.
 type EventResult = Result<Tracked, ApiError>;
 
-/// `POST /track/batch`: tracks the valid ones of many events together, and reports what is wrong with the others.
+/// `POST /track/batch`: tracks the valid events of a batch together, and reports why the others are rejected.
 pub async fn track(app: App, request: Request) -> Result<(StatusCode, Json<BatchResponse>), ApiError> {
     // Begun before the body is read, as for `/track`.
     let mut attempt = app.tracked.begin(app.clock.now());
@@ -53,7 +53,7 @@ pub async fn track(app: App, request: Request) -> Result<(StatusCode, Json<Batch
     respond(&app, results)
 }
 
-/// Tracks the valid events together. Returns what became of each, the others among them.
+/// Tracks the valid events together. Returns the outcomes of all events, in order.
 async fn track_valid(app: &App, events: Vec<Result<Event, ApiError>>) -> Result<Vec<EventResult>, ApiError> {
     let (mut valid, mut checked) = (Vec::new(), Vec::with_capacity(events.len()));
     for event in events {

@@ -1,6 +1,6 @@
 //! Extractors of bodies.
 //!
-//! `RequestBodyLimitLayer` is not used: its refusals are no JSON.
+//! `RequestBodyLimitLayer` is not used: its rejections are not JSON.
 
 use axum::body::{Body, Bytes};
 use axum::extract::{FromRequest, Request};
@@ -20,7 +20,7 @@ const MAX_BODY_BYTES: usize = 64 * 1024;
 /// The maximum size of the body of a batch.
 const MAX_BATCH_BYTES: usize = 1024 * 1024;
 
-/// The whole body of a batch of events, and how it is written.
+/// The whole body of a batch of events, by its format.
 #[derive(Debug)]
 pub enum BatchBytes {
     /// One JSON value.
@@ -90,7 +90,7 @@ fn describe(error: &serde_json::Error) -> String {
     format!("unknown field or wrong type at line {line}, column {column}")
 }
 
-/// Reads at most so many bytes; `rule` says how many.
+/// Reads a body of at most `most` bytes; `rule` is the message if it is longer.
 async fn read(body: Body, most: usize, rule: &'static str) -> Result<Bytes, ApiError> {
     match Limited::new(body, most).collect().await {
         Ok(whole) => text::utf8(whole.to_bytes()),
@@ -99,7 +99,7 @@ async fn read(body: Body, most: usize, rule: &'static str) -> Result<Bytes, ApiE
     }
 }
 
-/// The content type without its parameters, in lower case.
+/// Returns the content type without its parameters, in lower case.
 fn media_type(headers: &HeaderMap) -> Option<String> {
     let value = headers.get(CONTENT_TYPE)?.to_str().unwrap_or_default();
     Some(value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase())
