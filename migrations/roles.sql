@@ -54,7 +54,7 @@ from unnest(array[:'owner', :'service']) name where :'schema' <> 'public' \gexec
 select format('alter %s %I.%I owner to %I', case relkind when 'v' then 'view' else 'table' end, :'schema', relname, :'owner')
 from pg_class
 where relnamespace = :'schema'::regnamespace and relkind in ('r', 'v') and relowner <> :'owner'::regrole
-  and relname ~ '^(ai_(rollup|totals|latency_daily|metric_labels)|mlops_|_sqlx_migrations$)' \gexec
+  and relname ~ '^(ai_(rollup|totals|latency_daily|metric_labels|metric_series)|mlops_|_sqlx_migrations$)' \gexec
 select format('alter function %s owner to %I', oid::regprocedure, :'owner')
 from pg_proc
 where pronamespace = :'schema'::regnamespace and proname ~ '^mlops_' and proowner <> :'owner'::regrole \gexec
@@ -89,6 +89,7 @@ insert into needed values
     ('ai_totals_now', 'select'),
     ('ai_latency_daily_now', 'select'),
     ('ai_metric_labels', 'select, insert'),
+    ('ai_metric_series', 'select, insert'),
     ('mlops_counted_events', 'select, insert, update, delete'),
     -- Keys, privacy, retention and the audit trail.
     ('mlops_api_keys', 'select, insert, update'),

@@ -5,6 +5,7 @@ mod log;
 mod pages;
 mod process;
 mod retention;
+mod series;
 mod spool;
 mod totals;
 
@@ -12,6 +13,7 @@ pub use log::LOST_LINES;
 pub use pages::MetricsPage;
 pub use process::{Process, Usage};
 pub use retention::RetentionMetrics;
+pub use series::{Bounds, Series, SeriesKind};
 pub use spool::SpoolStats;
 pub use totals::{Label, Totals};
 

@@ -97,22 +97,11 @@ impl Sink {
         }
     }
 
-    /// Reserves `new` values of `label`, as far as there is room. Returns all that are reserved.
-    pub(super) async fn reserve_label_values(
-        &self,
-        label: Label,
-        new: &[String],
-        max: usize,
-    ) -> Result<Vec<String>, StoreError> {
-        self.store.add_label_values(label.name(), new, max).await?;
-        self.store.label_values(label.name(), max).await
-    }
-
     /// Adds what the store has counted to the totals.
     ///
     /// # Errors
     ///
-    /// Fails if new label values cannot be reserved; then the totals must be reloaded.
+    /// Fails if new series cannot be stored; then the totals must be reloaded.
     pub(super) async fn add_stored(&self, counted: CountedRollup) -> Result<(), StoreError> {
         let shown = self.show_stored(&counted.rollup).await;
         if !counted.pending.is_empty() {
@@ -122,14 +111,11 @@ impl Sink {
     }
 
     async fn show_stored(&self, rollup: &Rollup) -> Result<(), StoreError> {
-        let keys = || rollup.daily.keys().map(|(_, key)| key);
-        for label in Label::VARIANTS.iter().copied() {
-            let new = self
-                .metrics
-                .with_totals(|totals| (totals.new_values(label, keys()), totals.max_values(label)));
-            let Some((new, max)) = new.filter(|(new, _)| !new.is_empty()) else { continue };
-            let shown = self.reserve_label_values(label, &new, max).await?;
-            self.metrics.update_totals(|totals| totals.show(label, shown));
+        let keys = rollup.daily.keys().map(|(_, key)| key);
+        let new = self.metrics.with_totals(|totals| totals.new_series(&keys)).unwrap_or_default();
+        if !new.is_empty() {
+            let shown = self.store.add_series(&new).await?;
+            self.metrics.update_totals(|totals| totals.show_stored(shown));
         }
         self.add_counted(rollup);
         self.warn_of_full_labels();
@@ -145,7 +131,7 @@ impl Sink {
                 let name = label.name();
                 tracing::warn!(
                     label = name,
-                    "label {name} has reached its limit of values; new ones count as \"other\""
+                    "label {name} has reached a limit of series; new values count as \"other\""
                 );
             }
         }
@@ -204,15 +190,13 @@ impl Sink {
     }
 }
 
-/// Adds the sums of spooled events to the totals. New label values are shown as far as there is room, and
-/// reserved when the store is available again.
+/// Adds the sums of spooled events to the totals. New series are shown as far as there is room, and stored
+/// when the store is available again.
 pub(super) fn add_spooled<'k>(
     totals: &mut Totals,
     spooled: impl Iterator<Item = (&'k Key, &'k Sums)> + Clone,
 ) {
-    for label in Label::VARIANTS.iter().copied() {
-        let new = totals.new_values(label, spooled.clone().map(|(key, _)| key));
-        totals.show(label, new);
-    }
+    let new = totals.new_series(&spooled.clone().map(|(key, _)| key));
+    totals.show(new.into_iter().map(|(series, _)| series));
     spooled.for_each(|(key, sums)| totals.add(key, sums));
 }

@@ -5,14 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::MutexGuard;
-use strum::VariantArray;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::replay;
 use super::sink::{Sink, add_spooled};
-use crate::metrics::{Label, Totals};
+use crate::metrics::Totals;
 use crate::rollup::{Key, Rollup, Sums};
 use crate::store::StoreError;
 
@@ -66,10 +65,8 @@ impl Sink {
         let counted = self.rollup_merge.counted();
         self.store.totals(&counted, begun, |key, more| add(&mut sums, key, more)).await?;
         let mut totals = Totals::new(self.max_businesses);
-        for label in Label::VARIANTS.iter().copied() {
-            totals.show(label, self.store.label_values(label.name(), totals.max_values(label)).await?);
-            self.show_new(&mut totals, label, sums.keys()).await?;
-        }
+        totals.show_stored(self.store.series().await?);
+        self.show_new(&mut totals, sums.keys()).await?;
         for (key, sums) in &sums {
             totals.add(key, sums);
         }
@@ -80,9 +77,7 @@ impl Sink {
     /// Shows loaded totals, plus what was counted since and the totals of the spool.
     pub(super) async fn show_totals(&self, mut totals: Totals) -> Result<(), StoreError> {
         let since = self.since().take().unwrap_or_default();
-        for label in Label::VARIANTS.iter().copied() {
-            self.show_new(&mut totals, label, since.keys()).await?;
-        }
+        self.show_new(&mut totals, since.keys()).await?;
         for (key, sums) in &since {
             totals.add(key, sums);
         }
@@ -94,16 +89,15 @@ impl Sink {
         Ok(())
     }
 
-    /// Makes `totals` show new values of `label` among `keys`, as far as there is room.
+    /// Makes `totals` show new series for `keys`, as far as there is room.
     async fn show_new<'k>(
         &self,
         totals: &mut Totals,
-        label: Label,
-        keys: impl Iterator<Item = &'k Key>,
+        keys: impl Iterator<Item = &'k Key> + Clone,
     ) -> Result<(), StoreError> {
-        let new = totals.new_values(label, keys);
+        let new = totals.new_series(&keys);
         if !new.is_empty() {
-            totals.show(label, self.reserve_label_values(label, &new, totals.max_values(label)).await?);
+            totals.show_stored(self.store.add_series(&new).await?);
         }
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! The totals of all tracked events, in memory, in the shape in which `/metrics` exports them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::{MetricFamily, MetricType};
@@ -8,13 +8,8 @@ use strum::VariantArray;
 
 use super::SharedTotals;
 use super::family::Spec;
+use super::series::{Bounds, Series, ShownSeries};
 use crate::rollup::{ERROR_RESPONSE, HISTOGRAM, Key, Sum, Sums};
-
-/// The label value that stands for all values after a label is full.
-const OTHER: &str = "other";
-
-/// The maximum number of distinct models, intents and response types with label values of their own.
-const MAX_KINDS: usize = 100;
 
 /// A label whose values come from callers, in the order of a key's parts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, VariantArray)]
@@ -45,7 +40,9 @@ impl Label {
 /// Sums over all events, by the labels of the families.
 #[derive(Debug, Clone)]
 pub struct Totals {
-    labels: [LabelValues; Label::VARIANTS.len()],
+    shown: ShownSeries,
+    /// The number of events whose value of a label counts as `other`.
+    folded: [i64; Label::VARIANTS.len()],
     all: Sums,
     by_answer: BTreeMap<[String; 3], i64>,
     by_model: BTreeMap<[String; 2], Sums>,
@@ -64,9 +61,9 @@ impl Totals {
     /// Creates empty totals. At most `max_businesses` businesses get label values of their own.
     #[must_use]
     pub fn new(max_businesses: usize) -> Self {
-        let max = |label| if label == Label::Business { max_businesses } else { MAX_KINDS };
         Self {
-            labels: std::array::from_fn(|label| LabelValues::new(max(Label::VARIANTS[label]))),
+            shown: ShownSeries::new(max_businesses),
+            folded: Default::default(),
             all: Sums::default(),
             by_answer: BTreeMap::new(),
             by_model: BTreeMap::new(),
@@ -74,35 +71,34 @@ impl Totals {
         }
     }
 
-    /// Returns the maximum number of values of `label`.
+    /// Shows `series`, in order, as far as there is room.
+    pub fn show(&mut self, series: impl IntoIterator<Item = Series>) {
+        self.shown.show(series);
+    }
+
+    /// Shows `series` that are stored, in order, however many there are.
+    pub fn show_stored(&mut self, series: impl IntoIterator<Item = Series>) {
+        self.shown.show_stored(series);
+    }
+
+    /// Returns the series for `keys` that are not shown yet but have room, with the bounds of how many there may be.
     #[must_use]
-    pub fn max_values(&self, label: Label) -> usize {
-        self.labels[label as usize].max
+    pub fn new_series<'k>(&self, keys: &(impl Iterator<Item = &'k Key> + Clone)) -> Vec<(Series, Bounds)> {
+        self.shown.new_series(keys)
     }
 
-    /// Reserves label values, in order, as far as `label` has room.
-    pub fn show(&mut self, label: Label, values: impl IntoIterator<Item = String>) {
-        values.into_iter().for_each(|value| self.labels[label as usize].show(value));
-    }
-
-    /// Returns the values among `keys` that `label` does not have yet but has room for.
-    #[must_use]
-    pub fn new_values<'k>(&self, label: Label, keys: impl Iterator<Item = &'k Key>) -> Vec<String> {
-        let values = &self.labels[label as usize];
-        let parts = keys.map(|key| key.parts()[label as usize]);
-        let new: BTreeSet<&str> = parts.filter(|value| !values.is_full() && !values.shows(value)).collect();
-        new.into_iter().map(ToOwned::to_owned).collect()
-    }
-
-    /// Adds the sums of one key. Values without a label value of their own count as `other`.
+    /// Adds the sums of one key. Values without a place count as `other`.
     pub fn add(&mut self, key: &Key, sums: &Sums) {
-        let parts = key.parts();
-        let [business, model, intent, response_type] =
-            std::array::from_fn(|label| self.labels[label].label(parts[label], sums[Sum::Events]));
+        let labels = self.shown.labels(key);
+        for ((folded, label), value) in self.folded.iter_mut().zip(labels.parts()).zip(key.parts()) {
+            *folded += if label == value { 0 } else { sums[Sum::Events] };
+        }
+        let Key { business_id, model_name, intent_detected, response_type } = labels;
         self.all.add(sums);
-        *self.by_answer.entry([business.clone(), response_type, intent]).or_default() += sums[Sum::Events];
-        self.by_model.entry([business.clone(), model]).or_default().add(sums);
-        let business = self.by_business.entry(business).or_default();
+        let answer = [business_id.clone(), response_type, intent_detected];
+        *self.by_answer.entry(answer).or_default() += sums[Sum::Events];
+        self.by_model.entry([business_id.clone(), model_name]).or_default().add(sums);
+        let business = self.by_business.entry(business_id).or_default();
         business.all.add(sums);
         if key.response_type == ERROR_RESPONSE {
             business.handoffs_after_error += sums[Sum::Handoffs];
@@ -111,44 +107,7 @@ impl Totals {
 
     /// Returns the labels with values that count as `other`.
     pub fn full_labels(&self) -> impl Iterator<Item = Label> {
-        Label::VARIANTS.iter().copied().filter(|label| self.labels[*label as usize].folded > 0)
-    }
-}
-
-/// The values of one label, up to a maximum.
-#[derive(Debug, Clone)]
-struct LabelValues {
-    max: usize,
-    values: BTreeSet<String>,
-    /// The number of events whose value counts as `other`.
-    folded: i64,
-}
-
-impl LabelValues {
-    const fn new(max: usize) -> Self {
-        Self { max, values: BTreeSet::new(), folded: 0 }
-    }
-
-    fn is_full(&self) -> bool {
-        self.values.len() >= self.max
-    }
-
-    fn shows(&self, value: &str) -> bool {
-        self.values.contains(value)
-    }
-
-    fn show(&mut self, value: String) {
-        if !self.is_full() {
-            self.values.insert(value);
-        }
-    }
-
-    fn label(&mut self, value: &str, events: i64) -> String {
-        if self.shows(value) {
-            return value.to_owned();
-        }
-        self.folded += events;
-        OTHER.to_owned()
+        Label::VARIANTS.iter().copied().filter(|label| self.folded[*label as usize] > 0)
     }
 }
 
@@ -282,7 +241,7 @@ impl Totals {
                     .with(&[id, ERROR_RESPONSE], after_error as f64)
             }),
             family(FOLDED, Label::VARIANTS.iter().copied(), |of, label| {
-                of.with(&[label.name()], self.labels[label as usize].folded as f64)
+                of.with(&[label.name()], self.folded[label as usize] as f64)
             }),
         ]
     }
@@ -303,20 +262,4 @@ fn family<I: IntoIterator>(
     add: impl Fn(super::family::Family, I::Item) -> super::family::Family,
 ) -> MetricFamily {
     rows.into_iter().fold(spec.family(), add).build()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_first_values_of_a_label_are_shown_and_the_rest_is_other() {
-        let mut values = LabelValues::new(2);
-        for value in ["a", "b", "c", "a"] {
-            values.show(value.to_owned());
-        }
-        let labels = ["a", "b", "c", "a", "d", "b"].map(|value| values.label(value, 10));
-        assert_eq!(labels, ["a", "b", OTHER, "a", OTHER, "b"]);
-        assert_eq!(values.folded, 20);
-    }
 }

@@ -3,7 +3,7 @@
 use crate::event::Event;
 
 /// The key of sums: they are kept separately for each.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key {
     /// See [`Event::business_id`].
     pub business_id: String,

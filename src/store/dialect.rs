@@ -143,8 +143,8 @@ pub(super) trait Dialect: sqlx::Database {
     const NO_TIMEOUT: &'static str;
     /// Extends the statement timeout of a transaction that reads many rows.
     const LONG_TIMEOUT: &'static str;
-    /// Waits until no other transaction reserves label values. SQLite has one writer at a time.
-    const LOCK_LABELS: &'static str;
+    /// Waits until no other transaction adds series of metrics. SQLite has one writer at a time.
+    const LOCK_SERIES: &'static str;
     /// Waits until no other transaction appends to the audit trail. SQLite has one writer at a time.
     const LOCK_AUDIT: &'static str;
     /// Begins a transaction that reads a snapshot of the store.
@@ -170,7 +170,7 @@ impl Dialect for sqlx::Postgres {
     const BEGIN: &'static str = "begin";
     const NO_TIMEOUT: &'static str = "set statement_timeout = 0";
     const LONG_TIMEOUT: &'static str = "set local statement_timeout = '10s'";
-    const LOCK_LABELS: &'static str = "select pg_advisory_xact_lock(hashtext('ai_metric_labels'))";
+    const LOCK_SERIES: &'static str = "select pg_advisory_xact_lock(hashtext('ai_metric_labels'))";
     const LOCK_AUDIT: &'static str = "select pg_advisory_xact_lock(hashtext('mlops_audit'))";
     const SNAPSHOT: &'static str = "begin isolation level repeatable read read only";
     const SNAPSHOT_WITHIN: &'static str = "set transaction isolation level repeatable read, read only";
@@ -187,7 +187,7 @@ impl Dialect for sqlx::Sqlite {
     const BEGIN: &'static str = "begin immediate";
     const NO_TIMEOUT: &'static str = "select 1";
     const LONG_TIMEOUT: &'static str = "select 1";
-    const LOCK_LABELS: &'static str = "select 1";
+    const LOCK_SERIES: &'static str = "select 1";
     const LOCK_AUDIT: &'static str = "select 1";
     const SNAPSHOT: &'static str = "begin";
     const SNAPSHOT_WITHIN: &'static str = "select 1";
@@ -258,8 +258,8 @@ run! {
     remove_timeout: NO_TIMEOUT;
     /// Extends the statement timeout of a transaction that reads many rows.
     extend_timeout: LONG_TIMEOUT;
-    /// Waits until no other transaction reserves label values.
-    lock_labels: LOCK_LABELS;
+    /// Waits until no other transaction adds series of metrics.
+    lock_series: LOCK_SERIES;
     /// Waits until no other transaction appends to the audit trail.
     lock_audit: LOCK_AUDIT;
     /// Waits until no batch relies on consents and no other transaction records one.

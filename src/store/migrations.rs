@@ -31,6 +31,7 @@ migrators![
     "0007_privacy_requests.sql",
     "0008_consents.sql",
     "0009_retention.sql",
+    "0010_metric_series.sql",
 ];
 
 /// The migration in a file named `<version>_<description>.sql`.

@@ -2,9 +2,9 @@
 
 pub(in crate::store) mod analytics;
 pub(in crate::store) mod columns;
-mod labels;
 mod merge;
 pub(in crate::store) mod pending;
+mod series;
 mod sqlite;
 
 pub(super) use sqlite::AddRollup;

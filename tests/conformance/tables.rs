@@ -12,10 +12,11 @@ on_every_backend! {
 }
 
 /// Tables that hold no person, and why.
-const WITHOUT_PERSONS: [(&str, &str); 11] = [
+const WITHOUT_PERSONS: [(&str, &str); 12] = [
     ("_sqlx_migrations", "names and checksums of migrations"),
     ("ai_latency_daily", "counts by day and business"),
     ("ai_metric_labels", "names of businesses, models, intents and response types"),
+    ("ai_metric_series", "the same"),
     ("ai_rollup_daily", "sums by day, business, model, intent and response type"),
     ("ai_rollup_pending", "the same, of batches that are not merged yet; on Postgres alone"),
     ("ai_totals", "the same, over all time"),
