@@ -21,14 +21,17 @@ use crate::audit::Recorder;
 use crate::auth::{Authenticator, Caller, Proxies};
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::fair_share::FairShare;
 use crate::ingest::Ingest;
 use crate::metrics::Metrics;
 use crate::privacy::subject::Hasher;
-use crate::quota::Flood;
-use crate::quota::Limits;
+use crate::quota::{CallerClass, Counted, Flood, Limits};
 use crate::security::SecurityLog;
 use crate::store::Store;
 use health_cache::HealthCache;
+
+/// The path under which failed attempts are counted, whatever their route.
+pub const AUTH_FAILURES: &str = "auth_failures";
 
 /// What quotas are counted for: a caller on a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -44,6 +47,16 @@ pub struct QuotaKey {
 impl fmt::Display for QuotaKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}:{}", self.method, self.path, self.caller)
+    }
+}
+
+impl Counted for QuotaKey {
+    fn class(&self) -> CallerClass {
+        match self.caller {
+            Caller::Network(_) if self.path == AUTH_FAILURES => CallerClass::Failures,
+            Caller::Network(_) => CallerClass::Addresses,
+            _ => CallerClass::Keys,
+        }
     }
 }
 
@@ -80,9 +93,11 @@ pub struct Inner {
     pub limits: Limits<QuotaKey>,
     /// The flood limit, unless it is off.
     pub flood: Option<Flood>,
-    /// Permits for requests of protected routes in flight. Public ones need none: callers without a key must
+    /// Places for requests of protected routes in flight, taken once their bodies are there. Public ones need none: callers without a key must
     /// not shut out those that have one.
-    pub in_flight: Semaphore,
+    pub in_flight: FairShare,
+    /// The bytes of memory for bodies of requests, from when they are read until the response is made.
+    pub body_memory: FairShare,
     /// Permits for exports of a person's data.
     pub exports: Semaphore,
     /// Counts the requests of all routes in flight.

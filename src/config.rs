@@ -136,6 +136,10 @@ settings! {
     /// Origins that may call the service from a browser, separated by commas. Default: http://localhost:3000 in
     /// development, none elsewhere.
     cors_allowed_origins: Option<Vec<Origin>> = "CORS_ALLOWED_ORIGINS", default "", example "https://app.example.com";
+    /// Without an API key (development): host names, separated by commas, by which the service may be called besides those of
+    /// machines nearby (localhost, IP addresses, single words, *.localhost, *.local, *.internal, *.svc). Other names are refused,
+    /// so that no web page can reach the service by pointing its own name at it.
+    allowed_hosts: Vec<String> = "ALLOWED_HOSTS", default "", example "mlops.example.com";
     /// Key for hashing personal identifiers (e-mail addresses, phone numbers, ids) where the plain value is not needed; at
     /// least 32 characters. If it changes, existing consents and audit entries cannot be matched to people. Unset: a
     /// publicly known key, and in production none, so that privacy routes that need it return 503. Make one with:
@@ -169,15 +173,22 @@ settings! {
     /// Quota of POST /track for keys of the tier "paid", instead of the route's; off disables it.
     tier_paid: Limit<Quota> = "TIER_PAID", default "10000 per day", example "10000 per day";
     /// Requests per second from one client IP, or with one key, whatever its quotas, with bursts of twice as many; off
-    /// disables it. The dashboard, /metrics and the probes are exempt.
+    /// disables it. /metrics and the probes are exempt.
     flood_limit_per_second: Limit<Bounded<1, 1_000_000>> = "FLOOD_LIMIT_PER_SECOND", default "200", example "200";
-    /// Maximum open connections; further ones get a 503 and are closed.
+    /// Maximum open connections; then an idle one of the client with most of them is closed, or the new one gets a 503. A few more
+    /// are kept for probes and for callers with a valid key.
     max_connections: Bounded<1, 65_536> = "MAX_CONNECTIONS", default "4096", example "4096";
+    /// Maximum open connections of one client address (IPv6: of one /64). Trusted proxies have no limit of their own. Default: a
+    /// quarter of MAX_CONNECTIONS.
+    max_connections_per_client: Option<Bounded<1, 65_536>> = "MAX_CONNECTIONS_PER_CLIENT", default "", example "1024";
     /// How long a connection may be idle between two requests, in seconds. Should be longer than a load balancer in front keeps
     /// idle connections, so that the balancer is the one to close them.
     keep_alive_seconds: Bounded<1, 3_600> = "KEEP_ALIVE_SECONDS", default "75", example "75";
-    /// Maximum concurrent requests to protected routes; further ones get a 503.
+    /// Maximum concurrent requests to protected routes; further ones get a 503. A business, or a caller of many businesses, gets
+    /// at most three quarters of what others leave; so it is with BODY_MEMORY_MB and INGEST_QUEUE_SIZE.
     max_requests_in_flight: Bounded<1, 65_536> = "MAX_REQUESTS_IN_FLIGHT", default "2048", example "2048";
+    /// Memory for the bodies of all requests, in MiB, from when they are read until they are answered; further ones get a 503.
+    body_memory_mb: Bounded<2, 65_536> = "BODY_MEMORY_MB", default "64", example "64";
     /// Maximum events waiting to be written; further ones get a 503.
     ingest_queue_size: Bounded<1, 65_536> = "INGEST_QUEUE_SIZE", default "8192", example "8192";
     /// Threads that serve requests and write events. Default: one for every two cores.
@@ -217,6 +228,13 @@ impl Config {
     #[must_use]
     pub fn authenticates(&self) -> bool {
         !self.mlops_api_key.is_empty() || self.issuer().is_some()
+    }
+
+    /// Returns the maximum number of connections of one client.
+    #[must_use]
+    pub fn max_connections_per_client(&self) -> usize {
+        let quarter = || self.max_connections.get().div_ceil(4);
+        self.max_connections_per_client.map_or_else(quarter, Bounded::get) as usize
     }
 
     /// Returns the number of worker threads; by default one per two cores. One per core would cause needless

@@ -19,8 +19,9 @@ pub mod track;
 pub mod track_batch;
 
 use axum::Router;
-use axum::http::Method;
+use axum::http::header::CONNECTION;
 use axum::http::response::Parts;
+use axum::http::{HeaderValue, Method};
 use axum::response::IntoResponse;
 use tower::util::MapRequestLayer;
 use tower::{Layer, ServiceBuilder};
@@ -29,18 +30,19 @@ use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetReques
 
 use crate::app::App;
 use middleware::drain::DrainLayer;
+use middleware::gate::Gate;
 use middleware::on_response::OnResponse;
 use middleware::request_context::RequestContext;
 use middleware::request_id::X_REQUEST_ID;
 use middleware::{
-    catch_panic, cors, http_metrics, leading_slashes, quota_headers, request_id, security_events,
-    security_headers, timeout, trace,
+    catch_panic, cors, flood, http_metrics, leading_slashes, quota_headers, request_id, security_events,
+    security_headers, timeout, trace, well_formed,
 };
 use routes::Routes;
 
 /// Returns `routes` with the middleware that every request goes through.
 ///
-/// Inside this stack are the layers of the routes: the flood guard around those that have a quota, and the
+/// Inside this stack are the layers of the routes: the flood guard around all but those of Prometheus and probes, and the
 /// guard of each row of the table; see [`Routes::into_router`] and [`Routes::row`]. Body sizes are limited by
 /// the extractors, each with its own limit: [`extract`].
 pub fn router(app: &App, routes: Routes) -> Router {
@@ -58,6 +60,9 @@ pub fn router(app: &App, routes: Routes) -> Router {
         // Sees every response, including those that the layers below return instead of a handler.
         .layer(OnResponse::new(on_response(app.clone())))
         .map_response(security_headers::add(app.config.environment))
+        // Outside the layer that responds to preflights.
+        .layer(Gate::new(flood::of_preflights(app.clone())))
+        .layer(Gate::new(well_formed::check(app.clone())))
         .map_response(cors::hide_from_other_origins)
         // Responds to preflights itself. Outside the layers below, so that pages of allowed origins can read
         // errors too.
@@ -78,6 +83,9 @@ fn on_response(app: App) -> impl Fn(&RequestContext, &mut Parts) + Clone {
         quota_headers::add(context, response);
         security_events::record(&app, context, response);
         http_metrics::measure(&app, context, response);
+        if context.is_on_reserved_seat() {
+            response.headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
     }
 }
 

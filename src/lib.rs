@@ -15,6 +15,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod event;
+pub mod fair_share;
 pub mod http;
 pub mod ingest;
 pub mod lifecycle;

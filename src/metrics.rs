@@ -10,7 +10,7 @@ mod spool;
 mod totals;
 
 pub use log::LOST_LINES;
-pub use pages::MetricsPage;
+pub use pages::{Closer, PageMaker};
 pub use process::{Process, Usage};
 pub use retention::RetentionMetrics;
 pub use series::{Bounds, Series, SeriesKind};
@@ -20,16 +20,18 @@ pub use totals::{Label, Totals};
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::body::Bytes;
 use parking_lot::RwLock;
 use prometheus::{
     HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder,
 };
 use strum::VariantArray;
+use tokio_util::sync::CancellationToken;
 
 use crate::security::SecurityEvent;
-use pages::PageCache;
+use pages::Pages;
 
-/// The content type of a [`MetricsPage`]: Prometheus' text format 0.0.4.
+/// The content type of a page: Prometheus' text format 0.0.4.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// Upper bounds, in seconds, of the buckets of `http_request_duration_seconds`.
@@ -65,13 +67,14 @@ pub struct Metrics {
     retention: RetentionMetrics,
     requests_open: IntGauge,
     requests_overdue: IntGauge,
-    pages: Arc<PageCache>,
+    pages: Pages,
 }
 
 impl Metrics {
-    /// Creates and registers all metrics.
+    /// Creates and registers all metrics. [`Metrics::run`] makes the pages.
     #[must_use]
-    pub fn new() -> Self {
+    pub fn new() -> (Self, PageMaker) {
+        let (pages, page_maker) = Pages::new();
         let requests =
             Opts::new("http_requests_total", "HTTP requests, by method, route pattern and status code.");
         let durations = HistogramOpts::new(
@@ -101,7 +104,7 @@ impl Metrics {
             retention: RetentionMetrics::new(),
             requests_open: gauge("privacy_requests_open", OPEN_HELP),
             requests_overdue: gauge("privacy_requests_overdue", OVERDUE_HELP),
-            pages: Arc::default(),
+            pages,
         };
         metrics.start_security_at_zero();
         let own: [Box<dyn prometheus::core::Collector>; 10] = [
@@ -119,7 +122,7 @@ impl Metrics {
         for collector in own.into_iter().chain(metrics.retention.collectors()) {
             metrics.registry.register(collector).expect("every name is registered once");
         }
-        metrics
+        (metrics, page_maker)
     }
 
     fn start_security_at_zero(&self) {
@@ -128,12 +131,20 @@ impl Metrics {
         }
     }
 
-    /// Returns a page with the current values of all metrics; `None` while slow readers hold too many pages.
-    pub async fn page(&self) -> Option<MetricsPage> {
-        self.pages.page(|| self.text()).await
+    /// Returns a page with the current values of all metrics, compressed if that is accepted; `None` while too many readers wait.
+    /// `closer` is called if the page is not read in time.
+    pub async fn page(&self, accepts_gzip: bool, closer: Option<Closer>) -> Option<Bytes> {
+        self.pages.page(accepts_gzip, closer).await
     }
 
-    fn text(&self) -> String {
+    /// Makes the pages until `ending`.
+    pub async fn run(self, pages: PageMaker, ending: CancellationToken) {
+        pages.run(move || self.text(), ending).await;
+    }
+
+    /// Returns the current values of all metrics. For readers there is [`Metrics::page`].
+    #[must_use]
+    pub fn text(&self) -> String {
         TextEncoder::new().encode_to_string(&self.registry.gather()).expect("only full families are gathered")
     }
 
@@ -222,12 +233,6 @@ impl Metrics {
 
 fn gauge(name: &str, help: &str) -> IntGauge {
     IntGauge::new(name, help).expect("names are valid")
-}
-
-impl Default for Metrics {
-    fn default() -> Self {
-        Self::new()
-    }
 }
 
 #[cfg(test)]

@@ -10,8 +10,8 @@ pub mod memory;
 mod notation;
 pub mod shared;
 
-pub use flood::{ByCaller, Flood, FloodConfig};
-pub use limits::Limits;
+pub use flood::Flood;
+pub use limits::{CallerClass, Counted, Limits};
 pub use notation::InvalidQuota;
 
 use std::fmt;

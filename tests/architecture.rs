@@ -12,6 +12,7 @@ const LAYERS: [(&str, &[&str]); 8] = [
             "clock",
             "log_on_change",
             "event",
+            "fair_share",
             "rollup",
             "quota",
             "quota::notation",

@@ -27,3 +27,4 @@ mod spool;
 mod spool_damage;
 mod stop;
 mod tls;
+mod walls;

@@ -13,10 +13,11 @@ use crate::audit::Recorder;
 use crate::auth::{Authenticator, Proxies};
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::fair_share::FairShare;
 use crate::ingest::Ingest;
 use crate::lifecycle::Lifecycle;
 use crate::metrics::Metrics;
-use crate::quota::{Flood, Limits, memory, shared};
+use crate::quota::{Flood, Limits, shared};
 use crate::retention::RetentionTask;
 use crate::security::SecurityLog;
 use crate::store::{Store, StoreError};
@@ -25,8 +26,8 @@ use crate::store::{Store, StoreError};
 /// events until it is available.
 const STORE_PATIENCE: Duration = Duration::from_secs(6);
 
-/// The maximum number of callers whose quotas are remembered: about 25 MB.
-const MAX_CALLERS: usize = 200_000;
+/// The maximum number of callers of each class whose quotas are remembered: about 12 MB for each.
+const MAX_CALLERS: usize = 100_000;
 
 /// The maximum number of concurrent exports of a person's data; each may use a hundred megabytes.
 const MAX_EXPORTS: usize = 2;
@@ -36,7 +37,8 @@ impl App {
     /// background; errors need an operator to fix them. [`App::start_tasks`] starts the other tasks.
     pub async fn start(config: Config, clock: Clock, lifecycle: &Lifecycle) -> Result<Self, String> {
         let store = Store::open(&config).map_err(|error| format!("the database cannot be used: {error}"))?;
-        let metrics = Metrics::new();
+        let (metrics, pages) = Metrics::new();
+        lifecycle.spawn("metrics", metrics.clone().run(pages, lifecycle.ending().clone()));
         let limits = limits(&config, &metrics)?;
         let access = Authenticator::new(&config, store.clone(), &clock)?;
         let (ingest, prepared) =
@@ -51,7 +53,8 @@ impl App {
             audit_recorder: Recorder::new(store.clone(), clock.clone()),
             proxies: Proxies::new(config.trusted_proxies.clone()),
             flood: config.flood_limit_per_second.get().map(|rate| Flood::new(rate.get())),
-            in_flight: Semaphore::new(config.max_requests_in_flight.get() as usize),
+            in_flight: FairShare::new(config.max_requests_in_flight.get() as usize),
+            body_memory: FairShare::new(config.body_memory_mb.get() as usize * 1024 * 1024),
             exports: Semaphore::new(MAX_EXPORTS),
             answering: TaskTracker::new(),
             health_cache: HealthCache::default(),
@@ -98,5 +101,5 @@ impl App {
 fn limits(config: &Config, metrics: &Metrics) -> Result<Limits<QuotaKey>, String> {
     let shared =
         config.redis_url.as_ref().map(|url| shared::Limiter::open(url, metrics.redis())).transpose()?;
-    Ok(Limits::new(memory::Limiter::new(MAX_CALLERS), shared))
+    Ok(Limits::new(MAX_CALLERS, shared))
 }

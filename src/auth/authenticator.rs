@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::caller::Caller;
 use super::configured_keys::ConfiguredKeys;
 use super::jwt::{InvalidToken, Token, TokenVerifier};
 use super::key::{KeyId, PlainKey};
@@ -91,10 +92,17 @@ impl Authenticator {
         self.tokens.as_ref()
     }
 
-    /// Returns the holder of `key`, if known in memory. Cheap, and takes the same time for every invalid key.
+    /// Returns the holder of the presented key, if known in memory. Cheap, and takes the same time for every invalid key.
     #[must_use]
-    pub fn holder(&self, key: &[u8]) -> Option<Principal> {
-        self.recognise_key(key).ok()
+    pub fn holder(&self, presented: Credentials<'_>) -> Option<Principal> {
+        self.recognise_key(presented.api_key?).ok()
+    }
+
+    /// Returns the bearer of the presented token, if it was verified before. That does not make it valid now, but tells whom to
+    /// count a request for when verifying it would cost too much.
+    #[must_use]
+    pub fn verified_before(&self, presented: Credentials<'_>) -> Option<Caller> {
+        self.tokens.as_ref()?.verified_before(presented.authorization.and_then(bearer)?).map(Caller::Token)
     }
 
     /// Authenticates a request from memory. A key takes precedence over a token.

@@ -55,13 +55,19 @@ impl Caller {
     /// Returns the caller for requests without a valid key from `ip`.
     #[must_use]
     pub fn at(ip: ClientIp) -> Self {
-        Self::Network(match ip.0 {
+        Self::Network(Self::network(ip))
+    }
+
+    /// Returns the IPv4 address or the IPv6 /64 of `ip`.
+    #[must_use]
+    pub fn network(ip: ClientIp) -> IpAddr {
+        match ip.0 {
             IpAddr::V4(_) => ip.0,
             IpAddr::V6(v6) => {
                 let [a, b, c, d, ..] = v6.segments();
                 Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into()
             }
-        })
+        }
     }
 }
 

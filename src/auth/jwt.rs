@@ -1,10 +1,12 @@
 //! Bearer tokens: signed JWTs (RFC 7519) of a known issuer.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{Validation, decode, decode_header};
+use parking_lot::Mutex;
 use serde::{Deserialize, Deserializer};
 use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
@@ -16,6 +18,10 @@ use crate::config::Issuer;
 
 /// The accepted difference between the clocks of the issuer and the service, in seconds.
 const LEEWAY_SECONDS: f64 = 60.0;
+
+/// The maximum number of tokens that are remembered as verified; beyond it all are forgotten, and remembered again when they are
+/// presented.
+const MAX_VERIFIED: usize = 10_000;
 
 /// The claims of a valid token that matter to the service.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,6 +56,7 @@ struct Inner {
     audience: Vec<String>,
     keys: Jwks,
     clock: Clock,
+    verified: Mutex<HashMap<[u8; 32], u64>>,
 }
 
 /// The claims that are read.
@@ -103,13 +110,17 @@ impl ScopeClaim {
     }
 }
 
+fn digest(token: &[u8]) -> [u8; 32] {
+    Sha256::digest(token).into()
+}
+
 impl TokenVerifier {
     /// Creates a verifier for tokens of `issuer`. Errors need an operator to fix them.
     pub fn new(issuer: &Issuer, clock: Clock) -> Result<Self, String> {
         let keys = Jwks::new(issuer.keys.clone(), clock.clone());
         let keys = keys.map_err(|error| format!("cannot verify tokens: {error}"))?;
         let (issuer, audience) = (issuer.name.clone(), issuer.audience.clone());
-        Ok(Self(Arc::new(Inner { issuer, audience, keys, clock })))
+        Ok(Self(Arc::new(Inner { issuer, audience, keys, clock, verified: Mutex::default() })))
     }
 
     /// Verifies a token with the keys fetched so far.
@@ -129,7 +140,23 @@ impl TokenVerifier {
             }
         }
         let claims = result?;
-        claims.token(self.0.clock.now())
+        let verified = claims.token(self.0.clock.now())?;
+        self.remember(token, verified.fingerprint);
+        Ok(verified)
+    }
+
+    /// Returns the fingerprint of a token that was valid when it was presented before.
+    #[must_use]
+    pub fn verified_before(&self, token: &[u8]) -> Option<u64> {
+        self.0.verified.lock().get(&digest(token)).copied()
+    }
+
+    fn remember(&self, token: &[u8], fingerprint: u64) {
+        let mut verified = self.0.verified.lock();
+        if verified.len() >= MAX_VERIFIED {
+            verified.clear();
+        }
+        verified.insert(digest(token), fingerprint);
     }
 
     /// Fetches the keys again and verifies a token signed with an unknown key.

@@ -39,7 +39,9 @@ impl Principal {
         self.business().is_none_or(|only| only == business_id)
     }
 
-    fn business(&self) -> Option<&str> {
+    /// Returns the only business it may act for; `None` for all.
+    #[must_use]
+    pub fn business(&self) -> Option<&str> {
         match self {
             Self::Anyone | Self::Configured(_) => None,
             Self::Named(cached) => cached.key.business_id.as_deref(),

@@ -32,7 +32,9 @@ impl Proxies {
         ClientIp(client)
     }
 
-    fn trusts(&self, ip: IpAddr) -> bool {
+    /// Returns whether `ip` is one of them.
+    #[must_use]
+    pub fn trusts(&self, ip: IpAddr) -> bool {
         self.0.iter().any(|net| net.contains(&ip))
     }
 }

@@ -146,17 +146,15 @@ async fn serve(
     lifecycle: &Lifecycle,
     signals: &mut Signals,
 ) -> ExitCode {
-    let limits = connection::Limits {
-        max_connections: app.config.max_connections.get() as usize,
-        keep_alive: Duration::from_secs(app.config.keep_alive_seconds.get().into()),
-    };
+    let limits = connection::Limits::new(&app.config);
+    let environment = app.config.environment;
     let main = main.into_iter().map(|listener| (listener, router(app, routes::table(app))));
     let metrics = metrics.into_iter().map(|listener| (listener, router(app, metrics_routes(app))));
     let (handles, servers): (Vec<_>, Vec<_>) = main
         .chain(metrics)
         .map(|(listener, router)| {
             let handle = Handle::new();
-            (handle.clone(), connection::serve(listener, router, limits, handle))
+            (handle.clone(), connection::serve(listener, router, limits.clone(), environment, handle))
         })
         .unzip();
     let mut servers = pin!(try_join_all(servers));

@@ -1,10 +1,14 @@
 //! Limits of connections: how many may be open, how long they may be idle, and how large the head of a
 //! request may be.
 
-mod answering;
 mod bare_response;
 mod json_rejections;
+mod raw_head;
+mod seats;
+mod state;
 mod timed_stream;
+
+pub use state::Connection;
 
 use std::future::Future;
 use std::io;
@@ -22,9 +26,12 @@ use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-use answering::{Answering, Watched};
-use bare_response::bare_response;
+use crate::auth::Proxies;
+use crate::config::{Config, Environment};
+use bare_response::BareResponses;
 use json_rejections::JsonRejections;
+use seats::Seats;
+use state::Watched;
 use timed_stream::TimedStream;
 
 /// The maximum number of headers of a request.
@@ -41,12 +48,29 @@ const MAX_TURNED_AWAY: usize = 256;
 const TURN_AWAY_LIMIT: Duration = Duration::from_secs(1);
 
 /// The limits of the connections of a listener.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Limits {
-    /// The most connections that are open at the same time.
+    /// The most connections that are open at the same time, but for a few of probes and callers with a valid key.
     pub max_connections: usize,
+    /// The most connections of one client: an IPv4 address or an IPv6 /64.
+    pub max_per_client: usize,
     /// How long a connection may be idle between two requests.
     pub keep_alive: Duration,
+    /// The proxies that may have any number of connections.
+    pub proxies: Proxies,
+}
+
+impl Limits {
+    /// Returns the limits that `config` specifies.
+    #[must_use]
+    pub fn new(config: &Config) -> Self {
+        Self {
+            max_connections: config.max_connections.get() as usize,
+            max_per_client: config.max_connections_per_client(),
+            keep_alive: Duration::from_secs(config.keep_alive_seconds.get().into()),
+            proxies: Proxies::new(config.trusted_proxies.clone()),
+        }
+    }
 }
 
 /// Serves requests on `listener` with `router` until `handle` stops it.
@@ -54,12 +78,14 @@ pub async fn serve(
     listener: TcpListener,
     router: Router,
     limits: Limits,
+    environment: Environment,
     handle: Handle<SocketAddr>,
 ) -> io::Result<()> {
     let door = Door {
         keep_alive: limits.keep_alive,
-        seats: Arc::new(Semaphore::new(limits.max_connections)),
+        seats: Arc::new(Seats::new(limits)),
         turned_away: Arc::new(Semaphore::new(MAX_TURNED_AWAY)),
+        bare_responses: BareResponses { environment },
     };
     let mut server = axum_server::from_tcp(listener)?.http1_only().acceptor(door).handle(handle);
     server
@@ -69,15 +95,16 @@ pub async fn serve(
         .header_read_timeout(None)
         .max_headers(MAX_HEADERS)
         .max_buf_size(MAX_HEAD_BYTES);
-    server.serve(router.into_make_service_with_connect_info::<SocketAddr>()).await
+    server.serve(router.into_make_service()).await
 }
 
 /// Limits the number of open connections. A connection holds its seat until it is closed.
 #[derive(Debug, Clone)]
 struct Door {
     keep_alive: Duration,
-    seats: Arc<Semaphore>,
+    seats: Arc<Seats>,
     turned_away: Arc<Semaphore>,
+    bare_responses: BareResponses,
 }
 
 impl<S: Send + 'static> Accept<TcpStream, S> for Door {
@@ -88,30 +115,32 @@ impl<S: Send + 'static> Accept<TcpStream, S> for Door {
     fn accept(&self, stream: TcpStream, service: S) -> Self::Future {
         let door = self.clone();
         Box::pin(async move {
-            let Ok(seat) = door.seats.try_acquire_owned() else {
+            let Some(seat) = door.seats.take(stream.peer_addr()?) else {
                 if let Ok(_permit) = door.turned_away.try_acquire() {
+                    let response = door.bare_responses.with_status(StatusCode::SERVICE_UNAVAILABLE);
                     // It makes no difference whether the client reads the response.
-                    drop(timeout(TURN_AWAY_LIMIT, turn_away(stream)).await);
+                    drop(timeout(TURN_AWAY_LIMIT, turn_away(stream, &response)).await);
                 }
                 return Err(io::Error::other("too many connections"));
             };
             stream.set_nodelay(true)?;
-            let answering = Answering::default();
-            let stream = TimedStream::new(stream, answering.clone(), door.keep_alive, seat);
-            Ok((JsonRejections::new(stream), Watched::new(service, answering)))
+            let connection = seat.connection.clone();
+            let stream = TimedStream::new(stream, door.keep_alive, seat);
+            let stream = JsonRejections::new(stream, door.bare_responses, connection.clone());
+            Ok((stream, Watched::new(service, connection)))
         })
     }
 }
 
-/// Responds with 503 to any request, and waits until the client closes the connection: closing it first could
+/// Sends `response` to any request, and waits until the client closes the connection: closing it first could
 /// discard the response.
-async fn turn_away(mut stream: TcpStream) -> io::Result<()> {
+async fn turn_away(mut stream: TcpStream, response: &[u8]) -> io::Result<()> {
     let mut dropped = [0; 1024];
     // Many clients treat a response that precedes their request as a protocol error.
     if stream.read(&mut dropped).await? == 0 {
         return Ok(());
     }
-    stream.write_all(&bare_response(StatusCode::SERVICE_UNAVAILABLE)).await?;
+    stream.write_all(response).await?;
     stream.shutdown().await?;
     while stream.read(&mut dropped).await? > 0 {}
     Ok(())

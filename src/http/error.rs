@@ -1,7 +1,7 @@
 //! All error responses of the service: one enum, with one status for each variant and one JSON form.
 
 use axum::Json;
-use axum::http::header::{CONNECTION, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::header::{ACCEPT_ENCODING, CONNECTION, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
@@ -31,8 +31,8 @@ pub enum ApiError {
     ScopeLacking(Scope),
     /// 403: the key is bound to another business.
     BusinessDenied,
-    /// 403: the route requires authentication, which is off.
-    AuthenticationOff,
+    /// 403: the request is not accepted, for this reason.
+    Forbidden(&'static str),
     /// 404: there is no such route.
     NoSuchRoute,
     /// 405: the route does not support the method.
@@ -43,6 +43,8 @@ pub enum ApiError {
     TooLarge(&'static str),
     /// 415: the content type of the body is not accepted; the message says which are.
     NotJsonType(&'static str),
+    /// 415: the body is compressed in a way that the route does not accept; which are accepted, and the message.
+    UnsupportedCoding(&'static str, &'static str),
     /// 400: the body is incomplete, or a part of the URL is malformed.
     BadRequest(&'static str),
     /// 400: a parameter, a header or a field has an invalid value; its name and the message.
@@ -99,13 +101,13 @@ impl ApiError {
             | Self::ScopeLacking(_)
             | Self::TokenScopeLacking(_)
             | Self::BusinessDenied
-            | Self::AuthenticationOff => StatusCode::FORBIDDEN,
+            | Self::Forbidden(_) => StatusCode::FORBIDDEN,
             Self::NoSuchRoute | Self::NotFound(_) => StatusCode::NOT_FOUND,
             Self::Conflict(_) => StatusCode::CONFLICT,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::NotJsonType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::NotJsonType(_) | Self::UnsupportedCoding(..) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::BadRequest(_)
             | Self::InvalidValue(..)
             | Self::InvalidBody(_)
@@ -139,9 +141,7 @@ impl ApiError {
                 return body("Forbidden", format!("Token lacks scope: {}", scope.name()));
             }
             Self::BusinessDenied => ("Forbidden", "API key is not valid for this business"),
-            Self::AuthenticationOff => {
-                ("Forbidden", "Authentication is off; set MLOPS_API_KEY to use this route")
-            }
+            Self::Forbidden(why) => ("Forbidden", *why),
             Self::NotFound(what) => ("Not Found", *what),
             Self::Conflict(what) => return body("Conflict", what),
             Self::InvalidBody(what) => return body("Invalid request body", what),
@@ -152,7 +152,7 @@ impl ApiError {
             Self::MethodNotAllowed => ("Method Not Allowed", "The Allow header lists this route's methods"),
             Self::TooSlow => ("Request Timeout", "The request did not arrive in time"),
             Self::TooLarge(what) => ("Payload Too Large", *what),
-            Self::NotJsonType(must_be) => ("Unsupported Media Type", *must_be),
+            Self::NotJsonType(what) | Self::UnsupportedCoding(_, what) => ("Unsupported Media Type", *what),
             Self::BadRequest(what) => ("Bad Request", *what),
             Self::InvalidValue(name, must_be) => {
                 return body(format!("Invalid value for field: {name}"), *must_be);
@@ -267,6 +267,9 @@ impl IntoResponse for ApiError {
         }
         if let Some(challenge) = self.challenge() {
             response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
+        }
+        if let Self::UnsupportedCoding(accepted, _) = self {
+            response.headers_mut().insert(ACCEPT_ENCODING, HeaderValue::from_static(accepted));
         }
         if self == Self::TooSlow {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));

@@ -5,7 +5,7 @@ mod business;
 mod events;
 mod text;
 
-pub use body::JsonBody;
+pub use body::{AnyBody, JsonBody};
 pub use business::BusinessId;
 pub use events::{EventBatch, EventBody, IDEMPOTENCY_KEY};
 

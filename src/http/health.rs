@@ -1,10 +1,13 @@
 //! `GET /health` and `GET /health/detailed`.
 
-use axum::Json;
+use axum::{Extension, Json};
 use serde::Serialize;
 
 use crate::app::App;
+use crate::auth::Principal;
 use crate::clock::timestamp;
+use crate::config::Environment;
+use crate::http::middleware::request_context::RequestContext;
 use crate::metrics::SpoolStats;
 
 /// The name of the service that the labs expect.
@@ -86,7 +89,8 @@ struct Uptime {
 struct Usage {
     memory_usage_mb: f64,
     cpu_percent: f64,
-    process_id: u32,
+    /// Only shown to strangers outside production.
+    process_id: Option<u32>,
 }
 
 #[derive(Debug, Serialize)]
@@ -117,7 +121,10 @@ struct Endpoints {
 }
 
 /// `GET /health/detailed`: reports the state of the service, including whether the database responds.
-pub async fn detailed(app: App) -> Json<DetailedHealthResponse> {
+pub async fn detailed(
+    app: App,
+    Extension(context): Extension<RequestContext>,
+) -> Json<DetailedHealthResponse> {
     let database_connected = app.database_answers().await;
     let redis_connected = app.limits.shared_is_up();
     let healthy = database_connected && redis_connected != Some(false);
@@ -128,7 +135,7 @@ pub async fn detailed(app: App) -> Json<DetailedHealthResponse> {
         timestamp: timestamp(app.clock.now()),
         environment: app.config.environment.name(),
         uptime: uptime(&app),
-        system: usage(&app),
+        system: usage(&app, &context),
         requests: requests(&app),
         health_checks: Checks {
             database_connected,
@@ -158,12 +165,14 @@ fn uptime(app: &App) -> Uptime {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a memory size is far below 2^53")]
-fn usage(app: &App) -> Usage {
+fn usage(app: &App, context: &RequestContext) -> Usage {
     let usage = app.metrics.process().usage();
+    let is_hidden =
+        app.config.environment == Environment::Production && matches!(context.principal(), Principal::Anyone);
     Usage {
         memory_usage_mb: to_hundredths(usage.resident_bytes as f64 / f64::from(1024 * 1024)),
         cpu_percent: to_hundredths(usage.cpu_percent),
-        process_id: std::process::id(),
+        process_id: (!is_hidden).then(std::process::id),
     }
 }
 

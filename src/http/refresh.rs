@@ -3,6 +3,7 @@
 use axum::Json;
 use serde::Serialize;
 
+use super::extract::AnyBody;
 use crate::app::App;
 use crate::clock::timestamp;
 
@@ -15,7 +16,7 @@ pub struct RefreshResponse {
 }
 
 /// `POST /refresh-metrics`: counts the rows that other programs inserted, and reloads the totals.
-pub async fn refresh(app: App) -> Json<RefreshResponse> {
+pub async fn refresh(app: App, _: AnyBody) -> Json<RefreshResponse> {
     let (status, message) = match app.ingest.refresh().await {
         true => ("success", "Prometheus metrics refreshed from database"),
         false => ("warning", "Could not fetch from database, using current metrics"),

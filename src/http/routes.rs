@@ -11,6 +11,7 @@ use axum::middleware::from_fn_with_state;
 use axum::routing::{MethodFilter, on};
 
 use super::middleware::flood;
+use super::middleware::gate::Gate;
 use super::middleware::guard::{self, Policy};
 use super::privacy::{consents, erase, export, requests};
 use super::{
@@ -37,9 +38,10 @@ pub enum Access {
 /// Which quota a route has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum QuotaOf {
-    /// None, and no flood limit either: Prometheus, browsers and probes send many requests from few
-    /// addresses.
+    /// None, and no flood limit either: Prometheus and probes must always get an answer.
     Nobody,
+    /// None but the flood limit.
+    FloodOnly,
     /// `RATE_LIMIT_HEALTH`
     Health,
     /// `RATE_LIMIT_HEALTH_DETAILED`
@@ -59,7 +61,7 @@ impl QuotaOf {
     #[must_use]
     pub const fn quota(self, config: &Config) -> Option<&Quota> {
         let limit: &Limit<Quota> = match self {
-            Self::Nobody => return None,
+            Self::Nobody | Self::FloodOnly => return None,
             Self::Health => &config.rate_limit_health,
             Self::HealthDetailed => &config.rate_limit_health_detailed,
             Self::Track => &config.rate_limit_track,
@@ -88,16 +90,16 @@ pub struct Row {
 #[must_use]
 pub fn table(app: &App) -> Routes {
     use Access::Public;
-    use QuotaOf::{Analytics, Default, Health, HealthDetailed, Nobody, RefreshMetrics, Track};
+    use QuotaOf::{Analytics, Default, FloodOnly, Health, HealthDetailed, Nobody, RefreshMetrics, Track};
     const TRACK: Access = Access::Scope(Scope::Track);
     const ANALYTICS: Access = Access::Scope(Scope::Analytics);
     const REFRESH: Access = Access::Scope(Scope::Refresh);
     const ADMIN: Access = Access::Scope(Scope::Admin);
     const PRIVACY: Access = Access::Personal(Scope::Privacy);
     Routes::new(app)
-        .row(Method::GET, "/", Public, Nobody, dashboard::page)
-        .row(Method::GET, "/assets/{name}", Public, Nobody, dashboard::asset)
-        .row(Method::GET, "/privacy", Public, Nobody, notice::page)
+        .row(Method::GET, "/", Public, FloodOnly, dashboard::page)
+        .row(Method::GET, "/assets/{name}", Public, FloodOnly, dashboard::asset)
+        .row(Method::GET, "/privacy", Public, FloodOnly, notice::page)
         .row(Method::GET, "/metrics", Public, Nobody, metrics::text)
         .row(Method::GET, "/health", Public, Health, health::basic)
         .row(Method::GET, "/health/detailed", Public, HealthDetailed, health::detailed)
@@ -168,11 +170,12 @@ impl Routes {
         &self.rows
     }
 
-    /// Returns the router of these routes, with the flood guard around those with a quota and unknown paths.
+    /// Returns the router of these routes, with the flood guard around all but those of Prometheus and probes, and around unknown paths.
     pub fn into_router(self) -> Router {
         // Set before the guard is added, so that the guard covers unsupported methods too.
         let refuse = async || ApiError::MethodNotAllowed;
-        let limited = flood::guard(self.limited.method_not_allowed_fallback(refuse), &self.app);
+        let guard = Gate::new(flood::of_routes(self.app.clone()));
+        let limited = self.limited.method_not_allowed_fallback(refuse).layer(guard);
         limited.merge(self.exempt.method_not_allowed_fallback(refuse)).with_state(self.app)
     }
 }

@@ -33,7 +33,8 @@ pub async fn track(app: App, request: Request) -> Result<(StatusCode, Json<Track
     // Counted before the body is read: a request whose body is not an event, or never arrives, has failed.
     let attempt = app.tracked.begin(app.clock.now());
     let body = EventBody::from_request(request, &app).await?;
-    let tracked = app.ingest.track(body.into_event(app.clock.now())?).await?;
+    let tenant = body.tenant();
+    let tracked = app.ingest.track(body.into_event(app.clock.now())?, tenant).await?;
     attempt.succeed(1);
     let (code, status, message) = outcome(tracked.destination == Destination::Spool);
     let response = TrackResponse {

@@ -11,6 +11,7 @@ use super::track::why_unkept;
 use crate::app::App;
 use crate::clock::timestamp;
 use crate::event::Event;
+use crate::fair_share::Tenant;
 use crate::ingest::{Destination, Tracked};
 
 /// The body of the response to a batch, unless all its events are rejected.
@@ -46,20 +47,26 @@ type EventResult = Result<Tracked, ApiError>;
 pub async fn track(app: App, request: Request) -> Result<(StatusCode, Json<BatchResponse>), ApiError> {
     // Begun before the body is read, as for `/track`.
     let mut attempt = app.tracked.begin(app.clock.now());
-    let events = EventBatch::from_request(request, &app).await?.into_events(app.clock.now())?;
+    let batch = EventBatch::from_request(request, &app).await?;
+    let tenant = batch.tenant();
+    let events = batch.into_events(app.clock.now())?;
     attempt.of_events(events.len());
-    let results = track_valid(&app, events).await?;
+    let results = track_valid(&app, events, tenant).await?;
     attempt.succeed(results.iter().filter(|result| result.is_ok()).count());
     respond(&app, results)
 }
 
 /// Tracks the valid events together. Returns the outcomes of all events, in order.
-async fn track_valid(app: &App, events: Vec<Result<Event, ApiError>>) -> Result<Vec<EventResult>, ApiError> {
+async fn track_valid(
+    app: &App,
+    events: Vec<Result<Event, ApiError>>,
+    tenant: Tenant,
+) -> Result<Vec<EventResult>, ApiError> {
     let (mut valid, mut checked) = (Vec::new(), Vec::with_capacity(events.len()));
     for event in events {
         checked.push(event.map(|event| valid.push(event)));
     }
-    let tracked = if valid.is_empty() { Vec::new() } else { app.ingest.track_all(valid).await? };
+    let tracked = if valid.is_empty() { Vec::new() } else { app.ingest.track_all(valid, tenant).await? };
     let mut tracked = tracked.into_iter();
     let results = checked
         .into_iter()

@@ -60,7 +60,7 @@ impl Batch {
     }
 
     fn push(&mut self, request: TrackRequest) {
-        drop(request.permits);
+        drop(request.places);
         self.oldest.get_or_insert(request.queued_at);
         let events = request.events.into_iter().map(|event| {
             let next = self.events.len();
@@ -105,20 +105,19 @@ impl Batch {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
 
     use chrono::DateTime;
-    use tokio::sync::Semaphore;
 
     use super::*;
     use crate::event::Report;
+    use crate::fair_share::{FairShare, Tenant};
 
     fn request(events: usize) -> TrackRequest {
         let body = br#"{"business_id":"b","response_time_ms":1,"tokens_used":1}"#;
         let event = || Report::parse(body).unwrap().into_event(None, DateTime::UNIX_EPOCH).unwrap();
-        let permits = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
+        let places = FairShare::new(1).take(Tenant::Business("b".to_owned()), 1).unwrap();
         let events = (0..events).map(|_| event()).collect();
-        TrackRequest { events, queued_at: Instant::now(), permits, reply: oneshot::channel().0 }
+        TrackRequest { events, queued_at: Instant::now(), places, reply: oneshot::channel().0 }
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 
 use super::rollup_merge::RollupMerge;
 use super::sink::Sink;
@@ -14,6 +14,7 @@ use super::worker::Worker;
 use crate::clock::Clock;
 use crate::config::{Config, Database};
 use crate::event::Event;
+use crate::fair_share::{FairShare, Share, Tenant};
 use crate::lifecycle::Lifecycle;
 use crate::metrics::{Metrics, SpoolStats};
 use crate::spool::Spool;
@@ -72,8 +73,8 @@ pub type EventFilter = Arc<dyn Fn(&Event) -> bool + Send + Sync>;
 #[derive(Debug, Clone)]
 pub struct Ingest {
     queue: mpsc::Sender<Command>,
-    /// One permit for each event that may be queued.
-    permits: Arc<Semaphore>,
+    /// The places of the queue, one for each event.
+    places: FairShare,
     queue_size: usize,
     ready: Arc<AtomicBool>,
     spool: Option<Arc<Spool>>,
@@ -93,7 +94,7 @@ pub(super) struct TrackRequest {
     pub(super) events: Vec<Event>,
     pub(super) queued_at: Instant,
     /// Returned when the events leave the queue.
-    pub(super) permits: OwnedSemaphorePermit,
+    pub(super) places: Share,
     pub(super) reply: oneshot::Sender<Vec<TrackResult>>,
 }
 
@@ -135,24 +136,26 @@ impl Ingest {
         let sink = Sink::new(config, store, metrics, clock, spool.clone(), rollup_merge);
         let worker = Worker::new(config, sink, ready.clone(), first);
         lifecycle.spawn("ingest", worker.run(commands, lifecycle.ending().clone()));
-        (Self { queue, permits: Arc::new(Semaphore::new(queue_size)), queue_size, ready, spool }, prepared)
+        (Self { queue, places: FairShare::new(queue_size), queue_size, ready, spool }, prepared)
     }
 
-    /// Tracks `event`. Returns `Ok` only once it is committed, to the store or to the spool.
-    pub async fn track(&self, event: Event) -> TrackResult {
-        let results = self.track_all(vec![event]).await?;
+    /// Tracks `event`, reported by `tenant`. Returns `Ok` only once it is committed, to the store or to the spool.
+    pub async fn track(&self, event: Event, tenant: Tenant) -> TrackResult {
+        let results = self.track_all(vec![event], tenant).await?;
         results.into_iter().next().unwrap_or(Err(IngestError::Unavailable))
     }
 
-    /// Tracks `events` together. Returns the result of each, in their order.
-    pub async fn track_all(&self, events: Vec<Event>) -> Result<Vec<TrackResult>, IngestError> {
+    /// Tracks `events`, reported by `tenant`, together. Returns the result of each, in their order.
+    pub async fn track_all(
+        &self,
+        events: Vec<Event>,
+        tenant: Tenant,
+    ) -> Result<Vec<TrackResult>, IngestError> {
         // A request with more events than the queue size is accepted if the queue is empty.
-        let permits = u32::try_from(events.len().min(self.queue_size)).unwrap_or(u32::MAX);
-        let Ok(permits) = self.permits.clone().try_acquire_many_owned(permits) else {
-            return Err(IngestError::QueueFull);
-        };
+        let places = self.places.take(tenant, events.len().min(self.queue_size));
+        let places = places.ok_or(IngestError::QueueFull)?;
         let (reply, replied) = oneshot::channel();
-        let request = TrackRequest { events, queued_at: Instant::now(), permits, reply };
+        let request = TrackRequest { events, queued_at: Instant::now(), places, reply };
         if self.queue.try_send(Command::Track(request)).is_err() {
             return Err(IngestError::Unavailable);
         }

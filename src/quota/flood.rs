@@ -1,61 +1,50 @@
-//! The flood limit: a steady rate for each caller, with bursts of twice as many (GCRA, by `tower_governor`).
-//! It is not a fixed window, so it is separate from quotas. The holder of a key has a separate rate, whatever
-//! else its address sends. The bearer of a token shares that of its address: verifying tokens is too
-//! expensive during a flood.
+//! The flood limit: a steady rate for each caller, with bursts of twice as many (GCRA, by `governor`). It is not a fixed window, so
+//! it is separate from quotas. The holder of a key, or of a token that was verified before, has a separate rate, whatever else its
+//! address sends.
 
-use std::sync::Arc;
+use std::num::NonZeroU32;
 use std::time::Duration;
 
-use axum::http::Request;
-use governor::clock::QuantaInstant;
-use governor::middleware::NoOpMiddleware;
-use tower_governor::GovernorError;
-use tower_governor::governor::{GovernorConfig, GovernorConfigBuilder};
-use tower_governor::key_extractor::KeyExtractor;
+use governor::clock::{Clock, DefaultClock};
+use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 
+use super::{Unit, Window};
 use crate::auth::Caller;
 
 /// The ratio of the burst size to the rate.
 const BURST: u32 = 2;
 
-/// The configuration of the `tower_governor` layer.
-pub type FloodConfig = GovernorConfig<ByCaller, NoOpMiddleware<QuantaInstant>>;
-
 /// The flood limit shared by all routes.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Flood {
-    /// The rate, in requests per second.
-    pub per_second: u32,
-    /// The configuration, which contains the counts.
-    pub config: Arc<FloodConfig>,
+    per_second: NonZeroU32,
+    limiter: DefaultKeyedRateLimiter<Caller>,
 }
 
 impl Flood {
     /// Creates a limit of `per_second` requests for each caller; at least 1.
     #[must_use]
     pub fn new(per_second: u32) -> Self {
-        let mut config = GovernorConfigBuilder::default().key_extractor(ByCaller);
-        config.period(Duration::from_secs(1) / per_second.max(1));
-        config.burst_size(per_second.saturating_mul(BURST).max(1));
-        let config = config.finish().expect("neither rate nor burst is zero");
-        Self { per_second, config: Arc::new(config) }
+        let per_second = NonZeroU32::new(per_second).unwrap_or(NonZeroU32::MIN);
+        let burst = per_second.saturating_mul(NonZeroU32::MIN.saturating_add(BURST - 1));
+        Self { per_second, limiter: RateLimiter::keyed(Quota::per_second(per_second).allow_burst(burst)) }
+    }
+
+    /// Counts a request of `caller`. Returns how long the caller must wait if it is over the limit.
+    pub fn hit(&self, caller: &Caller) -> Result<(), Duration> {
+        let refused = |until: governor::NotUntil<_>| until.wait_time_from(DefaultClock::default().now());
+        self.limiter.check_key(caller).map_err(refused)
+    }
+
+    /// Returns the limit in the form of a quota's window.
+    #[must_use]
+    pub fn window(&self) -> Window {
+        Window { limit: self.per_second.get(), multiple: 1, unit: Unit::Second }
     }
 
     /// Removes idle callers, which the limiter does not do by itself.
     pub fn sweep(&self) {
-        self.config.limiter().retain_recent();
-        self.config.limiter().shrink_to_fit();
-    }
-}
-
-/// Limits by [`Caller`], which an outer layer has determined.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ByCaller;
-
-impl KeyExtractor for ByCaller {
-    type Key = Caller;
-
-    fn extract<T>(&self, request: &Request<T>) -> Result<Caller, GovernorError> {
-        request.extensions().get().copied().ok_or(GovernorError::UnableToExtractKey)
+        self.limiter.retain_recent();
+        self.limiter.shrink_to_fit();
     }
 }

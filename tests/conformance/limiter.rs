@@ -36,7 +36,7 @@ impl OnRedis {
     fn new(case: &'static str) -> Self {
         let runtime = tokio::runtime::Runtime::new().unwrap();
         let url = RedisUrl::read(&Redis::shared().url()).unwrap();
-        let limiter = shared::Limiter::open(&url, Metrics::new().redis()).unwrap();
+        let limiter = shared::Limiter::open(&url, Metrics::new().0.redis()).unwrap();
         runtime.block_on(limiter.connect());
         Self { runtime, limiter, case }
     }

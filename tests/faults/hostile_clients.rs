@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use super::requests::{OPEN, get, track};
+use super::requests::{get, open_and, track};
 use crate::harness::{Backend, Service, eventually};
 
 /// The number of connections held open without a complete request; half of them have sent a part of one.
@@ -125,7 +125,9 @@ fn peak_memory(service: &Service) -> u64 {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_crowd_of_bad_callers_harms_nobody_else() {
     rlimit::increase_nofile_limit(10_000).unwrap();
-    let service = Service::start(&Backend::sqlite(), &OPEN);
+    // All of them come from one address.
+    let settings = open_and(&[("MAX_CONNECTIONS_PER_CLIENT", "4000")]);
+    let service = Service::start(&Backend::sqlite(), &settings);
     let port = service.port;
     let mut crowd = JoinSet::new();
     for act in ACTS {

@@ -87,7 +87,10 @@ async fn too_many_requests_in_flight_are_refused_at_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn too_many_connections_are_refused_at_once() {
     let backend = Backend::sqlite();
-    let service = Service::start(&backend, &open_and(&[("MAX_CONNECTIONS", "100")]));
+    let service = Service::start(
+        &backend,
+        &open_and(&[("MAX_CONNECTIONS", "100"), ("MAX_CONNECTIONS_PER_CLIENT", "100")]),
+    );
     let answers = rush(&service).await;
     let refused = refusals(&answers);
     assert!(refused > 0, "some of {CALLERS} are refused");

@@ -206,7 +206,7 @@ async fn a_redis_that_is_slow_keeps_nobody_waiting_and_is_used_once_it_is_not() 
 async fn a_connection_that_fails_late_takes_no_newer_one_with_it() {
     let proxy = TcpProxy::to(Redis::shared().port).await;
     let url = RedisUrl::read(&format!("redis://127.0.0.1:{}", proxy.port)).unwrap();
-    let limiter = shared::Limiter::open(&url, Metrics::new().redis()).unwrap();
+    let limiter = shared::Limiter::open(&url, Metrics::new().0.redis()).unwrap();
     limiter.connect().await;
     let (quota, now) = ("10 per hour".parse().unwrap(), real_now().timestamp_millis());
     proxy.delay(Duration::from_mins(1));

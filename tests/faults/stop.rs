@@ -32,7 +32,7 @@ async fn half_sent_requests_do_not_hold_up_a_stop(backend: Backend) {
     for signal in ["TERM", "INT"] {
         let mut service = Service::start(&backend, &[]);
         let open: Vec<TcpStream> =
-            ["", "GET /health HT", "POST /track HTTP/1.1\r\ncontent-length: 50\r\n\r\n{"]
+            ["", "GET /health HT", "POST /track HTTP/1.1\r\nhost: x\r\ncontent-length: 50\r\n\r\n{"]
                 .map(|part| {
                     let mut stream = TcpStream::connect(("127.0.0.1", service.port)).unwrap();
                     stream.write_all(part.as_bytes()).unwrap();

@@ -4,9 +4,9 @@ use std::net::SocketAddr;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
-use axum::extract::ConnectInfo;
 use axum::http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::BodyExt;
+use mlops_service::http::connection::Connection;
 use serde_json::Value;
 use tower::ServiceExt;
 
@@ -26,9 +26,8 @@ pub(crate) struct Reply {
 
 impl Call {
     pub(crate) fn new(router: Router, method: Method, path: &str) -> Self {
-        let mut request = Request::builder().method(method).uri(path).body(Body::empty()).unwrap();
-        request.extensions_mut().insert(ConnectInfo(SocketAddr::from(([192, 0, 2, 1], 4711))));
-        Self { router, request }
+        let request = Request::builder().method(method).uri(path).header("host", "localhost");
+        Self { router, request: request.body(Body::empty()).unwrap() }.from("192.0.2.1")
     }
 
     pub(crate) fn header(mut self, name: &'static str, value: &str) -> Self {
@@ -36,10 +35,16 @@ impl Call {
         self
     }
 
+    /// Sets the host.
+    pub(crate) fn host(mut self, host: &str) -> Self {
+        self.request.headers_mut().insert("host", host.parse().unwrap());
+        self
+    }
+
     /// Sets the client address.
     pub(crate) fn from(mut self, ip: &str) -> Self {
         let peer = SocketAddr::new(ip.parse().unwrap(), 4711);
-        self.request.extensions_mut().insert(ConnectInfo(peer));
+        self.request.extensions_mut().insert(Connection::new(peer, false));
         self
     }
 

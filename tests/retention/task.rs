@@ -31,7 +31,7 @@ struct Replica {
 impl Replica {
     async fn start(backend: &Backend, now: DateTime<Utc>) -> Self {
         let config = backend.config(&[("TIME_ZONE", "Europe/Berlin")]);
-        let (store, metrics) = (backend.store(&[]).await, Metrics::new());
+        let (store, metrics) = (backend.store(&[]).await, Metrics::new().0);
         let micros = Arc::new(AtomicI64::new(now.timestamp_micros()));
         let hand = micros.clone();
         let clock =
@@ -46,9 +46,8 @@ impl Replica {
         self.task.run_if_due(&CancellationToken::new()).await
     }
 
-    async fn metric(&self, series: &str) -> Option<f64> {
-        let page = self.metrics.page().await.unwrap();
-        let text = std::str::from_utf8(page.as_ref()).unwrap().to_owned();
+    fn metric(&self, series: &str) -> Option<f64> {
+        let text = self.metrics.text();
         let line = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '))?;
         Some(line.parse().unwrap())
     }
@@ -64,8 +63,8 @@ async fn a_day_has_one_run_whichever_replica_makes_it(backend: Backend) {
     insert_old(&backend, 100, noon, 91).await;
     for replica in &mut replicas {
         assert!(replica.run_if_due(noon).await.is_none(), "the first run is at the next 03:00");
-        assert_eq!(replica.metric(r#"retention_overdue_rows{table="ai_metrics"}"#).await, Some(100.0));
-        assert_eq!(replica.metric("retention_last_success_timestamp_seconds").await, Some(0.0));
+        assert_eq!(replica.metric(r#"retention_overdue_rows{table="ai_metrics"}"#), Some(100.0));
+        assert_eq!(replica.metric("retention_last_success_timestamp_seconds"), Some(0.0));
     }
     let night = at("2026-07-02T01:00:00Z");
     let [first, second] = &mut replicas;
@@ -77,15 +76,13 @@ async fn a_day_has_one_run_whichever_replica_makes_it(backend: Backend) {
     assert_eq!(rows(&made[0], Retained::Events), Some(100));
     for replica in &mut replicas {
         assert!(replica.run_if_due(night + TimeDelta::minutes(6)).await.is_none());
-        assert_eq!(replica.metric(r#"retention_overdue_rows{table="ai_metrics"}"#).await, Some(0.0));
-        let last = replica.metric("retention_last_success_timestamp_seconds").await.unwrap();
+        assert_eq!(replica.metric(r#"retention_overdue_rows{table="ai_metrics"}"#), Some(0.0));
+        let last = replica.metric("retention_last_success_timestamp_seconds").unwrap();
         #[expect(clippy::cast_precision_loss, reason = "seconds are whole")]
         let after = last - night.timestamp() as f64;
         assert!((0.0..=3.0).contains(&after), "{last}");
     }
-    let sum = async |series: &str| {
-        replicas[0].metric(series).await.unwrap() + replicas[1].metric(series).await.unwrap()
-    };
+    let sum = async |series: &str| replicas[0].metric(series).unwrap() + replicas[1].metric(series).unwrap();
     assert!((sum(r#"retention_deleted_rows_total{table="ai_metrics"}"#).await - 100.0).abs() < 0.5);
     assert!((sum(r#"retention_runs_total{outcome="done"}"#).await - 1.0).abs() < 0.5);
     assert_eq!(told(&backend).await.len(), 1);
@@ -122,13 +119,13 @@ async fn a_run_that_failed_is_made_within_the_hour(backend: Backend) {
     };
     backend.execute(forbid).await;
     assert!(replica.run_if_due(night).await.is_none());
-    assert_eq!(replica.metric(r#"retention_runs_total{outcome="failed"}"#).await, Some(1.0));
-    assert_eq!(replica.metric(r#"retention_overdue_rows{table="ai_metrics"}"#).await, Some(100.0));
+    assert_eq!(replica.metric(r#"retention_runs_total{outcome="failed"}"#), Some(1.0));
+    assert_eq!(replica.metric(r#"retention_overdue_rows{table="ai_metrics"}"#), Some(100.0));
     backend.execute(allow).await;
     assert!(replica.run_if_due(night + TimeDelta::minutes(29)).await.is_none());
     let made = replica.run_if_due(night + TimeDelta::minutes(30)).await.unwrap();
     assert_eq!(rows(&made, Retained::Events), Some(100));
-    assert_eq!(replica.metric(r#"retention_overdue_rows{table="ai_metrics"}"#).await, Some(0.0));
+    assert_eq!(replica.metric(r#"retention_overdue_rows{table="ai_metrics"}"#), Some(0.0));
     let told: Vec<String> = told(&backend).await.iter().map(|entry| entry["outcome"].to_string()).collect();
     assert_eq!(told, [r#""failed""#, r#""done""#]);
 }
@@ -161,6 +158,6 @@ async fn what_is_overdue_in_a_large_table_is_estimated() {
     }
     assert!(replica.run_if_due(night).await.is_none());
     assert!(backend.number("select pg_relation_size('ai_metrics') / 8192").await > 1_000);
-    let overdue = replica.metric(r#"retention_overdue_rows{table="ai_metrics"}"#).await.unwrap();
+    let overdue = replica.metric(r#"retention_overdue_rows{table="ai_metrics"}"#).unwrap();
     assert!((20_000.0..40_000.0).contains(&overdue), "{overdue} of 30000");
 }

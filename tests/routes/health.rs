@@ -70,3 +70,16 @@ async fn the_probes(backend: Backend) {
     app.get("/health/ready").send().await.refused(503, "Service Unavailable");
     assert_eq!(app.get("/health/live").send().await.status, 200);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn in_production_only_holders_of_keys_learn_the_process_id() {
+    let settings = [("ENVIRONMENT", "production"), ("MLOPS_API_KEY", KEY)];
+    let app = TestApp::with(&Backend::sqlite(), &settings).await;
+    let system = async |key: &str| {
+        let reply = app.get("/health/detailed").header("x-api-key", key).send().await;
+        reply.ok()["system"]["process_id"].clone()
+    };
+    assert!(system("").await.is_null());
+    assert!(system("wrong").await.is_null());
+    assert_eq!(system(KEY).await, std::process::id());
+}

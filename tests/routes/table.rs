@@ -1,12 +1,14 @@
 //! What holds for every row of the table.
 
-use axum::http::Method;
+use axum::body::Body;
+use axum::http::{Method, Request};
 use chrono::TimeDelta;
 use futures_util::FutureExt;
 use mlops_service::app::App;
 use mlops_service::auth::key::Scope;
 use mlops_service::http::routes::{Access, QuotaOf, Row, table};
 use serde_json::json;
+use tower::ServiceExt;
 
 use super::keys::create;
 use crate::harness::{Backend, KEY, Reply, TestApp, command, event};
@@ -300,15 +302,20 @@ async fn a_flood_is_refused_before_the_quotas_but_not_on_exempt_routes() {
         }
     }
     assert!((1..=20).contains(&refused), "{refused} of 30 refused with a burst of 10");
-    for (ip, method, path) in
-        [("198.51.100.2", Method::POST, "/health"), ("198.51.100.3", Method::GET, "/nope")]
-    {
+    for (ip, method, path) in [
+        ("198.51.100.2", Method::POST, "/health"),
+        ("198.51.100.3", Method::GET, "/nope"),
+        ("198.51.100.4", Method::GET, "/"),
+        ("198.51.100.5", Method::GET, "/privacy"),
+        ("198.51.100.6", Method::GET, "/assets/icon.svg"),
+        ("198.51.100.7", Method::OPTIONS, "/track"),
+    ] {
         let send = |_| app.call(method.clone(), path).from(ip).send();
         let replies = futures_util::future::join_all((0..30).map(send)).await;
         assert!(replies.iter().any(|reply| reply.status == 429), "{method} {path} is limited too");
     }
     assert_eq!(app.get("/health").from("198.51.100.1").send().await.status, 200);
-    for path in ["/", "/metrics", "/health/live", "/health/ready"] {
+    for path in ["/metrics", "/health/live", "/health/ready"] {
         assert_eq!(app.get(path).send().await.status, 200, "{path}");
     }
 }
@@ -436,4 +443,56 @@ async fn a_panic_is_a_json_500_with_the_quota_told() {
     assert_eq!(reply.header("x-ratelimit-remaining"), "8");
     assert_eq!(reply.header("x-content-type-options"), "nosniff");
     assert_eq!(app.get("/health").send().await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_has_exactly_one_valid_host() {
+    let backend = Backend::sqlite();
+    let app = TestApp::guarded(&backend).await;
+    let send = async |hosts: &[&str]| {
+        let request = Request::builder().uri("/health");
+        let request = hosts.iter().fold(request, |request, host| request.header("host", *host));
+        let request = request.body(Body::empty()).unwrap();
+        app.router.clone().oneshot(request).await.unwrap().status().as_u16()
+    };
+    for valid in ["localhost", "a.example:5001", "[::1]:80", "192.0.2.1", "a.example:"] {
+        assert_eq!(send(&[valid]).await, 200, "{valid}");
+    }
+    for wrong in
+        [&[][..], &["a", "a"], &["a", "b"], &[""], &["a b"], &["a/b"], &["u@a"], &["a:b"], &["a:99999"]]
+    {
+        assert_eq!(send(wrong).await, 400, "{wrong:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_key_no_web_page_reaches_the_service() {
+    let backend = Backend::sqlite();
+    let app =
+        TestApp::with(&backend, &[("ALLOWED_HOSTS", "mlops.example.com"), ("RATE_LIMIT_TRACK", "off")]).await;
+    let send = async |host: &str, origin: &str| {
+        let mut call = app.post("/track").json(&event(json!({}))).host(host);
+        if !origin.is_empty() {
+            call = call.header("origin", origin);
+        }
+        call.send().await.status.as_u16()
+    };
+    for host in
+        ["localhost:5001", "127.0.0.1", "mlops", "mlops.default.svc.cluster.local", "mlops.example.com"]
+    {
+        assert_eq!(send(host, "").await, 200, "{host}");
+    }
+    for host in ["evil.example", "localhost.evil.example:5001"] {
+        assert_eq!(send(host, "").await, 403, "{host}");
+    }
+    assert_eq!(send("localhost:5001", "http://localhost:3000").await, 200, "an allowed origin");
+    assert_eq!(send("localhost:5001", "http://localhost:5001").await, 200, "its own origin");
+    assert_eq!(send("localhost:5001", "http://evil.example").await, 403);
+    assert_eq!(send("localhost:5001", "null").await, 403);
+    for path in ["/health", "/health/live", "/metrics"] {
+        let reply = app.get(path).host("evil.example").header("origin", "http://evil.example").send().await;
+        assert_eq!(reply.status, 200, "{path}");
+    }
+    let guarded = TestApp::guarded(&backend).await;
+    assert_eq!(guarded.get("/").host("public.example").send().await.status, 200, "with a key any name is");
 }

@@ -316,3 +316,24 @@ async fn a_running_service_fetches_the_keys_at_start_and_needs_no_key_of_its_own
     assert_eq!(with_token(&service, &key).await, 200);
     assert!(!service.log().contains("eyJ"), "no token is logged");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flood_from_its_address_does_not_lock_out_a_bearer_who_is_known() {
+    let backend = Backend::sqlite();
+    let key = SigningKey::new("k", Algorithm::EdDSA);
+    let issuer = FakeIssuer::start(&[&key]).await;
+    let settings = [
+        ("OIDC_ISSUER", issuer.url.as_str()),
+        ("OIDC_AUDIENCE", AUDIENCE),
+        ("FLOOD_LIMIT_PER_SECOND", "5"),
+        ("RATE_LIMIT_ANALYTICS", "off"),
+    ];
+    let app = TestApp::with(&backend, &settings).await;
+    let token = key.sign(&claims(&app, &issuer, &json!({})));
+    assert_eq!(analytics(&app, "acme", &token).await.status, 200);
+    for _ in 0..40 {
+        app.get("/health").send().await;
+    }
+    assert_eq!(app.get("/health").send().await.status, 429);
+    assert_eq!(analytics(&app, "acme", &token).await.status, 200, "it has a limit of its own");
+}

@@ -249,7 +249,8 @@ async fn json_types_and_bodies_up_to_the_limit_are_taken() {
         let call = app.post("/track").header("content-type", kind).body(event(json!({})).to_string());
         call.send().await.ok();
     }
-    app.post("/track").body(event(json!({})).to_string()).send().await.ok();
+    let unsaid = app.post("/track").body(event(json!({})).to_string()).send().await;
+    unsaid.refused(415, "Unsupported Media Type");
     let room = 64 * 1024 - event(json!({"padding": ""})).to_string().len();
     app.track(&event(json!({"padding": "x".repeat(room)}))).await.ok();
 }
@@ -352,4 +353,43 @@ async fn a_full_queue_is_refused_at_once() {
         app.track(&event(json!({}))).await.status == 200
     })
     .await;
+}
+
+fn gzip(text: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    std::io::Write::write_all(&mut encoder, text).unwrap();
+    encoder.finish().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_may_be_compressed_with_gzip_and_nothing_else() {
+    let backend = Backend::sqlite();
+    let app = TestApp::open(&backend).await;
+    let send = async |path: &str, coding: &str, body: Vec<u8>| {
+        let call =
+            app.post(path).header("content-type", "application/json").header("content-encoding", coding);
+        call.body(body).send().await
+    };
+    let one = event(json!({})).to_string();
+    send("/track", "gzip", gzip(one.as_bytes())).await.ok();
+    send("/track", "identity", one.clone().into_bytes()).await.ok();
+    let batch = json!({"events": [event(json!({})), event(json!({}))]}).to_string();
+    send("/track/batch", "GZIP", gzip(batch.as_bytes())).await.ok();
+    assert_eq!(backend.rows().await, 4);
+    send("/track", "gzip", one.clone().into_bytes()).await.refused(400, "Bad Request");
+    send("/track", "gzip", gzip(&vec![b' '; 65_537])).await.refused(413, "Payload Too Large");
+    send("/track/batch", "gzip", gzip(&vec![b' '; 1_048_577])).await.refused(413, "Payload Too Large");
+    for (path, coding, accepted) in [
+        ("/track", "br", "gzip"),
+        ("/track/batch", "gzip, gzip", "gzip"),
+        ("/privacy/requests", "gzip", "identity"),
+        ("/refresh-metrics", "deflate", "identity"),
+    ] {
+        let open = TestApp::with(&backend, &[("ALLOW_UNAUTHENTICATED_PRIVACY", "true")]).await;
+        let call =
+            open.post(path).header("content-type", "application/json").header("content-encoding", coding);
+        let reply = call.body("{}").send().await;
+        reply.refused(415, "Unsupported Media Type");
+        assert_eq!(reply.header("accept-encoding"), accepted, "{path}");
+    }
 }

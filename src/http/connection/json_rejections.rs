@@ -11,7 +11,8 @@ use std::task::{Context, Poll, ready};
 use axum::http::StatusCode;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::bare_response::bare_response;
+use super::bare_response::BareResponses;
+use super::state::Connection;
 use crate::http::middleware::request_id::X_REQUEST_ID;
 
 /// An upper bound on the length of an empty response of `hyper`.
@@ -21,14 +22,16 @@ const MAX_EMPTY_BYTES: usize = 256;
 #[derive(Debug)]
 pub(super) struct JsonRejections<S> {
     stream: S,
+    responses: BareResponses,
+    connection: Connection,
     /// The response that replaces an empty one, and how many of its bytes are sent.
     replacement: Vec<u8>,
     sent: usize,
 }
 
 impl<S> JsonRejections<S> {
-    pub(super) fn new(stream: S) -> Self {
-        Self { stream, replacement: Vec::new(), sent: 0 }
+    pub(super) fn new(stream: S, responses: BareResponses, connection: Connection) -> Self {
+        Self { stream, responses, connection, replacement: Vec::new(), sent: 0 }
     }
 }
 
@@ -46,7 +49,10 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for JsonRejections<S> {
         if this.replacement.is_empty() {
             // `hyper` puts the head first in a vectored write.
             match bufs.first().and_then(|head| status_of_empty(head)) {
-                Some(status) => this.replacement = bare_response(status),
+                Some(_) if this.connection.is_http2() => {
+                    this.replacement = this.responses.with_status(StatusCode::HTTP_VERSION_NOT_SUPPORTED);
+                }
+                Some(status) => this.replacement = this.responses.with_status(status),
                 None => return Pin::new(&mut this.stream).poll_write_vectored(cx, bufs),
             }
         }

@@ -8,13 +8,16 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
-use super::answering::Answering;
+use super::raw_head::{RawHead, spoil_http2};
+use super::seats::Seat;
 
 /// How long the head of a request may take, from its first byte; on a new connection also how long that byte may take.
 const HEAD_LIMIT: Duration = Duration::from_secs(10);
+
+/// How long a client on a seat that is kept for others may take to show that it is one of them.
+const RESERVED_HEAD_LIMIT: Duration = Duration::from_secs(1);
 
 /// How long a client may take in nothing of a response.
 const STALL_LIMIT: Duration = Duration::from_secs(10);
@@ -28,11 +31,12 @@ const LINGER_LIMIT: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub(super) struct TimedStream {
     stream: TcpStream,
-    answering: Answering,
+    seat: Seat,
     /// How long the connection may be idle between two requests.
     keep_alive: Duration,
     /// The number of requests that had been answered when the head begun last arrived.
     head_after: Option<u64>,
+    head: RawHead,
     /// When the client was last active: it connected, began a head, or took in a part of a response.
     since: Instant,
     silent: Option<Pin<Box<Sleep>>>,
@@ -40,27 +44,21 @@ pub(super) struct TimedStream {
     lingering: Timer,
     /// How many bytes of a rejected request were discarded.
     discarded: usize,
-    _seat: OwnedSemaphorePermit,
 }
 
 impl TimedStream {
-    pub(super) fn new(
-        stream: TcpStream,
-        answering: Answering,
-        keep_alive: Duration,
-        seat: OwnedSemaphorePermit,
-    ) -> Self {
+    pub(super) fn new(stream: TcpStream, keep_alive: Duration, seat: Seat) -> Self {
         Self {
             stream,
-            answering,
+            seat,
             keep_alive,
             head_after: None,
+            head: RawHead::default(),
             since: Instant::now(),
             silent: None,
             stalled: Timer::default(),
             lingering: Timer::default(),
             discarded: 0,
-            _seat: seat,
         }
     }
 
@@ -69,9 +67,12 @@ impl TimedStream {
     /// `hyper` does not poll again when a response is written, so the timer is not started anew for each request: when it is
     /// over, the time since the last activity decides.
     fn unless_silent(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.seat.connection.poll_closing(cx) {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+        }
         loop {
             let now = Instant::now();
-            let deadline = self.answering.answered().map(|answered| self.since + self.limit(answered));
+            let deadline = self.seat.connection.answered().map(|answered| self.since + self.limit(answered));
             if deadline.is_some_and(|deadline| deadline <= now) {
                 return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
             }
@@ -88,12 +89,34 @@ impl TimedStream {
     /// How long the client may be silent after so many requests.
     fn limit(&self, answered: u64) -> Duration {
         let in_head = self.head_after == Some(answered);
-        if in_head || answered == 0 { HEAD_LIMIT } else { self.keep_alive }
+        match in_head || answered == 0 {
+            true if self.seat.connection.is_reserved() => RESERVED_HEAD_LIMIT,
+            true => HEAD_LIMIT,
+            false => self.keep_alive,
+        }
+    }
+
+    /// Records when a head begins, and what is in it.
+    fn look_at_head(&mut self, bytes: &mut [u8]) {
+        let answered = self.seat.connection.answered();
+        if answered.is_none() || bytes.is_empty() {
+            return;
+        }
+        if self.head_after != answered {
+            (self.head_after, self.since, self.head) = (answered, Instant::now(), RawHead::default());
+            self.seat.record_activity();
+            if spoil_http2(bytes) {
+                self.seat.connection.record_http2();
+            }
+        }
+        if self.head.read(bytes) && !self.head.is_ambiguous() {
+            self.seat.connection.record_unambiguous();
+        }
     }
 
     /// Whether the request that began last reached no service: `hyper` rejected its head.
     fn is_rejected(&self) -> bool {
-        self.head_after.is_some() && self.head_after == self.answering.answered()
+        self.head_after.is_some() && self.head_after == self.seat.connection.answered()
     }
 
     /// Discards what the client still sends, within bounds.
@@ -121,6 +144,9 @@ impl TimedStream {
             (self.since, self.stalled.sleep) = (Instant::now(), None);
             return written;
         }
+        if self.seat.connection.poll_closing(cx) {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+        }
         ready!(self.stalled.poll_for(STALL_LIMIT, cx));
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
@@ -132,13 +158,11 @@ impl AsyncRead for TimedStream {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        let filled = buf.filled().len();
         match Pin::new(&mut self.stream).poll_read(cx, buf) {
             Poll::Pending => self.unless_silent(cx),
             read @ Poll::Ready(_) => {
-                let answered = self.answering.answered();
-                if answered.is_some() && self.head_after != answered {
-                    (self.head_after, self.since) = (answered, Instant::now());
-                }
+                self.look_at_head(&mut buf.filled_mut()[filled..]);
                 read
             }
         }

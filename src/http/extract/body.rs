@@ -2,23 +2,44 @@
 //!
 //! `RequestBodyLimitLayer` is not used: its rejections are not JSON.
 
-use axum::body::{Body, Bytes};
+use std::io::Read;
+use std::mem;
+
+use axum::body::{Bytes, HttpBody};
 use axum::extract::{FromRequest, Request};
-use axum::http::HeaderMap;
-use axum::http::header::CONTENT_TYPE;
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use axum::http::{HeaderMap, HeaderValue};
+use flate2::read::MultiGzDecoder;
+use http_body_util::BodyExt;
 use serde::de::DeserializeOwned;
 use serde_json::error::Category;
 
 use super::text;
+use crate::app::App;
 use crate::event::Refusal;
+use crate::fair_share::Share;
 use crate::http::error::ApiError;
+use crate::http::middleware::request_context::RequestContext;
 
-/// The maximum size of a body.
-const MAX_BODY_BYTES: usize = 64 * 1024;
+/// What a route accepts as a body.
+#[derive(Debug, Clone, Copy)]
+struct Accepted {
+    /// The maximum size, in bytes; of a compressed body also when it is inflated.
+    max_bytes: usize,
+    /// The message if it is larger.
+    too_large: &'static str,
+    /// Whether it may be compressed with gzip.
+    gzip: bool,
+}
 
-/// The maximum size of the body of a batch.
-const MAX_BATCH_BYTES: usize = 1024 * 1024;
+/// What most routes accept.
+const PLAIN: Accepted =
+    Accepted { max_bytes: 64 * 1024, too_large: "The body must not exceed 64 KiB", gzip: false };
+
+const EVENT: Accepted = Accepted { gzip: true, ..PLAIN };
+
+const BATCH: Accepted =
+    Accepted { max_bytes: 1024 * 1024, too_large: "The body must not exceed 1 MiB", gzip: true };
 
 /// The whole body of a batch of events, by its format.
 #[derive(Debug)]
@@ -29,34 +50,40 @@ pub enum BatchBytes {
     Lines(Bytes),
 }
 
-impl<S: Sync> FromRequest<S> for BatchBytes {
+impl FromRequest<App> for BatchBytes {
     type Rejection = ApiError;
 
-    async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
-        let (parts, body) = request.into_parts();
-        let body = read(body, MAX_BATCH_BYTES, "The body must not exceed 1 MiB").await?;
-        match media_type(&parts.headers).as_deref() {
-            Some("application/x-ndjson") => Ok(Self::Lines(body)),
-            said if body.is_empty() || is_json_or_unsaid(said) => Ok(Self::Json(body)),
+    async fn from_request(request: Request, app: &App) -> Result<Self, ApiError> {
+        let (media_type, body) = (media_type(request.headers()), read(request, app, BATCH).await?);
+        match media_type.as_deref() {
+            Some("application/x-ndjson") => Ok(Self::Lines(text::utf8(body)?)),
+            said if body.is_empty() || is_json(said) => Ok(Self::Json(text::utf8(body)?)),
             _ => Err(ApiError::NotJsonType("Content-Type must be application/json or application/x-ndjson")),
         }
     }
 }
 
-/// The whole body, at most [`MAX_BODY_BYTES`]. Unless it is empty, its content type must be JSON or absent.
+/// The whole body of an event, in JSON; possibly empty.
 #[derive(Debug)]
-pub struct JsonBytes(pub(super) Bytes);
+pub struct EventBytes(pub(super) Bytes);
 
-impl<S: Sync> FromRequest<S> for JsonBytes {
+impl FromRequest<App> for EventBytes {
     type Rejection = ApiError;
 
-    async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
-        let (parts, body) = request.into_parts();
-        let body = read(body, MAX_BODY_BYTES, "The body must not exceed 64 KiB").await?;
-        if !body.is_empty() && !is_json_or_unsaid(media_type(&parts.headers).as_deref()) {
-            return Err(ApiError::NotJsonType("Content-Type must be application/json"));
-        }
-        Ok(Self(body))
+    async fn from_request(request: Request, app: &App) -> Result<Self, ApiError> {
+        json(request, app, EVENT).await.map(Self)
+    }
+}
+
+/// Any body, which is ignored.
+#[derive(Debug)]
+pub struct AnyBody;
+
+impl FromRequest<App> for AnyBody {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, app: &App) -> Result<Self, ApiError> {
+        read(request, app, PLAIN).await.map(|_: Bytes| Self)
     }
 }
 
@@ -64,11 +91,11 @@ impl<S: Sync> FromRequest<S> for JsonBytes {
 #[derive(Debug)]
 pub struct JsonBody<T>(pub T);
 
-impl<T: DeserializeOwned, S: Sync> FromRequest<S> for JsonBody<T> {
+impl<T: DeserializeOwned> FromRequest<App> for JsonBody<T> {
     type Rejection = ApiError;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
-        let JsonBytes(body) = JsonBytes::from_request(request, state).await?;
+    async fn from_request(request: Request, app: &App) -> Result<Self, ApiError> {
+        let body = json(request, app, PLAIN).await?;
         let text: &[u8] = if body.trim_ascii().is_empty() { b"null" } else { &body };
         serde_json::from_slice(text).map(Self).map_err(|error| match error.classify() {
             Category::Data | Category::Io => ApiError::InvalidBody(describe(&error)),
@@ -90,12 +117,90 @@ fn describe(error: &serde_json::Error) -> String {
     format!("unknown field or wrong type at line {line}, column {column}")
 }
 
-/// Reads a body of at most `most` bytes; `rule` is the message if it is longer.
-async fn read(body: Body, most: usize, rule: &'static str) -> Result<Bytes, ApiError> {
-    match Limited::new(body, most).collect().await {
-        Ok(whole) => text::utf8(whole.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(ApiError::TooLarge(rule)),
-        Err(_) => Err(ApiError::BadRequest("The request body is incomplete")),
+/// Reads a body of JSON, which may be empty.
+async fn json(request: Request, app: &App, accepted: Accepted) -> Result<Bytes, ApiError> {
+    let (media_type, body) = (media_type(request.headers()), read(request, app, accepted).await?);
+    if !body.is_empty() && !is_json(media_type.as_deref()) {
+        return Err(ApiError::NotJsonType("Content-Type must be application/json"));
+    }
+    text::utf8(body)
+}
+
+/// Reads the whole body. Then the request takes its place among those in flight, not before: a client may take its time.
+async fn read(request: Request, app: &App, accepted: Accepted) -> Result<Bytes, ApiError> {
+    let is_gzip = is_gzip(request.headers(), accepted)?;
+    let context = RequestContext::of(request.extensions()).clone();
+    let tenant = context.tenant();
+    let memory = app.body_memory.take(tenant.clone(), 0).ok_or(ApiError::Overloaded)?;
+    let mut buffer = Buffer { bytes: Vec::new(), memory, accepted };
+    let mut body = request.into_body();
+    if body.size_hint().lower() > accepted.max_bytes as u64 {
+        // Before the first read, which would ask a client that waits for `100 Continue` to send it.
+        return Err(ApiError::TooLarge(accepted.too_large));
+    }
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|_: _| ApiError::BadRequest("The request body is incomplete"))?;
+        buffer.add(frame.data_ref().map_or(&[], AsRef::as_ref))?;
+    }
+    let place = app.in_flight.take(tenant, 1).ok_or(ApiError::Overloaded)?;
+    if is_gzip && !buffer.bytes.is_empty() {
+        buffer.inflate()?;
+    }
+    context.hold([buffer.memory, place]);
+    Ok(buffer.bytes.into())
+}
+
+/// Bytes of a body, with the memory that they may occupy.
+struct Buffer {
+    bytes: Vec<u8>,
+    memory: Share,
+    accepted: Accepted,
+}
+
+impl Buffer {
+    fn add(&mut self, more: &[u8]) -> Result<(), ApiError> {
+        let (max, wanted) = (self.accepted.max_bytes, self.bytes.len() + more.len());
+        if wanted > max {
+            return Err(ApiError::TooLarge(self.accepted.too_large));
+        }
+        let capacity = self.bytes.capacity();
+        if wanted > capacity {
+            let grown = wanted.max(capacity * 2).min(max);
+            if !self.memory.grow(grown - capacity) {
+                return Err(ApiError::Overloaded);
+            }
+            self.bytes.reserve_exact(grown - self.bytes.len());
+        }
+        self.bytes.extend_from_slice(more);
+        Ok(())
+    }
+
+    /// Replaces compressed bytes with what they contain.
+    fn inflate(&mut self) -> Result<(), ApiError> {
+        let compressed = mem::take(&mut self.bytes);
+        let mut inflater = MultiGzDecoder::new(compressed.as_slice());
+        let mut piece = [0; 16 * 1024];
+        loop {
+            match inflater.read(&mut piece) {
+                Ok(0) => return Ok(()),
+                Ok(length) => self.add(&piece[..length])?,
+                Err(_) => return Err(ApiError::BadRequest("The body is not valid gzip")),
+            }
+        }
+    }
+}
+
+/// Returns whether the body is compressed with gzip (RFC 9110, section 8.4). No other coding is accepted.
+fn is_gzip(headers: &HeaderMap, accepted: Accepted) -> Result<bool, ApiError> {
+    let mut codings = headers.get_all(CONTENT_ENCODING).iter();
+    let coding = codings.next().map_or(&b""[..], HeaderValue::as_bytes).trim_ascii();
+    let is_gzip = coding.eq_ignore_ascii_case(b"gzip") || coding.eq_ignore_ascii_case(b"x-gzip");
+    let is_plain = coding.is_empty() || coding.eq_ignore_ascii_case(b"identity");
+    match (codings.next(), accepted.gzip) {
+        (None, true) if is_gzip || is_plain => Ok(is_gzip),
+        (None, false) if is_plain => Ok(false),
+        (_, true) => Err(ApiError::UnsupportedCoding("gzip", "Content-Encoding must be gzip or absent")),
+        (_, false) => Err(ApiError::UnsupportedCoding("identity", "Content-Encoding must be absent")),
     }
 }
 
@@ -105,8 +210,8 @@ fn media_type(headers: &HeaderMap) -> Option<String> {
     Some(value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase())
 }
 
-fn is_json_or_unsaid(media_type: Option<&str>) -> bool {
-    media_type.is_none_or(|media_type| {
+fn is_json(media_type: Option<&str>) -> bool {
+    media_type.is_some_and(|media_type| {
         media_type == "application/json"
             || (media_type.starts_with("application/") && media_type.ends_with("+json"))
     })

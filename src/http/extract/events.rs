@@ -4,11 +4,12 @@ use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, HeaderName};
 use chrono::{DateTime, Utc};
 
-use super::body::{BatchBytes, JsonBytes};
+use super::body::{BatchBytes, EventBytes};
 use super::business::authorize;
 use crate::app::App;
 use crate::auth::Principal;
 use crate::event::{Event, MAX_KEY_CHARS, Refusal, Report};
+use crate::fair_share::Tenant;
 use crate::http::error::ApiError;
 use crate::http::middleware::request_context::RequestContext;
 
@@ -27,7 +28,7 @@ pub struct Reported<B> {
 }
 
 /// A body that reports one event.
-pub type EventBody = Reported<JsonBytes>;
+pub type EventBody = Reported<EventBytes>;
 
 /// A body that reports many events.
 pub type EventBatch = Reported<BatchBytes>;
@@ -39,6 +40,13 @@ impl<B: FromRequest<App, Rejection = ApiError>> FromRequest<App> for Reported<B>
         let context = RequestContext::of(request.extensions()).clone();
         let key = idempotency_key(request.headers())?;
         Ok(Self { context, key, body: B::from_request(request, app).await? })
+    }
+}
+
+impl<B> Reported<B> {
+    /// Returns for whom the events are counted.
+    pub fn tenant(&self) -> Tenant {
+        self.context.tenant()
     }
 }
 

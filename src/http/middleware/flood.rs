@@ -1,72 +1,54 @@
 //! The flood guard in front of the quotas: it keeps any one client from overloading the service with requests
 //! that are rejected anyway.
 
-use axum::Router;
-use axum::body::Body;
 use axum::extract::Request;
-use axum::middleware::{Next, from_fn_with_state};
+use axum::http::Method;
 use axum::response::{IntoResponse, Response};
-use tower::ServiceBuilder;
-use tower_governor::{GovernorError, GovernorLayer};
 
-use super::guard::X_API_KEY;
+use super::guard::presented;
 use super::quota_headers;
 use super::request_context::RequestContext;
 use crate::app::App;
 use crate::auth::Principal;
 use crate::http::error::ApiError;
-use crate::quota::{Decision, Unit, Window};
-use crate::security::{Incident, SecurityEvent};
+use crate::quota::Decision;
+use crate::security::Incident;
 
-/// Adds the flood guard, if there is a flood limit, to `routes`.
-pub fn guard(routes: Router<App>, app: &App) -> Router<App> {
-    let Some(flood) = &app.flood else { return routes };
-    let window = Window { limit: flood.per_second, multiple: 1, unit: Unit::Second };
-    let clock = app.clock.clone();
-    let refuse = move |error: GovernorError| refusal(&error, window, clock.now().timestamp_millis());
-    let limit = GovernorLayer::new(flood.config.clone()).error_handler(refuse);
-    let middleware = ServiceBuilder::new()
-        // Determines the caller that the limit is counted for.
-        .layer(from_fn_with_state(app.clone(), recognise))
-        .layer(limit);
-    routes.layer(middleware)
+/// Returns the check of requests that are answered by a route, or rejected because there is none.
+pub fn of_routes(app: App) -> impl Fn(&Request) -> Result<(), Box<Response>> + Clone {
+    move |request| count(&app, request)
 }
 
-/// Determines the holder of the key of a request, for the flood limit and for the guard of the route.
-async fn recognise(app: App, mut request: Request, next: Next) -> Response {
+/// Returns the check of preflights, which are answered before they reach a route.
+pub fn of_preflights(app: App) -> impl Fn(&Request) -> Result<(), Box<Response>> + Clone {
+    move |request| if request.method() == Method::OPTIONS { count(&app, request) } else { Ok(()) }
+}
+
+/// Counts a request, and rejects it if its caller is over the limit. The holder of a key is determined here, for the guard of the
+/// route as well.
+fn count(app: &App, request: &Request) -> Result<(), Box<Response>> {
+    let Some(flood) = &app.flood else { return Ok(()) };
     let context = RequestContext::of(request.extensions());
-    let key = request.headers().get(X_API_KEY).map(AsRef::as_ref);
-    let holder = key.and_then(|key: &[u8]| app.access.holder(key));
+    let presented = presented(request.headers());
+    let holder = app.access.holder(presented);
     let principal = holder.as_ref().unwrap_or(&Principal::Anyone);
     let (caller, key_id) = (principal.caller(context.client_ip()), principal.key_id());
+    let caller = match principal {
+        Principal::Anyone => app.access.verified_before(presented).unwrap_or(caller),
+        _ => caller,
+    };
     if let Some(holder) = holder {
         context.set_principal(holder);
     }
-    request.extensions_mut().insert(caller);
-    let mut response = next.run(request).await;
-    let incident = response.extensions_mut().get_mut::<Incident>();
-    if let Some(incident) = incident.filter(|incident| incident.event == SecurityEvent::FloodLimited) {
-        incident.made_by(caller, key_id);
-    }
-    response
-}
-
-/// Returns the response to a rejected request. It reports the flood limit in the same headers as a quota.
-fn refusal(error: &GovernorError, window: Window, now_ms: i64) -> Response<Body> {
-    let GovernorError::TooManyRequests { wait_time, .. } = error else {
-        return ApiError::Internal.into_response();
-    };
-    // The layer rounds the time down to whole seconds; one more second is always enough.
-    let retry_ms = i64::try_from(*wait_time).unwrap_or(0) * 1_000 + 1_000;
-    let decision = Decision {
-        window,
-        allowed: false,
-        near: false,
-        remaining: 0,
-        closes_ms: now_ms + retry_ms,
-        retry_ms,
-    };
+    let Err(wait) = flood.hit(&caller) else { return Ok(()) };
+    let retry_ms = i64::try_from(wait.as_millis()).unwrap_or(i64::MAX).saturating_add(1);
+    let closes_ms = app.clock.now().timestamp_millis().saturating_add(retry_ms);
+    let window = flood.window();
+    let decision = Decision { window, allowed: false, near: false, remaining: 0, closes_ms, retry_ms };
     let mut response = ApiError::Flooded(window, decision.retry_after_seconds()).into_response();
     quota_headers::write(response.headers_mut(), &decision);
-    response
+    if let Some(incident) = response.extensions_mut().get_mut::<Incident>() {
+        incident.made_by(caller, key_id);
+    }
+    Err(Box::new(response))
 }

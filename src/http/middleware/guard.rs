@@ -6,13 +6,13 @@ use std::sync::Arc;
 
 use axum::extract::{Request, State};
 use axum::http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use super::http_metrics::method_label;
 use super::request_context::RequestContext;
-use crate::app::{App, QuotaKey};
+use crate::app::{AUTH_FAILURES, App, QuotaKey};
 use crate::audit::Actor;
 use crate::auth::key::{KeyId, Scope};
 use crate::auth::{Caller, ClientIp, Credentials, Denied, Principal, Unknown};
@@ -27,7 +27,12 @@ use refused::{Refused, Why};
 type Counter = (&'static str, &'static str);
 
 /// The counter of failed attempts, whatever their route.
-const FAILURES: Counter = ("any", "auth_failures");
+const FAILURES: Counter = ("any", AUTH_FAILURES);
+
+/// The routes that the reserved seats are for.
+const PROBES: [&str; 4] = ["/health", "/health/live", "/health/ready", "/metrics"];
+
+const AUTHENTICATION_OFF: &str = "Authentication is off; set MLOPS_API_KEY to use this route";
 
 /// The header that carries an API key.
 pub const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
@@ -41,6 +46,8 @@ pub struct Policy {
     access: Access,
     quota: Option<Quota>,
     has_tiers: bool,
+    /// Whether the body of a request is read before it takes a place.
+    reads_body: bool,
 }
 
 /// The decision on a request, before its handler runs.
@@ -85,7 +92,8 @@ pub async fn check(State(policy): State<Arc<Policy>>, request: Request, next: Ne
     }
 }
 
-fn presented(headers: &HeaderMap) -> Credentials<'_> {
+/// Returns the credentials in the headers of a request.
+pub(super) fn presented(headers: &HeaderMap) -> Credentials<'_> {
     let value = |name: HeaderName| headers.get(name).map(AsRef::as_ref);
     Credentials { api_key: value(X_API_KEY), authorization: value(AUTHORIZATION) }
 }
@@ -96,8 +104,8 @@ impl Policy {
     pub fn new(app: &App, row: &Row) -> Self {
         let quota = row.quota.quota(&app.config).cloned();
         let has_tiers = row.quota == QuotaOf::Track;
-        let method = method_label(&row.method);
-        Self { app: app.clone(), method, path: row.path, access: row.access, quota, has_tiers }
+        let (method, reads_body) = (method_label(&row.method), row.method == Method::POST);
+        Self { app: app.clone(), method, path: row.path, access: row.access, quota, has_tiers, reads_body }
     }
 
     /// Decides whether a request from `ip` is admitted; `recognised` is the result of authentication from
@@ -233,7 +241,7 @@ impl Policy {
     fn authorise(&self, principal: Principal) -> Result<Principal, ApiError> {
         match (self.access, &principal) {
             (Access::Scope(scope), Principal::Anyone) if !principal.has(scope) => {
-                Err(ApiError::AuthenticationOff)
+                Err(ApiError::Forbidden(AUTHENTICATION_OFF))
             }
             // `admit` lets no one without credentials get here unless the settings allow it.
             (Access::Personal(_), Principal::Anyone) => Ok(principal),
@@ -286,14 +294,18 @@ impl Policy {
         self.app.config.rate_limit_mode == Mode::Shadow
     }
 
-    /// Runs the handler. A request of a protected route is rejected if too many of them are in flight.
+    /// Runs the handler. A request of a protected route is rejected if too many of them are in flight; one with a body is counted by
+    /// its extractor, once the body is there.
     async fn run(&self, request: Request, next: Next) -> Result<Response, ApiError> {
         let _counted = self.app.answering.token();
-        let _permit = match self.access {
-            Access::Public => None,
-            Access::Scope(_) | Access::Personal(_) => {
-                Some(self.app.in_flight.try_acquire().map_err(|_| ApiError::Overloaded)?)
-            }
+        let context = RequestContext::of(request.extensions());
+        if context.is_on_reserved_seat() && !PROBES.contains(&self.path) {
+            return Err(ApiError::NotReady("Too many open connections; try again later"));
+        }
+        let is_counted = !matches!(self.access, Access::Public) && !self.reads_body;
+        let _place = match is_counted {
+            true => Some(self.app.in_flight.take(context.tenant(), 1).ok_or(ApiError::Overloaded)?),
+            false => None,
         };
         Ok(next.run(request).await)
     }

@@ -1,10 +1,10 @@
 //! What layers and handlers know about a request besides the request itself.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::Ipv4Addr;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use axum::extract::{ConnectInfo, MatchedPath, Request};
+use axum::extract::{MatchedPath, Request};
 use axum::http::{Extensions, HeaderMap, HeaderName, Method};
 use tower_http::request_id::RequestId;
 
@@ -12,6 +12,8 @@ use super::guard::Accounting;
 use super::http_metrics::method_label;
 use crate::app::App;
 use crate::auth::{ClientIp, Principal};
+use crate::fair_share::{Share, Tenant};
+use crate::http::connection::Connection;
 
 /// The route of requests that match none, and of preflights, which are answered before they reach their
 /// route.
@@ -30,9 +32,11 @@ struct Inner {
     method: &'static str,
     request_id: Option<RequestId>,
     client_ip: ClientIp,
+    connection: Option<Connection>,
     route: Option<MatchedPath>,
     principal: OnceLock<Principal>,
     accounting: OnceLock<Accounting>,
+    held: OnceLock<[Share; 2]>,
 }
 
 impl RequestContext {
@@ -53,9 +57,11 @@ impl RequestContext {
             method: method_label(request.method()),
             request_id: extensions.get().cloned(),
             client_ip: client_ip(app, request.headers(), extensions),
+            connection: extensions.get().cloned(),
             route: matched.cloned(),
             principal: OnceLock::new(),
             accounting: OnceLock::new(),
+            held: OnceLock::new(),
         }))
     }
 
@@ -100,13 +106,46 @@ impl RequestContext {
         self.0.route.as_ref().map_or(UNMATCHED, MatchedPath::as_str)
     }
 
+    /// Returns the connection; `None` for a request that came without one.
+    #[must_use]
+    pub fn connection(&self) -> Option<&Connection> {
+        self.0.connection.as_ref()
+    }
+
+    /// Returns whether the connection has a seat that is kept for probes and for callers with a valid key, and the request has
+    /// presented no such key.
+    #[must_use]
+    pub fn is_on_reserved_seat(&self) -> bool {
+        let is_anyone = self.recognised().is_none_or(|principal| matches!(principal, Principal::Anyone));
+        self.connection().is_some_and(Connection::is_reserved) && is_anyone
+    }
+
+    /// Returns for whom what is shared between callers is counted. Must not be called before the guard has admitted the request.
+    #[must_use]
+    pub fn tenant(&self) -> Tenant {
+        let principal = self.principal();
+        match principal.business() {
+            Some(business) => Tenant::Business(business.to_owned()),
+            None => Tenant::Caller(principal.caller(self.client_ip())),
+        }
+    }
+
+    /// Holds what the request has taken until its response is made.
+    pub fn hold(&self, taken: [Share; 2]) {
+        self.0.held.get_or_init(|| taken);
+    }
+
     /// Sets the principal, unless it is already set.
     pub(super) fn set_principal(&self, principal: Principal) {
+        if let (Some(connection), false) = (self.connection(), matches!(principal, Principal::Anyone)) {
+            connection.record_key();
+        }
         self.0.principal.get_or_init(|| principal);
     }
 
     /// Returns the principal, if it is already known.
-    pub(super) fn recognised(&self) -> Option<&Principal> {
+    #[must_use]
+    pub fn recognised(&self) -> Option<&Principal> {
         self.0.principal.get()
     }
 
@@ -132,8 +171,8 @@ impl RequestContext {
 }
 
 fn client_ip(app: &App, headers: &HeaderMap, extensions: &Extensions) -> ClientIp {
-    let peer = extensions.get::<ConnectInfo<SocketAddr>>();
-    let peer = peer.map_or(Ipv4Addr::UNSPECIFIED.into(), |ConnectInfo(peer)| peer.ip());
+    let peer = extensions.get::<Connection>();
+    let peer = peer.map_or(Ipv4Addr::UNSPECIFIED.into(), |connection| connection.peer().ip());
     let lines = headers.get_all(X_FORWARDED_FOR).iter().map(|line| line.to_str().unwrap_or_default());
     app.proxies.client(peer, lines)
 }

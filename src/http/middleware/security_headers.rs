@@ -7,7 +7,7 @@ use axum::response::Response;
 use crate::config::Environment;
 
 /// The headers of all responses. A response may have its own value, as the dashboard does for its policy.
-pub static SECURITY_HEADERS: [(HeaderName, HeaderValue); 5] = [
+static SECURITY_HEADERS: [(HeaderName, HeaderValue); 5] = [
     (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'")),
     (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
     (header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY")),
@@ -30,15 +30,20 @@ static STRICT_TRANSPORT: (HeaderName, HeaderValue) =
 
 /// Returns the function that adds the headers that a response does not already have.
 pub fn add(environment: Environment) -> impl Fn(Response) -> Response + Clone {
-    let strict = (environment == Environment::Production).then_some(&STRICT_TRANSPORT);
     move |mut response| {
         let headers = response.headers_mut();
         let of_pages: &[_] = if is_page(headers) { &OF_PAGES } else { &[] };
-        for (name, value) in SECURITY_HEADERS.iter().chain(of_pages).chain(strict) {
+        for (name, value) in of_all(environment).chain(of_pages) {
             headers.entry(name).or_insert_with(|| value.clone());
         }
         response
     }
+}
+
+/// Returns the headers of all responses.
+pub fn of_all(environment: Environment) -> impl Iterator<Item = &'static (HeaderName, HeaderValue)> {
+    let strict = (environment == Environment::Production).then_some(&STRICT_TRANSPORT);
+    SECURITY_HEADERS.iter().chain(strict)
 }
 
 fn is_page(headers: &HeaderMap) -> bool {

@@ -143,7 +143,12 @@ async fn what_is_asked_for_must_name_one_person(backend: Backend) {
         let twice = r#"{"email": "a@b.example", "email": "c@d.example"}"#;
         let twice = app.post(path).header("content-type", "application/json").body(twice).send().await;
         twice.refused(400, "Invalid request body");
-        app.post(path).body("{").send().await.refused(400, "Invalid JSON");
+        app.post(path)
+            .header("content-type", "application/json")
+            .body("{")
+            .send()
+            .await
+            .refused(400, "Invalid JSON");
         for (field, wrong) in [
             ("email", json!("a")),
             ("email", json!(7)),
