@@ -15,7 +15,30 @@ pub use report::{MAX_KEY_CHARS, Refusal, Report};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
+/// What names an event: its id within its business. Two businesses may use the same id.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct EventKey {
+    /// See [`Event::business_id`].
+    pub business_id: String,
+    /// See [`Event::id`].
+    pub id: Uuid,
+}
+
+impl EventKey {
+    /// Returns the key as one UUID.
+    #[must_use]
+    pub fn hashed(&self) -> Uuid {
+        derived_id(&[&self.business_id, self.id.as_hyphenated().encode_lower(&mut Uuid::encode_buffer())])
+    }
+}
+
 impl Event {
+    /// Returns what names the event.
+    #[must_use]
+    pub fn key(&self) -> EventKey {
+        EventKey { business_id: self.business_id.clone(), id: self.id }
+    }
+
     /// Returns the success rate in ten-thousandths; see [`success_e4`].
     #[must_use]
     pub fn success_e4(&self) -> i32 {

@@ -18,9 +18,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use chrono::{DateTime, Utc};
 use parking_lot::{Mutex, MutexGuard};
 use sqlx::{Connection, Executor, Row, SqliteConnection};
-use uuid::Uuid;
 
-use crate::event::Event;
+use crate::event::{Event, EventKey};
 use crate::store::StoreError;
 use file::{is_damage, log_lost};
 use rows::{delete_all, insert_all};
@@ -140,7 +139,7 @@ impl Spool {
         self.state.lock()
     }
 
-    /// Adds events. Returns for each whether it is new rather than a repeat of an id in the spool.
+    /// Adds events. Returns for each whether it is new rather than a repeat of one in the spool.
     pub async fn add(&self, events: &[&Event], delivery: Delivery) -> Result<Vec<bool>, StoreError> {
         let added = self.insert_all(events, delivery).await;
         self.writable.store(added.is_ok(), Ordering::Relaxed);
@@ -161,14 +160,14 @@ impl Spool {
         Ok(added)
     }
 
-    /// Returns which of `ids` are in the spool.
-    pub async fn known(&self, ids: &[Uuid]) -> Result<Vec<Uuid>, StoreError> {
+    /// Returns which of `keys` are in the spool.
+    pub async fn known(&self, keys: &[EventKey]) -> Result<Vec<EventKey>, StoreError> {
         on_file!(self, |conn| {
             let mut known = Vec::new();
-            for id in ids {
+            for key in keys {
                 let sql = "select exists (select 1 from events where id = $1)";
-                if sqlx::query_scalar(sql).bind(id).fetch_one(&mut *conn).await? {
-                    known.push(*id);
+                if sqlx::query_scalar(sql).bind(key.hashed()).fetch_one(&mut *conn).await? {
+                    known.push(key.clone());
                 }
             }
             Ok(known)

@@ -4,23 +4,22 @@ use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
-use uuid::Uuid;
 
 use super::handle::TrackRequest;
 use super::{IngestError, TrackResult, Tracked};
-use crate::event::Event;
+use crate::event::{Event, EventKey};
 
 /// The maximum number of events in a batch, unless one request has more.
 pub(super) const MAX_BATCH: usize = 1_024;
 
-/// The events of some requests, each id once, and the requests that wait for them.
+/// The events of some requests, each key once, and the requests that wait for them.
 #[derive(Debug, Default)]
 pub(super) struct Batch {
-    /// The events, with distinct ids.
+    /// The events, with distinct keys.
     pub(super) events: Vec<Event>,
     /// The result of each event; `None` until it is stored, spooled or refused.
     pub(super) results: Vec<Option<TrackResult>>,
-    positions: HashMap<Uuid, usize>,
+    positions: HashMap<EventKey, usize>,
     requests: Vec<Waiting>,
     oldest: Option<Instant>,
 }
@@ -28,7 +27,7 @@ pub(super) struct Batch {
 /// A request that waits for its events.
 #[derive(Debug)]
 struct Waiting {
-    /// For each event: its position in the batch, and whether it repeats the id of another one there.
+    /// For each event: its position in the batch, and whether it repeats the key of another one there.
     events: Vec<(usize, bool)>,
     reply: oneshot::Sender<Vec<TrackResult>>,
 }
@@ -64,7 +63,7 @@ impl Batch {
         self.oldest.get_or_insert(request.queued_at);
         let events = request.events.into_iter().map(|event| {
             let next = self.events.len();
-            let position = *self.positions.entry(event.id).or_insert(next);
+            let position = *self.positions.entry(event.key()).or_insert(next);
             if position == next {
                 self.events.push(event);
             }

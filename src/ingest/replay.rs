@@ -3,18 +3,16 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use uuid::Uuid;
-
 use super::TrackResult;
 use super::attempt::WriteAttempt;
-use crate::event::Event;
+use crate::event::{Event, EventKey};
 use crate::spool::{Delivery, Spool, Spooled};
 use crate::store::{Store, StoreError};
 
 /// The maximum number of events that one step replays, between two batches of new events.
 const STEP: u32 = 100;
 
-/// The number of ids looked up at a time.
+/// The number of keys looked up at a time.
 const LOOKUP_SIZE: u32 = 1_000;
 
 /// The time limit of a step.
@@ -35,10 +33,10 @@ pub(super) async fn remove_stored(store: &Store, spool: &Spool) -> Result<(), St
         let some = next(spool, Delivery::Unsent, after, LOOKUP_SIZE).await;
         let Some(last) = some.last() else { break };
         after = last.seq;
-        let ids: Vec<Uuid> = some.iter().map(|spooled| spooled.event.id).collect();
-        let stored: HashSet<Uuid> = store.stored(&ids).await?.into_iter().collect();
+        let keys: Vec<EventKey> = some.iter().map(|spooled| spooled.event.key()).collect();
+        let stored: HashSet<EventKey> = store.stored(&keys).await?.into_iter().collect();
         let known: Vec<Spooled> =
-            some.into_iter().filter(|spooled| stored.contains(&spooled.event.id)).collect();
+            some.into_iter().filter(|spooled| stored.contains(&spooled.event.key())).collect();
         remove(spool, &known).await;
     }
     Ok(())

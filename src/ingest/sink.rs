@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use strum::VariantArray;
-use uuid::Uuid;
 
 use super::batch::Batch;
 use super::replay;
@@ -15,7 +14,7 @@ use super::totals_reload::{self, CountedSince, TotalsReload};
 use super::{Destination, Tracked};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::event::Event;
+use crate::event::{Event, EventKey};
 use crate::metrics::{Label, Metrics, Totals};
 use crate::rollup::{Key, Rollup, Sums};
 use crate::spool::{Delivery, Spool};
@@ -179,11 +178,10 @@ impl Sink {
     /// from the caller.
     pub(super) async fn find_spooled(&self, batch: &mut Batch) {
         let Some(spool) = self.spool.as_ref().filter(|spool| spool.state().depth() > 0) else { return };
-        let named: Vec<Uuid> =
-            batch.events.iter().filter(|event| event.named).map(|event| event.id).collect();
+        let named: Vec<EventKey> = batch.events.iter().filter(|event| event.named).map(Event::key).collect();
         let known = spool.known(&named).await.unwrap_or_default();
         for (event, result) in batch.events.iter().zip(&mut batch.results) {
-            if known.contains(&event.id) {
+            if event.named && known.contains(&event.key()) {
                 *result = Some(Ok(Tracked { duplicate: true, destination: Destination::Spool }));
             }
         }

@@ -24,6 +24,7 @@ const FILE: &str = "spool.db";
 /// The prefix of the names of damaged files.
 const DAMAGED: &str = "spool.db.damaged-";
 
+/// `id` is the hashed key of the event, `standing` its [`Delivery`].
 const SCHEMA: &str = "create table if not exists events (
     seq integer primary key,
     id blob not null unique,
@@ -84,14 +85,23 @@ impl Spool {
             .bind(Delivery::Refused as i64)
             .execute(&mut *open)
             .await?;
-        let (mut state, mut corrupt) = (State::default(), Vec::new());
-        let mut rows = sqlx::query("select seq, frame from events order by seq").fetch(open);
+        let (mut state, mut corrupt, mut unhashed) = (State::default(), Vec::new(), Vec::new());
+        let mut rows = sqlx::query("select seq, id, frame from events order by seq").fetch(&mut *open);
         while let Some(row) = rows.try_next().await? {
-            let (seq, bytes): (i64, Vec<u8>) = (row.try_get(0)?, row.try_get(1)?);
+            let (seq, id, bytes): (i64, Uuid, Vec<u8>) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
             match frame::read(&bytes) {
-                Some((_, event)) => state.add(seq, &event),
+                Some((_, event)) => {
+                    state.add(seq, &event);
+                    // Earlier versions stored the id alone.
+                    unhashed.extend((event.id == id).then(|| (seq, event.key().hashed())));
+                }
                 None => corrupt.push(seq),
             }
+        }
+        drop(rows);
+        for (seq, id) in unhashed {
+            let update = sqlx::query("update events set id = $1 where seq = $2").bind(id).bind(seq);
+            update.execute(&mut *open).await?;
         }
         self.state().replace(state);
         Ok(corrupt)

@@ -25,7 +25,7 @@ async fn insert_each<'e>(
         on conflict (id) do nothing";
     let mut added = Vec::new();
     for (seq, event) in numbered {
-        let row = sqlx::query(SQL).bind(seq).bind(event.id).bind(event.at.timestamp_micros());
+        let row = sqlx::query(SQL).bind(seq).bind(event.key().hashed()).bind(event.at.timestamp_micros());
         let row = row.bind(delivery as i64).bind(frame::write(seq, event));
         added.push(row.execute(&mut *conn).await?.rows_affected() == 1);
     }

@@ -9,6 +9,7 @@ mod reconcile;
 mod sqlite;
 mod tls_record;
 
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
@@ -17,7 +18,7 @@ use uuid::Uuid;
 
 use super::rollups::AddRollup;
 use super::{CountedRollup, Db, READ_LIMIT, Store, StoreError, WRITE_LIMIT};
-use crate::event::Event;
+use crate::event::{Event, EventKey};
 use crate::rollup::Rollup;
 
 /// The maximum age, in minutes, at which `/track` may claim a row that another program inserted; see `foreign.rs`.
@@ -30,7 +31,7 @@ pub enum Outcome {
     Counted,
     /// It is stored: it claimed a foreign row that was already counted.
     Claimed,
-    /// Its id was stored before.
+    /// One of its business with its id was stored before.
     Duplicate,
     /// It is counted but not stored, because its customer has not consented. If a foreign row for it was already
     /// counted, this batch did not count it again.
@@ -49,7 +50,7 @@ pub struct Written {
 }
 
 impl Store {
-    /// Writes events with distinct ids atomically, within `limit`. `again` means that the outcome of an earlier attempt
+    /// Writes events with distinct keys atomically, within `limit`. `again` means that the outcome of an earlier attempt
     /// is unknown, so events may be stored already even under generated ids.
     pub async fn write(&self, events: &[Event], again: bool, limit: Duration) -> Result<Written, StoreError> {
         let zone = self.zone;
@@ -69,12 +70,22 @@ impl Store {
         }
     }
 
-    /// Returns those of `ids` whose events are stored or counted only.
-    pub async fn stored(&self, ids: &[Uuid]) -> Result<Vec<Uuid>, StoreError> {
-        const SQL: &str = "select event_id from ai_metrics where event_id = any($1)
-            union all select event_id from mlops_counted_events where event_id = any($1)";
+    /// Returns those of `keys` whose events are stored or counted only.
+    pub async fn stored(&self, keys: &[EventKey]) -> Result<Vec<EventKey>, StoreError> {
+        static SQL: LazyLock<String> = LazyLock::new(|| {
+            let (stored, counted_only) = (is_stored("k"), is_counted_only("k"));
+            format!(
+                "select k.business_id, k.event_id from unnest($1::uuid[], $2::text[]) k(event_id, business_id)
+                 where {stored} or {counted_only}"
+            )
+        });
         let Db::Postgres(db) = &self.read else { return Ok(Vec::new()) };
-        on!(@run db, READ_LIMIT, conn, sqlx::query_scalar(SQL).bind(ids).fetch_all(conn).await)
+        let ids: Vec<Uuid> = keys.iter().map(|key| key.id).collect();
+        let businesses: Vec<&str> = keys.iter().map(|key| key.business_id.as_str()).collect();
+        let stored: Vec<(String, Uuid)> = on!(@run db, READ_LIMIT, conn, {
+            sqlx::query_as(SQL.as_str()).bind(&ids).bind(&businesses).fetch_all(conn).await
+        })?;
+        Ok(stored.into_iter().map(|(business_id, id)| EventKey { business_id, id }).collect())
     }
 
     /// Checks that the database accepts writes by committing an update that changes nothing, on each connection for
@@ -85,6 +96,21 @@ impl Store {
             async |_| on!(&self.write, WRITE_LIMIT, |conn| sqlx::query(SQL).execute(conn).await.map(drop));
         try_join_all((0..self.writers()).map(probe)).await.map(drop)
     }
+}
+
+/// Returns the condition that the event of a row `k` with its `business_id` and `event_id` is stored.
+fn is_stored(k: &str) -> String {
+    format!(
+        "exists (select from ai_metrics m where m.business_id = {k}.business_id and m.event_id = {k}.event_id)"
+    )
+}
+
+/// Returns the condition that the event of a row `k` is counted only. Ids that were recorded without a business hold for all.
+fn is_counted_only(k: &str) -> String {
+    format!(
+        "exists (select from mlops_counted_events c
+                 where c.event_id = {k}.event_id and c.business_id in ('', {k}.business_id))"
+    )
 }
 
 /// Returns the rollup of those `events` whose outcome is [`Outcome::Counted`].

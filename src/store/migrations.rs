@@ -32,6 +32,7 @@ migrators![
     "0008_consents.sql",
     "0009_retention.sql",
     "0010_metric_series.sql",
+    "0011_event_ids.sql",
 ];
 
 /// The migration in a file named `<version>_<description>.sql`.

@@ -3,11 +3,13 @@
 use std::collections::BTreeSet;
 
 use mlops_service::store::Store;
+use serde_json::json;
 
-use crate::harness::{Backend, LAB_TABLE, TestApp, insert_as_the_app, on_every_backend};
+use crate::harness::{Backend, LAB_TABLE, TestApp, event, insert_as_the_app, on_every_backend};
 
 on_every_backend! {
     migrating_twice_changes_nothing,
+    ids_of_an_earlier_version_keep_their_meaning,
 }
 
 async fn migrating_twice_changes_nothing(backend: Backend) {
@@ -86,4 +88,60 @@ async fn replicas_that_start_together_take_turns() {
         counted.unwrap();
     }
     assert_eq!(backend.number("select sum(events) from ai_totals_now").await, 4);
+}
+
+/// Makes the tables those of the version before ids named events within their business.
+async fn before_ids_had_a_business(backend: &Backend) {
+    let counted = if backend.is_postgres() {
+        "alter table mlops_counted_events drop constraint mlops_counted_events_pkey;
+         alter table mlops_counted_events drop column business_id;
+         alter table mlops_counted_events add primary key (event_id);"
+    } else {
+        "drop table mlops_counted_events;
+         create table mlops_counted_events (event_id blob primary key, at text not null) without rowid;
+         create index mlops_counted_events_at on mlops_counted_events (at);"
+    };
+    let rest = "drop index ai_metrics_business_event;
+         create unique index ai_metrics_event_id on ai_metrics (event_id);
+         delete from _sqlx_migrations where version = 11;";
+    for statement in [counted, rest].concat().split_terminator(';') {
+        backend.execute(statement).await;
+    }
+}
+
+async fn ids_of_an_earlier_version_keep_their_meaning(backend: Backend) {
+    drop(backend.store(&[]).await);
+    before_ids_had_a_business(&backend).await;
+    let (stored, counted) = ("8e03978e-40d5-43dd-bc93-000000000001", "8e03978e-40d5-43dd-bc93-000000000002");
+    let blob = |id: &str| match backend.is_postgres() {
+        true => format!("'{id}'"),
+        false => format!("x'{}'", id.replace('-', "")),
+    };
+    insert_as_the_app(&backend, "s-1", 60).await;
+    backend.execute(&format!("update ai_metrics set event_id = {}", blob(stored))).await;
+    let now = "'2026-01-01 00:00:00+00'";
+    let record = format!("insert into mlops_counted_events (event_id, at) values ({}, {now})", blob(counted));
+    backend.execute(&record).await;
+    if backend.is_postgres() {
+        // An interrupted build of the index.
+        backend
+            .execute("create unique index ai_metrics_business_event on ai_metrics (business_id, event_id)")
+            .await;
+        let broken = "update pg_index set indisvalid = false
+                      where indexrelid = to_regclass('ai_metrics_business_event')";
+        backend.execute(broken).await;
+    }
+    let app = TestApp::open(&backend).await;
+    if backend.is_postgres() {
+        let valid = "select count(*) from pg_index
+                     where indexrelid = to_regclass('ai_metrics_business_event') and indisvalid";
+        assert_eq!(backend.number(valid).await, 1);
+    }
+    let track = async |business: &str, id: &str| {
+        let event = event(json!({"business_id": business, "event_id": id, "session_id": "another"}));
+        app.track(&event).await.ok()["duplicate"] == true
+    };
+    assert!(track("acme", stored).await, "what was stored is known");
+    assert!(!track("bolt", stored).await, "to its business alone");
+    assert!(track("acme", counted).await && track("bolt", counted).await, "whose it was is not known");
 }

@@ -7,6 +7,7 @@ use mlops_service::event::{Event, Report};
 use mlops_service::rollup::Sum;
 use mlops_service::spool::{Delivery, Spool, Spooled};
 use serde_json::json;
+use sqlx::{Connection, SqliteConnection};
 use tempfile::TempDir;
 
 use crate::harness::{event, real_now};
@@ -55,7 +56,7 @@ async fn events_come_out_as_they_went_in_each_once_and_in_order() {
     assert_eq!((depth, oldest), (300, Some(sent[0].at)));
     assert_eq!((sums[Sum::Events], sums[Sum::Tokens]), (300, 299 * 300 / 2));
     again.remove(&spooled[..100]).await.unwrap();
-    assert_eq!(again.known(&[sent[99].id, sent[100].id]).await.unwrap(), [sent[100].id]);
+    assert_eq!(again.known(&[sent[99].key(), sent[100].key()]).await.unwrap(), [sent[100].key()]);
     again.remove(&spooled[100..]).await.unwrap();
     assert_eq!(again.state().depth(), 0);
     assert!(again.state().totals().is_empty());
@@ -140,4 +141,21 @@ async fn a_full_one_gives_back_what_it_has() {
     assert_eq!((spool.is_writable(), spool.has_pending()), (false, true));
     spool.remove(&all(&spool).await).await.unwrap();
     assert_eq!((spool.is_writable(), spool.has_pending()), (true, false));
+}
+
+#[tokio::test]
+async fn events_of_an_earlier_version_are_known_by_their_business_too() {
+    let folder = TempDir::new().unwrap();
+    let sent = made(1);
+    filled(folder.path(), std::slice::from_ref(&sent)).await.close().await;
+    let path = folder.path().join("spool.db");
+    let mut file = SqliteConnection::connect(path.to_str().unwrap()).await.unwrap();
+    sqlx::query("update events set id = $1").bind(sent.id).execute(&mut file).await.unwrap();
+    file.close().await.unwrap();
+    let again = Spool::new(folder.path(), 512);
+    again.open().await.unwrap();
+    assert_eq!(again.add(&[&sent], Delivery::Unsent).await.unwrap(), [false]);
+    let other = Event { business_id: "another".to_owned(), ..sent.clone() };
+    assert_eq!(again.add(&[&other], Delivery::Unsent).await.unwrap(), [true]);
+    assert_eq!(events(&all(&again).await), [sent, other]);
 }

@@ -23,6 +23,7 @@ on_every_backend! {
     what_another_merges_is_merged_once,
     totals_are_those_of_the_moment_at_which_reading_them_begins,
     a_repeated_id_is_stored_once,
+    an_id_names_an_event_within_its_business,
     the_row_of_the_app_becomes_the_event,
     a_counted_row_of_the_app_becomes_the_event_without_being_counted_again,
     one_row_of_the_app_is_claimed_once,
@@ -229,6 +230,24 @@ async fn a_repeated_id_is_stored_once(backend: Backend) {
     assert_eq!(again, [Outcome::Duplicate, Outcome::Counted, Outcome::Duplicate]);
     assert_eq!(backend.rows().await, 3);
     assert_totals(&store, &[named(1), named(2), named(3)]).await;
+}
+
+async fn an_id_names_an_event_within_its_business(backend: Backend) {
+    let store = backend.store(&[]).await;
+    let now = real_now();
+    let of = |business: &str| {
+        let id = "8e03978e-40d5-43dd-bc93-000000000001";
+        made(json!({"event_id": id, "business_id": business}), now)
+    };
+    assert_eq!(keep(&store, &[of("acme"), of("bolt")]).await, [Outcome::Counted; 2]);
+    assert_eq!(keep(&store, &[of("cafe")]).await, [Outcome::Counted]);
+    let again = keep(&store, &[of("bolt"), of("dove"), of("acme")]).await;
+    assert_eq!(again, [Outcome::Duplicate, Outcome::Counted, Outcome::Duplicate]);
+    assert_eq!(backend.rows().await, 4);
+    insert_as_the_app(&backend, "s-1", 0).await;
+    let mixed = keep(&store, &[of("cafe"), of("eden"), made(json!({}), now)]).await;
+    assert_eq!(mixed, [Outcome::Duplicate, Outcome::Counted, Outcome::Counted], "one claims the app's row");
+    assert_eq!(backend.rows().await, 6);
 }
 
 async fn the_row_of_the_app_becomes_the_event(backend: Backend) {

@@ -10,6 +10,7 @@ use sqlx::{Executor, PgConnection};
 use crate::config::{Config, Database, Environment, Tls};
 use crate::privacy::subject::Hasher;
 use crate::store::connection::file::{WatchedFile, beside};
+use crate::store::connection::online_index;
 use crate::store::dialect::{self, Pools};
 use crate::store::migrations::{POSTGRES, SQLITE};
 use crate::store::{Db, Store, StoreError};
@@ -87,6 +88,10 @@ impl Store {
                     return lease.finish(Ok(())).await;
                 }
                 dialect::remove_timeout(lease.connection()).await?;
+                online_index::build(lease.connection())
+                    .await
+                    .map_err(StoreError::from)
+                    .map_err(explain_denial)?;
                 let migrated = POSTGRES.run_direct(None, lease.connection(), false).await;
                 // The connection is closed: it has no time limits.
                 migrated.map_err(StoreError::from).map_err(explain_denial)

@@ -5,8 +5,8 @@ use std::sync::LazyLock;
 use chrono_tz::Tz;
 use sqlx::{Connection, PgConnection, Row};
 
-use super::arrays::{bind_events, event_rows, insert_events};
-use super::{Outcome, Written, claimable_from, reconcile, tls_record};
+use super::arrays::{bind_events, column, event_rows, insert_events};
+use super::{Outcome, Written, claimable_from, is_counted_only, is_stored, reconcile, tls_record};
 use crate::event::Event;
 use crate::rollup::{Key, Rollup};
 use crate::store::placeholders::Placeholders;
@@ -23,8 +23,8 @@ static STORE_GENERATED: LazyLock<String> = LazyLock::new(|| store_new_sql(false)
 static STORE_UNLESS_STORED: LazyLock<String> = LazyLock::new(|| store_new_sql(true));
 
 /// Returns a statement that stores events with their rollup, unless one of them may claim a foreign row or, with
-/// `look_up`, is stored or counted only; then it does nothing. With `look_up`, the last parameter is the array of ids
-/// to look up. The statement first checks whether there are any claimable rows, because most installations have none.
+/// `look_up`, is stored or counted only; then it does nothing. With `look_up`, the last parameters are arrays of ids and
+/// businesses to look up. The statement first checks whether there are any claimable rows, because most installations have none.
 /// If another session stores one of the ids concurrently, the unique index makes the statement fail.
 fn store_new_sql(look_up: bool) -> String {
     let mut params = Placeholders::default();
@@ -36,10 +36,11 @@ fn store_new_sql(look_up: bool) -> String {
     let from = params.one();
     let none_stored = match look_up {
         true => {
-            let ids = params.one();
+            let (ids, businesses) = (params.one(), params.one());
+            let (is_stored, is_counted_only) = (is_stored("k"), is_counted_only("k"));
             format!(
-                "not exists (select from ai_metrics where event_id = any({ids}))
-                 and not exists (select from mlops_counted_events where event_id = any({ids}))"
+                "not exists (select from unnest({ids}::uuid[], {businesses}::text[]) k(event_id, business_id)
+                             where {is_stored} or {is_counted_only})"
             )
         }
         false => "true".to_owned(),
@@ -120,12 +121,13 @@ async fn store_new(
 ) -> Result<Option<CountedRollup>, sqlx::Error> {
     let rollup = Rollup::of(events, zone);
     let columns = Columns::of(&rollup);
-    let known: Vec<_> = events.iter().filter(|e| again || e.named).map(|e| e.id).collect();
+    let known: Vec<&Event> = events.iter().filter(|event| again || event.named).collect();
     let store: &'static str = if known.is_empty() { &STORE_GENERATED } else { &STORE_UNLESS_STORED };
     let query = columns.bind_sums(bind_events(sqlx::query(store), &columns, events, zone));
     let mut query = columns.bind_latency(query).bind(claimable_from(events));
     if !known.is_empty() {
-        query = query.bind(known);
+        query = query.bind(column(known.iter().copied(), |event| event.id));
+        query = query.bind(column(known, |event| event.business_id.as_str()));
     }
     let Some(pending) = query.fetch_optional(conn).await? else { return Ok(None) };
     let pending = vec![pending.try_get(0)?];

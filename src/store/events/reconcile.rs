@@ -1,4 +1,4 @@
-//! Writes a batch on Postgres if some of its events may be stored already, under their ids or as foreign rows. This is
+//! Writes a batch on Postgres if some of its events may be stored already, under their keys or as foreign rows. This is
 //! rare, so it has statements of its own, which keeps that of the usual batch cheap.
 
 use std::collections::HashMap;
@@ -10,8 +10,8 @@ use uuid::Uuid;
 
 use super::arrays::{bind_events, event_rows, insert_events};
 use super::postgres::from_claimable;
-use super::{Outcome, Written, claimable_from, count, rollup_of};
-use crate::event::Event;
+use super::{Outcome, Written, claimable_from, count, is_counted_only, is_stored, rollup_of};
+use crate::event::{Event, EventKey};
 use crate::rollup::Rollup;
 use crate::store::placeholders::Placeholders;
 use crate::store::rollups::pending::Columns;
@@ -28,21 +28,21 @@ static RECONCILE: LazyLock<String> = LazyLock::new(|| {
     let rows = event_rows(&mut params);
     let from_claimable = from_claimable(&params.one());
     let insert_events = insert_events();
+    let (is_stored, is_counted_only) = (is_stored("i"), is_counted_only("i"));
     format!(
         "with input as (
             select *, row_number() over () as n from {rows}
         ), counted_only as (
-            select c.event_id from input i join mlops_counted_events c on c.event_id = i.event_id
+            select i.business_id, i.event_id from input i where {is_counted_only}
         ), waiting as (
             select i.*, m.id, m.event_id from {from_claimable}
         ), novel as (
             select * from input i
             where exists (select from waiting w where w.business_id = i.business_id and w.session_id = i.session_id
                           and w.response_time_ms = i.response_time_ms and w.tokens_used = i.tokens_used)
-              and not exists (select from ai_metrics m where m.event_id = i.event_id)
-              and not exists (select from counted_only u where u.event_id = i.event_id)
+              and not {is_stored} and not {is_counted_only}
         ), paired as (
-            select n.event_id, w.id, w.event_id is not null as counted
+            select n.business_id, n.event_id, w.id, w.event_id is not null as counted
             from (select *, row_number() over (partition by business_id, session_id, response_time_ms, tokens_used
                                                order by n) as turn from novel) n
             join (select *, row_number() over (partition by business_id, session_id, response_time_ms, tokens_used
@@ -50,14 +50,16 @@ static RECONCILE: LazyLock<String> = LazyLock::new(|| {
             using (business_id, session_id, response_time_ms, tokens_used, turn)
         ), claimed as (
             update ai_metrics m set event_id = p.event_id from paired p where m.id = p.id
-            returning m.event_id, p.counted
+            returning p.business_id, m.event_id, p.counted
         ), inserted as (
             {insert_events} from input
-            where event_id not in (select event_id from paired) and event_id not in (select event_id from counted_only)
-            on conflict (event_id) do nothing
-            returning event_id
-        ) select event_id, false as counted from inserted union all select event_id, counted from claimed
-        union all select event_id, null from counted_only"
+            where (business_id, event_id) not in (select business_id, event_id from paired)
+              and (business_id, event_id) not in (select business_id, event_id from counted_only)
+            on conflict (business_id, event_id) do nothing
+            returning business_id, event_id
+        ) select business_id, event_id, false as counted from inserted
+        union all select business_id, event_id, counted from claimed
+        union all select business_id, event_id, null from counted_only"
     )
 });
 
@@ -71,9 +73,11 @@ pub(super) async fn write(
     let all = Rollup::of(events, zone);
     let query = bind_events(sqlx::query(RECONCILE.as_str()), &Columns::of(&all), events, zone);
     let query = query.bind(claimable_from(events));
-    let known = query.try_map(|row| <(Uuid, Option<bool>)>::from_row(&row)).fetch_all(&mut *tx).await?;
-    let known: HashMap<Uuid, Option<bool>> = known.into_iter().collect();
-    let outcomes: Vec<_> = events.iter().map(|event| outcome(known.get(&event.id))).collect();
+    let known =
+        query.try_map(|row| <(String, Uuid, Option<bool>)>::from_row(&row)).fetch_all(&mut *tx).await?;
+    let known: HashMap<EventKey, Option<bool>> =
+        known.into_iter().map(|(business_id, id, counted)| (EventKey { business_id, id }, counted)).collect();
+    let outcomes: Vec<_> = events.iter().map(|event| outcome(known.get(&event.key()))).collect();
     let counted = count(&mut *tx, rollup_of(events, &outcomes, zone)).await?;
     tx.commit().await?;
     Ok(Written { outcomes, counted })

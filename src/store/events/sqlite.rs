@@ -9,7 +9,7 @@ use sqlx::SqliteConnection;
 use uuid::Uuid;
 
 use super::{Outcome, Written, claimable_from, count, counted_only, rollup_of};
-use crate::event::{COLUMNS, Column, Event, Getter, success_e4};
+use crate::event::{COLUMNS, Column, Event, EventKey, Getter, success_e4};
 use crate::store::bulk_insert::{BulkInsert, SqliteQuery};
 use crate::store::connection::write_queue::WriteQueue;
 use crate::store::dialect;
@@ -35,7 +35,7 @@ static EVENTS: LazyLock<BulkInsert> = LazyLock::new(|| {
         _ => "?",
     };
     let columns = COLUMNS.iter().map(|column| (column.name, value(column)));
-    BulkInsert::new("ai_metrics", columns, " on conflict (event_id) do nothing")
+    BulkInsert::new("ai_metrics", columns, " on conflict (business_id, event_id) do nothing")
 });
 
 /// Writes the batch; see [`crate::store::Store::write`].
@@ -78,13 +78,15 @@ async fn insert_new(
     events: &[Event],
     newest: i64,
 ) -> Result<Vec<Outcome>, sqlx::Error> {
-    const NEW: &str = "select event_id from ai_metrics where id > $1";
+    const NEW: &str = "select business_id, event_id from ai_metrics where id > $1";
     if insert(conn, events).await? == events.len() as u64 {
         return Ok(vec![Outcome::Counted; events.len()]);
     }
-    let new: Vec<Uuid> = sqlx::query_scalar(NEW).bind(newest).fetch_all(conn).await?;
-    let new: HashSet<Uuid> = new.into_iter().collect();
-    let outcome = |event: &Event| if new.contains(&event.id) { Outcome::Counted } else { Outcome::Duplicate };
+    let new: Vec<(String, Uuid)> = sqlx::query_as(NEW).bind(newest).fetch_all(conn).await?;
+    let new: HashSet<EventKey> =
+        new.into_iter().map(|(business_id, id)| EventKey { business_id, id }).collect();
+    let outcome =
+        |event: &Event| if new.contains(&event.key()) { Outcome::Counted } else { Outcome::Duplicate };
     Ok(events.iter().map(outcome).collect())
 }
 
@@ -97,7 +99,7 @@ async fn reconcile(
     let from = claimable_from(events);
     let mut outcomes = Vec::with_capacity(events.len());
     for event in events {
-        let outcome = match counted_only && event.named && counted_only::is_counted(conn, event.id).await? {
+        let outcome = match counted_only && event.named && counted_only::is_counted(conn, event).await? {
             true => Outcome::CountedOnlyDuplicate,
             false => write_one(conn, event, from).await?,
         };
@@ -128,7 +130,7 @@ async fn claim(
     event: &Event,
     from: NaiveDateTime,
 ) -> Result<Option<Outcome>, sqlx::Error> {
-    if is_stored(conn, event.id).await? {
+    if is_stored(conn, event).await? {
         return Ok(Some(Outcome::Duplicate));
     }
     let Some((id, counted)) = claimable(conn, event, from).await? else { return Ok(None) };
@@ -137,10 +139,10 @@ async fn claim(
     Ok(Some(if counted.is_some() { Outcome::Claimed } else { Outcome::Counted }))
 }
 
-/// Returns whether the row of the event `id` is stored.
-pub(super) async fn is_stored(conn: &mut SqliteConnection, id: Uuid) -> Result<bool, sqlx::Error> {
-    let stored = sqlx::query_scalar("select exists (select 1 from ai_metrics where event_id = $1)");
-    stored.bind(id).fetch_one(conn).await
+/// Returns whether the row of the event is stored.
+pub(super) async fn is_stored(conn: &mut SqliteConnection, event: &Event) -> Result<bool, sqlx::Error> {
+    let stored = "select exists (select 1 from ai_metrics where business_id = $1 and event_id = $2)";
+    sqlx::query_scalar(stored).bind(&event.business_id).bind(event.id).fetch_one(conn).await
 }
 
 /// Returns the `id` of the foreign row that the event may claim, with its `event_id` if it was already counted.
@@ -159,7 +161,7 @@ pub(super) async fn claimable(
         .await
 }
 
-/// Inserts the events whose ids are new. Returns their number.
+/// Inserts the events whose keys are new. Returns their number.
 async fn insert(conn: &mut SqliteConnection, events: &[Event]) -> Result<u64, sqlx::Error> {
     EVENTS.run(conn, events, bind_event).await
 }

@@ -186,7 +186,7 @@ async fn erase<C: Rows + Append>(
     }
     let mut erased =
         Erased { counted: count_uncounted(conn, &events, erasure.at, zone).await?, ..Erased::default() };
-    record_ids(conn, &schema, &events, erasure).await?;
+    record_keys(conn, &schema, &events, erasure).await?;
     let hashes = erasure.traces.hashes(erasure.subject, erasure.hasher);
     for table in Table::ERASED.into_iter().filter(|table| !schema.columns(*table).is_empty()) {
         let condition = erasure.traces.condition::<C>(&schema, table, &hashes);
@@ -250,8 +250,8 @@ async fn count_uncounted<C: Rows>(
     Ok(!uncounted.is_empty())
 }
 
-/// Records the ids of deleted events, so that a repeated event is neither counted again nor stored.
-async fn record_ids<C: Rows>(
+/// Records the keys of deleted events, so that a repeated event is neither counted again nor stored.
+async fn record_keys<C: Rows>(
     conn: &mut C,
     schema: &Schema,
     events: &str,
@@ -261,8 +261,8 @@ async fn record_ids<C: Rows>(
         return Ok(());
     }
     let sql = format!(
-        "insert into {COUNTED_EVENTS} (event_id, at) select event_id, {} from ai_metrics
-         where id {} and event_id is not null on conflict (event_id) do nothing",
+        "insert into {COUNTED_EVENTS} (event_id, business_id, at) select event_id, business_id, {} from ai_metrics
+         where id {} and event_id is not null on conflict (event_id, business_id) do nothing",
         C::time(2),
         C::any_number(1)
     );
