@@ -8,7 +8,7 @@ use std::net::Ipv4Addr;
 use criterion::{Criterion, criterion_group, criterion_main};
 use mlops_service::app::App;
 use mlops_service::audit::Actor;
-use mlops_service::auth::{ClientIp, Credentials, NewKey};
+use mlops_service::auth::{Authority, ClientIp, Credentials, NewKey};
 use mlops_service::clock::Clock;
 use mlops_service::config::{Config, Source};
 use mlops_service::http::middleware::guard::Policy;
@@ -37,7 +37,12 @@ fn guard(criterion: &mut Criterion) {
         tier: None,
         expires: None,
     };
-    let created = runtime.block_on(app.access.key_cache().create(wish, &app.config.tiers, &Actor::service()));
+    let created = runtime.block_on(app.access.key_cache().create(
+        wish,
+        &app.config.tiers,
+        &Authority::unlimited(),
+        &Actor::service(),
+    ));
     let named = created.expect("the store takes it").1.expose();
     let rows = table(&app);
     let track = rows.rows().iter().find(|row| row.path == "/track").expect("it is there");

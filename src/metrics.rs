@@ -154,9 +154,9 @@ impl Metrics {
         self.durations.with_label_values(&[method, route]).observe(took.as_secs_f64());
     }
 
-    /// Counts a security event.
-    pub fn count_security(&self, event: SecurityEvent) {
-        self.security.with_label_values(&[event.name()]).inc();
+    /// Counts a security event that happened this many times.
+    pub fn count_security(&self, event: SecurityEvent, times: u64) {
+        self.security.with_label_values(&[event.name()]).inc_by(times);
     }
 
     /// Counts a caller that has used 80 % of a quota of `route`.

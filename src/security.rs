@@ -90,6 +90,8 @@ pub struct Incident {
     pub key: Option<KeyId>,
     /// The caller who changed the key.
     pub by: Option<Caller>,
+    /// How many times it happened.
+    pub times: u64,
     /// Whether it is only counted, because the same event has been logged often enough.
     pub quiet: bool,
     /// Whether it would have been a rejection if quotas were enforced.
@@ -100,7 +102,7 @@ impl Incident {
     /// Creates an incident about `key`, if there is one.
     #[must_use]
     pub const fn new(event: SecurityEvent, key: Option<KeyId>) -> Self {
-        Self { event, reason: event.reason(), key, by: None, quiet: false, shadow: false }
+        Self { event, reason: event.reason(), key, by: None, times: 1, quiet: false, shadow: false }
     }
 
     /// Creates an incident for a quota that was exceeded but is not enforced.
@@ -113,6 +115,12 @@ impl Incident {
     /// Logs the incident without a request, for the command line.
     pub fn log(self) {
         write(self, Circumstances { request_id: "", client_ip: "", route: "command line" }, None);
+    }
+
+    /// Makes it one that happened this many times.
+    #[must_use]
+    pub const fn repeated(self, times: u64) -> Self {
+        Self { times, ..self }
     }
 
     /// Adds the caller and the presented key. If the incident already has a key, `caller` is who changed that
@@ -172,11 +180,12 @@ impl SecurityLog {
 
 fn write<I: Display>(incident: Incident, at: Circumstances<'_, I>, unlogged: Option<u64>) {
     let (event, reason) = (incident.event.name(), incident.reason);
+    let times = Some(incident.times).filter(|times| *times > 1);
     let (key_id, by) = (incident.key.map(tracing::field::display), incident.by.map(tracing::field::display));
     let Circumstances { request_id, client_ip, route } = at;
     let (request_id, client_ip) = (non_empty(&request_id), non_empty(&client_ip));
     tracing::warn!(
-        target: "security", event, request_id, client_ip, route, key_id, by, unlogged, reason,
+        target: "security", event, request_id, client_ip, route, key_id, by, times, unlogged, reason,
         "{event}: {reason}"
     );
 }

@@ -22,6 +22,8 @@ pub struct NamedKey {
     pub business_id: Option<String>,
     /// The tier that sets its quota on `/track`; `None` for the quota of the route.
     pub tier: Option<String>,
+    /// The key that made it and that it ends with; `None` if a configured key, a token or the command line did.
+    pub parent: Option<KeyId>,
     /// When it was created.
     pub created_at: DateTime<Utc>,
     /// When it expires, if ever.
@@ -78,6 +80,7 @@ impl NamedKey {
             scopes: Scopes::default(),
             business_id: None,
             tier: None,
+            parent: None,
             created_at: DateTime::UNIX_EPOCH,
             expires_at: None,
             last_used_at: None,

@@ -3,8 +3,8 @@
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use serde::Deserialize;
 
-use super::KeyCache;
 use super::key::{KeyId, NamedKey, NoScope, PlainKey, Scope, Scopes, Status};
+use super::{KeyCache, Principal};
 use crate::audit::{Action, Actor, Entry};
 use crate::clock::timestamp;
 use crate::config::Tiers;
@@ -55,40 +55,115 @@ pub enum KeyError {
     /// The key has expired or was revoked.
     #[error("the key is {}", .0.name())]
     Inactive(Status),
+    /// The caller's own key does not allow it, for this reason.
+    #[error("{0}")]
+    Exceeded(&'static str),
     /// The store failed.
     #[error("{0}")]
     Store(#[from] StoreError),
 }
 
+/// What a caller may give to keys: at most what it has.
+#[derive(Debug, Clone)]
+pub struct Authority {
+    scopes: Scopes,
+    business_id: Option<String>,
+    expires_at: Option<DateTime<Utc>>,
+    parent: Option<KeyId>,
+}
+
+impl Authority {
+    /// Returns that of the command line, which may give everything.
+    #[must_use]
+    pub fn unlimited() -> Self {
+        Self { scopes: Scopes::all(), business_id: None, expires_at: None, parent: None }
+    }
+
+    /// Returns that of `principal`. The bearer of a token gives keys of any lifetime: a token is too short-lived to be their
+    /// parent.
+    #[must_use]
+    pub fn of(principal: &Principal) -> Self {
+        match principal {
+            Principal::Anyone => Self { scopes: Scopes::default(), ..Self::unlimited() },
+            Principal::Configured(_) => Self::unlimited(),
+            Principal::Token(token) => {
+                Self { scopes: token.scopes, business_id: token.business_id.clone(), ..Self::unlimited() }
+            }
+            Principal::Named(cached) => Self {
+                scopes: cached.key.scopes,
+                business_id: cached.key.business_id.clone(),
+                expires_at: cached.key.expires_at,
+                parent: Some(cached.key.id),
+            },
+        }
+    }
+
+    /// Makes `key` a child of the caller's key, if it has no more than that. Without a lifetime of its own it gets that of the
+    /// parent.
+    fn adopt(&self, key: NamedKey) -> Result<NamedKey, KeyError> {
+        self.check(&key)?;
+        let expires_at = key.expires_at.or(self.expires_at);
+        if self.expires_at.zip(expires_at).is_some_and(|(own, given)| given > own) {
+            return Err(KeyError::Exceeded("A key gives at most its own lifetime"));
+        }
+        Ok(NamedKey { expires_at, parent: self.parent, ..key })
+    }
+
+    /// Checks that the caller may have the secret of `key`. A key that makes keys must not outlive the caller's.
+    fn check_secret_of(&self, key: &NamedKey) -> Result<(), KeyError> {
+        self.check(key)?;
+        let outlives = self.expires_at.is_some_and(|own| key.expires_at.is_none_or(|expires| expires > own));
+        if key.scopes.contains(Scope::Admin) && outlives {
+            return Err(KeyError::Exceeded("A key rotates no key with the scope admin that outlives it"));
+        }
+        Ok(())
+    }
+
+    fn check(&self, key: &NamedKey) -> Result<(), KeyError> {
+        if key.scopes.and(self.scopes) != key.scopes {
+            return Err(KeyError::Exceeded("A key gives and rotates at most the scopes that it has itself"));
+        }
+        if self.business_id.is_some() && self.business_id != key.business_id {
+            return Err(KeyError::Exceeded("A key gives and rotates keys of its own business only"));
+        }
+        Ok(())
+    }
+}
+
 impl KeyCache {
-    /// Creates a key. Returns it with its plain form, which must be shown to its holder at once and cannot be
+    /// Creates a key with what `authority` has. Returns it with its plain form, which must be shown to its holder at once and cannot be
     /// recovered.
     pub async fn create(
         &self,
         new_key: NewKey,
         tiers: &Tiers,
+        authority: &Authority,
         actor: &Actor,
     ) -> Result<(NamedKey, PlainKey), KeyError> {
         let (plain, now) = (PlainKey::generate(), self.now());
-        let key = new_key.key(&plain, tiers, now.trunc_subsecs(0))?;
-        self.store().add_key(&key, now, &creation_entry(&key, actor)).await?;
+        let key = authority.adopt(new_key.key(&plain, tiers, now.trunc_subsecs(0))?)?;
+        if !self.store().add_key(&key, now, &creation_entry(&key, actor)).await? {
+            return Err(KeyError::Inactive(Status::Revoked));
+        }
         self.replace(key.clone());
         Ok((key, plain))
     }
 
-    /// Replaces the secret of the key `id`; the previous one stays valid for `grace`, such as `24h`.
+    /// Replaces the secret of the key `id`, if `authority` has what it has; the previous one stays valid for `grace`, such as `24h`.
     pub async fn rotate(
         &self,
         id: KeyId,
         grace: &str,
+        authority: &Authority,
         actor: &Actor,
     ) -> Result<(NamedKey, PlainKey), KeyError> {
         let now = self.now().trunc_subsecs(0);
         let grace_ends = now + duration("grace", grace)?;
-        match self.store().key(id).await?.map(|key| key.status(now)) {
-            Some(Status::Active) => {}
-            Some(status) => return Err(KeyError::Inactive(status)),
-            None => return Err(KeyError::Unknown),
+        let key = self.store().key(id).await?.ok_or(KeyError::Unknown)?;
+        authority.check_secret_of(&key)?;
+        match key.status(now) {
+            Status::Active => {}
+            status => return Err(KeyError::Inactive(status)),
         }
         let plain = PlainKey::generate_for(id);
         let entry = actor.entry(Action::KeyRotated).with("key", id.to_string());
@@ -109,19 +184,55 @@ impl KeyCache {
         Ok(())
     }
 
-    /// Revokes the key `id`: on this replica at once, on others within seconds. Returns whether this call
-    /// revoked it; revoking it again has no effect.
-    pub async fn revoke(&self, id: KeyId, actor: &Actor) -> Result<(NamedKey, bool), KeyError> {
-        let entry = actor.entry(Action::KeyRevoked).with("key", id.to_string());
-        let revoked = self.store().revoke_key(id, self.now(), &entry).await?;
-        let is_new = revoked.is_some();
-        let key = match revoked {
-            Some(key) => key,
-            None => self.store().key(id).await?.ok_or(KeyError::Unknown)?,
+    /// Revokes the key `id` and, unless `keep_children` is set, those that it and its children made: on this replica at once, on
+    /// others within seconds. Revoking a key again has no effect.
+    pub async fn revoke(
+        &self,
+        id: KeyId,
+        keep_children: bool,
+        actor: &Actor,
+    ) -> Result<Revocation, KeyError> {
+        let entry = |revoked: &str| {
+            let parent = (revoked != id.to_string()).then(|| id.to_string());
+            actor.entry(Action::KeyRevoked).with("key", revoked).with("with", parent)
+        };
+        let mut children = self.store().revoke_key(id, keep_children, self.now(), entry).await?;
+        for key in &children {
+            self.replace(key.clone());
+        }
+        let is_new = children.first().is_some_and(|first| first.id == id);
+        let key = match is_new {
+            true => children.remove(0),
+            false => self.store().key(id).await?.ok_or(KeyError::Unknown)?,
         };
         self.replace(key.clone());
-        Ok((key, is_new))
+        Ok(Revocation { key, is_new, children })
     }
+
+    /// Returns the keys that the key `id` and its children made and that are not revoked.
+    pub async fn children(&self, id: KeyId) -> Result<Vec<NamedKey>, KeyError> {
+        let (mut rest, _unreadable) = self.list().await?;
+        let (mut family, mut children) = (vec![id], Vec::new());
+        while let Some(parent) = family.pop() {
+            let (own, others): (Vec<NamedKey>, _) =
+                rest.into_iter().partition(|key| key.parent == Some(parent));
+            rest = others;
+            family.extend(own.iter().map(|key| key.id));
+            children.extend(own.into_iter().filter(|key| key.revoked_at.is_none()));
+        }
+        Ok(children)
+    }
+}
+
+/// The result of revoking a key.
+#[derive(Debug)]
+pub struct Revocation {
+    /// The key.
+    pub key: NamedKey,
+    /// Whether it was valid until now.
+    pub is_new: bool,
+    /// The keys that were revoked with it.
+    pub children: Vec<NamedKey>,
 }
 
 /// Returns the audit entry for a new key. Its name is left out: it may be that of a person.
@@ -132,6 +243,7 @@ fn creation_entry(key: &NamedKey, actor: &Actor) -> Entry {
         .with("scopes", key.scopes.to_string())
         .with("business_id", key.business_id.clone())
         .with("tier", key.tier.clone())
+        .with("parent", key.parent.map(|parent| parent.to_string()))
         .with("expires_at", key.expires_at.map(timestamp))
 }
 

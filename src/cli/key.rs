@@ -10,7 +10,7 @@ use super::output::{finish, print, print_error};
 use super::{fail, open};
 use crate::audit::Actor;
 use crate::auth::key::{KeyId, NamedKey, PlainKey};
-use crate::auth::{DEFAULT_GRACE, KeyCache, KeyError, NewKey};
+use crate::auth::{Authority, DEFAULT_GRACE, KeyCache, KeyError, NewKey, Revocation};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::security::{Incident, SecurityEvent};
@@ -29,10 +29,13 @@ pub(super) enum Verb {
         #[arg(long, default_value = DEFAULT_GRACE)]
         grace: String,
     },
-    /// Revoke a key permanently
+    /// Revoke a key permanently, and the keys that it made
     Revoke {
         /// The key's public id
         id: KeyId,
+        /// Leave the keys that it made valid
+        #[arg(long)]
+        keep_children: bool,
     },
 }
 
@@ -79,33 +82,23 @@ pub(super) async fn run(config: Config, verb: Verb) -> ExitCode {
 }
 
 async fn perform(config: &Config, key_cache: &KeyCache, verb: Verb) -> Result<ExitCode, KeyError> {
-    let actor = Actor::command_line();
+    let (actor, authority) = (Actor::command_line(), Authority::unlimited());
     match verb {
         Verb::Create(new_key) => {
-            let (key, plain) = key_cache.create(new_key.into(), &config.tiers, &actor).await?;
+            let (key, plain) = key_cache.create(new_key.into(), &config.tiers, &authority, &actor).await?;
             let printed = print_once(config, SecurityEvent::KeyCreated, &key, &plain);
             let Err(error) = printed else { return Ok(ExitCode::SUCCESS) };
-            key_cache.revoke(key.id, &actor).await?;
+            key_cache.revoke(key.id, true, &actor).await?;
             Ok(fail(format!("cannot print the new secret: {error}; the key was revoked again")))
         }
         Verb::Rotate { id, grace } => {
-            let (key, plain) = key_cache.rotate(id, &grace, &actor).await?;
+            let (key, plain) = key_cache.rotate(id, &grace, &authority, &actor).await?;
             let printed = print_once(config, SecurityEvent::KeyRotated, &key, &plain);
             let Err(error) = printed else { return Ok(ExitCode::SUCCESS) };
             key_cache.undo_rotation(&key, &actor).await?;
             Ok(fail(format!("cannot print the new secret: {error}; the previous one stays valid")))
         }
-        Verb::Revoke { id } => {
-            let (key, is_new) = key_cache.revoke(id, &actor).await?;
-            if is_new {
-                Incident::new(SecurityEvent::KeyRevoked, Some(key.id)).log();
-            }
-            let done = match is_new {
-                true => format!("revoked {} ({id})", key.name),
-                false => format!("{} ({id}) was already revoked", key.name),
-            };
-            Ok(finish(done, ExitCode::SUCCESS))
-        }
+        Verb::Revoke { id, keep_children } => revoke(key_cache, id, keep_children, &actor).await,
         Verb::List => {
             let (keys, unreadable) = key_cache.list().await?;
             for error in unreadable {
@@ -114,6 +107,27 @@ async fn perform(config: &Config, key_cache: &KeyCache, verb: Verb) -> Result<Ex
             Ok(finish(table(&keys, key_cache.now()), ExitCode::SUCCESS))
         }
     }
+}
+
+async fn revoke(
+    key_cache: &KeyCache,
+    id: KeyId,
+    keep_children: bool,
+    actor: &Actor,
+) -> Result<ExitCode, KeyError> {
+    let fate = if keep_children { "stays valid" } else { "is revoked with it" };
+    for child in key_cache.children(id).await? {
+        print_error(format!("{} ({}), which {id} made, {fate}", child.name, child.id));
+    }
+    let Revocation { key, is_new, children } = key_cache.revoke(id, keep_children, actor).await?;
+    for revoked in is_new.then_some(&key).into_iter().chain(&children) {
+        Incident::new(SecurityEvent::KeyRevoked, Some(revoked.id)).log();
+    }
+    let done = match is_new {
+        true => format!("revoked {} ({id})", key.name),
+        false => format!("{} ({id}) was already revoked", key.name),
+    };
+    Ok(finish(done, ExitCode::SUCCESS))
 }
 
 /// Prints a new plain key. It alone goes to standard output, so that scripts can read it.
@@ -132,8 +146,9 @@ fn print_once(config: &Config, event: SecurityEvent, key: &NamedKey, plain: &Pla
 }
 
 fn table(keys: &[NamedKey], now: DateTime<Utc>) -> String {
-    let head = ["ID", "NAME", "STATUS", "SCOPES", "TIER", "BUSINESS", "CREATED", "EXPIRES", "LAST USED"];
-    let rows: Vec<[String; 9]> = keys.iter().map(|key| row(key, now)).collect();
+    let head =
+        ["ID", "NAME", "STATUS", "SCOPES", "TIER", "BUSINESS", "CREATED", "EXPIRES", "LAST USED", "PARENT"];
+    let rows: Vec<[String; 10]> = keys.iter().map(|key| row(key, now)).collect();
     let width = |column: usize| {
         let cells = rows.iter().map(|row| row[column].chars().count());
         cells.chain([head[column].len()]).max().unwrap_or(0)
@@ -148,7 +163,7 @@ fn table(keys: &[NamedKey], now: DateTime<Utc>) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
-fn row(key: &NamedKey, now: DateTime<Utc>) -> [String; 9] {
+fn row(key: &NamedKey, now: DateTime<Utc>) -> [String; 10] {
     [
         key.id.to_string(),
         key.name.clone(),
@@ -159,6 +174,7 @@ fn row(key: &NamedKey, now: DateTime<Utc>) -> [String; 9] {
         time(Some(key.created_at)),
         time(key.expires_at),
         time(key.last_used_at),
+        key.parent.map_or_else(|| "none".to_owned(), |parent| parent.to_string()),
     ]
 }
 

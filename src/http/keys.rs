@@ -1,17 +1,22 @@
 //! `/admin/keys`: named keys over HTTP.
 
+use std::convert::Infallible;
+
+use axum::extract::FromRequestParts;
 use axum::http::StatusCode;
+use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::error::ApiError;
-use super::extract::{JsonBody, Path};
+use super::extract::{JsonBody, Path, Query};
+use super::middleware::request_context::RequestContext;
 use crate::app::App;
 use crate::audit::Actor;
 use crate::auth::key::{KeyId, NamedKey, PlainKey, Scope};
-use crate::auth::{DEFAULT_GRACE, KeyError, NewKey};
+use crate::auth::{Authority, DEFAULT_GRACE, KeyError, NewKey};
 use crate::clock::timestamp;
 use crate::security::{Incident, SecurityEvent};
 
@@ -23,6 +28,8 @@ pub struct KeyResponse {
     scopes: Vec<&'static str>,
     tier: String,
     business_id: Option<String>,
+    /// The id of the key that made it.
+    parent: Option<String>,
     status: &'static str,
     created_at: String,
     expires_at: Option<String>,
@@ -54,6 +61,29 @@ pub struct RotationRequest {
     grace: Option<String>,
 }
 
+/// The query string of `DELETE /admin/keys/{id}`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RevocationQuery {
+    keep_children: Option<String>,
+}
+
+/// A revoked key, with those that were revoked with it.
+#[derive(Debug, Serialize)]
+struct RevocationResponse {
+    #[serde(flatten)]
+    shown: KeyResponse,
+    children: Vec<KeyResponse>,
+}
+
+impl FromRequestParts<App> for Authority {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, Infallible> {
+        Ok(Self::of(RequestContext::of(&parts.extensions).principal()))
+    }
+}
+
 /// `GET /admin/keys`: returns all keys, including revoked ones.
 pub async fn list(app: App) -> Result<Json<KeyList>, ApiError> {
     // Unreadable rows are logged by the task that reloads the keys.
@@ -63,8 +93,13 @@ pub async fn list(app: App) -> Result<Json<KeyList>, ApiError> {
 }
 
 /// `POST /admin/keys`: creates a key.
-pub async fn create(app: App, by: Actor, JsonBody(request): JsonBody<NewKey>) -> Result<Response, ApiError> {
-    let (key, plain) = app.access.key_cache().create(request, &app.config.tiers, &by).await?;
+pub async fn create(
+    app: App,
+    by: Actor,
+    authority: Authority,
+    JsonBody(request): JsonBody<NewKey>,
+) -> Result<Response, ApiError> {
+    let (key, plain) = app.access.key_cache().create(request, &app.config.tiers, &authority, &by).await?;
     Ok(with_secret(&app, StatusCode::CREATED, SecurityEvent::KeyCreated, key, &plain))
 }
 
@@ -73,20 +108,34 @@ pub async fn create(app: App, by: Actor, JsonBody(request): JsonBody<NewKey>) ->
 pub async fn rotate(
     app: App,
     by: Actor,
+    authority: Authority,
     Path(id): Path<String>,
     JsonBody(request): JsonBody<Option<RotationRequest>>,
 ) -> Result<Response, ApiError> {
     let grace = request.unwrap_or_default().grace;
     let grace = grace.as_deref().unwrap_or(DEFAULT_GRACE);
-    let (key, plain) = app.access.key_cache().rotate(read(&id)?, grace, &by).await?;
+    let (key, plain) = app.access.key_cache().rotate(read(&id)?, grace, &authority, &by).await?;
     Ok(with_secret(&app, StatusCode::OK, SecurityEvent::KeyRotated, key, &plain))
 }
 
-/// `DELETE /admin/keys/{id}`: revokes a key.
-pub async fn revoke(app: App, by: Actor, Path(id): Path<String>) -> Result<impl IntoResponse, ApiError> {
-    let (key, is_new) = app.access.key_cache().revoke(read(&id)?, &by).await?;
-    let incident = is_new.then(|| Extension(Incident::new(SecurityEvent::KeyRevoked, Some(key.id))));
-    Ok((incident, Json(KeyResponse::of(key, app.clock.now()))))
+/// `DELETE /admin/keys/{id}`: revokes a key and those that it made.
+pub async fn revoke(
+    app: App,
+    by: Actor,
+    Path(id): Path<String>,
+    Query(query): Query<RevocationQuery>,
+) -> Result<impl IntoResponse, ApiError> {
+    let keep_children = match query.keep_children.as_deref() {
+        None | Some("false") => false,
+        Some("true") => true,
+        Some(_) => return Err(ApiError::InvalidField("keep_children", "must be true or false".to_owned())),
+    };
+    let revocation = app.access.key_cache().revoke(read(&id)?, keep_children, &by).await?;
+    let (key, now) = (revocation.key, app.clock.now());
+    let incident =
+        revocation.is_new.then(|| Extension(Incident::new(SecurityEvent::KeyRevoked, Some(key.id))));
+    let children = revocation.children.into_iter().map(|child| KeyResponse::of(child, now)).collect();
+    Ok((incident, Json(RevocationResponse { children, shown: KeyResponse::of(key, now) })))
 }
 
 fn with_secret(
@@ -115,6 +164,7 @@ impl KeyResponse {
             scopes: key.scopes.iter().map(Scope::name).collect(),
             tier: key.tier.unwrap_or_else(|| "standard".to_owned()),
             business_id: key.business_id,
+            parent: key.parent.map(|parent| parent.to_string()),
             status,
             created_at: timestamp(key.created_at),
             expires_at: key.expires_at.map(timestamp),
@@ -130,6 +180,7 @@ impl From<KeyError> for ApiError {
         match error {
             KeyError::Invalid { field, must_be } => Self::InvalidField(field, must_be),
             KeyError::Unknown => Self::NotFound("No key has this id"),
+            KeyError::Exceeded(why) => Self::Forbidden(why),
             KeyError::Inactive(_) => Self::Conflict(error.to_string()),
             KeyError::Store(error) => {
                 tracing::error!("cannot read or change API keys: {error}");

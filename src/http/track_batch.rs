@@ -3,6 +3,7 @@
 use axum::Json;
 use axum::extract::{FromRequest, Request};
 use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use super::error::{ApiError, error_text};
@@ -13,6 +14,7 @@ use crate::clock::timestamp;
 use crate::event::Event;
 use crate::fair_share::Tenant;
 use crate::ingest::{Destination, Tracked};
+use crate::security::{Incident, SecurityEvent};
 
 /// The body of the response to a batch, unless all its events are rejected.
 #[derive(Debug, Serialize)]
@@ -44,7 +46,7 @@ struct Rejected {
 type EventResult = Result<Tracked, ApiError>;
 
 /// `POST /track/batch`: tracks the valid events of a batch together, and reports why the others are rejected.
-pub async fn track(app: App, request: Request) -> Result<(StatusCode, Json<BatchResponse>), ApiError> {
+pub async fn track(app: App, request: Request) -> Result<Response, ApiError> {
     // Begun before the body is read, as for `/track`.
     let mut attempt = app.tracked.begin(app.clock.now());
     let batch = EventBatch::from_request(request, &app).await?;
@@ -53,7 +55,14 @@ pub async fn track(app: App, request: Request) -> Result<(StatusCode, Json<Batch
     attempt.of_events(events.len());
     let results = track_valid(&app, events, tenant).await?;
     attempt.succeed(results.iter().filter(|result| result.is_ok()).count());
-    respond(&app, results)
+    let denied = results.iter().filter(|result| **result == Err(ApiError::BusinessDenied)).count() as u64;
+    let mut response = respond(&app, results).into_response();
+    if denied > 0 {
+        // Each business that a caller tries counts, whatever became of the rest.
+        let incident = Incident::new(SecurityEvent::BusinessDenied, None).repeated(denied);
+        response.extensions_mut().insert(incident);
+    }
+    Ok(response)
 }
 
 /// Tracks the valid events together. Returns the outcomes of all events, in order.

@@ -33,7 +33,7 @@ pub(super) use bounded;
 macro_rules! key_columns {
     () => {
         concat!(
-            "id, name, secret_hash, previous_hash, scopes, business_id, tier, ",
+            "id, name, secret_hash, previous_hash, scopes, business_id, tier, parent, ",
             bounded!("previous_until"),
             ", ",
             bounded!("created_at"),
@@ -57,6 +57,7 @@ struct RawKey {
     scopes: String,
     business_id: Option<String>,
     tier: Option<String>,
+    parent: Option<String>,
     created_at: DateTime<Utc>,
     expires_at: Option<DateTime<Utc>>,
     last_used_at: Option<DateTime<Utc>>,
@@ -72,6 +73,7 @@ from_row!(RawKey {
     scopes,
     business_id,
     tier,
+    parent,
     created_at,
     expires_at,
     last_used_at,
@@ -90,6 +92,7 @@ impl TryFrom<RawKey> for NamedKey {
             scopes: Scopes::from_words(row.scopes.split(' ')),
             business_id: row.business_id,
             tier: row.tier,
+            parent: row.parent.and_then(|id| id.parse().ok()),
             created_at: row.created_at,
             expires_at: row.expires_at,
             last_used_at: row.last_used_at,
@@ -145,20 +148,32 @@ impl Store {
     }
 
     /// Stores a new key and, as all changes below, appends `entry` to the audit trail in the same
-    /// transaction.
-    pub async fn add_key(&self, key: &NamedKey, at: DateTime<Utc>, entry: &Entry) -> Result<(), StoreError> {
+    /// transaction. Returns `false`, and stores nothing, if its parent is revoked.
+    pub async fn add_key(
+        &self,
+        key: &NamedKey,
+        at: DateTime<Utc>,
+        entry: &Entry,
+    ) -> Result<bool, StoreError> {
         const SQL: &str =
-            "insert into mlops_api_keys (id, name, secret_hash, scopes, business_id, tier, created_at, expires_at)
-            values ($1, $2, $3, $4, $5, $6, $7, $8)";
+            "insert into mlops_api_keys (id, name, secret_hash, scopes, business_id, tier, created_at, expires_at, parent)
+            select $1, $2, $3, $4, $5, $6, $7, $8, $9
+            where $9 is null or exists (select 1 from mlops_api_keys where id = $9 and revoked_at is null)";
         on!(&self.admin, READ_LIMIT, |conn| {
             let query = sqlx::query(SQL).bind(key.id.to_string()).bind(&key.name);
             let query = query.bind(key.hash.0.to_vec()).bind(key.scopes.to_string());
             let query =
                 query.bind(&key.business_id).bind(&key.tier).bind(key.created_at).bind(key.expires_at);
+            let query = query.bind(key.parent.map(|parent| parent.to_string()));
             let mut tx = dialect::begin(conn).await?;
-            query.execute(&mut *tx).await?;
-            audit::append(&mut tx, at, entry).await?;
-            tx.commit().await
+            // So that its parent is not revoked meanwhile.
+            dialect::lock_audit(&mut *tx).await?;
+            let is_added = query.execute(&mut *tx).await?.rows_affected() == 1;
+            if is_added {
+                audit::append(&mut tx, at, entry).await?;
+            }
+            tx.commit().await?;
+            Ok(is_added)
         })
     }
 
@@ -197,18 +212,42 @@ impl Store {
         change_key!(self, SQL, at, entry, id.to_string(), hash.0.to_vec())
     }
 
-    /// Revokes the key `id` permanently. Returns `None` if the key does not exist or was already revoked.
+    /// Revokes the key `id` permanently, and those that it and its children made, unless `keep_children` is set. `entry` returns the
+    /// audit entry of each. Returns the keys that this call has revoked, the parent first.
     pub async fn revoke_key(
         &self,
         id: KeyId,
+        keep_children: bool,
         at: DateTime<Utc>,
-        entry: &Entry,
-    ) -> Result<Option<NamedKey>, StoreError> {
+        entry: impl Fn(&str) -> Entry + Send + Sync,
+    ) -> Result<Vec<NamedKey>, StoreError> {
+        const FAMILY: &str = "with recursive family (id, depth) as (
+                select cast($1 as text), 0
+                union select k.id, f.depth + 1 from mlops_api_keys k join family f on k.parent = f.id
+                where not $2 and f.depth < 100
+            ) select id from family group by id order by min(depth), id";
         const SQL: &str = concat!(
             "update mlops_api_keys set revoked_at = $2 where id = $1 and revoked_at is null returning ",
             key_columns!()
         );
-        change_key!(self, SQL, at, entry, id.to_string(), at.trunc_subsecs(0))
+        let rows = on!(&self.admin, READ_LIMIT, |conn| {
+            let mut tx = dialect::begin(conn).await?;
+            // So that no child is made meanwhile.
+            dialect::lock_audit(&mut *tx).await?;
+            let family = sqlx::query_scalar(FAMILY).bind(id.to_string()).bind(keep_children);
+            let family: Vec<String> = family.fetch_all(&mut *tx).await?;
+            let mut revoked = Vec::new();
+            for member in &family {
+                let revoke = sqlx::query_as::<_, RawKey>(SQL).bind(member).bind(at.trunc_subsecs(0));
+                if let Some(row) = revoke.fetch_optional(&mut *tx).await? {
+                    audit::append(&mut tx, at, &entry(member)).await?;
+                    revoked.push(row);
+                }
+            }
+            tx.commit().await?;
+            Ok(revoked)
+        })?;
+        rows.into_iter().map(NamedKey::try_from).collect()
     }
 
     /// Records when keys were last used, in one transaction. A later recorded use is not overwritten. Callers

@@ -33,6 +33,7 @@ migrators![
     "0009_retention.sql",
     "0010_metric_series.sql",
     "0011_event_ids.sql",
+    "0012_key_parents.sql",
 ];
 
 /// The migration in a file named `<version>_<description>.sql`.

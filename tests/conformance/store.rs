@@ -457,12 +457,15 @@ async fn a_secret_is_replaced_until_the_key_is_revoked_for_good(backend: Backend
         .unwrap()
         .unwrap();
     assert_eq!(newest.previous.unwrap().hash, hash, "one secret has a grace, not two");
-    let revoked = store.revoke_key(key.id, until, &key_entry()).await.unwrap().unwrap();
+    let revoked = store.revoke_key(key.id, false, until, |_| key_entry()).await.unwrap().remove(0);
     assert_eq!((revoked.revoked_at, revoked.status(key.created_at)), (Some(until), Status::Revoked));
-    assert_eq!(store.revoke_key(key.id, until + TimeDelta::hours(1), &key_entry()).await.unwrap(), None);
+    assert_eq!(
+        store.revoke_key(key.id, false, until + TimeDelta::hours(1), |_| key_entry()).await.unwrap(),
+        []
+    );
     assert_eq!(store.replace_secret(key.id, hash, until, real_now(), &key_entry()).await.unwrap(), None);
     assert_eq!(store.key(key.id).await.unwrap(), Some(revoked));
-    assert_eq!(store.revoke_key(KeyId(8), until, &key_entry()).await.unwrap(), None);
+    assert_eq!(store.revoke_key(KeyId(8), false, until, |_| key_entry()).await.unwrap(), []);
 }
 
 async fn uses_of_keys_are_noted_and_never_go_back(backend: Backend) {

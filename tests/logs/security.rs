@@ -83,7 +83,8 @@ impl Watched {
     /// Asks for a key with a token.
     async fn make_by_token(&mut self, name: &str) {
         let exp = real_now().timestamp() + 300;
-        let claims = json!({"iss": self.issuer.url, "aud": "mlops-service", "exp": exp, "scope": "admin"});
+        let claims =
+            json!({"iss": self.issuer.url, "aud": "mlops-service", "exp": exp, "scope": "admin track"});
         let token = self.signing.sign(&claims);
         let wish = json!({"name": "other", "scopes": ["track"]});
         let call = self.ask(name, Method::POST, "/admin/keys", "").bearer_auth(&token).json(&wish);
@@ -118,7 +119,7 @@ async fn expired(backend: &Backend) -> Made {
 
 async fn every_event_is_logged_with_its_circumstances_and_without_a_secret(backend: Backend) {
     let mut watched = Watched::start(&backend).await;
-    let chief = json!({"name": "chief", "scopes": ["admin"]});
+    let chief = json!({"name": "chief", "scopes": ["admin", "analytics"]});
     let chief = watched.make("by-operator", "/admin/keys", KEY, chief).await;
     let wish = json!({"name": "web", "scopes": ["analytics"], "business_id": "acme"});
     let web = watched.make("by-key", "/admin/keys", &chief.key, wish).await;

@@ -1,5 +1,6 @@
 //! Named keys: what each opens, and how they are managed.
 
+use axum::http::Method;
 use chrono::TimeDelta;
 use serde_json::{Value, json};
 
@@ -22,6 +23,8 @@ on_every_backend! {
     a_row_that_cannot_be_read_does_not_keep_a_revocation_from_holding,
     a_revocation_holds_on_every_replica_within_ten_seconds,
     a_wrong_wish_is_told_what_it_must_be,
+    a_key_gives_at_most_what_it_has,
+    children_end_with_their_parent_unless_they_are_kept,
 }
 
 pub(super) async fn admin(call: Call) -> Reply {
@@ -156,10 +159,10 @@ async fn a_revoked_key_is_refused_at_once(backend: Backend) {
     let (id, key) = create(&app, json!({"name": "web", "scopes": ["analytics"]})).await;
     assert_eq!(analytics(&app, "acme", &key).await.status, 200);
     let path = format!("/admin/keys/{id}");
-    let revoked = admin(app.call(axum::http::Method::DELETE, &path)).await.ok();
+    let revoked = admin(app.call(Method::DELETE, &path)).await.ok();
     assert_eq!(revoked["status"], "revoked");
     forbidden(&analytics(&app, "acme", &key).await, "Invalid API key");
-    let again = admin(app.call(axum::http::Method::DELETE, &path)).await.ok();
+    let again = admin(app.call(Method::DELETE, &path)).await.ok();
     assert_eq!(again["revoked_at"], revoked["revoked_at"], "revoking it again changes nothing");
     assert_eq!(app.metric("security_events_total{event=\"key_revoked\"}").await, Some(1.0));
     let rotate = admin(app.post(&format!("{path}/rotate"))).await;
@@ -307,7 +310,8 @@ async fn the_command_line_takes_and_lists_all_that_a_key_may_have(backend: Backe
         let line = listed.lines().find(|line| line.starts_with(id)).unwrap_or_else(|| panic!("{listed}"));
         line.split("  ").map(str::trim).filter(|cell| !cell.is_empty()).collect::<Vec<_>>()
     };
-    let head = ["ID", "NAME", "STATUS", "SCOPES", "TIER", "BUSINESS", "CREATED", "EXPIRES", "LAST USED"];
+    let head =
+        ["ID", "NAME", "STATUS", "SCOPES", "TIER", "BUSINESS", "CREATED", "EXPIRES", "LAST USED", "PARENT"];
     assert_eq!(columns("ID"), head);
     let is_in_days = |cell: &str, days| {
         let told = chrono::NaiveDateTime::parse_from_str(cell, "%Y-%m-%d %H:%M").unwrap();
@@ -319,7 +323,7 @@ async fn the_command_line_takes_and_lists_all_that_a_key_may_have(backend: Backe
     assert!(is_in_days(bound[6], 0) && is_in_days(bound[7], 90), "{bound:?}");
     let free = columns(&free[6..22]);
     assert_eq!(free[1..6], ["ops", "active", "refresh,admin", "standard", "all"]);
-    assert_eq!(free[7..], ["never", "never"]);
+    assert_eq!(free[7..], ["never", "never", "none"]);
     let wrong = [create.as_slice(), &["--tier", "silver"]].concat();
     let output = command(&backend, &[("MLOPS_API_KEY", KEY)]).args(wrong).output().unwrap();
     assert_eq!(output.status.code(), Some(1));
@@ -361,9 +365,7 @@ async fn a_wrong_wish_is_told_what_it_must_be(backend: Backend) {
         .refused(400, "Invalid JSON");
     for id in ["nope", "0123456789abcdef"] {
         admin(app.post(&format!("/admin/keys/{id}/rotate"))).await.refused(404, "Not Found");
-        admin(app.call(axum::http::Method::DELETE, &format!("/admin/keys/{id}")))
-            .await
-            .refused(404, "Not Found");
+        admin(app.call(Method::DELETE, &format!("/admin/keys/{id}"))).await.refused(404, "Not Found");
     }
 }
 
@@ -381,4 +383,75 @@ async fn without_authentication_nobody_manages_keys() {
         200,
         "but who may does"
     );
+}
+
+/// Makes a key with the key `by`.
+async fn create_with(app: &TestApp, by: &str, wish: Value) -> Reply {
+    app.post("/admin/keys").header("x-api-key", by).json(&wish).send().await
+}
+
+async fn a_key_gives_at_most_what_it_has(backend: Backend) {
+    let app = TestApp::guarded(&backend).await;
+    let wish = json!({"name": "boss", "scopes": ["admin", "track"], "expires": "30d"});
+    let (boss, boss_key) = create(&app, wish).await;
+    let scopes = "A key gives and rotates at most the scopes that it has itself";
+    let wish = json!({"name": "spy", "scopes": ["track", "privacy"]});
+    forbidden(&create_with(&app, &boss_key, wish).await, scopes);
+    let wish = json!({"name": "old", "scopes": ["track"], "expires": "31d"});
+    forbidden(&create_with(&app, &boss_key, wish).await, "A key gives at most its own lifetime");
+    let made = create_with(&app, &boss_key, json!({"name": "child", "scopes": ["track"]})).await;
+    assert_eq!(made.status, 201, "{}", made.text());
+    assert_eq!(made.json()["parent"], boss.as_str());
+    let listed = admin(app.get("/admin/keys")).await.json();
+    let expires = |id: &Value| {
+        listed["keys"].as_array().unwrap().iter().find(|key| key["id"] == *id).unwrap()["expires_at"].clone()
+    };
+    assert_eq!(expires(&made.json()["id"]), expires(&json!(boss)), "it ends with its parent");
+    let (desk, _) = create(&app, json!({"name": "desk", "scopes": ["privacy"]})).await;
+    let rotate = async |id: &str, key: &str| {
+        app.post(&format!("/admin/keys/{id}/rotate")).header("x-api-key", key).send().await
+    };
+    forbidden(&rotate(&desk, &boss_key).await, scopes);
+    let (eternal, _) = create(&app, json!({"name": "eternal", "scopes": ["admin"]})).await;
+    forbidden(
+        &rotate(&eternal, &boss_key).await,
+        "A key rotates no key with the scope admin that outlives it",
+    );
+    assert_eq!(rotate(made.json()["id"].as_str().unwrap(), &boss_key).await.status, 200);
+    assert_eq!(rotate(&desk, KEY).await.status, 200, "the configured key may do everything");
+}
+
+async fn children_end_with_their_parent_unless_they_are_kept(backend: Backend) {
+    let app = TestApp::guarded(&backend).await;
+    let family = async || {
+        let (parent, parent_key) =
+            create(&app, json!({"name": "parent", "scopes": ["admin", "track"]})).await;
+        let child =
+            create_with(&app, &parent_key, json!({"name": "child", "scopes": ["admin", "track"]})).await;
+        let child_key = child.json()["key"].as_str().unwrap().to_owned();
+        let grandchild =
+            create_with(&app, &child_key, json!({"name": "grandchild", "scopes": ["track"]})).await;
+        (parent, child_key, grandchild.json()["key"].as_str().unwrap().to_owned())
+    };
+    let (parent, child, grandchild) = family().await;
+    let revoked = admin(app.call(Method::DELETE, &format!("/admin/keys/{parent}"))).await.ok();
+    let names: Vec<&str> =
+        revoked["children"].as_array().unwrap().iter().map(|key| key["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["child", "grandchild"]);
+    for key in [&child, &grandchild] {
+        forbidden(&track(&app, "acme", key).await, "Invalid API key");
+    }
+    let told = "select count(*) from mlops_audit where action = 'key.revoked'";
+    assert_eq!(backend.number(told).await, 3, "each has its entry");
+    let (parent, child, grandchild) = family().await;
+    let path = format!("/admin/keys/{parent}?keep_children=true");
+    assert_eq!(admin(app.call(Method::DELETE, &path)).await.ok()["children"], json!([]));
+    for key in [&child, &grandchild] {
+        assert_eq!(track(&app, "acme", key).await.status, 200);
+    }
+    let wrong = admin(app.call(Method::DELETE, &format!("/admin/keys/{parent}?keep_children=1"))).await;
+    wrong.refused(400, "Invalid value for field: keep_children");
+    let listed = command(&backend, &[]).args(["key", "revoke", &parent]).output().unwrap();
+    let told = String::from_utf8_lossy(&listed.stderr).into_owned();
+    assert!(told.contains("child (") && told.contains("is revoked with it"), "{told}");
 }

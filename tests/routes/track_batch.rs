@@ -129,3 +129,20 @@ async fn batches_that_come_together_count_the_ids_they_share_once(backend: Backe
     assert_eq!(backend.rows().await, 1_100);
     assert_eq!(app.metric(COUNTED).await, Some(1_100.0));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_foreign_business_in_a_batch_counts_as_denied() {
+    let backend = Backend::sqlite();
+    let app = TestApp::guarded(&backend).await;
+    let (_, key) =
+        super::keys::create(&app, json!({"name": "a", "scopes": ["track"], "business_id": "acme"})).await;
+    let send = async |businesses: &[&str]| {
+        let events: Vec<Value> = businesses.iter().map(|id| event(json!({"business_id": id}))).collect();
+        let call = app.post("/track/batch").header("x-api-key", &key).json(&json!({"events": events}));
+        call.send().await.status.as_u16()
+    };
+    assert_eq!(send(&["bolt", "cafe", "dove"]).await, 403);
+    assert_eq!(send(&["bolt", "acme", "cafe"]).await, 200);
+    let denied = r#"security_events_total{event="business_denied"}"#;
+    assert_eq!(app.metric(denied).await, Some(5.0));
+}

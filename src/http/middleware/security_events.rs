@@ -11,7 +11,7 @@ pub fn record(app: &App, context: &RequestContext, response: &Parts) {
     let Some(incident) = incident(context, response) else { return };
     let (request_id, client_ip) = (context.request_id(), context.client_ip());
     if !incident.shadow {
-        app.metrics.count_security(incident.event);
+        app.metrics.count_security(incident.event, incident.times);
     }
     app.security_log.write(incident, Circumstances { request_id, client_ip, route: context.route() });
 }
