@@ -6,8 +6,10 @@
 
 pub mod chain;
 mod entry;
+pub mod head_file;
 pub mod recorder;
 pub mod verify;
 
 pub use entry::{Action, Actor, Entry};
+pub use head_file::HeadKeeper;
 pub use recorder::Recorder;

@@ -12,6 +12,7 @@ mod notice;
 mod setting;
 mod source;
 mod tiers;
+mod weak_secret;
 
 pub use address::{Database, PostgresUrl, RedisUrl, Tls};
 pub use check::MIN_PRODUCTION_KEY_CHARS;
@@ -23,8 +24,10 @@ pub use setting::{
 };
 pub use source::{Problem, Problems, Source};
 pub use tiers::Tiers;
+pub use weak_secret::weakness;
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::path::PathBuf;
 use std::thread::available_parallelism;
 
 use chrono_tz::Tz;
@@ -131,6 +134,9 @@ settings! {
     retention_appointments_days: Limit<Bounded<1, 36_500>> = "RETENTION_APPOINTMENTS_DAYS", default "off", example "730";
     /// Days to keep the audit trail, completed privacy requests and superseded consents; at least 31. off: forever.
     retention_audit_days: Limit<Bounded<31, 36_500>> = "RETENTION_AUDIT_DAYS", default "730", example "730";
+    /// File to which the head of the audit trail is appended within a second of each entry. Keep it where nobody who can write to
+    /// the database can change it; mlops-service audit verify compares the trail with it. Unset: no file.
+    audit_head_file: Option<PathBuf> = "AUDIT_HEAD_FILE", default "", example "/var/lib/mlops-service/audit-heads";
     /// Proxies whose X-Forwarded-For is trusted: addresses or CIDRs, separated by commas.
     trusted_proxies: Vec<IpNet> = "TRUSTED_PROXIES", default "", example "10.0.0.0/8,192.0.2.7";
     /// Origins that may call the service from a browser, separated by commas. Default: http://localhost:3000 in
@@ -222,6 +228,26 @@ impl Config {
             (None, Environment::Production) => None,
             (None, _) => Some(Hasher::for_development()),
         }
+    }
+
+    /// Returns the secrets that can be guessed, or that stand in two places, by their variables, with what is wrong.
+    #[must_use]
+    pub fn weak_secrets(&self) -> Vec<(&'static str, &'static str)> {
+        let keys = self.mlops_api_key.iter().map(|key| ("MLOPS_API_KEY", key.expose()));
+        let hash_key = self.privacy_hash_key.iter().map(|key| ("PRIVACY_HASH_KEY", key.expose()));
+        let example = |name: &str| {
+            VARIABLES.iter().find(|variable| variable.name == name).map_or("", |variable| variable.example)
+        };
+        // What is short is refused as that.
+        let is_long =
+            |(name, text): &(&str, &str)| text.len() >= MIN_PRODUCTION_KEY_CHARS || *text == example(name);
+        let secrets: Vec<(&str, &str)> = keys.chain(hash_key).filter(is_long).collect();
+        let weak = secrets.iter().filter_map(|(name, text)| Some((*name, weakness(text, example(name))?)));
+        let repeated = secrets.iter().enumerate().filter_map(|(index, (name, text))| {
+            let is_equal = secrets[..index].iter().any(|(_, earlier)| earlier == text);
+            is_equal.then_some((*name, "is the same as another secret"))
+        });
+        weak.chain(repeated).collect()
     }
 
     /// Returns whether callers of protected routes need a key or a token.

@@ -37,6 +37,7 @@ pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 /// Upper bounds, in seconds, of the buckets of `http_request_duration_seconds`.
 const HTTP_BUCKETS: [f64; 11] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 2.5];
 
+const NEAR_HELP: &str = "Callers that have used 80 % of a quota, by route pattern.";
 const OPEN_HELP: &str = "Open privacy requests.";
 const OVERDUE_HELP: &str = "Open privacy requests past their due date, one month after receipt.";
 
@@ -67,6 +68,7 @@ pub struct Metrics {
     retention: RetentionMetrics,
     requests_open: IntGauge,
     requests_overdue: IntGauge,
+    audit_head: IntGauge,
     pages: Pages,
 }
 
@@ -85,8 +87,7 @@ impl Metrics {
             "security_events_total",
             "Security events (failed attempts, refusals and key changes), by event.",
         );
-        let near =
-            Opts::new("rate_limit_near_total", "Callers that have used 80 % of a quota, by route pattern.");
+        let near = Opts::new("rate_limit_near_total", NEAR_HELP);
         let shadow = Opts::new(
             "rate_limit_shadow_total",
             "Requests over quota that RATE_LIMIT_MODE=shadow let through, by route pattern.",
@@ -104,10 +105,11 @@ impl Metrics {
             retention: RetentionMetrics::new(),
             requests_open: gauge("privacy_requests_open", OPEN_HELP),
             requests_overdue: gauge("privacy_requests_overdue", OVERDUE_HELP),
+            audit_head: gauge("audit_head_seq", "Sequence number of the newest entry of the audit trail."),
             pages,
         };
         metrics.start_security_at_zero();
-        let own: [Box<dyn prometheus::core::Collector>; 10] = [
+        let own: [Box<dyn prometheus::core::Collector>; 11] = [
             Box::new(totals::TotalsCollector::new(metrics.totals.clone())),
             Box::new(process::ProcessCollector::new(metrics.process.clone())),
             Box::new(metrics.requests.clone()),
@@ -117,6 +119,7 @@ impl Metrics {
             Box::new(metrics.shadow.clone()),
             Box::new(metrics.requests_open.clone()),
             Box::new(metrics.requests_overdue.clone()),
+            Box::new(metrics.audit_head.clone()),
             Box::new(log::LogCollector::new()),
         ];
         for collector in own.into_iter().chain(metrics.retention.collectors()) {
@@ -173,6 +176,11 @@ impl Metrics {
     pub fn show_requests(&self, open: i64, overdue: i64) {
         self.requests_open.set(open);
         self.requests_overdue.set(overdue);
+    }
+
+    /// Sets the sequence number of the newest entry of the audit trail.
+    pub fn show_audit_head(&self, seq: i64) {
+        self.audit_head.set(seq);
     }
 
     /// Registers the metrics of Redis, which exist only if it is configured. Must be called at most once.

@@ -40,6 +40,7 @@ const LAYERS: [(&str, &[&str]); 8] = [
             "quota::shared",
             "quota::flood",
             "audit::recorder",
+            "audit::head_file",
             "lifecycle",
             "telemetry",
         ],

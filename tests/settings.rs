@@ -2,6 +2,7 @@
 
 use secrecy::ExposeSecret;
 use serde_json::json;
+use std::os::unix::fs::PermissionsExt;
 
 use mlops_service::config::{Config, Database, Problems, Source, Tls, VARIABLES, env_example};
 
@@ -127,12 +128,25 @@ fn production_requires_consent_only_with_a_hash_key() {
         ("ENVIRONMENT", "production"),
         ("MLOPS_API_KEY", KEY),
         ("CONSENT_REQUIRED", "true"),
-        ("PRIVACY_HASH_KEY", KEY),
+        ("PRIVACY_HASH_KEY", "3e5c7b1a2f9d8c4e6a3f1b5d8e2c7f9a"),
     ];
     assert!(read(production).is_ok());
     let [environment, key, required, _] = production;
     assert_eq!(problems([environment, key, required]), ["PRIVACY_HASH_KEY"]);
     assert!(read([required]).is_ok());
+}
+
+#[test]
+fn production_refuses_secrets_that_can_be_guessed_or_stand_twice() {
+    let production = ("ENVIRONMENT", "production");
+    let (key, twice) = (("MLOPS_API_KEY", KEY), format!("{KEY},{KEY}"));
+    for weak in [&"a".repeat(32), "0123456789abcdef0123456789abcdef", &"password".repeat(4), &twice] {
+        assert_eq!(problems([production, ("MLOPS_API_KEY", weak)]), ["MLOPS_API_KEY"], "{weak}");
+        assert!(read([("MLOPS_API_KEY", weak)]).is_ok(), "elsewhere the check names it");
+    }
+    for weak in ["your-generated-key-of-32-characters-or-more", KEY] {
+        assert_eq!(problems([production, key, ("PRIVACY_HASH_KEY", weak)]), ["PRIVACY_HASH_KEY"], "{weak}");
+    }
 }
 
 #[test]
@@ -353,9 +367,22 @@ fn tokens_need_an_issuer_and_an_audience_and_in_production_a_safe_way() {
 /// Starts the program with this text as its `.env`. Returns its exit code, 0 where it would serve, and what it said.
 fn with_dotenv(text: &[u8], environment: &[(&str, &str)]) -> (i32, String) {
     let backend = Backend::sqlite();
-    std::fs::write(backend.folder.path().join(".env"), text).unwrap();
+    let path = backend.folder.path().join(".env");
+    std::fs::write(&path, text).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
     let output = command(&backend, environment).arg("migrate").output().unwrap();
     (output.status.code().unwrap(), String::from_utf8(output.stderr).unwrap())
+}
+
+#[test]
+fn a_file_of_settings_that_others_can_read_is_warned_about() {
+    let backend = Backend::sqlite();
+    let path = backend.folder.path().join(".env");
+    std::fs::write(&path, "TIME_ZONE=UTC\n").unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
+    let output = command(&backend, &[]).arg("migrate").output().unwrap();
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success() && told.contains("chmod 600 .env"), "{told}");
 }
 
 #[test]

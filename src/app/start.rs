@@ -9,7 +9,7 @@ use tokio_util::task::TaskTracker;
 
 use super::health_cache::HealthCache;
 use super::{App, Inner, QuotaKey, TrackCounts};
-use crate::audit::Recorder;
+use crate::audit::{HeadKeeper, Recorder};
 use crate::auth::{Authenticator, Proxies};
 use crate::clock::Clock;
 use crate::config::Config;
@@ -81,6 +81,13 @@ impl App {
         let stopping = || lifecycle.stopping().clone();
         self.audit_recorder.record_start(&self.config.in_effect);
         lifecycle.spawn("audit", self.audit_recorder.clone().run(lifecycle.ending().clone()));
+        let heads = HeadKeeper::new(
+            self.store.clone(),
+            self.clock.clone(),
+            self.metrics.clone(),
+            self.config.audit_head_file.clone(),
+        );
+        lifecycle.spawn("audit head", heads.run(lifecycle.ending().clone()));
         lifecycle.spawn("sweep", self.clone().sweep());
         lifecycle.spawn("quotas", self.limits.clone().run(self.clock.clone(), stopping()));
         let task = RetentionTask::new(

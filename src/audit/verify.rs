@@ -4,12 +4,16 @@
 //! neither that the newest entries were removed nor that someone with write access rewrote it from some entry
 //! on; comparing it with a head recorded elsewhere does.
 
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
 use std::fmt;
 
-use serde::Deserialize;
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::{Deserialize, Serialize};
 
 use super::Action;
 use super::chain::{Head, StoredEntry};
+use crate::clock::timestamp;
 
 /// What is wrong with an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +30,14 @@ pub enum Fault {
     Rewritten,
     /// It was purged, so that it cannot be compared with the recorded hash.
     Purged,
+    /// It tells of a purge of entries that it does not prove to be old enough.
+    PurgedEarly,
+    /// It follows no entry, far beyond the end of the trail.
+    Foreign,
+    /// It is missing, though a key or a completed request shows that it was written.
+    Unrecorded,
+    /// There is no entry, though there are events or keys.
+    Empty,
 }
 
 impl Fault {
@@ -39,6 +51,10 @@ impl Fault {
             Self::CutOff => "cut off",
             Self::Rewritten => "rewritten",
             Self::Purged => "purged",
+            Self::PurgedEarly => "purged early",
+            Self::Foreign => "foreign",
+            Self::Unrecorded => "unrecorded",
+            Self::Empty => "empty",
         }
     }
 
@@ -52,6 +68,14 @@ impl Fault {
             Self::CutOff => "the trail ends before the recorded head: entries were removed from its end",
             Self::Rewritten => "its hash differs from the recorded head: the trail was rewritten",
             Self::Purged => "the recorded head has been purged and cannot be compared; record a newer one",
+            Self::PurgedEarly => {
+                "it does not prove that the entries it tells of were older than the retention that was in force"
+            }
+            Self::Foreign => "it follows no other entry: somebody else inserted it",
+            Self::Unrecorded => {
+                "a key or a completed privacy request shows that there was another: entries were removed from the end"
+            }
+            Self::Empty => "there is no entry, though there are events or keys",
         }
     }
 }
@@ -82,6 +106,34 @@ pub struct Verification {
     pub broken: Option<Broken>,
     /// Whether all entries were checked, rather than as many as the time limit allowed.
     pub complete: bool,
+    /// The purges that entries tell of.
+    pub purges: Vec<Purge>,
+}
+
+/// A purge of the oldest entries.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Purge {
+    /// When it was.
+    pub at: DateTime<Utc>,
+    /// How many entries were removed.
+    pub rows: u64,
+    /// The sequence number of the last of them.
+    pub last_seq: i64,
+    /// Its time.
+    pub last_at: DateTime<Utc>,
+}
+
+/// What the database says must have an entry: ids of created keys, of revoked ones, and of receipts.
+#[derive(Debug, Clone, Default)]
+pub struct Expected {
+    /// Ids of keys, each with the time of its creation.
+    pub created: BTreeMap<String, DateTime<Utc>>,
+    /// Ids of keys, each with the time of its revocation.
+    pub revoked: BTreeMap<String, DateTime<Utc>>,
+    /// Ids of receipts, each with the time at which the request was done.
+    pub receipts: BTreeMap<String, DateTime<Utc>>,
+    /// Whether there are events or keys at all.
+    pub has_data: bool,
 }
 
 impl Verification {
@@ -101,22 +153,104 @@ pub struct Verifier {
     /// The head of the purged entries, if the chain starts after purged ones that no entry has accounted for
     /// yet.
     unanchored: Option<Head>,
-    recorded: Option<Head>,
+    /// Heads that the chain once had, the newest first.
+    recorded: Vec<Head>,
     broken: Option<Broken>,
+    expected: Expected,
+    /// The time of the first entry.
+    begins: Option<DateTime<Utc>>,
+    /// The days for which entries are kept, as the service stated when it started last; `None` before it did.
+    retention: Option<TimeDelta>,
+    now: DateTime<Utc>,
+    purges: Vec<Purge>,
 }
 
 /// The details of an `audit.purged` entry.
 #[derive(Deserialize)]
 struct Anchor {
+    rows: u64,
     last_seq: i64,
     last_hash: String,
+    last: LastPurged,
 }
 
-impl Verifier {
-    /// Creates a verifier. `recorded` is a head that the chain once had.
+/// The last purged entry, whose hash proves that it was as it says.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct LastPurged {
+    at: String,
+    actor: String,
+    action: String,
+    request_id: Option<String>,
+    subject: Option<String>,
+    details: String,
+    previous: String,
+}
+
+impl LastPurged {
+    /// Returns the content of `entry`.
     #[must_use]
-    pub const fn new(recorded: Option<Head>) -> Self {
-        Self { last: Head::NONE, entries: 0, unanchored: None, recorded, broken: None }
+    pub fn of(entry: &StoredEntry) -> Self {
+        Self {
+            at: timestamp(entry.at),
+            actor: entry.actor.clone(),
+            action: entry.action.clone(),
+            request_id: entry.request_id.clone(),
+            subject: entry.subject.as_ref().map(hex::encode),
+            details: entry.details.clone(),
+            previous: hex::encode(&entry.previous),
+        }
+    }
+
+    /// Returns it as the entry with the sequence number `seq`, without a hash; `None` if it cannot be one.
+    fn entry(self, seq: i64) -> Option<StoredEntry> {
+        let Self { at, actor, action, request_id, subject, details, previous } = self;
+        let (subject, previous) = (subject.map(hex::decode).transpose().ok()?, hex::decode(previous).ok()?);
+        let at = DateTime::parse_from_rfc3339(&at).ok()?.to_utc();
+        let hash = Vec::new();
+        Some(StoredEntry { seq, at, actor, action, request_id, subject, details, previous, hash })
+    }
+}
+
+/// The details of a `service.started` entry that matter here.
+#[derive(Deserialize)]
+struct Started {
+    settings: BTreeMap<String, String>,
+}
+
+/// The details of an entry about a key or a request that matter here.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct About {
+    key: Option<String>,
+    receipt: Option<String>,
+}
+
+/// The least time for which entries are kept, whatever is set.
+const MIN_RETENTION: TimeDelta = TimeDelta::days(30);
+
+/// How far the clocks of replicas, and those of the database, may differ.
+const CLOCK_SKEW: TimeDelta = TimeDelta::minutes(5);
+
+/// How far beyond the end of the chain an entry must be to be foreign rather than one before which others are missing.
+const FOREIGN_GAP: i64 = 1 << 32;
+
+impl Verifier {
+    /// Creates a verifier at the time `now`. `recorded` are heads that the chain once had, `expected` is what must have an entry.
+    #[must_use]
+    pub fn new(mut recorded: Vec<Head>, expected: Expected, now: DateTime<Utc>) -> Self {
+        recorded.sort_unstable_by_key(|head| Reverse(head.seq));
+        Self {
+            last: Head::NONE,
+            entries: 0,
+            unanchored: None,
+            recorded,
+            broken: None,
+            expected,
+            begins: None,
+            retention: None,
+            now,
+            purges: Vec::new(),
+        }
     }
 
     /// Checks the next entry. Returns whether the chain is intact so far.
@@ -148,7 +282,9 @@ impl Verifier {
         }
         let head = entry.head().ok_or((entry.seq, Fault::Changed))?;
         if entry.seq != self.last.seq + 1 {
-            return Err((self.last.seq + 1, Fault::Missing));
+            let is_foreign = entry.seq.saturating_sub(self.last.seq) > FOREIGN_GAP;
+            let missing = (self.last.seq + 1, Fault::Missing);
+            return Err(if is_foreign { (entry.seq, Fault::Foreign) } else { missing });
         }
         if entry.previous != self.last.hash {
             return Err((entry.seq, Fault::OutOfOrder));
@@ -157,45 +293,97 @@ impl Verifier {
             return Err((entry.seq, Fault::Changed));
         }
         self.compare_recorded(head)?;
-        if self.unanchored.is_some_and(|purged| anchors(entry, purged)) {
-            self.unanchored = None;
-        }
+        self.begins.get_or_insert(entry.at);
+        self.learn(entry)?;
         self.last = head;
         Ok(())
     }
 
-    /// Compares `head`, the next one of the chain, with the recorded one.
-    fn compare_recorded(&mut self, head: Head) -> Result<(), (i64, Fault)> {
-        let Some(recorded) = self.recorded.filter(|recorded| recorded.seq <= head.seq) else { return Ok(()) };
-        self.recorded = None;
-        match recorded {
-            _ if recorded.seq < head.seq && recorded.seq > 0 => Err((recorded.seq, Fault::Purged)),
-            _ if recorded.seq == head.seq && recorded.hash != head.hash => {
-                Err((recorded.seq, Fault::Rewritten))
+    /// Takes in what an entry says of purges, of the retention in force, and of what must have an entry.
+    fn learn(&mut self, entry: &StoredEntry) -> Result<(), (i64, Fault)> {
+        let is = |action: Action| entry.action == action.name();
+        if is(Action::AuditPurged) {
+            let purge = self.proven(entry).ok_or((entry.seq, Fault::PurgedEarly))?;
+            if self.unanchored.is_some_and(|purged| purge.1 == purged) {
+                self.unanchored = None;
             }
-            _ => Ok(()),
+            self.purges.push(purge.0);
+        } else if is(Action::ServiceStarted) {
+            let started = serde_json::from_str(&entry.details).ok();
+            let days =
+                started.and_then(|started: Started| started.settings.get("RETENTION_AUDIT_DAYS").cloned());
+            // Where it is off, nothing may be purged.
+            let days = days.map(|days| days.parse().map_or(TimeDelta::MAX, TimeDelta::days));
+            self.retention = days.or(self.retention);
+        } else {
+            let about: About = serde_json::from_str(&entry.details).unwrap_or_default();
+            match &about.key {
+                Some(key) if is(Action::KeyCreated) => drop(self.expected.created.remove(key)),
+                Some(key) if is(Action::KeyRevoked) => drop(self.expected.revoked.remove(key)),
+                _ => {}
+            }
+            if let Some(receipt) = &about.receipt {
+                self.expected.receipts.remove(receipt);
+            }
         }
+        Ok(())
+    }
+
+    /// Returns the purge that `entry` tells of and the head of the purged entries, if it proves that the last of them was old
+    /// enough.
+    fn proven(&self, entry: &StoredEntry) -> Option<(Purge, Head)> {
+        let Anchor { rows, last_seq, last_hash, last } = serde_json::from_str(&entry.details).ok()?;
+        let last = last.entry(last_seq)?;
+        let (last_at, hash) = (last.at, last.digest());
+        let kept = self.retention.unwrap_or(MIN_RETENTION).max(MIN_RETENTION);
+        let is_old = entry.at.checked_sub_signed(kept).is_some_and(|before| last_at < before);
+        let is_past = entry.at <= self.now + CLOCK_SKEW;
+        (hex::encode(hash) == last_hash && is_old && is_past).then_some(())?;
+        Some((Purge { at: entry.at, rows, last_seq, last_at }, Head { seq: last_seq, hash }))
+    }
+
+    /// Compares `head`, the next one of the chain, with the recorded ones.
+    fn compare_recorded(&mut self, head: Head) -> Result<(), (i64, Fault)> {
+        while let Some(recorded) = self.recorded.pop_if(|recorded| recorded.seq <= head.seq) {
+            let is_purged = recorded.seq < head.seq && recorded.seq > 0;
+            // Of several, the older ones may have been purged by now.
+            if is_purged && self.recorded.is_empty() {
+                return Err((recorded.seq, Fault::Purged));
+            }
+            if recorded.seq == head.seq && recorded.hash != head.hash {
+                return Err((recorded.seq, Fault::Rewritten));
+            }
+        }
+        Ok(())
     }
 
     /// Returns the result. `complete` is whether there were no more entries.
     #[must_use]
     pub fn finish(mut self, complete: bool) -> Verification {
         if complete && self.broken.is_none() {
-            let missing = self.unanchored.map(|purged| Broken { seq: purged.seq, fault: Fault::Missing });
-            let cut = self.recorded.filter(|recorded| recorded.seq > self.last.seq);
-            self.broken = missing.or(cut.map(|_| Broken { seq: self.last.seq + 1, fault: Fault::CutOff }));
+            let fault = |seq, fault| Broken { seq, fault };
+            let missing = self.unanchored.map(|purged| fault(purged.seq, Fault::Missing));
+            let is_cut = self.recorded.iter().any(|recorded| recorded.seq > self.last.seq);
+            let end = match () {
+                () if is_cut => Some(Fault::CutOff),
+                () if self.entries == 0 && self.expected.has_data => Some(Fault::Empty),
+                () if self.has_unrecorded() => Some(Fault::Unrecorded),
+                () => None,
+            };
+            self.broken = missing.or(end.map(|end| fault(self.last.seq + 1, end)));
         }
-        Verification { entries: self.entries, head: self.last, broken: self.broken, complete }
+        let Self { entries, last, broken, purges, .. } = self;
+        Verification { entries, head: last, broken, complete, purges }
     }
-}
 
-/// Returns whether `entry` records that the chain was purged up to `purged`.
-fn anchors(entry: &StoredEntry, purged: Head) -> bool {
-    let anchor =
-        serde_json::from_str(&entry.details).ok().filter(|_| entry.action == Action::AuditPurged.name());
-    anchor.is_some_and(|anchor: Anchor| {
-        anchor.last_seq == purged.seq && anchor.last_hash == hex::encode(purged.hash)
-    })
+    /// Returns whether anything of the time since the first entry has none. What is older may have been purged, or is older than the
+    /// trail. Times of keys are whole seconds.
+    fn has_unrecorded(&self) -> bool {
+        let Some(begins) = self.begins else { return false };
+        let Expected { created, revoked, receipts, .. } = &self.expected;
+        let mut times = created.values().chain(revoked.values()).chain(receipts.values());
+        times.any(|at| *at > begins + TimeDelta::seconds(1))
+    }
 }
 
 #[cfg(test)]
@@ -218,8 +406,13 @@ mod tests {
         entries.push(StoredEntry::after(head, DateTime::UNIX_EPOCH, entry));
     }
 
+    /// Long after the entries of [`chain`].
+    fn now() -> DateTime<Utc> {
+        DateTime::UNIX_EPOCH + TimeDelta::days(1_000)
+    }
+
     fn verify(entries: &[StoredEntry], recorded: Option<Head>) -> Option<(i64, Fault)> {
-        let mut verifier = Verifier::new(recorded);
+        let mut verifier = Verifier::new(recorded.into_iter().collect(), Expected::default(), now());
         let _all = entries.iter().all(|entry| verifier.check(entry));
         verifier.finish(true).broken.map(|broken| (broken.seq, broken.fault))
     }
@@ -235,7 +428,7 @@ mod tests {
     fn an_untouched_chain_is_intact() {
         for length in [0, 1, 5] {
             let entries = chain(length);
-            let mut verifier = Verifier::new(None);
+            let mut verifier = Verifier::new(Vec::new(), Expected::default(), now());
             assert!(entries.iter().all(|entry| verifier.check(entry)));
             let found = verifier.finish(true);
             assert!(found.is_intact());
@@ -267,35 +460,86 @@ mod tests {
         assert_eq!(changed(swapped), Some((3, Fault::OutOfOrder)));
     }
 
+    /// Appends an entry, written at `at`, that tells of a purge up to `last`, and removes those up to `upto`.
+    fn purge(entries: &mut Vec<StoredEntry>, upto: usize, last: &StoredEntry, at: DateTime<Utc>) {
+        let told = Actor::service().entry(Action::AuditPurged).with("rows", upto).with("last_seq", last.seq);
+        let told = told.with("last_hash", hex::encode(last.digest()));
+        let told = told.with("last", serde_json::to_value(LastPurged::of(last)).unwrap());
+        let head = entries.last().and_then(StoredEntry::head).unwrap_or(Head::NONE);
+        entries.push(StoredEntry::after(head, at, &told));
+        entries.drain(..upto);
+    }
+
     #[test]
     fn a_purged_beginning_needs_an_entry_that_accounts_for_it() {
-        let purge = |entries: &mut Vec<StoredEntry>, upto: usize, last_seq: i64, hash: &[u8]| {
-            let anchor = Actor::service().entry(Action::AuditPurged).with("last_seq", last_seq);
-            add(entries, &anchor.with("last_hash", hex::encode(hash)));
-            entries.drain(..upto);
+        let entries = chain(5);
+        let after = |days| DateTime::UNIX_EPOCH + TimeDelta::days(days);
+        let purged = |upto, last: &StoredEntry, at| {
+            let mut entries = entries.clone();
+            purge(&mut entries, upto, last, at);
+            entries
         };
-        let hash = chain(3)[2].hash.clone();
-        for (upto, last_seq, hash, expected) in [
-            (3, 3, hash.as_slice(), None),
-            (4, 3, &hash, Some((4, Fault::Missing))),
-            (3, 3, &[1; 32], Some((3, Fault::Missing))),
-            (2, 3, &hash, Some((2, Fault::Missing))),
-        ] {
-            let mut entries = chain(5);
-            purge(&mut entries, upto, last_seq, hash);
-            assert_eq!(verify(&entries, None), expected, "{upto}");
-        }
-        let mut all_but_the_anchor = chain(3);
-        purge(&mut all_but_the_anchor, 3, 3, &hash);
-        assert_eq!(verify(&all_but_the_anchor, None), None);
-        let recorded = |seq, hash: &[u8]| Some(Head { seq, hash: hash.try_into().unwrap() });
+        let verified = |upto, last, at| verify(&purged(upto, last, at), None);
+        assert_eq!(verified(3, &entries[2], after(31)), None);
+        assert_eq!(verified(4, &entries[2], after(31)), Some((4, Fault::Missing)));
+        assert_eq!(verified(2, &entries[2], after(31)), Some((2, Fault::Missing)));
+        assert_eq!(verified(3, &entries[2], after(30)), Some((6, Fault::PurgedEarly)), "they are too young");
+        assert_eq!(verified(3, &entries[2], after(2_000)), Some((6, Fault::PurgedEarly)), "in the future");
+        let forged = StoredEntry { at: after(-100), ..entries[2].clone() };
         assert_eq!(
-            verify(&all_but_the_anchor, recorded(3, &hash)),
-            None,
-            "the last purged one can be compared"
+            verified(3, &forged, after(31)),
+            Some((3, Fault::Missing)),
+            "another hash is another entry"
         );
-        assert_eq!(verify(&all_but_the_anchor, recorded(3, &[1; 32])), Some((3, Fault::Rewritten)));
-        assert_eq!(verify(&all_but_the_anchor, recorded(2, &hash)), Some((2, Fault::Purged)));
+        let kept = purged(3, &entries[2], after(31));
+        let recorded = |seq, hash: &[u8]| Some(Head { seq, hash: hash.try_into().unwrap() });
+        assert_eq!(verify(&kept, recorded(3, &entries[2].hash)), None, "the last purged one can be compared");
+        assert_eq!(verify(&kept, recorded(3, &[1; 32])), Some((3, Fault::Rewritten)));
+        assert_eq!(verify(&kept, recorded(2, &entries[1].hash)), Some((2, Fault::Purged)));
+    }
+
+    #[test]
+    fn entries_are_kept_for_as_long_as_the_service_said() {
+        for (days, expected) in
+            [("90", None), ("730", Some(Fault::PurgedEarly)), ("off", Some(Fault::PurgedEarly))]
+        {
+            let mut entries = chain(2);
+            let settings = serde_json::json!({"RETENTION_AUDIT_DAYS": days});
+            add(&mut entries, &Actor::service().entry(Action::ServiceStarted).with("settings", settings));
+            let last = entries[1].clone();
+            purge(&mut entries, 2, &last, DateTime::UNIX_EPOCH + TimeDelta::days(100));
+            assert_eq!(verify(&entries, None).map(|(_, fault)| fault), expected, "{days}");
+        }
+    }
+
+    #[test]
+    fn what_the_database_tells_of_must_have_an_entry() {
+        let mut entries = chain(1);
+        add(&mut entries, &Actor::service().entry(Action::KeyCreated).with("key", "k1"));
+        let verify = |entries: &[StoredEntry], expected: &Expected| {
+            let mut verifier = Verifier::new(Vec::new(), expected.clone(), now());
+            assert!(entries.iter().all(|entry| verifier.check(entry)));
+            verifier.finish(true).broken.map(|broken| (broken.seq, broken.fault))
+        };
+        let at = |key: &str, seconds| {
+            BTreeMap::from([(key.to_owned(), DateTime::UNIX_EPOCH + TimeDelta::seconds(seconds))])
+        };
+        let created =
+            |key, seconds| Expected { created: at(key, seconds), has_data: true, ..Expected::default() };
+        assert_eq!(verify(&entries, &created("k1", 9)), None);
+        assert_eq!(verify(&entries, &created("k2", 9)), Some((3, Fault::Unrecorded)));
+        assert_eq!(verify(&entries, &created("k2", 0)), None, "it may be older than the trail");
+        let revoked = Expected { revoked: at("k1", 9), ..Expected::default() };
+        assert_eq!(verify(&entries, &revoked), Some((3, Fault::Unrecorded)));
+        assert_eq!(verify(&[], &created("k1", 0)), Some((1, Fault::Empty)));
+    }
+
+    #[test]
+    fn an_entry_far_beyond_the_end_is_foreign() {
+        let mut entries = chain(2);
+        let far = StoredEntry { seq: i64::MAX, ..entries[1].clone() };
+        entries.push(far);
+        assert_eq!(verify(&entries, None), Some((i64::MAX, Fault::Foreign)));
     }
 
     #[test]
@@ -316,7 +560,7 @@ mod tests {
     #[test]
     fn an_unreadable_entry_counts_as_changed() {
         let entries = chain(2);
-        let mut verifier = Verifier::new(None);
+        let mut verifier = Verifier::new(Vec::new(), Expected::default(), now());
         assert!(verifier.check(&entries[0]));
         assert!(!verifier.fail_unreadable(2));
         assert_eq!(verifier.finish(true).broken, Some(Broken { seq: 2, fault: Fault::Changed }));

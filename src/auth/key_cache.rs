@@ -13,7 +13,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 use tokio::sync::Semaphore;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::key::{KeyId, NamedKey, PlainKey, Status};
@@ -70,6 +70,9 @@ pub struct CachedKey {
     change: u64,
 }
 
+/// The time of a rejection after a look-up is a multiple of this, much longer than what reading a row adds.
+const REJECTION_STEP: Duration = Duration::from_millis(5);
+
 /// Why a key in the form of a named one was rejected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rejected {
@@ -99,7 +102,18 @@ impl KeyCache {
     }
 
     /// Looks up a key that the cache does not accept in the store: it may just have been created or rotated.
+    /// A rejection takes a time that does not tell whether the id exists.
     pub async fn look_up(&self, presented: &PlainKey) -> Result<Arc<CachedKey>, Rejected> {
+        let begun = Instant::now();
+        let found = self.look_up_unpadded(presented).await;
+        if found.is_err() {
+            let steps = begun.elapsed().as_millis() / REJECTION_STEP.as_millis() + 1;
+            sleep_until(begun + REJECTION_STEP * u32::try_from(steps).unwrap_or(u32::MAX)).await;
+        }
+        found
+    }
+
+    async fn look_up_unpadded(&self, presented: &PlainKey) -> Result<Arc<CachedKey>, Rejected> {
         let Ok(_permit) = self.0.look_ups.try_acquire() else { return Err(Rejected::Unavailable) };
         let begun = self.cache().changes;
         let found = match self.0.store.key(presented.id).await {

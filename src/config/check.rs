@@ -7,6 +7,9 @@ use super::{ApiKey, Config, Database, Environment, Problems, Tls, issuer};
 /// The minimum length of an API key in production, in characters.
 pub const MIN_PRODUCTION_KEY_CHARS: usize = 32;
 
+const KEY_EXAMPLE: &str = "your-generated-key-here";
+const HASH_KEY_EXAMPLE: &str = "your-generated-key-of-32-characters-or-more";
+
 const MAKE_A_KEY: &str = "make one with: openssl rand -hex 32";
 
 /// Adds the problems with `config` as a whole, except for variables that already have one.
@@ -19,6 +22,7 @@ pub(super) fn together(config: &Config, problems: &mut Problems) {
     issuer::check(config, &mut found);
     if config.environment == Environment::Production {
         check_production_keys(config, &mut found);
+        check_production_secrets(config, &mut found);
         check_production_tls(config, &mut found);
         check_production_consent(config, &mut found);
     }
@@ -55,16 +59,29 @@ fn check_migration(config: &Config, problems: &mut Problems) {
 }
 
 fn check_production_keys(config: &Config, problems: &mut Problems) {
-    let example = "your-generated-key-here";
+    let example = KEY_EXAMPLE;
     if config.mlops_api_key.is_empty() {
         problems.add("MLOPS_API_KEY", format!("must be set in production; {MAKE_A_KEY}"), example);
     }
-    let short = |key: &ApiKey| key.expose().len() < MIN_PRODUCTION_KEY_CHARS;
-    if config.mlops_api_key.iter().any(short) {
+    if config.mlops_api_key.iter().any(is_short) {
         let what = format!(
             "must have keys of at least {MIN_PRODUCTION_KEY_CHARS} characters in production; {MAKE_A_KEY}"
         );
         problems.add("MLOPS_API_KEY", what, example);
+    }
+}
+
+fn is_short(key: &ApiKey) -> bool {
+    key.expose().len() < MIN_PRODUCTION_KEY_CHARS
+}
+
+fn check_production_secrets(config: &Config, problems: &mut Problems) {
+    for (name, weakness) in config.weak_secrets() {
+        if name == "MLOPS_API_KEY" && config.mlops_api_key.iter().any(is_short) {
+            continue;
+        }
+        let example = if name == "MLOPS_API_KEY" { KEY_EXAMPLE } else { HASH_KEY_EXAMPLE };
+        problems.add(name, format!("{weakness}, which is not allowed in production; {MAKE_A_KEY}"), example);
     }
 }
 
@@ -90,6 +107,6 @@ fn check_production_tls(config: &Config, problems: &mut Problems) {
 fn check_production_consent(config: &Config, problems: &mut Problems) {
     if config.consent_required && config.privacy_hash_key.is_none() {
         let what = format!("must be set in production with CONSENT_REQUIRED=true; {MAKE_A_KEY}");
-        problems.add("PRIVACY_HASH_KEY", what, "your-generated-key-of-32-characters-or-more");
+        problems.add("PRIVACY_HASH_KEY", what, HASH_KEY_EXAMPLE);
     }
 }

@@ -170,6 +170,14 @@ impl<T: Setting> Setting for Limit<T> {
     }
 }
 
+impl Setting for PathBuf {
+    const SHOWN: bool = true;
+
+    fn read(text: &str) -> Result<Self, String> {
+        Ok(text.into())
+    }
+}
+
 /// A directory, which need not exist.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Folder(pub PathBuf);

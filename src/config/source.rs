@@ -41,6 +41,9 @@ impl Source {
     }
 
     fn add_file(&mut self, path: &Path, bytes: Vec<u8>, environment: &HashMap<String, String>) {
+        if is_readable_by_others(path) {
+            self.warnings.push(format!("{0} can be read by other users: chmod 600 {0}", path.display()));
+        }
         let path = path.display().to_string();
         let text = match String::from_utf8(bytes) {
             Ok(text) if !text.contains('\0') => text,
@@ -202,4 +205,15 @@ impl fmt::Display for Problems {
         }
         write!(f, "\n\nSee .env.example for every variable.")
     }
+}
+/// Returns whether other users may read a file. A problem with the file shows when it is read.
+#[cfg(unix)]
+fn is_readable_by_others(path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    path.metadata().is_ok_and(|file| file.mode() & 0o077 != 0)
+}
+
+#[cfg(not(unix))]
+fn is_readable_by_others(_: &Path) -> bool {
+    false
 }

@@ -11,7 +11,7 @@ use super::error::ApiError;
 use super::extract::Query;
 use crate::app::App;
 use crate::audit::chain::StoredEntry;
-use crate::audit::verify::{Broken, Verification};
+use crate::audit::verify::{Broken, Purge, Verification};
 use crate::clock::timestamp;
 use crate::store::StoreError;
 
@@ -64,6 +64,17 @@ struct Chain {
     /// The last intact one of them, in the form that `audit verify --head` accepts.
     head: String,
     broken: Option<Fault>,
+    /// The purges that entries tell of.
+    purges: Vec<ToldPurge>,
+}
+
+/// A purge of the oldest entries.
+#[derive(Debug, Serialize)]
+struct ToldPurge {
+    at: String,
+    rows: u64,
+    last_seq: i64,
+    last_at: String,
 }
 
 /// The first broken entry.
@@ -82,7 +93,8 @@ pub async fn list(app: App, Query(query): Query<AuditQuery>) -> Result<Json<Audi
     let limit = limit(query.limit.as_deref())?;
     // One more than the limit, to find out whether there is a next page.
     let mut entries = app.store.audit(seq, since, limit + 1).await.map_err(|error| unavailable(&error))?;
-    let verified = app.store.verify_audit(None, PATIENCE).await.map_err(|error| unavailable(&error))?;
+    let verified =
+        app.store.verify_audit(None, app.clock.now(), PATIENCE).await.map_err(|error| unavailable(&error))?;
     let more = entries.len() > limit as usize;
     entries.truncate(limit as usize);
     // Unreadable entries are left out; verifying the chain reports them.
@@ -133,6 +145,13 @@ impl From<StoredEntry> for AuditEntry {
     }
 }
 
+impl From<Purge> for ToldPurge {
+    fn from(purge: Purge) -> Self {
+        let Purge { at, rows, last_seq, last_at } = purge;
+        Self { at: timestamp(at), rows, last_seq, last_at: timestamp(last_at) }
+    }
+}
+
 impl From<Verification> for Chain {
     fn from(verified: Verification) -> Self {
         let broken = verified.broken.map(|broken: Broken| Fault {
@@ -146,6 +165,7 @@ impl From<Verification> for Chain {
             entries: verified.entries,
             head: verified.head.to_string(),
             broken,
+            purges: verified.purges.into_iter().map(ToldPurge::from).collect(),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The audit trail: appending to its chain, reading and verifying it, and purging its beginning.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -8,7 +9,7 @@ use sqlx::{FromRow, PgConnection, Row, SqliteConnection, Transaction};
 use super::keys::bounded;
 use super::{READ_LIMIT, Store, StoreError, dialect};
 use crate::audit::chain::{Head, StoredEntry};
-use crate::audit::verify::{Verification, Verifier};
+use crate::audit::verify::{Expected, LastPurged, Verification, Verifier};
 use crate::audit::{Action, Actor, Entry};
 use crate::clock::timestamp;
 
@@ -23,6 +24,12 @@ const PURGE_LIMIT: Duration = Duration::from_secs(10);
 
 /// The minimum age of an entry that is purged, whatever the caller asks for.
 const MIN_DAYS: i64 = 30;
+
+/// Selects the last entry of the chain: the last one that follows another, or the only one. Rows beyond it are not of the chain.
+const LAST: &str = "select seq, hash from mlops_audit entry
+    where exists (select 1 from mlops_audit before where before.seq = entry.seq - 1)
+       or entry.seq = (select min(seq) from mlops_audit)
+    order by seq desc limit 1";
 
 /// The columns of [`Raw`].
 macro_rules! columns {
@@ -61,12 +68,18 @@ macro_rules! append {
     ($($connection:ty),+) => {
         $(impl Append for $connection {
             async fn append(&mut self, at: DateTime<Utc>, entry: &Entry) -> Result<Head, sqlx::Error> {
-                const LAST: &str = "select seq, hash from mlops_audit order by seq desc limit 1";
+                const NEWEST: &str = "select max(seq) from mlops_audit";
                 const ADD: &str = "insert into mlops_audit
                     (seq, at, actor, action, request_id, subject, details, previous, hash)
                     values ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
                 dialect::lock_audit(&mut *self).await?;
                 let last: Option<(i64, Vec<u8>)> = sqlx::query_as(LAST).fetch_optional(&mut *self).await?;
+                let newest: Option<i64> = sqlx::query_scalar(NEWEST).fetch_one(&mut *self).await?;
+                if let Some(foreign) = newest.filter(|newest| last.as_ref().is_none_or(|last| last.0 < *newest)) {
+                    tracing::error!(
+                        "row {foreign} of mlops_audit follows no other entry: somebody else inserted it; the trail goes on without it"
+                    );
+                }
                 // A hash of the wrong length is a broken entry, which verification reports; appending
                 // continues.
                 let head = last.map(|(seq, hash)| Head { seq, hash: hash.try_into().unwrap_or_default() });
@@ -130,19 +143,29 @@ impl Store {
         })
     }
 
-    /// Recomputes the chain, as far as `time_limit` allows, and compares it with an earlier head if one is
-    /// given. Memory use does not grow with the trail.
+    /// Returns the head of the trail; `None` if it is empty.
+    pub async fn audit_head(&self) -> Result<Option<Head>, StoreError> {
+        let last: Option<(i64, Vec<u8>)> =
+            on!(&self.read, READ_LIMIT, |conn| sqlx::query_as(LAST).fetch_optional(conn).await)?;
+        Ok(last.map(|(seq, hash)| Head { seq, hash: hash.try_into().unwrap_or_default() }))
+    }
+
+    /// Recomputes the chain at the time `now`, as far as `time_limit` allows, and compares it with earlier heads, if any are given,
+    /// and with the keys and completed requests in the database. Memory use does not grow with the trail.
     pub async fn verify_audit(
         &self,
-        recorded: Option<Head>,
+        recorded: impl IntoIterator<Item = Head>,
+        now: DateTime<Utc>,
         time_limit: Duration,
     ) -> Result<Verification, StoreError> {
         const SQL: &str =
             concat!("select ", columns!(), " from mlops_audit where seq > $1 order by seq limit $2");
-        let begun = Instant::now();
+        let (begun, recorded) = (Instant::now(), recorded.into_iter().collect::<Vec<_>>());
         on!(&self.read, time_limit.saturating_add(READ_LIMIT), |conn| {
             let mut tx = dialect::begin_snapshot(conn).await?;
-            let (mut verifier, mut last, mut more) = (Verifier::new(recorded), i64::MIN, true);
+            let expected = expected(&mut *tx).await?;
+            let mut verifier = Verifier::new(recorded.clone(), expected, now);
+            let (mut last, mut more) = (i64::MIN, true);
             while more && begun.elapsed() < time_limit {
                 let rows = sqlx::query(SQL).bind(last).bind(PAGE).fetch_all(&mut *tx).await?;
                 more = i64::try_from(rows.len()) == Ok(PAGE);
@@ -179,7 +202,7 @@ impl Store {
                 where seq < coalesce((select min(seq) from mlops_audit where at >= $1), 9223372036854775807)
                 order by seq limit $2
             ) old";
-        const HASH: &str = "select hash from mlops_audit where seq = $1";
+        const ENTRY: &str = concat!("select ", columns!(), " from mlops_audit where seq = $1");
         if at - before < TimeDelta::days(MIN_DAYS) {
             let what = format!("audit entries must be kept for at least {MIN_DAYS} days");
             return Err(StoreError::Unusable(what));
@@ -190,10 +213,11 @@ impl Store {
             dialect::lock_audit(&mut *tx).await?;
             let old = sqlx::query_as(OLD).bind(before).bind(MAX_PURGED).fetch_one(&mut *tx).await?;
             let (rows, Some(last_seq)): (i64, Option<i64>) = old else { return Ok(None) };
-            let hash: Vec<u8> = sqlx::query_scalar(HASH).bind(last_seq).fetch_one(&mut *tx).await?;
-            let last_hash = hash.try_into().unwrap_or_default();
+            let last: Raw = sqlx::query_as(ENTRY).bind(last_seq).fetch_one(&mut *tx).await?;
+            let last = stored_entry(last);
+            let last_hash = last.hash.clone().try_into().unwrap_or_default();
             let purged = Purged { rows: rows.unsigned_abs(), last_seq, last_hash };
-            append(&mut tx, at, &purged.entry(before, by)).await?;
+            append(&mut tx, at, &purged.entry(before, &last, by)).await?;
             sqlx::query(dialect::purge_audit(&tx)).bind(before).execute(&mut *tx).await?;
             tx.commit().await?;
             Ok(Some(purged))
@@ -201,12 +225,52 @@ impl Store {
     }
 }
 
+/// A connection that tells what must have an entry.
+trait Witness {
+    async fn expected(&mut self) -> Result<Expected, sqlx::Error>;
+}
+
+macro_rules! witness {
+    ($($connection:ty),+) => {
+        $(impl Witness for $connection {
+            async fn expected(&mut self) -> Result<Expected, sqlx::Error> {
+                const CREATED: &str = concat!("select id, ", bounded!("created_at"), " from mlops_api_keys");
+                const REVOKED: &str = concat!(
+                    "select id, ", bounded!("revoked_at"), " from mlops_api_keys where revoked_at is not null"
+                );
+                const RECEIPTS: &str = concat!(
+                    "select receipt_id, ", bounded!("done_at"),
+                    " from mlops_privacy_requests where done_at is not null and receipt_id is not null"
+                );
+                const HAS_EVENTS: &str = "select count(*) from (select 1 from ai_totals limit 1) one";
+                let mut read = [BTreeMap::new(), BTreeMap::new(), BTreeMap::new()];
+                for (ids, sql) in read.iter_mut().zip([CREATED, REVOKED, RECEIPTS]) {
+                    let rows: Vec<(String, DateTime<Utc>)> = sqlx::query_as(sql).fetch_all(&mut *self).await?;
+                    ids.extend(rows);
+                }
+                let events: i64 = sqlx::query_scalar(HAS_EVENTS).fetch_one(&mut *self).await?;
+                let [created, revoked, receipts] = read;
+                let has_data = events > 0 || !created.is_empty();
+                Ok(Expected { created, revoked, receipts, has_data })
+            }
+        })+
+    };
+}
+
+witness!(PgConnection, SqliteConnection);
+
+async fn expected(conn: &mut impl Witness) -> Result<Expected, sqlx::Error> {
+    conn.expected().await
+}
+
 impl Purged {
-    fn entry(&self, before: DateTime<Utc>, by: &Actor) -> Entry {
+    /// Returns the entry that tells of the purge. It has the content of `last`, whose hash proves how old the purged entries are.
+    fn entry(&self, before: DateTime<Utc>, last: &StoredEntry, by: &Actor) -> Entry {
         by.entry(Action::AuditPurged)
             .with("before", timestamp(before))
             .with("rows", self.rows)
             .with("last_seq", self.last_seq)
             .with("last_hash", hex::encode(self.last_hash))
+            .with("last", serde_json::to_value(LastPurged::of(last)).unwrap_or_default())
     }
 }

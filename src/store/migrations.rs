@@ -34,6 +34,7 @@ migrators![
     "0010_metric_series.sql",
     "0011_event_ids.sql",
     "0012_key_parents.sql",
+    "0013_audit_walls.sql",
 ];
 
 /// The migration in a file named `<version>_<description>.sql`.

@@ -46,7 +46,9 @@ async fn settings_are_judged() {
     with(&off, "limits", "wrong");
     with(&[], "privacy-hash-key", "warning");
     in_production(&[], "privacy-hash-key", "wrong");
-    in_production(&[("PRIVACY_HASH_KEY", KEY)], "privacy-hash-key", "ok");
+    in_production(&[("PRIVACY_HASH_KEY", "3e5c7b1a2f9d8c4e6a3f1b5d8e2c7f9a")], "privacy-hash-key", "ok");
+    with(&[("PRIVACY_HASH_KEY", &"ab".repeat(16))], "privacy-hash-key", "wrong");
+    with(&[("MLOPS_API_KEY", &"ab".repeat(16))], "api-key", "wrong");
     with(&[], "privacy-access", "ok");
     with(&[("ALLOW_UNAUTHENTICATED_PRIVACY", "true")], "privacy-access", "warning");
     in_production(&[("ALLOW_UNAUTHENTICATED_PRIVACY", "true")], "privacy-access", "wrong");

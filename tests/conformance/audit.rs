@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use mlops_service::audit::chain::{Head, StoredEntry};
-use mlops_service::audit::verify::{Broken, Fault, Verification};
+use mlops_service::audit::verify::{Broken, Fault, LastPurged, Verification};
 use mlops_service::audit::{Action, Actor};
+use mlops_service::auth::key::{KeyId, NamedKey};
 use mlops_service::privacy::subject::SubjectHash;
 use mlops_service::store::{Store, StoreError};
 
@@ -22,6 +23,9 @@ on_every_backend! {
     entries_that_nothing_accounts_for_are_missing_not_purged,
     verifying_takes_no_longer_than_it_may,
     a_long_trail_is_verified_in_pages_and_purged_in_steps,
+    a_purge_that_is_made_up_is_refused_and_found,
+    a_row_of_somebody_else_is_refused_and_stops_nothing,
+    an_end_that_was_cut_off_is_found_by_what_it_told_of,
 }
 
 /// Longer than verifying takes.
@@ -42,11 +46,11 @@ async fn trail(store: &Store, entries: i64) -> Head {
 }
 
 async fn verify(store: &Store) -> Verification {
-    store.verify_audit(None, LIMIT).await.unwrap()
+    store.verify_audit(None, real_now(), LIMIT).await.unwrap()
 }
 
 async fn broken(store: &Store, noted: Option<Head>) -> Option<(i64, Fault)> {
-    let found = store.verify_audit(noted, LIMIT).await.unwrap();
+    let found = store.verify_audit(noted, real_now(), LIMIT).await.unwrap();
     assert!(found.complete);
     found.broken.map(|Broken { seq, fault }| (seq, fault))
 }
@@ -60,7 +64,10 @@ async fn all(store: &Store) -> Vec<StoredEntry> {
 async fn tamper(backend: &Backend, sql: &str) {
     let unlock = match backend.is_postgres() {
         true => "alter table mlops_audit disable trigger user",
-        false => "drop trigger if exists mlops_audit_keep; drop trigger if exists mlops_audit_keep_unpurged",
+        false => {
+            "drop trigger if exists mlops_audit_keep; drop trigger if exists mlops_audit_keep_unpurged;
+             drop trigger if exists mlops_audit_follow; drop trigger if exists mlops_audit_purged"
+        }
     };
     backend.execute(unlock).await;
     backend.execute(sql).await;
@@ -312,6 +319,79 @@ async fn insert_again_and_break(backend: &Backend, store: &Store) {
 async fn verifying_takes_no_longer_than_it_may(backend: Backend) {
     let store = backend.store(&[]).await;
     trail(&store, 2).await;
-    let found = store.verify_audit(None, Duration::ZERO).await.unwrap();
+    let found = store.verify_audit(None, real_now(), Duration::ZERO).await.unwrap();
     assert_eq!((found.complete, found.entries, found.is_intact()), (false, 0, false));
+}
+
+/// Returns an SQL literal of bytes.
+fn literal(backend: &Backend, bytes: &[u8]) -> String {
+    match backend.is_postgres() {
+        true => format!("'\\x{}'", hex::encode(bytes)),
+        false => format!("x'{}'", hex::encode(bytes)),
+    }
+}
+
+/// Returns the statement that inserts an entry as it is.
+fn insert(backend: &Backend, entry: &StoredEntry) -> String {
+    let StoredEntry { seq, actor, action, details, .. } = entry;
+    let (previous, hash) = (literal(backend, &entry.previous), literal(backend, &entry.hash));
+    let at = entry.at.to_rfc3339();
+    format!(
+        "insert into mlops_audit (seq, at, actor, action, details, previous, hash)
+         values ({seq}, '{at}', '{actor}', '{action}', '{details}', {previous}, {hash})"
+    )
+}
+
+async fn a_purge_that_is_made_up_is_refused_and_found(backend: Backend) {
+    let store = backend.store(&[]).await;
+    trail(&store, 3).await;
+    let head = write(&store, real_now(), 3).await;
+    let entries = all(&store).await;
+    let made_up = Actor::service().entry(Action::AuditPurged).with("rows", 3).with("last_seq", 3);
+    let made_up = made_up.with("last_hash", hex::encode(&entries[2].hash));
+    let last = serde_json::to_value(LastPurged::of(&entries[2])).unwrap();
+    let made_up = StoredEntry::after(head, real_now(), &made_up.with("last", last));
+    let noted = entries[2].head();
+    let sql = insert(&backend, &made_up);
+    assert!(backend.try_execute(&sql).await.unwrap_err().to_string().contains("30 days"));
+    if backend.is_postgres() {
+        assert!(backend.try_execute("delete from mlops_audit where seq <= 3").await.is_err());
+    } else {
+        let replaced = sql.replace("insert into", "insert or replace into").replace("(5,", "(1,");
+        assert!(backend.try_execute(&replaced).await.is_err(), "nothing is replaced");
+    }
+    // Whoever may do everything takes what is in the way.
+    tamper(&backend, &sql).await;
+    backend.execute("delete from mlops_audit where seq <= 3").await;
+    assert_eq!(broken(&store, noted).await, Some((5, Fault::PurgedEarly)));
+    assert_eq!(broken(&store, None).await, Some((5, Fault::PurgedEarly)));
+}
+
+async fn a_row_of_somebody_else_is_refused_and_stops_nothing(backend: Backend) {
+    let store = backend.store(&[]).await;
+    let head = trail(&store, 3).await;
+    let entry = Actor::service().entry(Action::RetentionRun);
+    let far = Head { seq: i64::MAX - 1, ..head };
+    let foreign = insert(&backend, &StoredEntry::after(far, real_now(), &entry));
+    assert!(backend.try_execute(&foreign).await.unwrap_err().to_string().contains("must follow"));
+    tamper(&backend, &foreign).await;
+    assert_eq!(write(&store, real_now(), 4).await.seq, 4, "the chain goes on where it ended");
+    assert_eq!(store.audit_head().await.unwrap().unwrap().seq, 4);
+    assert_eq!(broken(&store, None).await, Some((i64::MAX, Fault::Foreign)), "and the row is named");
+}
+
+async fn an_end_that_was_cut_off_is_found_by_what_it_told_of(backend: Backend) {
+    let store = backend.store(&[]).await;
+    trail(&store, 2).await;
+    let created_at = real_now().trunc_subsecs(0) + TimeDelta::seconds(2);
+    let key = NamedKey { id: KeyId(7), name: "a".to_owned(), created_at, ..NamedKey::placeholder() };
+    let told = Actor::service().entry(Action::KeyCreated).with("key", key.id.to_string());
+    assert!(store.add_key(&key, real_now(), &told).await.unwrap());
+    assert_eq!(broken(&store, None).await, None);
+    tamper(&backend, "delete from mlops_audit where seq = 3").await;
+    assert_eq!(broken(&store, None).await, Some((3, Fault::Unrecorded)));
+    write(&store, real_now(), 3).await;
+    assert_eq!(broken(&store, None).await, Some((4, Fault::Unrecorded)), "whatever comes after");
+    backend.execute("delete from mlops_audit").await;
+    assert_eq!(broken(&store, None).await, Some((1, Fault::Empty)));
 }

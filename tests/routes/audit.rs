@@ -41,7 +41,7 @@ fn program(backend: &Backend, arguments: &[&str]) -> (bool, String) {
 
 async fn every_key_operation_is_an_entry_with_who_did_it(backend: Backend) {
     let app = TestApp::guarded(&backend).await;
-    let (chief, chief_key) = create(&app, json!({"name": "Ana Müller", "scopes": ["admin"]})).await;
+    let (chief, chief_key) = create(&app, json!({"name": "Ana Müller", "scopes": ["admin", "track"]})).await;
     let call = app.post("/admin/keys").header("x-api-key", &chief_key).header("x-request-id", "r-made");
     let wish =
         json!({"name": "web", "scopes": ["track"], "business_id": "acme", "tier": "free", "expires": "1d"});
@@ -328,4 +328,34 @@ async fn without_a_hash_key_production_refuses_what_needs_it_and_says_what_to_do
     }
     let service = Service::start(&backend, &[production[0], production[1], key]);
     assert!(!service.log().contains("PRIVACY_HASH_KEY"), "{}", service.log());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn heads_are_written_outside_the_database_and_compared() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let path = folder.path().join("heads").to_str().unwrap().to_owned();
+    let backend = Backend::sqlite();
+    let settings = [("AUDIT_HEAD_FILE", path.as_str()), ("MLOPS_API_KEY", KEY)];
+    let mut service = Service::start(&backend, &settings);
+    let wish = json!({"name": "a", "scopes": ["track"]});
+    let call = http_client().post(service.url("/admin/keys")).header("x-api-key", KEY).json(&wish);
+    assert_eq!(call.send().await.unwrap().status(), 201);
+    let heads = || std::fs::read_to_string(&path).unwrap_or_default();
+    let last = || heads().lines().last().unwrap_or_default().split(':').next().unwrap().to_owned();
+    eventually("the head is in the file", async || last() == "2").await;
+    let page = http_client().get(service.url("/metrics")).send().await.unwrap().text().await.unwrap();
+    assert!(page.contains("audit_head_seq 2\n"), "{page}");
+    service.signal("TERM");
+    service.wait();
+    assert_eq!(last(), "2");
+    let verify = || {
+        let output = command(&backend, &settings).args(["audit", "verify"]).output().unwrap();
+        (output.status.success(), String::from_utf8(output.stdout).unwrap())
+    };
+    assert!(verify().0, "{}", verify().1);
+    backend.execute("delete from mlops_api_keys").await;
+    backend.execute("drop trigger mlops_audit_keep_unpurged").await;
+    backend.execute("delete from mlops_audit where seq = 2").await;
+    let (is_intact, told) = verify();
+    assert!(!is_intact && told.contains("entry 2 is cut off"), "{told}");
 }

@@ -265,7 +265,7 @@ async fn the_audit_trail_tells_ids_only(backend: Backend) {
         let details: Value = serde_json::from_str(&entry.details).unwrap();
         assert_eq!(details, json!({"consent_id": noted["id"]}));
     }
-    let verified = app.app.store.verify_audit(None, Duration::from_secs(5)).await.unwrap();
+    let verified = app.app.store.verify_audit(None, app.now(), Duration::from_secs(5)).await.unwrap();
     assert!(verified.broken.is_none() && verified.complete, "{verified:?}");
 }
 

@@ -89,7 +89,7 @@ async fn production_needs_a_key_for_the_hashes_of_persons() {
         refused.refused(503, "Service Unavailable");
         assert!(refused.json()["message"].as_str().unwrap().contains("PRIVACY_HASH_KEY"));
     }
-    let hash_key = ("PRIVACY_HASH_KEY", "fedcba98fedcba98fedcba98fedcba98");
+    let hash_key = ("PRIVACY_HASH_KEY", "3e5c7b1a2f9d8c4e6a3f1b5d8e2c7f9a");
     let app = TestApp::with(&backend, &[settings[0], settings[1], hash_key]).await;
     let noted = app.post("/privacy/requests").header("x-api-key", KEY).json(&body).send().await;
     assert_eq!(noted.status, 201, "{}", noted.text());

@@ -134,7 +134,10 @@ fn migrations(config: &Config) -> Finding {
 }
 
 async fn chain(store: Result<&Store, &String>) -> Finding {
-    let found = with_store(store, async |store| store.verify_audit(None, VERIFY_LIMIT).await).await;
+    let found = with_store(store, async |store| {
+        store.verify_audit(None, crate::clock::Clock::system().now(), VERIFY_LIMIT).await
+    })
+    .await;
     let fix = "find out who changed it; see mlops-service audit verify and docs/audit.md";
     match found {
         Err(error) => unavailable(CHAIN, &error),

@@ -7,7 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::finding::{Check, Finding};
 use crate::auth::key::{NamedKey, Status};
-use crate::config::{ApiKey, Config, Environment, MIN_PRODUCTION_KEY_CHARS, VARIABLES, dotenv};
+use crate::config::{ApiKey, Config, Environment, MIN_PRODUCTION_KEY_CHARS, dotenv};
 use crate::store::{Store, StoreError};
 
 /// The age, in days, at which a secret should be rotated: quarterly.
@@ -30,8 +30,8 @@ pub(super) fn shared(config: &Config) -> Finding {
             format!("set MLOPS_API_KEY; {MAKE_A_KEY}"),
         );
     }
-    if keys.iter().any(|key| VARIABLES.iter().any(|variable| variable.example == key.expose())) {
-        return check.wrong("a key is an example from the documentation", MAKE_A_KEY);
+    if let Some((_, weakness)) = config.weak_secrets().iter().find(|(name, _)| *name == "MLOPS_API_KEY") {
+        return check.wrong(format!("a key {weakness}"), MAKE_A_KEY);
     }
     let short = |key: &ApiKey| key.expose().len() < MIN_PRODUCTION_KEY_CHARS;
     if keys.iter().any(short) {

@@ -69,6 +69,9 @@ fn limits(config: &Config) -> Finding {
 
 fn hash_key(config: &Config) -> Finding {
     let check = Check::new("privacy-hash-key", "PRIVACY_HASH_KEY");
+    if let Some((_, weakness)) = config.weak_secrets().iter().find(|(name, _)| *name == "PRIVACY_HASH_KEY") {
+        return check.wrong(format!("it {weakness}"), "make one with: openssl rand -hex 32");
+    }
     match config.privacy_hash_key {
         Some(_) => check.ok("set, and long enough"),
         None => check.wrong_if(
