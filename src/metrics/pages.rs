@@ -22,8 +22,9 @@ const MAX_WAITING: usize = 8_192;
 /// The pause after a page, as a multiple of the time that it took to make: pages take at most a fifth of one core.
 const PAUSE: u32 = 4;
 
-/// The shortest pause: to send a small page to many readers takes longer than to make it.
+/// The shortest pause, and how many bytes are sent per second on average: to send a page to many readers takes longer than to make it.
 const MIN_PAUSE: Duration = Duration::from_millis(50);
+const SENT_PER_SECOND: u32 = 64 * 1024 * 1024;
 
 /// The maximum number of pages in memory. Beyond it, the readers of the oldest one lose it: they read too slowly.
 const MAX_PAGES: usize = 4;
@@ -97,6 +98,7 @@ impl Pages {
 
 impl PageMaker {
     /// Makes pages with `render` until `ending`.
+    #[expect(clippy::cast_precision_loss, reason = "the bytes of a few pages are far below 2^53")]
     pub(super) async fn run(
         mut self,
         render: impl Fn() -> String + Clone + Send + 'static,
@@ -105,15 +107,16 @@ impl PageMaker {
         let make_all = async {
             while let Some(first) = self.readers.recv().await {
                 let begun = Instant::now();
-                self.make(first, render.clone()).await;
-                sleep((begun.elapsed() * PAUSE).max(MIN_PAUSE)).await;
+                let sent = self.make(first, render.clone()).await;
+                let sending = Duration::from_secs(1).mul_f64(sent as f64 / f64::from(SENT_PER_SECOND));
+                sleep((begun.elapsed() * PAUSE).max(MIN_PAUSE).max(sending)).await;
             }
         };
         ending.run_until_cancelled(make_all).await;
     }
 
-    /// Makes a page for `first` and all who wait; without room for it, they get none.
-    async fn make(&mut self, first: Reader, render: impl Fn() -> String + Send + 'static) {
+    /// Makes a page for `first` and all who wait; without room for it, they get none. Returns how many bytes they are sent.
+    async fn make(&mut self, first: Reader, render: impl Fn() -> String + Send + 'static) -> usize {
         let mut readers = vec![first];
         while let Ok(reader) = self.readers.try_recv() {
             readers.push(reader);
@@ -121,7 +124,7 @@ impl PageMaker {
         readers.retain(|reader| !reader.reply.is_closed());
         let wants_gzip = readers.iter().any(|reader| reader.accepts_gzip);
         if !self.make_room().await {
-            return;
+            return 0;
         }
         let rendered = spawn_blocking(move || {
             let text = render().into_bytes();
@@ -130,13 +133,16 @@ impl PageMaker {
         });
         let page = rendered.await.expect("rendering does not panic");
         self.pages.push_back(Arc::downgrade(&page));
+        let mut bytes = 0;
         for Reader { accepts_gzip, closer, reply } in readers {
             let closer = closer.map(Arc::new);
             page.readers.lock().extend(closer.iter().map(Arc::downgrade));
             let sent = Sent { page: page.clone(), is_gzip: accepts_gzip, _closer: closer };
+            bytes += sent.as_ref().len();
             // The reader may have gone.
             let _ = reply.send(Bytes::from_owner(sent));
         }
+        bytes
     }
 
     /// Withdraws the oldest pages until there is room for another. Returns whether there is.

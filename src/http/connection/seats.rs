@@ -18,8 +18,10 @@ use crate::auth::{Caller, ClientIp};
 const RESERVED_SHARE: usize = 16;
 const RESERVED: (usize, usize) = (4, 64);
 
-/// How long a connection must have been idle before it may be closed for another, in milliseconds.
+/// How long a connection must have been idle before it may be closed for another, in milliseconds. On a reserved seat it must show at
+/// once whose it is.
 const IDLE_MS: u64 = 1_000;
+const RESERVED_IDLE_MS: u64 = 0;
 
 /// The share of the reserved seats that one client may have.
 const RESERVED_PER_CLIENT: usize = 4;
@@ -45,6 +47,7 @@ struct Rooms {
 struct Room {
     max: usize,
     max_per_client: usize,
+    idle_ms: u64,
     open: usize,
     clients: HashMap<IpAddr, BTreeMap<u64, Connection>>,
 }
@@ -63,8 +66,8 @@ impl Seats {
         let reserved = (limits.max_connections / RESERVED_SHARE).clamp(RESERVED.0, RESERVED.1);
         let rooms = Rooms {
             last: 0,
-            ordinary: Room::new(limits.max_connections, limits.max_per_client),
-            reserved: Room::new(reserved, reserved / RESERVED_PER_CLIENT),
+            ordinary: Room::new(limits.max_connections, limits.max_per_client, IDLE_MS),
+            reserved: Room::new(reserved, reserved / RESERVED_PER_CLIENT, RESERVED_IDLE_MS),
         };
         Self { limits, opened: Instant::now(), rooms: Mutex::new(rooms) }
     }
@@ -102,8 +105,8 @@ impl Rooms {
 }
 
 impl Room {
-    fn new(max: usize, max_per_client: usize) -> Self {
-        Self { max, max_per_client, open: 0, clients: HashMap::new() }
+    fn new(max: usize, max_per_client: usize, idle_ms: u64) -> Self {
+        Self { max, max_per_client, idle_ms, open: 0, clients: HashMap::new() }
     }
 
     /// Returns whether there is a seat for another connection of `client`, for which an idle one may be closed: one of its own,
@@ -135,7 +138,7 @@ impl Room {
             .into_iter()
             .flatten()
             .filter(|(_, connection)| connection.answered().is_some())
-            .filter(|(_, connection)| connection.active_ms() + IDLE_MS <= now_ms)
+            .filter(|(_, connection)| connection.active_ms() + self.idle_ms <= now_ms)
             .min_by_key(|(_, connection)| (connection.has_key(), connection.active_ms()))
             .map(|(number, connection)| (*number, connection.clone()));
         let Some((number, connection)) = idle else { return false };
@@ -240,7 +243,11 @@ mod tests {
             seat.connection.record_activity(10_000);
         }
         let at = |now_ms| seats.take_at(SocketAddr::new("192.0.2.1".parse().unwrap(), 1), now_ms);
-        assert!(at(10_999).unwrap().connection.is_reserved());
+        let kept = at(10_999).unwrap();
+        assert!(kept.connection.is_reserved());
+        assert!(!is_closed(&own[0]));
+        assert!(at(10_999).unwrap().connection.is_reserved(), "for one that has not shown whose it is");
+        assert!(is_closed(&kept));
         assert!(!at(11_000).unwrap().connection.is_reserved());
     }
 
