@@ -123,11 +123,13 @@ pub struct Purge {
     pub last_at: DateTime<Utc>,
 }
 
-/// What the database says must have an entry: ids of created keys, of revoked ones, and of receipts.
+/// What the database says must have an entry: ids of created, rotated and revoked keys, and of receipts.
 #[derive(Debug, Clone, Default)]
 pub struct Expected {
     /// Ids of keys, each with the time of its creation.
     pub created: BTreeMap<String, DateTime<Utc>>,
+    /// Ids of keys that were rotated, each with the time of its creation: that of the rotation is not kept.
+    pub rotated: BTreeMap<String, DateTime<Utc>>,
     /// Ids of keys, each with the time of its revocation.
     pub revoked: BTreeMap<String, DateTime<Utc>>,
     /// Ids of receipts, each with the time at which the request was done.
@@ -319,6 +321,7 @@ impl Verifier {
             let about: About = serde_json::from_str(&entry.details).unwrap_or_default();
             match &about.key {
                 Some(key) if is(Action::KeyCreated) => drop(self.expected.created.remove(key)),
+                Some(key) if is(Action::KeyRotated) => drop(self.expected.rotated.remove(key)),
                 Some(key) if is(Action::KeyRevoked) => drop(self.expected.revoked.remove(key)),
                 _ => {}
             }
@@ -380,8 +383,8 @@ impl Verifier {
     /// trail. Times of keys are whole seconds.
     fn has_unrecorded(&self) -> bool {
         let Some(begins) = self.begins else { return false };
-        let Expected { created, revoked, receipts, .. } = &self.expected;
-        let mut times = created.values().chain(revoked.values()).chain(receipts.values());
+        let Expected { created, rotated, revoked, receipts, .. } = &self.expected;
+        let mut times = [created, rotated, revoked, receipts].into_iter().flat_map(BTreeMap::values);
         times.any(|at| *at > begins + TimeDelta::seconds(1))
     }
 }

@@ -235,6 +235,9 @@ macro_rules! witness {
         $(impl Witness for $connection {
             async fn expected(&mut self) -> Result<Expected, sqlx::Error> {
                 const CREATED: &str = concat!("select id, ", bounded!("created_at"), " from mlops_api_keys");
+                const ROTATED: &str = concat!(
+                    "select id, ", bounded!("created_at"), " from mlops_api_keys where previous_hash is not null"
+                );
                 const REVOKED: &str = concat!(
                     "select id, ", bounded!("revoked_at"), " from mlops_api_keys where revoked_at is not null"
                 );
@@ -243,15 +246,15 @@ macro_rules! witness {
                     " from mlops_privacy_requests where done_at is not null and receipt_id is not null"
                 );
                 const HAS_EVENTS: &str = "select count(*) from (select 1 from ai_totals limit 1) one";
-                let mut read = [BTreeMap::new(), BTreeMap::new(), BTreeMap::new()];
-                for (ids, sql) in read.iter_mut().zip([CREATED, REVOKED, RECEIPTS]) {
+                let mut read = [(); 4].map(|()| BTreeMap::new());
+                for (ids, sql) in read.iter_mut().zip([CREATED, ROTATED, REVOKED, RECEIPTS]) {
                     let rows: Vec<(String, DateTime<Utc>)> = sqlx::query_as(sql).fetch_all(&mut *self).await?;
                     ids.extend(rows);
                 }
                 let events: i64 = sqlx::query_scalar(HAS_EVENTS).fetch_one(&mut *self).await?;
-                let [created, revoked, receipts] = read;
+                let [created, rotated, revoked, receipts] = read;
                 let has_data = events > 0 || !created.is_empty();
-                Ok(Expected { created, revoked, receipts, has_data })
+                Ok(Expected { created, rotated, revoked, receipts, has_data })
             }
         })+
     };

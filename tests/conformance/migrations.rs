@@ -10,6 +10,7 @@ use crate::harness::{Backend, LAB_TABLE, TestApp, event, insert_as_the_app, on_e
 on_every_backend! {
     migrating_twice_changes_nothing,
     ids_of_an_earlier_version_keep_their_meaning,
+    series_that_an_earlier_version_showed_stay_shown,
 }
 
 async fn migrating_twice_changes_nothing(backend: Backend) {
@@ -144,4 +145,33 @@ async fn ids_of_an_earlier_version_keep_their_meaning(backend: Backend) {
     assert!(track("acme", stored).await, "what was stored is known");
     assert!(!track("bolt", stored).await, "to its business alone");
     assert!(track("acme", counted).await && track("bolt", counted).await, "whose it was is not known");
+}
+
+async fn series_that_an_earlier_version_showed_stay_shown(backend: Backend) {
+    drop(backend.store(&[]).await);
+    backend.execute("drop table ai_metric_series").await;
+    backend.execute("delete from _sqlx_migrations where version = 10").await;
+    let text = if backend.is_postgres() { "cast(n as text)" } else { "n" };
+    for (label, value) in [("business_id", "'acme'"), ("model_name", "'m'"), ("response_type", "'t'")] {
+        let add = format!("insert into ai_metric_labels (label, value) values ('{label}', {value})");
+        backend.execute(&add).await;
+    }
+    let numbers = "with recursive many(n) as (select 1 union all select n + 1 from many where n < 300)";
+    let labels = format!(
+        "{numbers} insert into ai_metric_labels (label, value) select 'intent', 'i' || {text} from many"
+    );
+    let totals = format!(
+        "{numbers} insert into ai_totals (business_id, model_name, intent_detected, response_type, events,
+            response_time_ms, within_100ms, within_500ms, within_1s, within_2s, within_5s, within_10s, success_e4,
+            tokens, prompt_tokens, completion_tokens, cost_micros, appointments_requested, appointments_booked, handoffs)
+         select 'acme', 'm', 'i' || {text}, 't', 1, 1, 1, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1 from many"
+    );
+    backend.execute(&labels).await;
+    backend.execute(&totals).await;
+    let app = TestApp::open(&backend).await;
+    let page = app.metrics().await;
+    let shown = page.lines().filter(|line| line.starts_with("ai_requests_total{")).count();
+    assert_eq!(shown, 300, "more than a business may show today");
+    assert_eq!(app.track(&event(json!({"business_id": "acme", "intent_detected": "new"}))).await.status, 200);
+    assert!(!app.metrics().await.contains(r#"intent="new""#), "and no more");
 }

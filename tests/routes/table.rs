@@ -6,6 +6,7 @@ use chrono::TimeDelta;
 use futures_util::FutureExt;
 use mlops_service::app::App;
 use mlops_service::auth::key::Scope;
+use mlops_service::fair_share::Tenant;
 use mlops_service::http::routes::{Access, QuotaOf, Row, table};
 use serde_json::json;
 use tower::ServiceExt;
@@ -358,6 +359,21 @@ async fn public_requests_take_no_place_of_protected_ones() {
     let mut public = Box::pin(app.get("/hang").send());
     assert!((&mut public).now_or_never().is_none(), "it is in flight");
     assert_eq!(app.track(&event(json!({}))).await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_protected_request_needs_a_place() {
+    let backend = Backend::sqlite();
+    let app = TestApp::with(&backend, &[("MLOPS_API_KEY", KEY), ("MAX_REQUESTS_IN_FLIGHT", "1")]).await;
+    let taken = app.app.in_flight.take(Tenant::Business("another".to_owned()), 1).unwrap();
+    for row in table(&app.app).rows().iter().filter(|row| row.access != Access::Public) {
+        let call = app.call(row.method.clone(), &path(row)).header("x-api-key", KEY).json(&json!({}));
+        let reply = call.send().await;
+        reply.refused(503, "Service Unavailable");
+        assert_eq!(reply.json()["message"], "The service is busy; try again later", "{row:?}");
+    }
+    drop(taken);
+    assert_eq!(app.get("/analytics/acme").header("x-api-key", KEY).send().await.status, 200);
 }
 
 #[tokio::test(flavor = "multi_thread")]

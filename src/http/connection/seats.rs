@@ -18,10 +18,18 @@ use crate::auth::{Caller, ClientIp};
 const RESERVED_SHARE: usize = 16;
 const RESERVED: (usize, usize) = (4, 64);
 
-/// How long a connection must have been idle before it may be closed for another, in milliseconds. On a reserved seat it must show at
-/// once whose it is.
-const IDLE_MS: u64 = 1_000;
-const RESERVED_IDLE_MS: u64 = 0;
+/// How long a connection must have been idle before it may be closed for another, in milliseconds.
+const IDLE_MS: Idle = Idle { own: 1_000, others: 1_000 };
+
+/// The same on a reserved seat, where it must show soon whose it is, and at once if its client has more of them than the other.
+const RESERVED_IDLE_MS: Idle = Idle { own: 200, others: 0 };
+
+/// How long a connection must have been idle before it may be closed for another of its own client, and for one of another client.
+#[derive(Debug, Clone, Copy)]
+struct Idle {
+    own: u64,
+    others: u64,
+}
 
 /// The share of the reserved seats that one client may have.
 const RESERVED_PER_CLIENT: usize = 4;
@@ -47,7 +55,7 @@ struct Rooms {
 struct Room {
     max: usize,
     max_per_client: usize,
-    idle_ms: u64,
+    idle_ms: Idle,
     open: usize,
     clients: HashMap<IpAddr, BTreeMap<u64, Connection>>,
 }
@@ -105,7 +113,7 @@ impl Rooms {
 }
 
 impl Room {
-    fn new(max: usize, max_per_client: usize, idle_ms: u64) -> Self {
+    fn new(max: usize, max_per_client: usize, idle_ms: Idle) -> Self {
         Self { max, max_per_client, idle_ms, open: 0, clients: HashMap::new() }
     }
 
@@ -114,7 +122,7 @@ impl Room {
     fn has_seat(&mut self, client: IpAddr, now_ms: u64, is_proxy: impl Fn(IpAddr) -> bool) -> bool {
         let own = self.clients.get(&client).map_or(0, BTreeMap::len);
         if !is_proxy(client) && own >= self.max_per_client {
-            return self.close_idle(client, now_ms);
+            return self.close_idle(client, now_ms, self.idle_ms.own);
         }
         if self.open < self.max {
             return true;
@@ -126,19 +134,19 @@ impl Room {
             .filter(|(number, other)| *number > own.max(1) && !is_proxy(*other))
             .collect();
         greedier.sort_by_key(|(number, _)| Reverse(*number));
-        greedier.into_iter().any(|(_, other)| self.close_idle(other, now_ms))
+        greedier.into_iter().any(|(_, other)| self.close_idle(other, now_ms, self.idle_ms.others))
     }
 
-    /// Closes a connection of `client` on which no request is being answered. One without a valid key goes first, then the one that
+    /// Closes a connection of `client` on which no request has been answered for `idle_ms`. One without a valid key goes first, then the one that
     /// has been idle for longest. Returns whether there was one.
-    fn close_idle(&mut self, client: IpAddr, now_ms: u64) -> bool {
+    fn close_idle(&mut self, client: IpAddr, now_ms: u64, idle_ms: u64) -> bool {
         let idle = self
             .clients
             .get(&client)
             .into_iter()
             .flatten()
             .filter(|(_, connection)| connection.answered().is_some())
-            .filter(|(_, connection)| connection.active_ms() + self.idle_ms <= now_ms)
+            .filter(|(_, connection)| connection.active_ms() + idle_ms <= now_ms)
             .min_by_key(|(_, connection)| (connection.has_key(), connection.active_ms()))
             .map(|(number, connection)| (*number, connection.clone()));
         let Some((number, connection)) = idle else { return false };
@@ -199,7 +207,7 @@ mod tests {
 
     /// Takes a seat; those taken before have been idle for long enough.
     fn take(seats: &Arc<Seats>, ip: &str) -> Option<Seat> {
-        let now_ms = (seats.rooms.lock().last + 1) * IDLE_MS;
+        let now_ms = (seats.rooms.lock().last + 1) * IDLE_MS.own;
         seats.take_at(SocketAddr::new(ip.parse().unwrap(), 1), now_ms)
     }
 
@@ -243,11 +251,10 @@ mod tests {
             seat.connection.record_activity(10_000);
         }
         let at = |now_ms| seats.take_at(SocketAddr::new("192.0.2.1".parse().unwrap(), 1), now_ms);
-        let kept = at(10_999).unwrap();
+        let kept = at(10_500).unwrap();
         assert!(kept.connection.is_reserved());
-        assert!(!is_closed(&own[0]));
-        assert!(at(10_999).unwrap().connection.is_reserved(), "for one that has not shown whose it is");
-        assert!(is_closed(&kept));
+        assert!(at(10_699).is_none() && !is_closed(&kept), "it may still show whose it is");
+        assert!(at(10_700).unwrap().connection.is_reserved() && is_closed(&kept));
         assert!(!at(11_000).unwrap().connection.is_reserved());
     }
 
