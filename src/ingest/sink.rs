@@ -15,10 +15,14 @@ use super::{Destination, Tracked};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::event::{Event, EventKey};
-use crate::metrics::{Label, Metrics, Totals};
+use crate::metrics::{Bounds, Label, Metrics, Series, Totals};
 use crate::rollup::{Key, Rollup, Sums};
 use crate::spool::{Delivery, Spool};
 use crate::store::{CountedRollup, Store, StoreError};
+
+/// How many times new series are looked for: businesses that another replica left no room for are counted under others, whose series
+/// may be new too.
+pub(super) const MAX_SHOWING: usize = 3;
 
 /// How long rows of other programs are counted before the service is ready.
 const FIRST_COUNT_LIMIT: Duration = Duration::from_secs(5);
@@ -109,11 +113,21 @@ impl Sink {
         shown
     }
 
+    /// Stores new series. Returns what is shown now: all that is stored if another replica has taken the room of some, which changes what
+    /// the others are.
+    pub(super) async fn show_series(&self, new: &[(Series, Bounds)]) -> Result<Vec<Series>, StoreError> {
+        let shown = self.store.add_series(new).await?;
+        if shown.len() == new.len() { Ok(shown) } else { self.store.series().await }
+    }
+
     async fn show_stored(&self, rollup: &Rollup) -> Result<(), StoreError> {
         let keys = rollup.daily.keys().map(|(_, key)| key);
-        let new = self.metrics.with_totals(|totals| totals.new_series(&keys)).unwrap_or_default();
-        if !new.is_empty() {
-            let shown = self.store.add_series(&new).await?;
+        for _ in 0..MAX_SHOWING {
+            let new = self.metrics.with_totals(|totals| totals.new_series(&keys)).unwrap_or_default();
+            if new.is_empty() {
+                break;
+            }
+            let shown = self.show_series(&new).await?;
             self.metrics.update_totals(|totals| totals.show_stored(shown));
         }
         self.add_counted(rollup);

@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::replay;
-use super::sink::{Sink, add_spooled};
+use super::sink::{MAX_SHOWING, Sink, add_spooled};
 use crate::metrics::Totals;
 use crate::rollup::{Key, Rollup, Sums};
 use crate::store::StoreError;
@@ -95,9 +95,12 @@ impl Sink {
         totals: &mut Totals,
         keys: impl Iterator<Item = &'k Key> + Clone,
     ) -> Result<(), StoreError> {
-        let new = totals.new_series(&keys);
-        if !new.is_empty() {
-            totals.show_stored(self.store.add_series(&new).await?);
+        for _ in 0..MAX_SHOWING {
+            let new = totals.new_series(&keys);
+            if new.is_empty() {
+                break;
+            }
+            totals.show_stored(self.show_series(&new).await?);
         }
         Ok(())
     }

@@ -4,7 +4,7 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection, PgConnection};
 
 use super::load::Load;
-use super::requests::{OPEN, assert_counters, get};
+use super::requests::{OPEN, assert_counters, drained, get};
 use crate::harness::{Backend, Kind, Pooler, Service, command};
 
 /// What a session of a fresh server has, and whatever else its clients must find.
@@ -44,6 +44,8 @@ async fn nothing_is_lost_and_nothing_of_ours_reaches_other_programs() {
         assert_eq!(get(&service, "/analytics/acme").await.0, 200);
         let ledger = load.end().await;
         assert_eq!(ledger.refused(), 0);
+        // A slow start spools.
+        drained(&service).await;
         ledger.check(&backend).await;
         assert_counters(&service, &backend).await;
         drop(service);
