@@ -10,7 +10,7 @@ begin
     end if;
 end $$;
 
-create unique index if not exists ai_metrics_business_event on ai_metrics (business_id, event_id);
+create unique index if not exists ai_metrics_business_event on ai_metrics (event_id, business_id);
 drop index ai_metrics_event_id;
 
 -- Ids that were recorded without a business, '', hold for every business.

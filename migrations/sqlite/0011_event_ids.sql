@@ -1,5 +1,5 @@
 -- The id of an event names it within its business.
-create unique index ai_metrics_business_event on ai_metrics (business_id, event_id);
+create unique index ai_metrics_business_event on ai_metrics (event_id, business_id);
 drop index ai_metrics_event_id;
 
 -- Ids that were recorded without a business, '', hold for every business.

@@ -23,7 +23,7 @@ const INDEXES: [Index; 2] = [
     Index {
         name: "ai_metrics_business_event",
         table: "ai_metrics",
-        columns: "business_id, event_id",
+        columns: "event_id, business_id",
         before: None,
     },
     Index {
