@@ -7,6 +7,7 @@
 pub mod chain;
 mod entry;
 pub mod head_file;
+pub mod purge;
 pub mod recorder;
 pub mod verify;
 

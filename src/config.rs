@@ -22,6 +22,8 @@ pub use setting::{
     ApiKey, Bounded, Environment, Folder, HashKey, Limit, LogFormat, MAX_KEY_BYTES, Mode, Origin, Setting,
     TimeOfDay, Wait,
 };
+#[cfg(unix)]
+pub use source::is_open_to_others;
 pub use source::{Problem, Problems, Source};
 pub use tiers::Tiers;
 pub use weak_secret::weakness;

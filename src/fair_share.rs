@@ -60,12 +60,6 @@ impl FairShare {
         self.add(&tenant, amount).then(|| Share { of: self.clone(), tenant, amount })
     }
 
-    /// Returns how much is taken in all.
-    #[must_use]
-    pub fn taken(&self) -> usize {
-        self.0.taken.lock().all
-    }
-
     fn add(&self, tenant: &Tenant, amount: usize) -> bool {
         let mut taken = self.0.taken.lock();
         let free = self.0.max - taken.all;
@@ -124,7 +118,7 @@ mod tests {
         let others: Vec<_> = (0..8).map(|n| take_all(&places, &n.to_string())).collect();
         assert!(others.iter().all(|own| !own.is_empty()));
         drop((first, others));
-        assert_eq!(places.taken(), 0);
+        assert_eq!(places.0.taken.lock().all, 0);
         assert_eq!(take_all(&places, "next").len(), 1_536);
     }
 

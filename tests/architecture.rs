@@ -24,6 +24,7 @@ const LAYERS: [(&str, &[&str]); 8] = [
             "audit",
             "audit::entry",
             "audit::chain",
+            "audit::purge",
             "audit::verify",
         ],
     ),

@@ -9,11 +9,11 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use super::Action;
 use super::chain::{Head, StoredEntry};
-use crate::clock::timestamp;
+use super::purge::{self, Purge};
 
 /// What is wrong with an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -110,19 +110,6 @@ pub struct Verification {
     pub purges: Vec<Purge>,
 }
 
-/// A purge of the oldest entries.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Purge {
-    /// When it was.
-    pub at: DateTime<Utc>,
-    /// How many entries were removed.
-    pub rows: u64,
-    /// The sequence number of the last of them.
-    pub last_seq: i64,
-    /// Its time.
-    pub last_at: DateTime<Utc>,
-}
-
 /// What the database says must have an entry: ids of created, rotated and revoked keys, and of receipts.
 #[derive(Debug, Clone, Default)]
 pub struct Expected {
@@ -167,58 +154,6 @@ pub struct Verifier {
     purges: Vec<Purge>,
 }
 
-/// The details of an `audit.purged` entry.
-#[derive(Deserialize)]
-struct Anchor {
-    rows: u64,
-    last_seq: i64,
-    last_hash: String,
-    last: LastPurged,
-}
-
-/// The last purged entry, whose hash proves that it was as it says.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct LastPurged {
-    at: String,
-    actor: String,
-    action: String,
-    request_id: Option<String>,
-    subject: Option<String>,
-    details: String,
-    previous: String,
-}
-
-impl LastPurged {
-    /// Returns the content of `entry`.
-    #[must_use]
-    pub fn of(entry: &StoredEntry) -> Self {
-        Self {
-            at: timestamp(entry.at),
-            actor: entry.actor.clone(),
-            action: entry.action.clone(),
-            request_id: entry.request_id.clone(),
-            subject: entry.subject.as_ref().map(hex::encode),
-            details: entry.details.clone(),
-            previous: hex::encode(&entry.previous),
-        }
-    }
-
-    /// Returns it as the entry with the sequence number `seq`, without a hash; `None` if it cannot be one.
-    fn entry(self, seq: i64) -> Option<StoredEntry> {
-        let Self { at, actor, action, request_id, subject, details, previous } = self;
-        let (subject, previous) = (subject.map(hex::decode).transpose().ok()?, hex::decode(previous).ok()?);
-        let at = DateTime::parse_from_rfc3339(&at).ok()?.to_utc();
-        let hash = Vec::new();
-        Some(StoredEntry { seq, at, actor, action, request_id, subject, details, previous, hash })
-    }
-}
-
-/// The details of a `service.started` entry that matter here.
-#[derive(Deserialize)]
-struct Started {
-    settings: BTreeMap<String, String>,
-}
-
 /// The details of an entry about a key or a request that matter here.
 #[derive(Default, Deserialize)]
 #[serde(default)]
@@ -226,12 +161,6 @@ struct About {
     key: Option<String>,
     receipt: Option<String>,
 }
-
-/// The least time for which entries are kept, whatever is set.
-const MIN_RETENTION: TimeDelta = TimeDelta::days(30);
-
-/// How far the clocks of replicas, and those of the database, may differ.
-const CLOCK_SKEW: TimeDelta = TimeDelta::minutes(5);
 
 /// How far beyond the end of the chain an entry must be to be foreign rather than one before which others are missing.
 const FOREIGN_GAP: i64 = 1 << 32;
@@ -305,18 +234,12 @@ impl Verifier {
     fn learn(&mut self, entry: &StoredEntry) -> Result<(), (i64, Fault)> {
         let is = |action: Action| entry.action == action.name();
         if is(Action::AuditPurged) {
-            let purge = self.proven(entry).ok_or((entry.seq, Fault::PurgedEarly))?;
-            if self.unanchored.is_some_and(|purged| purge.1 == purged) {
-                self.unanchored = None;
-            }
-            self.purges.push(purge.0);
+            let purge = Purge::proven(entry, self.retention, self.now);
+            let (purge, purged) = purge.ok_or((entry.seq, Fault::PurgedEarly))?;
+            self.unanchored = self.unanchored.filter(|unanchored| *unanchored != purged);
+            self.purges.push(purge);
         } else if is(Action::ServiceStarted) {
-            let started = serde_json::from_str(&entry.details).ok();
-            let days =
-                started.and_then(|started: Started| started.settings.get("RETENTION_AUDIT_DAYS").cloned());
-            // Where it is off, nothing may be purged.
-            let days = days.map(|days| days.parse().map_or(TimeDelta::MAX, TimeDelta::days));
-            self.retention = days.or(self.retention);
+            self.retention = purge::stated_retention(entry).or(self.retention);
         } else {
             let about: About = serde_json::from_str(&entry.details).unwrap_or_default();
             match &about.key {
@@ -330,19 +253,6 @@ impl Verifier {
             }
         }
         Ok(())
-    }
-
-    /// Returns the purge that `entry` tells of and the head of the purged entries, if it proves that the last of them was old
-    /// enough.
-    fn proven(&self, entry: &StoredEntry) -> Option<(Purge, Head)> {
-        let Anchor { rows, last_seq, last_hash, last } = serde_json::from_str(&entry.details).ok()?;
-        let last = last.entry(last_seq)?;
-        let (last_at, hash) = (last.at, last.digest());
-        let kept = self.retention.unwrap_or(MIN_RETENTION).max(MIN_RETENTION);
-        let is_old = entry.at.checked_sub_signed(kept).is_some_and(|before| last_at < before);
-        let is_past = entry.at <= self.now + CLOCK_SKEW;
-        (hex::encode(hash) == last_hash && is_old && is_past).then_some(())?;
-        Some((Purge { at: entry.at, rows, last_seq, last_at }, Head { seq: last_seq, hash }))
     }
 
     /// Compares `head`, the next one of the chain, with the recorded ones.
@@ -395,6 +305,7 @@ mod tests {
 
     use super::*;
     use crate::audit::Actor;
+    use crate::audit::purge::LastPurged;
 
     fn chain(length: usize) -> Vec<StoredEntry> {
         let mut entries: Vec<StoredEntry> = Vec::new();
@@ -503,9 +414,8 @@ mod tests {
 
     #[test]
     fn entries_are_kept_for_as_long_as_the_service_said() {
-        for (days, expected) in
-            [("90", None), ("730", Some(Fault::PurgedEarly)), ("off", Some(Fault::PurgedEarly))]
-        {
+        let early = Some(Fault::PurgedEarly);
+        for (days, expected) in [("90", None), ("730", early), ("off", early)] {
             let mut entries = chain(2);
             let settings = serde_json::json!({"RETENTION_AUDIT_DAYS": days});
             add(&mut entries, &Actor::service().entry(Action::ServiceStarted).with("settings", settings));

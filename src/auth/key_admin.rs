@@ -79,7 +79,7 @@ impl Authority {
         Self { scopes: Scopes::all(), business_id: None, expires_at: None, parent: None }
     }
 
-    /// Returns that of `principal`. The bearer of a token gives keys of any lifetime: a token is too short-lived to be their
+    /// Returns that of `principal`. The bearer of a token creates keys with any lifetime: a token is too short-lived to be their
     /// parent.
     #[must_use]
     pub fn of(principal: &Principal) -> Self {

@@ -206,11 +206,19 @@ impl fmt::Display for Problems {
         write!(f, "\n\nSee .env.example for every variable.")
     }
 }
+
+/// Returns whether a file with this mode is open to others than its owner.
+#[cfg(unix)]
+#[must_use]
+pub const fn is_open_to_others(mode: u32) -> bool {
+    mode & 0o077 != 0
+}
+
 /// Returns whether other users may read a file. A problem with the file shows when it is read.
 #[cfg(unix)]
 fn is_readable_by_others(path: &Path) -> bool {
     use std::os::unix::fs::MetadataExt;
-    path.metadata().is_ok_and(|file| file.mode() & 0o077 != 0)
+    path.metadata().is_ok_and(|file| is_open_to_others(file.mode()))
 }
 
 #[cfg(not(unix))]

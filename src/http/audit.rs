@@ -11,7 +11,8 @@ use super::error::ApiError;
 use super::extract::Query;
 use crate::app::App;
 use crate::audit::chain::StoredEntry;
-use crate::audit::verify::{Broken, Purge, Verification};
+use crate::audit::purge::Purge;
+use crate::audit::verify::{Broken, Verification};
 use crate::clock::timestamp;
 use crate::store::StoreError;
 

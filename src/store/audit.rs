@@ -9,7 +9,8 @@ use sqlx::{FromRow, PgConnection, Row, SqliteConnection, Transaction};
 use super::keys::bounded;
 use super::{READ_LIMIT, Store, StoreError, dialect};
 use crate::audit::chain::{Head, StoredEntry};
-use crate::audit::verify::{Expected, LastPurged, Verification, Verifier};
+use crate::audit::purge::LastPurged;
+use crate::audit::verify::{Expected, Verification, Verifier};
 use crate::audit::{Action, Actor, Entry};
 use crate::clock::timestamp;
 
@@ -150,6 +151,38 @@ impl Store {
         Ok(last.map(|(seq, hash)| Head { seq, hash: hash.try_into().unwrap_or_default() }))
     }
 
+    /// Returns what must have an entry.
+    async fn expected_entries(&self) -> Result<Expected, StoreError> {
+        const CREATED: &str = concat!("select id, ", bounded!("created_at"), " from mlops_api_keys");
+        const ROTATED: &str = concat!(
+            "select id, ",
+            bounded!("created_at"),
+            " from mlops_api_keys where previous_hash is not null"
+        );
+        const REVOKED: &str = concat!(
+            "select id, ",
+            bounded!("revoked_at"),
+            " from mlops_api_keys where revoked_at is not null"
+        );
+        const RECEIPTS: &str = concat!(
+            "select receipt_id, ",
+            bounded!("done_at"),
+            " from mlops_privacy_requests where done_at is not null and receipt_id is not null"
+        );
+        const EVENTS: &str = "select count(*) from (select 1 from ai_totals limit 1) one";
+        on!(&self.read, READ_LIMIT, |conn| {
+            let mut read = [(); 4].map(|()| BTreeMap::new());
+            for (ids, sql) in read.iter_mut().zip([CREATED, ROTATED, REVOKED, RECEIPTS]) {
+                let rows: Vec<(String, DateTime<Utc>)> = sqlx::query_as(sql).fetch_all(&mut *conn).await?;
+                ids.extend(rows);
+            }
+            let events: i64 = sqlx::query_scalar(EVENTS).fetch_one(&mut *conn).await?;
+            let [created, rotated, revoked, receipts] = read;
+            let has_data = events > 0 || !created.is_empty();
+            Ok(Expected { created, rotated, revoked, receipts, has_data })
+        })
+    }
+
     /// Recomputes the chain at the time `now`, as far as `time_limit` allows, and compares it with earlier heads, if any are given,
     /// and with the keys and completed requests in the database. Memory use does not grow with the trail.
     pub async fn verify_audit(
@@ -161,10 +194,11 @@ impl Store {
         const SQL: &str =
             concat!("select ", columns!(), " from mlops_audit where seq > $1 order by seq limit $2");
         let (begun, recorded) = (Instant::now(), recorded.into_iter().collect::<Vec<_>>());
+        // Read before the trail, which has the entries of all that is found here.
+        let expected = self.expected_entries().await?;
         on!(&self.read, time_limit.saturating_add(READ_LIMIT), |conn| {
             let mut tx = dialect::begin_snapshot(conn).await?;
-            let expected = expected(&mut *tx).await?;
-            let mut verifier = Verifier::new(recorded.clone(), expected, now);
+            let mut verifier = Verifier::new(recorded.clone(), expected.clone(), now);
             let (mut last, mut more) = (i64::MIN, true);
             while more && begun.elapsed() < time_limit {
                 let rows = sqlx::query(SQL).bind(last).bind(PAGE).fetch_all(&mut *tx).await?;
@@ -223,47 +257,6 @@ impl Store {
             Ok(Some(purged))
         })
     }
-}
-
-/// A connection that tells what must have an entry.
-trait Witness {
-    async fn expected(&mut self) -> Result<Expected, sqlx::Error>;
-}
-
-macro_rules! witness {
-    ($($connection:ty),+) => {
-        $(impl Witness for $connection {
-            async fn expected(&mut self) -> Result<Expected, sqlx::Error> {
-                const CREATED: &str = concat!("select id, ", bounded!("created_at"), " from mlops_api_keys");
-                const ROTATED: &str = concat!(
-                    "select id, ", bounded!("created_at"), " from mlops_api_keys where previous_hash is not null"
-                );
-                const REVOKED: &str = concat!(
-                    "select id, ", bounded!("revoked_at"), " from mlops_api_keys where revoked_at is not null"
-                );
-                const RECEIPTS: &str = concat!(
-                    "select receipt_id, ", bounded!("done_at"),
-                    " from mlops_privacy_requests where done_at is not null and receipt_id is not null"
-                );
-                const HAS_EVENTS: &str = "select count(*) from (select 1 from ai_totals limit 1) one";
-                let mut read = [(); 4].map(|()| BTreeMap::new());
-                for (ids, sql) in read.iter_mut().zip([CREATED, ROTATED, REVOKED, RECEIPTS]) {
-                    let rows: Vec<(String, DateTime<Utc>)> = sqlx::query_as(sql).fetch_all(&mut *self).await?;
-                    ids.extend(rows);
-                }
-                let events: i64 = sqlx::query_scalar(HAS_EVENTS).fetch_one(&mut *self).await?;
-                let [created, rotated, revoked, receipts] = read;
-                let has_data = events > 0 || !created.is_empty();
-                Ok(Expected { created, rotated, revoked, receipts, has_data })
-            }
-        })+
-    };
-}
-
-witness!(PgConnection, SqliteConnection);
-
-async fn expected(conn: &mut impl Witness) -> Result<Expected, sqlx::Error> {
-    conn.expected().await
 }
 
 impl Purged {

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use mlops_service::audit::chain::{Head, StoredEntry};
-use mlops_service::audit::verify::{Broken, Fault, LastPurged, Verification};
+use mlops_service::audit::purge::LastPurged;
+use mlops_service::audit::verify::{Broken, Fault, Verification};
 use mlops_service::audit::{Action, Actor};
 use mlops_service::auth::key::{KeyId, NamedKey};
 use mlops_service::privacy::subject::SubjectHash;

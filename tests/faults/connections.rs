@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::harness::{Backend, KEY, Service, event, eventually, free_port, http_client};
 
-fn connect(service: &Service) -> TcpStream {
+pub(super) fn connect(service: &Service) -> TcpStream {
     let stream = TcpStream::connect(("127.0.0.1", service.port)).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
     stream

@@ -115,13 +115,6 @@ async fn hold(port: u16) -> Vec<TcpStream> {
     held
 }
 
-/// Returns the peak memory use of the service, in MiB.
-fn peak_memory(service: &Service) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", service.child.id())).unwrap();
-    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-    peak.trim().trim_end_matches(" kB").parse::<u64>().unwrap() / 1024
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_crowd_of_bad_callers_harms_nobody_else() {
     rlimit::increase_nofile_limit(10_000).unwrap();
@@ -149,7 +142,7 @@ async fn a_crowd_of_bad_callers_harms_nobody_else() {
         })
         .await;
     }
-    assert!(peak_memory(&service) < MOST_MEMORY, "it took {} MiB", peak_memory(&service));
+    assert!(service.peak_memory() < MOST_MEMORY, "it took {} MiB", service.peak_memory());
     if let Some(surprised) = crowd.try_join_next() {
         panic!("a bad caller was surprised: {surprised:?}");
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::connections::connect;
 use super::requests::{metric, open_and};
 use crate::harness::{Backend, KEY, Service, event, eventually, http_client};
 
@@ -21,12 +22,6 @@ async fn key(service: &Service, business: Option<&str>) -> String {
 async fn track(service: &Service, key: &str, business: &str) -> u16 {
     let call = http_client().post(service.url("/track")).header("x-api-key", key);
     call.json(&event(json!({"business_id": business}))).send().await.unwrap().status().as_u16()
-}
-
-fn connect(service: &Service) -> TcpStream {
-    let stream = TcpStream::connect(("127.0.0.1", service.port)).unwrap();
-    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-    stream
 }
 
 /// Connects from another address of this machine.
@@ -47,13 +42,6 @@ fn exchange(mut stream: TcpStream, request: &[u8]) -> String {
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     answer
-}
-
-/// Returns the resident memory of the service, in MiB.
-fn resident(service: &Service) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", service.child.id())).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() / 1024
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -108,7 +96,7 @@ async fn bodies_that_never_end_share_one_budget_of_memory() {
     let refused = metric(&service, refused).await.unwrap_or_default();
     assert!(refused > 100.0, "{refused} are refused");
     drop(open);
-    assert!(resident(&service) < 150, "{} MiB", resident(&service));
+    assert!(service.peak_memory() < 150, "{} MiB", service.peak_memory());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -162,7 +162,9 @@ fn file_mode(config: &Config) -> Finding {
     let Database::Sqlite(path) = &config.database_url else { return check.not_applicable("not SQLite") };
     match path.metadata().map(|file| file.permissions().mode() & 0o777) {
         Err(error) => unavailable(check, &error.to_string()),
-        Ok(mode) if super::files::is_owner_only(mode) => check.ok(format!("owner only (mode {mode:03o})")),
+        Ok(mode) if !crate::config::is_open_to_others(mode) => {
+            check.ok(format!("owner only (mode {mode:03o})"))
+        }
         Ok(mode) => {
             check.wrong(format!("others as well (mode {mode:03o})"), format!("chmod 600 {}*", path.display()))
         }

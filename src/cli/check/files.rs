@@ -4,6 +4,8 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use super::finding::{Check, Finding};
+#[cfg(unix)]
+use crate::config::is_open_to_others;
 
 const MODE: Check = Check::new("env-file-mode", "who can read .env");
 const TRACKED: Check = Check::new("env-file-untracked", "whether git tracks .env or would pick it up");
@@ -13,12 +15,6 @@ const HISTORY: Check = Check::new("env-file-history", "the whole git history, fo
 pub(super) fn checks(directory: &Path) -> [Finding; 3] {
     let repository = Repository::at(directory);
     [mode(directory), tracked(directory, &repository), history(&repository)]
-}
-
-/// Returns whether only the owner has access.
-#[cfg(unix)]
-pub(super) const fn is_owner_only(mode: u32) -> bool {
-    mode & 0o070 == 0 && !allows_others(mode)
 }
 
 #[cfg(unix)]
@@ -32,7 +28,7 @@ fn mode(directory: &Path) -> Finding {
     match directory.join(".env").metadata() {
         Err(_) => MODE.not_applicable("no .env in this directory"),
         Ok(file) => match file.permissions().mode() & 0o777 {
-            mode if is_owner_only(mode) => MODE.ok(format!("owner only (mode {mode:03o})")),
+            mode if !is_open_to_others(mode) => MODE.ok(format!("owner only (mode {mode:03o})")),
             mode if !allows_others(mode) => {
                 MODE.warning(format!("its group as well (mode {mode:03o})"), "chmod 600 .env")
             }
