@@ -102,5 +102,5 @@ struct Started {
 pub(super) fn stated_retention(entry: &StoredEntry) -> Option<TimeDelta> {
     let Started { settings } = serde_json::from_str(&entry.details).ok()?;
     let days = settings.get("RETENTION_AUDIT_DAYS")?.parse().ok();
-    Some(days.map_or(TimeDelta::MAX, TimeDelta::days))
+    Some(days.and_then(TimeDelta::try_days).unwrap_or(TimeDelta::MAX))
 }

@@ -415,7 +415,7 @@ mod tests {
     #[test]
     fn entries_are_kept_for_as_long_as_the_service_said() {
         let early = Some(Fault::PurgedEarly);
-        for (days, expected) in [("90", None), ("730", early), ("off", early)] {
+        for (days, expected) in [("90", None), ("730", early), ("off", early), ("99999999999999999", early)] {
             let mut entries = chain(2);
             let settings = serde_json::json!({"RETENTION_AUDIT_DAYS": days});
             add(&mut entries, &Actor::service().entry(Action::ServiceStarted).with("settings", settings));
