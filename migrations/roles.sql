@@ -91,6 +91,7 @@ insert into needed values
     ('ai_metric_labels', 'select, insert'),
     ('ai_metric_series', 'select, insert'),
     ('mlops_counted_events', 'select, insert, update, delete'),
+    ('mlops_tombstones', 'select, insert, update, delete'),
     -- Keys, privacy, retention and the audit trail.
     ('mlops_api_keys', 'select, insert, update'),
     ('mlops_privacy_requests', 'select, insert, update, delete'),
@@ -104,6 +105,7 @@ insert into needed values
     ('conversations', 'select, update, delete'),
     ('messages', 'select, update, delete'),
     ('chat_messages', 'select, update, delete'),
+    ('documents', 'select'),
     ('appointments', 'select, update, delete');
 
 select statement

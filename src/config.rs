@@ -35,7 +35,7 @@ use std::thread::available_parallelism;
 use chrono_tz::Tz;
 use ipnet::IpNet;
 
-use crate::privacy::subject::Hasher;
+use crate::privacy::subject::{ContactReader, Country, Hasher};
 use crate::quota::Quota;
 
 /// An environment variable of the service.
@@ -153,6 +153,9 @@ settings! {
     /// publicly known key, and in production none, so that privacy routes that need it return 503. Make one with:
     /// openssl rand -hex 32
     privacy_hash_key: Option<HashKey> = "PRIVACY_HASH_KEY", default "", example "your-generated-key-of-32-characters-or-more";
+    /// Country of phone numbers that are written without a country code, as an ISO 3166-1 code of two letters. Unset: such a number
+    /// is the same as another one only if both have the same digits.
+    default_country: Option<Country> = "DEFAULT_COUNTRY", default "", example "DE";
     /// true: without an API key (development), the privacy routes and GET /admin/audit are as open as the others. false:
     /// they are refused then.
     allow_unauthenticated_privacy: bool = "ALLOW_UNAUTHENTICATED_PRIVACY", default "false", example "true";
@@ -225,11 +228,9 @@ impl Config {
     /// Returns the hasher with the configured key. Without a key it is one with a publicly known key, in production none.
     #[must_use]
     pub fn hasher(&self) -> Option<Hasher> {
-        match (&self.privacy_hash_key, self.environment) {
-            (Some(key), _) => Some(Hasher::new(key.expose().as_bytes())),
-            (None, Environment::Production) => None,
-            (None, _) => Some(Hasher::for_development()),
-        }
+        let key = self.privacy_hash_key.as_ref().map(|key| key.expose().as_bytes());
+        let is_usable = key.is_some() || self.environment != Environment::Production;
+        is_usable.then(|| Hasher::new(key, ContactReader::new(self.default_country)))
     }
 
     /// Returns the secrets that can be guessed, or that stand in two places, by their variables, with what is wrong.

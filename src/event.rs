@@ -5,6 +5,7 @@ mod body;
 mod column;
 mod fields;
 mod kind;
+mod redact;
 mod report;
 mod scalar;
 

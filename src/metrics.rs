@@ -38,6 +38,8 @@ pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 const HTTP_BUCKETS: [f64; 11] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 2.5];
 
 const NEAR_HELP: &str = "Callers that have used 80 % of a quota, by route pattern.";
+const SECURITY_HELP: &str = "Security events (failed attempts, refusals and key changes), by event.";
+const REDACTED_HELP: &str = "Labels with an e-mail address or phone number that were replaced by unknown.";
 const OPEN_HELP: &str = "Open privacy requests.";
 const OVERDUE_HELP: &str = "Open privacy requests past their due date, one month after receipt.";
 
@@ -69,6 +71,7 @@ pub struct Metrics {
     requests_open: IntGauge,
     requests_overdue: IntGauge,
     audit_head: IntGauge,
+    redacted: IntCounter,
     pages: Pages,
 }
 
@@ -83,10 +86,7 @@ impl Metrics {
             "http_request_duration_seconds",
             "Time from request head to response head, by method and route pattern.",
         );
-        let security = Opts::new(
-            "security_events_total",
-            "Security events (failed attempts, refusals and key changes), by event.",
-        );
+        let security = Opts::new("security_events_total", SECURITY_HELP);
         let near = Opts::new("rate_limit_near_total", NEAR_HELP);
         let shadow = Opts::new(
             "rate_limit_shadow_total",
@@ -106,10 +106,11 @@ impl Metrics {
             requests_open: gauge("privacy_requests_open", OPEN_HELP),
             requests_overdue: gauge("privacy_requests_overdue", OVERDUE_HELP),
             audit_head: gauge("audit_head_seq", "Sequence number of the newest entry of the audit trail."),
+            redacted: IntCounter::new("labels_redacted_total", REDACTED_HELP).expect("names are valid"),
             pages,
         };
         metrics.start_security_at_zero();
-        let own: [Box<dyn prometheus::core::Collector>; 11] = [
+        let own: [Box<dyn prometheus::core::Collector>; 12] = [
             Box::new(totals::TotalsCollector::new(metrics.totals.clone())),
             Box::new(process::ProcessCollector::new(metrics.process.clone())),
             Box::new(metrics.requests.clone()),
@@ -120,6 +121,7 @@ impl Metrics {
             Box::new(metrics.requests_open.clone()),
             Box::new(metrics.requests_overdue.clone()),
             Box::new(metrics.audit_head.clone()),
+            Box::new(metrics.redacted.clone()),
             Box::new(log::LogCollector::new()),
         ];
         for collector in own.into_iter().chain(metrics.retention.collectors()) {
@@ -176,6 +178,11 @@ impl Metrics {
     pub fn show_requests(&self, open: i64, overdue: i64) {
         self.requests_open.set(open);
         self.requests_overdue.set(overdue);
+    }
+
+    /// Counts labels that were redacted.
+    pub fn count_redacted(&self, labels: u64) {
+        self.redacted.inc_by(labels);
     }
 
     /// Sets the sequence number of the newest entry of the audit trail.

@@ -1,12 +1,13 @@
 //! Privacy: identifying persons, their consents, and requests to export or erase their data.
 //!
-//! [`subject`] and [`consent`] do no I/O. To add what an export states about a table, see [`purpose`].
+//! [`subject`], [`contact`] and [`consent`] do no I/O. To add what an export states about a table, see [`purpose`].
 
 pub mod consent;
+pub mod contact;
 mod desk;
 pub mod due;
 pub mod export;
 pub mod purpose;
 pub mod subject;
 
-pub use desk::{Desk, DeskError, Receipt, RequestKind};
+pub use desk::{Desk, DeskError, Inquiry, Receipt, Remarks, RequestKind};

@@ -59,12 +59,13 @@ pub use audit::Purged;
 pub use connection::inspect::{Encryption, Privileges};
 pub(crate) use connection::open::create_file;
 pub use error::StoreError;
+pub use events::foreign::ForeignCount;
 pub use events::{CLAIM_MINUTES, Outcome, Written};
 pub use privacy::consents::{ConsentFilter, NumberedConsent};
 pub use privacy::requests::{Completion, OpenRequests, Request};
 pub use privacy::{
-    Counts, Erased, Erasure, Extract, Extracts, FoundSubject, MAX_BYTES, MAX_ROWS, Mode, SubjectError,
-    SubjectTraces, Table,
+    Counts, Erased, Erasure, Extract, FoundSubject, MAX_BYTES, MAX_ROWS, Mentions, Mode, Search,
+    SubjectError, SubjectTraces, Table,
 };
 pub use retention::{
     Deleted, Retained, RetentionCounts, RetentionLock, RetentionRecord, TablePlan, Window, WindowCounts,
@@ -78,9 +79,9 @@ use std::time::Duration;
 use chrono_tz::Tz;
 use sqlx::{Postgres, Sqlite};
 
-use crate::privacy::subject::Hasher;
 use connection::file::WatchedFile;
 use connection::lease::Connections;
+use events::keeping::Keeping;
 
 /// The time limit of a read.
 const READ_LIMIT: Duration = Duration::from_secs(2);
@@ -120,8 +121,7 @@ pub struct Store {
     /// The path of the lock file of retention runs; `None` on Postgres, which has advisory locks.
     retention_lock: Option<PathBuf>,
     zone: Tz,
-    /// Hashes subjects to look up their consents; `None` if consent is not required.
-    consent: Option<Hasher>,
+    keeping: Keeping,
     place: String,
     /// Whether this role runs migrations.
     migrates: bool,

@@ -21,6 +21,7 @@ const LAYERS: [(&str, &[&str]); 8] = [
             "auth::caller",
             "privacy::subject",
             "privacy::consent",
+            "privacy::contact",
             "audit",
             "audit::entry",
             "audit::chain",

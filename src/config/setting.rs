@@ -11,6 +11,7 @@ use ipnet::IpNet;
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
+use crate::privacy::subject::Country;
 use crate::quota::{InvalidQuota, Quota};
 
 /// The maximum length of an API key, in bytes: every comparison hashes this many.
@@ -106,6 +107,14 @@ impl Setting for Tz {
 
     fn read(text: &str) -> Result<Self, String> {
         parse(text, "must be an IANA time zone name")
+    }
+}
+
+impl Setting for Country {
+    const SHOWN: bool = true;
+
+    fn read(text: &str) -> Result<Self, String> {
+        parse(text, "must be an ISO 3166-1 country code of two letters, such as DE")
     }
 }
 

@@ -5,6 +5,7 @@ use axum::http::header::{ACCEPT_ENCODING, CONNECTION, RETRY_AFTER, WWW_AUTHENTIC
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use serde_json::{Map, Value};
 
 use crate::auth::key::Scope;
 use crate::event::Refusal;
@@ -47,6 +48,8 @@ pub enum ApiError {
     UnsupportedCoding(&'static str, &'static str),
     /// 400: the body is incomplete, or a part of the URL is malformed.
     BadRequest(&'static str),
+    /// 400: the query string has parameters that the route does not accept.
+    InvalidQuery(String),
     /// 400: a parameter, a header or a field has an invalid value; its name and the message.
     InvalidValue(&'static str, &'static str),
     /// 400: the body does not have the form that the route accepts.
@@ -55,6 +58,8 @@ pub enum ApiError {
     InvalidField(&'static str, String),
     /// 409: the state of the resource does not allow it.
     Conflict(String),
+    /// An error whose body has more than a message: its status, its name, the message, and the other fields.
+    Detailed(StatusCode, &'static str, String, Map<String, Value>),
     /// 404: the route exists, but the resource does not.
     NotFound(&'static str),
     /// 400: the event is not valid.
@@ -88,6 +93,8 @@ pub enum ApiError {
 struct Body {
     error: String,
     message: String,
+    #[serde(flatten)]
+    details: Map<String, Value>,
 }
 
 impl ApiError {
@@ -104,11 +111,13 @@ impl ApiError {
             | Self::Forbidden(_) => StatusCode::FORBIDDEN,
             Self::NoSuchRoute | Self::NotFound(_) => StatusCode::NOT_FOUND,
             Self::Conflict(_) => StatusCode::CONFLICT,
+            Self::Detailed(status, ..) => *status,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::NotJsonType(_) | Self::UnsupportedCoding(..) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::BadRequest(_)
+            | Self::InvalidQuery(_)
             | Self::InvalidValue(..)
             | Self::InvalidBody(_)
             | Self::InvalidField(..)
@@ -144,7 +153,9 @@ impl ApiError {
             Self::Forbidden(why) => ("Forbidden", *why),
             Self::NotFound(what) => ("Not Found", *what),
             Self::Conflict(what) => return body("Conflict", what),
+            Self::Detailed(_, error, message, details) => return detailed(error, message, details),
             Self::InvalidBody(what) => return body("Invalid request body", what),
+            Self::InvalidQuery(what) => return body("Bad Request", what),
             Self::InvalidField(name, must_be) => {
                 return body(format!("Invalid value for field: {name}"), format!("{name} {must_be}"));
             }
@@ -172,7 +183,7 @@ impl ApiError {
             Self::Overloaded => ("Service Unavailable", "The service is busy; try again later"),
             Self::NotReady(why) | Self::NotSetUp(why) => ("Service Unavailable", *why),
             Self::Internal => {
-                ("Internal Server Error", "An unexpected error occurred; see the service's log for details")
+                ("Internal Server Error", "An unexpected error occurred; see the service's log")
             }
         };
         body(error, message)
@@ -229,12 +240,16 @@ impl ApiError {
 /// field is the same as that of other errors, returns the `message` field.
 #[must_use]
 pub fn error_text(error: &ApiError) -> String {
-    let Body { error: text, message } = error.body();
+    let Body { error: text, message, .. } = error.body();
     if *error == ApiError::BusinessDenied { message } else { text }
 }
 
 fn body(error: impl Into<String>, message: impl Into<String>) -> Body {
-    Body { error: error.into(), message: message.into() }
+    Body { error: error.into(), message: message.into(), details: Map::new() }
+}
+
+fn detailed(error: &str, message: &str, details: &Map<String, Value>) -> Body {
+    Body { details: details.clone(), ..body(error, message) }
 }
 
 fn refusal_body(refusal: &Refusal) -> Body {

@@ -6,7 +6,7 @@ mod events;
 mod text;
 
 pub use body::{AnyBody, JsonBody};
-pub use business::BusinessId;
+pub use business::{BusinessId, BusinessLimit};
 pub use events::{EventBatch, EventBody, IDEMPOTENCY_KEY};
 
 use axum::extract::FromRequestParts;
@@ -67,6 +67,33 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
     #[expect(clippy::disallowed_types, reason = "this is the place that gives axum's extractor our errors")]
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
         let query = axum::extract::Query::from_request_parts(parts, state).await;
-        query.map(|query| Self(query.0)).map_err(|_: _| ApiError::BadRequest("The query string is malformed"))
+        query.map(|query| Self(query.0)).map_err(|error| {
+            // The message quotes the parameter, which may be anything; what it lists after that is the route's own.
+            let accepted =
+                error.body_text().rsplit_once(", expected ").map(|(_, names)| names.replace('`', ""));
+            match accepted {
+                Some(names) => {
+                    ApiError::InvalidQuery(format!("unknown parameter; this route accepts {names}"))
+                }
+                None => ApiError::BadRequest("The query string is malformed"),
+            }
+        })
+    }
+}
+
+/// The absence of a query string.
+#[derive(Debug)]
+pub struct NoQuery;
+
+impl<S: Send + Sync> FromRequestParts<S> for NoQuery {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        match parts.uri.query() {
+            None | Some("") => Ok(Self),
+            Some(_) => Err(ApiError::InvalidQuery(
+                "this route accepts no parameters; send what it needs in the body".to_owned(),
+            )),
+        }
     }
 }

@@ -9,12 +9,19 @@ pub mod subject_selector;
 
 use std::time::Duration;
 
+use axum::http::StatusCode;
+use chrono::TimeDelta;
+use serde::Serialize;
+use serde_json::{Map, json};
+
 use super::error::ApiError;
 use crate::app::App;
 use crate::audit::Actor;
-use crate::privacy::subject::Hasher;
-use crate::privacy::{Desk, DeskError};
-use crate::store::StoreError;
+use crate::config::Config;
+use crate::privacy::export::document::ListedRows;
+use crate::privacy::subject::{Hasher, SubjectHash};
+use crate::privacy::{Desk, DeskError, Remarks};
+use crate::store::{Mentions, StoreError};
 
 /// Returns the desk that handles one request.
 fn desk(app: &App, hasher: Hasher, by: Actor) -> Desk<'_> {
@@ -24,8 +31,44 @@ fn desk(app: &App, hasher: Hasher, by: Actor) -> Desk<'_> {
         metrics: &app.metrics,
         hasher,
         zone: app.config.time_zone,
+        tombstones_last: TimeDelta::days(tombstone_days(&app.config).into()),
         now: app.clock.now(),
         by,
+    }
+}
+
+/// Returns how many days events of an erased conversation or session are not kept: as long as they could be stored.
+fn tombstone_days(config: &Config) -> u32 {
+    config.retention_days.get().map_or(TOMBSTONE_DAYS, |days| days.get())
+}
+
+/// The same if events are kept without an end.
+const TOMBSTONE_DAYS: u32 = 90;
+
+/// What a person has to know about what was found.
+#[derive(Debug, Serialize)]
+pub struct RemarksResponse {
+    /// The businesses whose rows were touched.
+    businesses: Vec<String>,
+    /// Rows of others that mention the person, in a dry run.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    mentioned: Vec<ListedRows>,
+    /// Rows that may be the person's and were left alone.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    undecided: Vec<ListedRows>,
+    /// Tables that were not searched.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    not_searched: Vec<String>,
+}
+
+impl From<Remarks> for RemarksResponse {
+    fn from(remarks: Remarks) -> Self {
+        Self {
+            mentioned: ListedRows::mentioned(remarks.mentions),
+            undecided: ListedRows::undecided(remarks.undecided),
+            businesses: remarks.businesses,
+            not_searched: remarks.not_searched,
+        }
     }
 }
 
@@ -50,7 +93,8 @@ fn truth(name: &'static str, text: Option<&str>) -> Result<bool, ApiError> {
 impl From<DeskError> for ApiError {
     fn from(error: DeskError) -> Self {
         match error {
-            DeskError::Unknown => Self::NotFound("No data is stored about this person"),
+            DeskError::Unknown { near_misses, mentions } => unknown(near_misses, mentions),
+            DeskError::Several { people, confirm } => several(&people, confirm),
             DeskError::TooMany => Self::TooLarge(
                 "This person has more than 100000 rows, 32 MiB of data or 1000000 events; name their conversations \
                  one by one, by conversation_id",
@@ -65,6 +109,35 @@ impl From<DeskError> for ApiError {
             DeskError::Store(error) => of_store(&error),
         }
     }
+}
+
+/// Returns the error for a person about whom no data is stored.
+fn unknown(near_misses: usize, mentions: Mentions) -> ApiError {
+    let mut message = "No data is stored about this person".to_owned();
+    let mut details = Map::new();
+    if near_misses > 0 {
+        message
+            .push_str(". There are contacts that differ by one letter, digit or country: was it mistyped?");
+        details.insert("near_misses".to_owned(), near_misses.into());
+    }
+    let mentioned = ListedRows::mentioned(mentions);
+    if !mentioned.is_empty() {
+        message.push_str(". Rows of others mention the person");
+        details.insert("mentioned".to_owned(), json!(mentioned));
+    }
+    ApiError::Detailed(StatusCode::NOT_FOUND, "Not Found", message, details)
+}
+
+/// Returns the error for a selector behind which several people stand.
+fn several(people: &[(SubjectHash, u64)], confirm: String) -> ApiError {
+    let contacts =
+        people.iter().map(|(subject, rows)| json!({"subject": hex::encode(subject.bytes()), "rows": rows}));
+    let mut details = Map::new();
+    details.insert("contacts".to_owned(), contacts.collect());
+    details.insert("confirm".to_owned(), confirm.into());
+    let message = "Several people stand behind this identifier. Name one of them by e-mail address, or send the same request with \
+                   this confirm to mean all of them. Nothing was changed";
+    ApiError::Detailed(StatusCode::CONFLICT, "Several people", message.to_owned(), details)
 }
 
 fn of_store(error: &StoreError) -> ApiError {

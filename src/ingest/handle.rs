@@ -78,6 +78,7 @@ pub struct Ingest {
     queue_size: usize,
     ready: Arc<AtomicBool>,
     spool: Option<Arc<Spool>>,
+    metrics: Metrics,
 }
 
 /// A command to the ingest task.
@@ -133,10 +134,10 @@ impl Ingest {
             let clock = clock.clone();
             metrics.show_spool(move || stats(&spool, clock.now()));
         }
-        let sink = Sink::new(config, store, metrics, clock, spool.clone(), rollup_merge);
+        let sink = Sink::new(config, store, metrics.clone(), clock, spool.clone(), rollup_merge);
         let worker = Worker::new(config, sink, ready.clone(), first);
         lifecycle.spawn("ingest", worker.run(commands, lifecycle.ending().clone()));
-        (Self { queue, places: FairShare::new(queue_size), queue_size, ready, spool }, prepared)
+        (Self { queue, places: FairShare::new(queue_size), queue_size, ready, spool, metrics }, prepared)
     }
 
     /// Tracks `event`, reported by `tenant`. Returns `Ok` only once it is committed, to the store or to the spool.
@@ -148,9 +149,10 @@ impl Ingest {
     /// Tracks `events`, reported by `tenant`, together. Returns the result of each, in their order.
     pub async fn track_all(
         &self,
-        events: Vec<Event>,
+        mut events: Vec<Event>,
         tenant: Tenant,
     ) -> Result<Vec<TrackResult>, IngestError> {
+        let redacted: Vec<u64> = events.iter_mut().map(Event::redact_labels).collect();
         // A request with more events than the queue size is accepted if the queue is empty.
         let places = self.places.take(tenant, events.len().min(self.queue_size));
         let places = places.ok_or(IngestError::QueueFull)?;
@@ -160,7 +162,12 @@ impl Ingest {
             return Err(IngestError::Unavailable);
         }
         match tokio::time::timeout(REPLY_TIMEOUT, replied).await {
-            Ok(Ok(results)) => Ok(results),
+            Ok(Ok(results)) => {
+                let counted = results.iter().zip(redacted);
+                let counted = counted.filter(|(result, _)| result.is_ok_and(|tracked| !tracked.duplicate));
+                self.metrics.count_redacted(counted.map(|(_, labels)| labels).sum());
+                Ok(results)
+            }
             _ => Err(IngestError::Unavailable),
         }
     }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use chrono::{DateTime, TimeDelta, Utc};
 use parking_lot::Mutex;
 use strum::VariantArray;
 
@@ -23,6 +24,9 @@ use crate::store::{CountedRollup, Store, StoreError};
 /// How many times new series are looked for: businesses that another replica left no room for are counted under others, whose series
 /// may be new too.
 pub(super) const MAX_SHOWING: usize = 3;
+
+/// How long a transaction of the receptionist app takes at most.
+const COMMITTED_WITHIN: TimeDelta = TimeDelta::minutes(10);
 
 /// How long rows of other programs are counted before the service is ready.
 const FIRST_COUNT_LIMIT: Duration = Duration::from_secs(5);
@@ -96,7 +100,25 @@ impl Sink {
         match self.store.count_foreign_rows(self.clock.now()).await {
             // Another replica is counting them; the next attempt sees what it left.
             Err(StoreError::Conflict(_)) => Ok(true),
-            counted => counted,
+            counted => {
+                let counted = counted?;
+                self.metrics.count_redacted(counted.redacted);
+                Ok(counted.more)
+            }
+        }
+    }
+
+    /// Deletes events that were stored while a withdrawal held, as rows of the app that came or changed after `since` tell. Returns the
+    /// time up to which they were looked at.
+    pub(super) async fn delete_withdrawn(&self, since: Option<DateTime<Utc>>) -> Option<DateTime<Utc>> {
+        let now = self.clock.now();
+        match self.store.delete_withdrawn(since, now).await {
+            // A transaction of the app may commit some time after it noted when it began.
+            Ok(_) => Some(now - COMMITTED_WITHIN),
+            Err(error) => {
+                tracing::error!("cannot look for withdrawn consents among the app's new rows: {error}");
+                since
+            }
         }
     }
 
@@ -182,7 +204,7 @@ impl Sink {
 
     /// Updates the metrics of open privacy requests.
     pub(super) async fn show_requests(&self) {
-        match self.store.open_requests(self.clock.now()).await {
+        match self.store.open_requests(None, self.clock.now()).await {
             Ok(open) => self.metrics.show_requests(open.open, open.overdue),
             Err(error) => tracing::warn!("cannot count open privacy requests: {error}"),
         }

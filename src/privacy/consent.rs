@@ -1,16 +1,17 @@
 //! Consents and their withdrawal. No I/O here.
 //!
-//! For each subject and purpose, the consent recorded last applies. An event concerns every subject that its
-//! conversation names; whether its row may be stored is decided by the newest consent of any of them.
+//! For each name of a person, business and purpose, what was recorded last applies; what was recorded without a business holds for
+//! all. An event concerns everyone whom its conversation names. Its row may be stored if one of these names has consented and none has
+//! withdrawn: a withdrawal holds until the same name lifts it, whatever others under a shared number grant.
 
 use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::subject::{Hasher, Selector, SubjectHash};
+use super::subject::{ContactReader, Hasher, Selector, SubjectHash};
 use crate::event::{Event, PLACEHOLDER_IDS};
 
 /// The purpose that covers storing the rows of events.
@@ -32,6 +33,8 @@ pub struct Consent {
     pub id: Uuid,
     /// The hash of the person.
     pub subject: SubjectHash,
+    /// The only business it was given to; `None` for every business.
+    pub business_id: Option<String>,
     /// What it is for.
     pub purpose: Purpose,
     /// The version of the policy that was shown; 1 to 50 characters.
@@ -72,11 +75,11 @@ pub struct NamedSubject(Value);
 
 impl NamedSubject {
     /// Returns the selector of the person. The error says what it must be.
-    pub fn selector(&self) -> Result<Selector, String> {
+    pub fn selector(&self, reader: ContactReader) -> Result<Selector, String> {
         let selector = match &self.0 {
-            Value::String(text) => Selector::guess(text)?,
+            Value::String(text) => reader.guess(text)?,
             Value::Object(fields) if fields.len() == 1 => {
-                fields.iter().find_map(of_kind).ok_or(MUST_NAME)??
+                fields.iter().find_map(|field| of_kind(field, reader)).ok_or(MUST_NAME)??
             }
             _ => return Err(MUST_NAME.to_owned()),
         };
@@ -90,11 +93,11 @@ impl NamedSubject {
 const MUST_NAME: &str =
     "must be a string, or an object with one of email, phone, conversation_id and session_id";
 
-fn of_kind((kind, text): (&String, &Value)) -> Option<Result<Selector, String>> {
+fn of_kind((kind, text): (&String, &Value), reader: ContactReader) -> Option<Result<Selector, String>> {
     let text = text.as_str()?;
     match kind.as_str() {
-        "email" => Some(Selector::email(text)),
-        "phone" => Some(Selector::phone(text)),
+        "email" => Some(reader.email(text)),
+        "phone" => Some(reader.phone(text)),
         "conversation_id" => Some(Selector::conversation(text)),
         "session_id" => Some(Selector::session(text)),
         _ => None,
@@ -107,6 +110,9 @@ fn of_kind((kind, text): (&String, &Value)) -> Option<Result<Selector, String>> 
 pub struct Statement {
     /// The person.
     pub subject: NamedSubject,
+    /// See [`Consent::business_id`].
+    #[serde(default, deserialize_with = "not_null")]
+    pub business_id: Option<String>,
     /// See [`Consent::purpose`].
     pub purpose: String,
     /// See [`Consent::policy_version`].
@@ -121,19 +127,32 @@ pub struct Statement {
 pub type InvalidField = (&'static str, String);
 
 impl Statement {
-    /// Validates the statement and creates the consent, recorded at `at`.
-    pub fn into_consent(self, hasher: &Hasher, at: DateTime<Utc>) -> Result<Consent, InvalidField> {
-        Ok(Consent {
+    /// Validates the statement and creates the consent to `business_id`, recorded at `at`. Also returns the kind of the person's name.
+    pub fn into_consent(
+        self,
+        business_id: Option<String>,
+        hasher: &Hasher,
+        at: DateTime<Utc>,
+    ) -> Result<(Consent, &'static str), InvalidField> {
+        let selector = self.subject.selector(hasher.reader).map_err(|must_be| ("subject", must_be))?;
+        let consent = Consent {
             id: Uuid::now_v7(),
-            subject: hasher.hash(&self.subject.selector().map_err(|must_be| ("subject", must_be))?),
+            subject: hasher.hash(&selector),
+            business_id,
             purpose: Purpose::read(&self.purpose).map_err(|must_be| ("purpose", must_be))?,
             policy_version: policy_version(self.policy_version)
                 .map_err(|must_be| ("policy_version", must_be))?,
             granted: self.granted,
             source: source(self.source).map_err(|must_be| ("source", must_be))?,
             at,
-        })
+        };
+        Ok((consent, selector.kind()))
     }
+}
+
+/// Parses an optional field that must not be null: null may be a value that its sender forgot to fill in.
+pub fn not_null<'de, D: Deserializer<'de>, T: Deserialize<'de>>(field: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(field).map(Some)
 }
 
 /// Parses a policy version. The error says what it must be.
@@ -173,23 +192,52 @@ fn is_placeholder(selector: &Selector) -> bool {
     }
 }
 
-/// Returns the subjects that an event itself names: its conversation and its session.
+/// One name of a person, such as an e-mail address or a session: the hashes under which consents of that name may be recorded.
+pub type Name = Vec<SubjectHash>;
+
+/// Returns the names that an event itself has: its conversation and its session.
 #[must_use]
-pub fn named_by(event: &Event, hasher: &Hasher) -> Vec<SubjectHash> {
+pub fn named_by(event: &Event, hasher: &Hasher) -> Vec<Name> {
     let conversation = event.conversation_id.as_deref().map(Selector::conversation);
     let ids = conversation.into_iter().chain([Selector::session(&event.session_id)]).flatten();
-    ids.filter(|id| !is_placeholder(id)).map(|id| hasher.hash(&id)).collect()
+    ids.filter(|id| !is_placeholder(id)).map(|id| hasher.hashes(&id)).collect()
 }
 
-/// The latest consents of some subjects to one purpose: their order of recording, and whether they were
-/// granted.
-pub type Latest = HashMap<SubjectHash, (i64, bool)>;
+/// What was recorded last of a subject for one business, or for all.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Said {
+    /// See [`Consent::business_id`].
+    pub business_id: Option<String>,
+    /// Its place in the order of recording.
+    pub order: i64,
+    /// See [`Consent::granted`].
+    pub granted: bool,
+    /// When it was recorded, as the database writes it.
+    pub at: String,
+}
 
-/// Returns whether the newest consent of any of `subjects` is granted.
-pub fn is_granted(subjects: impl IntoIterator<Item = SubjectHash>, latest: &Latest) -> bool {
-    let newest =
-        subjects.into_iter().filter_map(|subject| latest.get(&subject)).max_by_key(|(order, _)| *order);
-    newest.is_some_and(|(_, granted)| *granted)
+/// What some subjects said last about one purpose.
+pub type Latest = HashMap<SubjectHash, Vec<Said>>;
+
+/// Returns what a name said last to a business.
+fn said<'l>(name: &Name, business_id: &str, latest: &'l Latest) -> Option<&'l Said> {
+    let all = name.iter().filter_map(|subject| latest.get(subject)).flatten();
+    let to_it = all.filter(|said| said.business_id.as_deref().is_none_or(|only| only == business_id));
+    to_it.max_by_key(|said| said.order)
+}
+
+/// Returns whether any of a person's names has consented to a business and none has withdrawn.
+#[must_use]
+pub fn consented(names: &[Name], business_id: &str, latest: &Latest) -> bool {
+    let said = || names.iter().filter_map(|name| said(name, business_id, latest));
+    said().any(|said| said.granted) && said().all(|said| said.granted)
+}
+
+/// Returns when the first of the withdrawals of a person's names that hold for a business was recorded; `None` if none holds.
+#[must_use]
+pub fn withdrawn_since<'l>(names: &[Name], business_id: &str, latest: &'l Latest) -> Option<&'l str> {
+    let said = names.iter().filter_map(|name| said(name, business_id, latest));
+    said.filter(|said| !said.granted).min_by_key(|said| said.order).map(|said| said.at.as_str())
 }
 
 #[cfg(test)]
@@ -232,21 +280,47 @@ mod tests {
         assert!(Purpose::read(&"x".repeat(51)).is_err() && policy_version("x".repeat(51)).is_err());
     }
 
+    /// A subject, a business, the order, and whether it was granted.
+    type Row = (usize, Option<&'static str>, i64, bool);
+
     #[test]
-    fn the_newest_consent_of_any_subject_decides() {
+    fn a_withdrawal_holds_until_the_same_name_lifts_it() {
         let subjects = [1, 2, 3].map(|byte| SubjectHash::from([byte; 32]));
-        let latest = |rows: &[(usize, i64, bool)]| -> Latest {
-            rows.iter().map(|(subject, order, granted)| (subjects[*subject], (*order, *granted))).collect()
+        let names: Vec<Name> = subjects.iter().map(|subject| vec![*subject]).collect();
+        let latest = |rows: &[Row]| {
+            let mut latest = Latest::new();
+            for (subject, business, order, granted) in rows {
+                let said = Said {
+                    business_id: business.map(str::to_owned),
+                    order: *order,
+                    granted: *granted,
+                    at: format!("at {order}"),
+                };
+                latest.entry(subjects[*subject]).or_default().push(said);
+            }
+            latest
         };
-        for (rows, granted) in [
-            (&[][..], false),
-            (&[(0, 1, true)], true),
-            (&[(0, 1, true), (1, 2, false)], false),
-            (&[(0, 3, true), (1, 2, false)], true),
-            (&[(0, 1, false), (1, 2, false), (2, 3, true)], true),
+        let (all, ours, theirs) = (None, Some("ours"), Some("theirs"));
+        for (rows, granted, withdrawn) in [
+            (&[][..], false, None),
+            (&[(0, all, 1, true)], true, None),
+            (&[(0, all, 1, true), (1, all, 2, false)], false, Some("at 2")),
+            (&[(0, all, 3, true), (1, all, 2, false)], false, Some("at 2")),
+            (&[(0, all, 1, true), (1, all, 2, true)], true, None),
+            (&[(0, theirs, 1, true)], false, None),
+            (&[(0, ours, 1, true), (0, theirs, 2, false)], true, None),
+            (&[(0, ours, 1, true), (0, all, 2, false)], false, Some("at 2")),
+            (&[(0, ours, 3, true), (0, all, 2, false)], true, None),
         ] {
-            assert_eq!(is_granted(subjects, &latest(rows)), granted, "{rows:?}");
+            let latest = latest(rows);
+            assert_eq!(consented(&names, "ours", &latest), granted, "{rows:?}");
+            assert_eq!(withdrawn_since(&names, "ours", &latest), withdrawn, "{rows:?}");
         }
-        assert!(!is_granted([], &latest(&[(0, 1, true)])));
+        assert!(!consented(&[], "ours", &latest(&[(0, all, 1, true)])));
+        let one_name = [subjects.to_vec()];
+        assert!(
+            consented(&one_name, "ours", &latest(&[(0, all, 1, false), (2, all, 2, true)])),
+            "of one person"
+        );
     }
 }

@@ -1,9 +1,10 @@
 //! Privacy requests: exports and erases personal data, and keeps the list of requests. Every step leaves an
 //! entry in the audit trail, made up of counts and hashes only.
 
+use std::mem;
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 use serde_json::{Map, Value};
 use uuid::Uuid;
@@ -16,8 +17,8 @@ use crate::event::Event;
 use crate::ingest::Ingest;
 use crate::metrics::Metrics;
 use crate::store::{
-    Completion, Counts, Erased, Erasure, Extract, Extracts, Mode, Request, Store, StoreError, SubjectError,
-    SubjectTraces,
+    Completion, Counts, Erased, Erasure, Extract, FoundSubject, Mentions, Mode, Request, Search, Store,
+    StoreError, SubjectError, SubjectTraces,
 };
 
 /// The maximum number of attempts to write to a busy SQLite file, each lasting 1.5 s.
@@ -56,12 +57,38 @@ impl RequestKind {
     }
 }
 
+/// Whom a request is about.
+#[derive(Debug, Clone)]
+pub struct Inquiry {
+    /// Identifies the person.
+    pub selector: Selector,
+    /// The only business whose data is meant; `None` for all.
+    pub business_id: Option<String>,
+    /// The token that confirms that the request means all the people behind the selector.
+    pub confirm: Option<String>,
+    /// Whether an open request is completed even though nothing is stored about the person.
+    pub nothing_held: bool,
+}
+
 /// Why a privacy request failed.
 #[derive(Debug, thiserror::Error)]
 pub enum DeskError {
     /// No data is stored about the person.
     #[error("no data is stored about this person")]
-    Unknown,
+    Unknown {
+        /// The number of contacts that are almost the one of the request.
+        near_misses: usize,
+        /// Rows of others that mention the person.
+        mentions: Mentions,
+    },
+    /// Several people stand behind the selector.
+    #[error("several people stand behind the selector")]
+    Several {
+        /// Their hashes, with the number of their rows.
+        people: Vec<(SubjectHash, u64)>,
+        /// The token with which the request is confirmed.
+        confirm: String,
+    },
     /// The person has more rows than one request can process.
     #[error("the person has too many rows")]
     TooMany,
@@ -89,8 +116,32 @@ pub struct Receipt<T> {
     pub id: String,
     /// The result.
     pub done: T,
-    /// Tables whose rows cannot be attributed to persons.
-    pub unsearchable: Vec<&'static str>,
+    /// What else there is to know.
+    pub remarks: Remarks,
+}
+
+/// What a person has to know about what was found, and may have to decide.
+#[derive(Debug, Clone, Default)]
+pub struct Remarks {
+    /// The businesses whose rows were touched.
+    pub businesses: Vec<String>,
+    /// See [`FoundSubject::undecided`].
+    pub undecided: Vec<(&'static str, Vec<String>)>,
+    /// Rows of others that mention the person, if they were searched for.
+    pub mentions: Mentions,
+    /// Tables that were not searched.
+    pub not_searched: Vec<String>,
+}
+
+impl Remarks {
+    fn of(found: &FoundSubject, mentions: Mentions) -> Self {
+        let mut not_searched = found.not_searched.clone();
+        not_searched.extend(mentions.not_searched.iter().map(|table| (*table).to_owned()));
+        not_searched.sort_unstable();
+        not_searched.dedup();
+        let (businesses, undecided) = (found.businesses.clone(), found.undecided.clone());
+        Self { businesses, undecided, mentions, not_searched }
+    }
 }
 
 /// Handles one privacy request.
@@ -106,6 +157,8 @@ pub struct Desk<'a> {
     pub hasher: Hasher,
     /// The time zone in which due dates are computed.
     pub zone: Tz,
+    /// How long events of erased conversations and sessions are not kept.
+    pub tombstones_last: TimeDelta,
     /// The current time.
     pub now: DateTime<Utc>,
     /// Who makes the request.
@@ -116,7 +169,7 @@ pub struct Desk<'a> {
 struct Case<'c> {
     kind: RequestKind,
     action: Action,
-    selector: &'c Selector,
+    inquiry: &'c Inquiry,
     subject: SubjectHash,
     receipt: String,
 }
@@ -125,92 +178,136 @@ impl Desk<'_> {
     /// Exports the data stored about a person. `retention` is stated in it.
     pub async fn export(
         &self,
-        selector: &Selector,
+        inquiry: &Inquiry,
         retention: RetentionPeriods,
     ) -> Result<Receipt<Document>, DeskError> {
-        let case = self.case(RequestKind::Export, Action::PrivacyExport, selector);
+        let case = self.case(RequestKind::Export, Action::PrivacyExport, inquiry);
         self.drain_ingest().await;
-        let (extracts, traces) = self.store.extract_person(selector, &self.hasher).await?;
-        let spooled = self.spooled(traces).await?;
-        let Extracts { tables, unsearchable } = extracts;
+        let search = self.search(inquiry);
+        let found = self.store.find_person(&search).await?;
+        self.check_people(&case, &found).await?;
+        let tables = self.store.extract_person(&search, &found.traces).await?;
+        let spooled = self.spooled(found.traces.clone()).await?;
         let counts = counts_of(&tables, spooled.len());
         if !is_known(&counts) {
-            return self.complete_unknown(&case).await;
+            return self.complete_unknown(&case, &found.traces).await;
         }
+        let mentions = self.store.mentions(&search, &found.traces).await?;
         let (entry, done) = self.entry_and_completion(&case, "done", counts.to_json(), true);
         retry_if_busy!(self, self.store.complete_request(&done, &entry, self.now))?;
         self.show_requests().await;
+        let remarks = Remarks::of(&found, mentions);
         let document = Document {
             generated_at: self.now,
             receipt: case.receipt.clone(),
-            found_by: selector.kind(),
+            found_by: inquiry.selector.kind(),
             tables,
             spooled: SpooledEvents::of(&spooled),
-            unsearchable: unsearchable.clone(),
+            remarks: remarks.clone(),
             retention,
         };
-        Ok(Receipt { id: case.receipt, done: document, unsearchable })
+        Ok(Receipt { id: case.receipt, done: document, remarks })
     }
 
     /// Counts what an erasure would delete or anonymise.
-    pub async fn count(&self, selector: &Selector, mode: Mode) -> Result<Receipt<Counts>, DeskError> {
-        let case = self.case(RequestKind::Erase, Action::PrivacyEraseDryRun, selector);
+    pub async fn count(&self, inquiry: &Inquiry, mode: Mode) -> Result<Receipt<Counts>, DeskError> {
+        let case = self.case(RequestKind::Erase, Action::PrivacyEraseDryRun, inquiry);
         self.drain_ingest().await;
-        let found = self.store.find_person(selector, &self.hasher).await?;
-        let mut counts = found.counts;
-        counts.set("spool", self.spooled(found.traces).await?.len() as u64);
+        let search = self.search(inquiry);
+        let mut found = self.store.find_person(&search).await?;
+        self.check_people(&case, &found).await?;
+        let mut counts = mem::take(&mut found.counts);
+        counts.set("spool", self.spooled(found.traces.clone()).await?.len() as u64);
         let known = counts.total() > 0;
-        let (entry, _) = self.entry_and_completion(
-            &case,
-            if known { "counted" } else { "unknown" },
-            counts.to_json(),
-            false,
-        );
+        let outcome = if known { "counted" } else { "unknown" };
+        let (entry, _) = self.entry_and_completion(&case, outcome, counts.to_json(), false);
         let entry = entry.with("mode", mode.name());
         retry_if_busy!(self, self.store.append_audit(self.now, &entry)).map(drop)?;
         if !known {
-            return Err(DeskError::Unknown);
+            return Err(self.unknown(inquiry, &found.traces).await?);
         }
-        Ok(Receipt { id: case.receipt, done: counts, unsearchable: found.unsearchable })
+        let mentions = self.store.mentions(&search, &found.traces).await?;
+        Ok(Receipt { id: case.receipt, done: counts, remarks: Remarks::of(&found, mentions) })
     }
 
     /// Erases a person, including everything accepted earlier, from the queue, the spool and every table.
-    pub async fn erase(&self, selector: &Selector, mode: Mode) -> Result<Receipt<Erased>, DeskError> {
-        let case = self.case(RequestKind::Erase, Action::PrivacyErase, selector);
+    pub async fn erase(&self, inquiry: &Inquiry, mode: Mode) -> Result<Receipt<Erased>, DeskError> {
+        let case = self.case(RequestKind::Erase, Action::PrivacyErase, inquiry);
         // Everything accepted earlier must be in the store to be found there.
         self.ingest.drain(None).await.map_err(DeskError::Unsettled)?;
-        let found = self.store.find_person(selector, &self.hasher).await?;
-        let traces = Arc::new(found.traces);
-        let theirs = traces.clone();
+        let found = self.store.find_person(&self.search(inquiry)).await?;
+        self.check_people(&case, &found).await?;
+        self.store.bury(&found.traces, &self.hasher, self.now).await?;
+        let erased = self.erase_buried(&case, mode).await;
+        if erased.is_err()
+            && let Err(error) = self.store.unbury(&found.traces, &self.hasher, self.now).await
+        {
+            tracing::warn!("events of a person who was not erased are not kept for a minute: {error}");
+        }
+        let (erased, found) = erased?;
+        self.clean_up(&erased).await;
+        let remarks = Remarks::of(&found, Mentions::default());
+        Ok(Receipt { id: case.receipt, done: erased, remarks })
+    }
+
+    /// Erases a person of whose conversations and sessions no event is stored any more.
+    async fn erase_buried(&self, case: &Case<'_>, mode: Mode) -> Result<(Erased, FoundSubject), DeskError> {
+        let search = self.search(case.inquiry);
+        // Includes what was stored since the first search.
+        let found = self.store.find_person(&search).await?;
+        self.check_people(case, &found).await?;
+        self.store.bury(&found.traces, &self.hasher, self.now).await?;
+        let theirs = Arc::new(found.traces.clone());
         let spooled = self.ingest.drain(Some(Arc::new(move |event: &Event| theirs.include(event)))).await;
         let erasure = Erasure {
-            traces: &traces,
-            subject: case.subject,
-            hasher: &self.hasher,
+            search,
+            traces: &found.traces,
             spooled: spooled.map_err(DeskError::Unsettled)?,
             mode,
             at: self.now,
+            until: self.now + self.tombstones_last,
             note: &|erased: &Erased| {
-                let (entry, done) = self.entry_and_completion(&case, "done", details(erased, mode), true);
+                let (entry, done) = self.entry_and_completion(case, "done", details(erased, mode), true);
                 (entry.with("mode", mode.name()), done)
             },
         };
-        let Some(erased) = self.store.erase_person(&erasure).await? else {
-            return self.complete_unknown(&case).await;
-        };
-        self.clean_up(&erased).await;
-        Ok(Receipt { id: case.receipt, done: erased, unsearchable: found.unsearchable })
+        match self.store.erase_person(&erasure).await? {
+            Some(erased) => Ok((erased, found)),
+            None => self.complete_unknown(case, &found.traces).await,
+        }
+    }
+
+    fn search<'s>(&'s self, inquiry: &'s Inquiry) -> Search<'s> {
+        Search { selector: &inquiry.selector, business: inquiry.business_id.as_deref(), hasher: &self.hasher }
+    }
+
+    /// Returns an error if several people stand behind the selector, unless the request confirms that it means all of them.
+    async fn check_people(&self, case: &Case<'_>, found: &FoundSubject) -> Result<(), DeskError> {
+        if found.people.len() < 2 {
+            return Ok(());
+        }
+        let people: Vec<SubjectHash> = found.people.iter().map(|(subject, _)| *subject).collect();
+        let Inquiry { selector, business_id, .. } = case.inquiry;
+        let confirm = self.hasher.confirmation(case.kind.name(), selector, business_id.as_deref(), &people);
+        if case.inquiry.confirm.as_ref() == Some(&confirm) {
+            return Ok(());
+        }
+        let mut counts = Map::new();
+        counts.insert("people".to_owned(), people.len().into());
+        let (entry, _) = self.entry_and_completion(case, "several people", counts, false);
+        retry_if_busy!(self, self.store.append_audit(self.now, &entry)).map(drop)?;
+        Err(DeskError::Several { people: found.people.clone(), confirm })
     }
 
     /// Records a request that was received through another channel at `received_at`.
     pub async fn record_request(
         &self,
         kind: RequestKind,
-        selector: &Selector,
+        inquiry: &Inquiry,
         source: &str,
         received_at: DateTime<Utc>,
     ) -> Result<Request, DeskError> {
-        let case = self.case(kind, Action::PrivacyRequestNoted, selector);
+        let case = self.case(kind, Action::PrivacyRequestNoted, inquiry);
         let request = Request {
             id: case.receipt.clone(),
             source: source.to_owned(),
@@ -223,14 +320,15 @@ impl Desk<'_> {
         };
         let entry = self.by.entry(case.action).about(case.subject).with("request", request.id.clone());
         let entry = entry.with("kind", kind.name()).with("source", source);
+        let entry = entry.with("business_id", inquiry.business_id.clone());
         retry_if_busy!(self, self.store.add_request(&request, &entry, self.now))?;
         self.show_requests().await;
         Ok(request)
     }
 
-    fn case<'c>(&self, kind: RequestKind, action: Action, selector: &'c Selector) -> Case<'c> {
+    fn case<'c>(&self, kind: RequestKind, action: Action, inquiry: &'c Inquiry) -> Case<'c> {
         let receipt = Uuid::new_v4().to_string();
-        Case { kind, action, selector, subject: self.hasher.hash(selector), receipt }
+        Case { kind, action, inquiry, subject: self.hasher.hash(&inquiry.selector), receipt }
     }
 
     /// Waits until everything accepted earlier is in the store. If that takes too long, the rest is found in
@@ -252,8 +350,9 @@ impl Desk<'_> {
         Request {
             id: Uuid::new_v4().to_string(),
             kind: case.kind.name().to_owned(),
-            selector: case.selector.kind().to_owned(),
+            selector: case.inquiry.selector.kind().to_owned(),
             subject: case.subject,
+            business_id: case.inquiry.business_id.clone(),
             source: "api".to_owned(),
             received_at: self.now,
             due_at: super::due::a_month_after(self.now, self.zone),
@@ -273,17 +372,33 @@ impl Desk<'_> {
     ) -> (Entry, Completion) {
         let entry = self.by.entry(case.action).about(case.subject);
         let entry = entry.with("receipt", case.receipt.clone()).with("outcome", outcome);
-        let entry = entry.with("found_by", case.selector.kind()).with("counts", counts.clone());
-        (entry, Completion { request: self.request(case, counts), listed })
+        let entry = entry.with("found_by", case.inquiry.selector.kind()).with("counts", counts.clone());
+        let entry = entry.with("business_id", case.inquiry.business_id.clone());
+        let subjects = self.hasher.hashes(&case.inquiry.selector);
+        (entry, Completion { request: self.request(case, counts), subjects, listed })
     }
 
-    /// Completes the request for a person about whom no data is stored. Such a request does not go on the
-    /// list: the address may be mistyped.
-    async fn complete_unknown<T>(&self, case: &Case<'_>) -> Result<T, DeskError> {
+    /// Records that no data is stored about the person. An open request is completed only if the caller says so: the address may be
+    /// mistyped.
+    async fn complete_unknown<T>(&self, case: &Case<'_>, traces: &SubjectTraces) -> Result<T, DeskError> {
         let (entry, done) = self.entry_and_completion(case, "unknown", Map::new(), false);
-        retry_if_busy!(self, self.store.complete_request(&done, &entry, self.now))?;
-        self.show_requests().await;
-        Err(DeskError::Unknown)
+        match case.inquiry.nothing_held {
+            true => {
+                let entry = entry.with("nothing_held", true);
+                retry_if_busy!(self, self.store.complete_request(&done, &entry, self.now))?;
+                self.show_requests().await;
+            }
+            false => retry_if_busy!(self, self.store.append_audit(self.now, &entry)).map(drop)?,
+        }
+        Err(self.unknown(case.inquiry, traces).await?)
+    }
+
+    /// Returns the error for a person about whom no data is stored.
+    async fn unknown(&self, inquiry: &Inquiry, traces: &SubjectTraces) -> Result<DeskError, DeskError> {
+        let search = self.search(inquiry);
+        let near_misses = self.store.near_misses(&search).await?;
+        let mentions = self.store.mentions(&search, traces).await?;
+        Ok(DeskError::Unknown { near_misses, mentions })
     }
 
     /// Cleans up after a committed erasure. A failure here does not undo it.
@@ -304,7 +419,7 @@ impl Desk<'_> {
     }
 
     async fn show_requests(&self) {
-        match self.store.open_requests(self.now).await {
+        match self.store.open_requests(None, self.now).await {
             Ok(open) => self.metrics.show_requests(open.open, open.overdue),
             Err(error) => tracing::warn!("cannot count open privacy requests: {error}"),
         }

@@ -1,19 +1,22 @@
 //! Selectors, which identify a person, and hashes, which replace a person wherever the plain value is not
 //! needed. No I/O here.
 
+mod email;
+mod found_in;
+mod phone;
+mod reader;
+mod written;
+
+pub use found_in::has_contact;
+pub use reader::{ContactReader, Country};
+
 use std::fmt;
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
-/// The maximum length of an e-mail address, in characters (RFC 5321 allows 254 bytes).
-const MAX_EMAIL_CHARS: usize = 254;
-
 /// The maximum length of an id, in characters, as in events.
 const MAX_ID_CHARS: usize = 255;
-
-/// The number of digits of a phone number (ITU-T E.164 allows up to 15).
-const PHONE_DIGITS: std::ops::RangeInclusive<usize> = 7..=15;
 
 /// The hash key used outside production when none is set.
 const DEVELOPMENT_KEY: &[u8] = b"mlops-service: the key of development, which everybody knows";
@@ -22,9 +25,9 @@ const DEVELOPMENT_KEY: &[u8] = b"mlops-service: the key of development, which ev
 /// person.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Selector {
-    /// An e-mail address, in lower case.
+    /// An e-mail address, case-folded.
     Email(String),
-    /// A phone number: its digits, after a `+` if it is international.
+    /// A phone number: `+` and digits, or digits alone if its country is not known.
     Phone(String),
     /// A conversation id, unchanged.
     Conversation(String),
@@ -33,26 +36,7 @@ pub enum Selector {
 }
 
 impl Selector {
-    /// Parses an e-mail address. The error says what it must be, as do those of the other functions.
-    pub fn email(text: &str) -> Result<Self, String> {
-        let text = text.trim().to_lowercase();
-        let parts = text.rsplit_once('@').filter(|(name, host)| !name.is_empty() && !host.is_empty());
-        let plain = !text.contains(|c: char| c.is_whitespace() || c.is_control());
-        match parts {
-            Some(_) if plain && text.chars().count() <= MAX_EMAIL_CHARS => Ok(Self::Email(text)),
-            _ => Err(format!("must be an e-mail address of at most {MAX_EMAIL_CHARS} characters")),
-        }
-    }
-
-    /// Parses a phone number with any common separators. A leading `+` or `00` means that a country code
-    /// follows.
-    pub fn phone(text: &str) -> Result<Self, String> {
-        normal_phone(text).map(Self::Phone).ok_or_else(|| {
-            format!("must be a phone number of {} to {} digits", PHONE_DIGITS.start(), PHONE_DIGITS.end())
-        })
-    }
-
-    /// Parses a conversation id.
+    /// Parses a conversation id. The error says what it must be, as do those of the other functions.
     pub fn conversation(text: &str) -> Result<Self, String> {
         id(text).map(Self::Conversation)
     }
@@ -62,24 +46,25 @@ impl Selector {
         id(text).map(Self::Session)
     }
 
-    /// Parses a text of unknown kind: with an `@`, an e-mail address; with a leading `+` or `00`, a phone
-    /// number if it is one; otherwise a conversation id.
-    pub fn guess(text: &str) -> Result<Self, String> {
-        let trimmed = text.trim();
-        let international = trimmed.starts_with('+') || trimmed.starts_with("00");
-        match normal_phone(trimmed).filter(|_| international) {
-            _ if text.contains('@') => Self::email(text),
-            Some(phone) => Ok(Self::Phone(phone)),
-            None => Self::conversation(text),
-        }
-    }
-
     /// Returns the normalised text. It identifies a person and must not appear in any log, metric, audit
     /// entry or error.
     #[must_use]
     pub fn expose(&self) -> &str {
         let (Self::Email(text) | Self::Phone(text) | Self::Conversation(text) | Self::Session(text)) = self;
         text
+    }
+
+    /// Returns whether `other` differs by one letter or digit, by two that were swapped, or only by the country of a phone number.
+    #[must_use]
+    pub fn is_near(&self, other: &Self) -> bool {
+        let (one, two) = (self.expose(), other.expose());
+        let is_typo =
+            || one != two && one.len().abs_diff(two.len()) <= 4 && strsim::osa_distance(one, two) == 1;
+        match (self, other) {
+            (Self::Email(_), Self::Email(_)) => is_typo(),
+            (Self::Phone(_), Self::Phone(_)) => is_typo() || one != two && phone::is_same_abroad(one, two),
+            _ => false,
+        }
     }
 
     /// Returns the name of the kind.
@@ -100,25 +85,22 @@ impl fmt::Debug for Selector {
     }
 }
 
-/// Returns the digits of a phone number, after a `+` if it starts with `+` or `00`.
-fn normal_phone(text: &str) -> Option<String> {
-    let text = text.trim();
-    let (international, rest) = match text.strip_prefix('+').or_else(|| text.strip_prefix("00")) {
-        Some(rest) => (true, rest),
-        None => (false, text),
-    };
-    let is_separator =
-        |c: char| c.is_whitespace() || matches!(c, '-' | '.' | '(' | ')' | '/' | '\u{2010}'..='\u{2015}');
-    let written = rest.chars().all(|c| c.is_ascii_digit() || is_separator(c));
-    let digits: String = rest.chars().filter(char::is_ascii_digit).collect();
-    let fits = written && PHONE_DIGITS.contains(&digits.len());
-    fits.then(|| if international { format!("+{digits}") } else { digits })
-}
-
 fn id(text: &str) -> Result<String, String> {
     let fits = (1..=MAX_ID_CHARS).contains(&text.chars().count()) && !text.contains(char::is_control);
     fits.then(|| text.to_owned())
         .ok_or_else(|| format!("must be an id of 1 to {MAX_ID_CHARS} characters, without control characters"))
+}
+
+/// Returns whether a text contains a name, which is in lower case, as whole words.
+#[must_use]
+pub fn contains_name(text: &str, name: &str) -> bool {
+    let (text, name) = (written::folded(&written::plain(text)), written::folded(&written::plain(name)));
+    let is_whole = |(at, found): (usize, &str)| {
+        let before = text[..at].chars().next_back();
+        let after = text[at + found.len()..].chars().next();
+        !before.is_some_and(char::is_alphanumeric) && !after.is_some_and(char::is_alphanumeric)
+    };
+    text.match_indices(name.as_str()).any(is_whole)
 }
 
 /// The hash of a person. Without the key it can be neither traced back nor recomputed by guessing. It is
@@ -152,21 +134,29 @@ impl fmt::Debug for SubjectHash {
     }
 }
 
+/// What can have a tombstone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Buried {
+    /// A conversation.
+    Conversation,
+    /// The events of a session that belong to no conversation: a session may be an office's.
+    Session,
+}
+
 /// Hashes persons under `PRIVACY_HASH_KEY`.
 #[derive(Clone)]
-pub struct Hasher(Hmac<Sha256>);
+pub struct Hasher {
+    key: Hmac<Sha256>,
+    /// Reads their contacts.
+    pub reader: ContactReader,
+}
 
 impl Hasher {
-    /// Creates a hasher with `key`.
+    /// Creates a hasher with `key`; without one, with a publicly known key, for development.
     #[must_use]
-    pub fn new(key: &[u8]) -> Self {
-        Self(Hmac::new_from_slice(key).expect("HMAC takes a key of any length"))
-    }
-
-    /// Creates a hasher with a publicly known key, for development.
-    #[must_use]
-    pub fn for_development() -> Self {
-        Self::new(DEVELOPMENT_KEY)
+    pub fn new(key: Option<&[u8]>, reader: ContactReader) -> Self {
+        let key = key.unwrap_or(DEVELOPMENT_KEY);
+        Self { key: Hmac::new_from_slice(key).expect("HMAC takes a key of any length"), reader }
     }
 
     /// Returns the hash of the person that `selector` identifies. A conversation id and an equal session id
@@ -178,9 +168,47 @@ impl Hasher {
             Selector::Phone(_) => "phone",
             Selector::Conversation(_) | Selector::Session(_) => "id",
         };
-        let mut mac = self.0.clone();
-        mac.update(format!("mlops-service subject {domain}\n").as_bytes());
-        mac.update(selector.expose().as_bytes());
+        self.hash_of(&format!("subject {domain}"), &[selector.expose()])
+    }
+
+    /// Returns every hash under which data about the person may be stored, that of [`Hasher::hash`] first.
+    #[must_use]
+    pub fn hashes(&self, selector: &Selector) -> Vec<SubjectHash> {
+        let others = self.reader.also_known_as(selector);
+        [self.hash(selector)].into_iter().chain(others.iter().map(|other| self.hash(other))).collect()
+    }
+
+    /// Returns the hash of the tombstone of a conversation or session of a business; of any business if that is `None`.
+    #[must_use]
+    pub fn tombstone(&self, kind: Buried, business: Option<&str>, id: &str) -> SubjectHash {
+        let domain = match kind {
+            Buried::Conversation => "tombstone of a conversation",
+            Buried::Session => "tombstone of a session",
+        };
+        self.hash_of(domain, &[business.unwrap_or_default(), id])
+    }
+
+    /// Returns the token that confirms that a request of this kind means all of `people`.
+    #[must_use]
+    pub fn confirmation(
+        &self,
+        kind: &str,
+        selector: &Selector,
+        business: Option<&str>,
+        people: &[SubjectHash],
+    ) -> String {
+        let mut people: Vec<String> = people.iter().map(|subject| hex::encode(subject.bytes())).collect();
+        people.sort_unstable();
+        let people = people.join(" ");
+        let texts = [kind, selector.kind(), selector.expose(), business.unwrap_or_default(), people.as_str()];
+        hex::encode(&self.hash_of("confirmation", &texts).bytes()[..16])
+    }
+
+    /// Returns the hash of some texts, which differs from that of the same texts in another `domain`.
+    fn hash_of(&self, domain: &str, texts: &[&str]) -> SubjectHash {
+        let mut mac = self.key.clone();
+        mac.update(format!("mlops-service {domain}\n").as_bytes());
+        mac.update(texts.join("\n").as_bytes());
         SubjectHash(mac.finalize().into_bytes().into())
     }
 }
@@ -196,33 +224,8 @@ mod tests {
     use super::*;
     use crate::config::{Config, Source};
 
-    fn phone(text: &str) -> Option<String> {
-        Selector::phone(text).ok().map(|selector| selector.expose().to_owned())
-    }
-
-    #[test]
-    fn e_mail_addresses_are_normalised() {
-        let ana = Selector::email("ana@example.com").unwrap();
-        assert!(Selector::email("  Ana@Example.COM\n").unwrap() == ana);
-        for wrong in
-            ["", "ana", "@example.com", "ana@", "a na@example.com", "ana@exam\0ple.com", &"a@b".repeat(99)]
-        {
-            assert!(Selector::email(wrong).is_err(), "{wrong:?}");
-        }
-    }
-
-    #[test]
-    fn phone_numbers_are_normalised() {
-        for written in
-            ["+49 (151) 234-567", "0049151234567", "+49151234567", " +49.151/234 567 ", "00 49 151 234567"]
-        {
-            assert_eq!(phone(written).as_deref(), Some("+49151234567"), "{written}");
-        }
-        assert_eq!(phone("(0151) 234-567").as_deref(), Some("0151234567"), "of which country is not known");
-        for wrong in ["", "+", "123456", "+1234567890123456", "+49 151 CALL ME", "49+151234567", "٠١٢٣٤٥٦٧٨"]
-        {
-            assert_eq!(phone(wrong), None, "{wrong}");
-        }
+    fn reader(country: Option<&str>) -> ContactReader {
+        ContactReader::new(country.map(|country| country.parse().unwrap()))
     }
 
     #[test]
@@ -234,29 +237,25 @@ mod tests {
     }
 
     #[test]
-    fn the_kind_of_a_free_text_is_guessed_from_its_form() {
-        for (text, kind) in [
-            ("Ana@example.com", "email"),
-            ("+49 151 234567", "phone"),
-            ("0049151234567", "phone"),
-            ("0151234567", "conversation_id"),
-            ("+49 and so on", "conversation_id"),
-            ("00000000-0000-4000-8000-000000000000", "conversation_id"),
-            ("conv-1", "conversation_id"),
-        ] {
-            assert_eq!(Selector::guess(text).unwrap().kind(), kind, "{text}");
+    fn earlier_names_of_a_number_are_known() {
+        let hasher = Hasher::new(None, reader(Some("DE")));
+        let known = hasher.hashes(&hasher.reader.phone("+49 151 2345678").unwrap());
+        for earlier in ["+491512345678", "491512345678", "+4901512345678", "01512345678"] {
+            assert!(known.contains(&hasher.hash(&Selector::Phone(earlier.to_owned()))), "{earlier}");
         }
-        assert!(Selector::guess("@").is_err() && Selector::guess("").is_err());
+        let abroad = hasher.hashes(&hasher.reader.phone("+43 151 2345678").unwrap());
+        assert!(!abroad.contains(&hasher.hash(&Selector::Phone("01512345678".to_owned()))));
     }
 
     #[test]
     fn a_hash_depends_on_the_key_the_kind_and_the_normalised_text() {
-        let (ours, theirs) = (Hasher::new(&[7; 32]), Hasher::new(&[8; 32]));
+        let reader = reader(None);
+        let (ours, theirs) = (Hasher::new(Some(&[7; 32]), reader), Hasher::new(Some(&[8; 32]), reader));
         let hash = |selector: Result<Selector, String>| ours.hash(&selector.unwrap());
-        assert_eq!(hash(Selector::email("Ana@example.com")), hash(Selector::email("ana@EXAMPLE.com ")));
-        assert_eq!(hash(Selector::phone("+49 151 234567")), hash(Selector::phone("0049151234567")));
+        assert_eq!(hash(reader.email("Ana@example.com")), hash(reader.email("ana@EXAMPLE.com ")));
+        assert_eq!(hash(reader.phone("+49 151 234567")), hash(reader.phone("0049151234567")));
         assert_eq!(hash(Selector::conversation("c-1")), hash(Selector::session("c-1")));
-        assert_ne!(hash(Selector::phone("0151234567")), hash(Selector::session("0151234567")));
+        assert_ne!(hash(reader.phone("0151234567")), hash(Selector::session("0151234567")));
         assert_ne!(hash(Selector::session("c-1")), theirs.hash(&Selector::session("c-1").unwrap()));
         // Computed with: printf 'mlops-service subject id\nc-1' | openssl dgst -sha256 -mac HMAC -macopt
         // hexkey:0707…
@@ -265,8 +264,8 @@ mod tests {
 
     #[test]
     fn debug_output_never_contains_the_person() {
-        let selector = Selector::email("ana@example.com").unwrap();
-        let hasher = Hasher::new(&[7; 32]);
+        let selector = reader(None).email("ana@example.com").unwrap();
+        let hasher = Hasher::new(None, reader(None));
         let hash = hasher.hash(&selector);
         assert_eq!(format!("{selector:?} {hasher:?}"), "Selector(email) Hasher");
         assert_eq!(format!("{hash} {hash:?}").len(), "01234567 SubjectHash(01234567)".len());

@@ -38,6 +38,8 @@ impl Policy {
             Retained::Appointments => self.appointments,
             Retained::Requests | Retained::Consents | Retained::Audit => self.audit,
             Retained::CountedIds => Some(COUNTED_ID_DAYS),
+            // Each has its own end.
+            Retained::Tombstones => Some(0),
         }
     }
 

@@ -159,6 +159,8 @@ pub(super) trait Dialect: sqlx::Database {
     /// Waits until no batch relies on consents and no other transaction records one. SQLite has one writer at
     /// a time.
     const LOCK_CONSENTS: &'static str;
+    /// Waits until no batch relies on tombstones and no other transaction adds some. SQLite has one writer at a time.
+    const LOCK_TOMBSTONES: &'static str;
     /// The values of a foreign row, in the types of an event; see [`super::events::foreign`].
     const FOREIGN_VALUES: &'static LazyLock<String>;
     /// The id that marks the foreign row `id` as counted: see [`crate::event::FOREIGN_ID_PREFIXES`]. Rows
@@ -177,6 +179,7 @@ impl Dialect for sqlx::Postgres {
     const NEWEST_PENDING: &'static str = "select coalesce(max(seq), 0) from ai_rollup_pending";
     const PURGE_AUDIT: &'static str = "select mlops_audit_purge($1)";
     const LOCK_CONSENTS: &'static str = "select pg_advisory_xact_lock(hashtext('mlops_consents'))";
+    const LOCK_TOMBSTONES: &'static str = "select pg_advisory_xact_lock(hashtext('mlops_tombstones'))";
     const FOREIGN_VALUES: &'static LazyLock<String> = &POSTGRES_VALUES;
     const FOREIGN_ID: &'static str =
         "cast('00000000-0000-800' || case when created_at > $1 then '0' else '1' end
@@ -195,6 +198,7 @@ impl Dialect for sqlx::Sqlite {
     const PURGE_AUDIT: &'static str = "delete from mlops_audit where at < $1 and seq <= (
         select json_extract(details, '$.last_seq') from mlops_audit where action = 'audit.purged' order by seq desc limit 1)";
     const LOCK_CONSENTS: &'static str = "select 1";
+    const LOCK_TOMBSTONES: &'static str = "select 1";
     const FOREIGN_VALUES: &'static LazyLock<String> = &SQLITE_VALUES;
     const FOREIGN_ID: &'static str =
         "unhex('000000000000800' || case when created_at > $1 then '0' else '1' end
@@ -264,4 +268,6 @@ run! {
     lock_audit: LOCK_AUDIT;
     /// Waits until no batch relies on consents and no other transaction records one.
     lock_consents: LOCK_CONSENTS;
+    /// Waits until no batch relies on tombstones and no other transaction adds some.
+    lock_tombstones: LOCK_TOMBSTONES;
 }

@@ -1,9 +1,9 @@
 //! Writes a batch of events with their rollup, each event once.
 
 mod arrays;
-mod consent_filter;
 pub(in crate::store) mod counted_only;
 pub(in crate::store) mod foreign;
+pub(in crate::store) mod keeping;
 mod postgres;
 mod reconcile;
 mod sqlite;
@@ -33,7 +33,7 @@ pub enum Outcome {
     Claimed,
     /// One of its business with its id was stored before.
     Duplicate,
-    /// It is counted but not stored, because its customer has not consented. If a foreign row for it was already
+    /// It is counted but not stored, because its customer has not consented or was erased. If a foreign row for it was already
     /// counted, this batch did not count it again.
     CountedOnly,
     /// Its id was counted before, and its row was never stored or has been deleted.
@@ -53,19 +53,13 @@ impl Store {
     /// Writes events with distinct keys atomically, within `limit`. `again` means that the outcome of an earlier attempt
     /// is unknown, so events may be stored already even under generated ids.
     pub async fn write(&self, events: &[Event], again: bool, limit: Duration) -> Result<Written, StoreError> {
-        let zone = self.zone;
-        match (&self.write, &self.consent) {
-            (Db::Postgres(db), None) => {
-                on!(@run db, limit, conn, postgres::write(conn, events, again, zone).await)
+        let (zone, keeping) = (self.zone, &self.keeping);
+        match &self.write {
+            Db::Postgres(db) => {
+                on!(@run db, limit, conn, keeping::on_postgres(conn, events, again, zone, keeping).await)
             }
-            (Db::Postgres(db), Some(hasher)) => {
-                on!(@run db, limit, conn, consent_filter::on_postgres(conn, events, again, zone, hasher).await)
-            }
-            (Db::Sqlite(db), None) => {
-                on!(@run db, limit, conn, sqlite::write(conn, events, zone, db.queue()).await)
-            }
-            (Db::Sqlite(db), Some(hasher)) => {
-                on!(@run db, limit, conn, consent_filter::on_sqlite(conn, events, zone, db.queue(), hasher).await)
+            Db::Sqlite(db) => {
+                on!(@run db, limit, conn, keeping::on_sqlite(conn, events, zone, db.queue(), keeping).await)
             }
         }
     }

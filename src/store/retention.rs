@@ -46,6 +46,8 @@ pub enum Retained {
     Consents,
     /// Ids of events counted without a row.
     CountedIds,
+    /// Tombstones of erased conversations and sessions that have lapsed.
+    Tombstones,
     /// The audit trail.
     Audit,
 }
@@ -63,6 +65,7 @@ impl Retained {
             Self::Requests => "mlops_privacy_requests",
             Self::Consents => "mlops_consents",
             Self::CountedIds => "mlops_counted_events",
+            Self::Tombstones => "mlops_tombstones",
             Self::Audit => "mlops_audit",
         }
     }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::DateTime;
 use mlops_service::event::{COLUMNS, Event, Report};
+use mlops_service::privacy::Remarks;
 use mlops_service::privacy::export::document::{Document, SpooledEvents};
 use mlops_service::privacy::purpose::RetentionPeriods;
 use mlops_service::rollup::{Key, Rollup, Sum, Sums};
@@ -112,7 +113,7 @@ fn exported_from_the_spool(event: &Event) -> Value {
         found_by: "session_id",
         tables: Vec::new(),
         spooled: SpooledEvents::of(std::slice::from_ref(event)),
-        unsearchable: Vec::new(),
+        remarks: Remarks::default(),
         retention: RetentionPeriods { events: None, chats: None, appointments: None, audit: None },
     };
     let sections = document.sections();
@@ -128,7 +129,7 @@ async fn every_field_of_a_foreign_row_is_counted(backend: Backend) {
     let event = made(&planted());
     store.write(std::slice::from_ref(&event), false, std::time::Duration::from_secs(10)).await.unwrap();
     backend.execute("update ai_metrics set event_id = null").await;
-    assert!(!store.count_foreign_rows(real_now()).await.unwrap());
+    assert!(!store.count_foreign_rows(real_now()).await.unwrap().more);
     let mut expected = Sums::of(&event);
     expected.add(&expected.clone());
     let (key, found) = totals(&store).await.pop_first().unwrap();

@@ -255,7 +255,7 @@ async fn the_row_of_the_app_becomes_the_event(backend: Backend) {
     insert_as_the_app(&backend, "s-1", 0).await;
     let reported = made(json!({}), real_now());
     assert_eq!(keep(&store, slice::from_ref(&reported)).await, [Outcome::Counted]);
-    assert!(!store.count_foreign_rows(real_now()).await.unwrap());
+    assert!(!store.count_foreign_rows(real_now()).await.unwrap().more);
     assert_eq!(backend.rows().await, 1);
     assert_totals(&store, slice::from_ref(&reported)).await;
     assert_eq!(keep_again(&store, &[reported]).await, [Outcome::Duplicate], "the row has the event's id");
@@ -323,7 +323,7 @@ async fn foreign_rows_are_counted_once_and_never_below_zero(backend: Backend) {
         )
         .await;
     for _ in 0..2 {
-        assert!(!store.count_foreign_rows(real_now()).await.unwrap());
+        assert!(!store.count_foreign_rows(real_now()).await.unwrap().more);
         let sums = only_sums(&store).await;
         assert_eq!((sums[Sum::Events], sums[Sum::ResponseTimeMs], sums[Sum::Tokens]), (2, 2_500, 10));
         assert_eq!((sums[Sum::CostMicros], sums[Sum::SuccessE4]), (100_000, 2_500));
@@ -348,7 +348,7 @@ async fn odd_foreign_rows_are_counted_too(backend: Backend) {
         );
         backend.execute(&insert).await;
     }
-    assert!(!store.count_foreign_rows(real_now()).await.unwrap());
+    assert!(!store.count_foreign_rows(real_now()).await.unwrap().more);
     let sums = only_sums(&store).await;
     assert_eq!((sums[Sum::Events], sums[Sum::Tokens]), (3, 3));
     assert_eq!(backend.number("select count(*) from ai_metrics where event_id is null").await, 0);
@@ -365,7 +365,7 @@ async fn many_foreign_rows_are_counted_in_steps(backend: Backend) {
         )
         .await;
     let mut steps = 1;
-    while store.count_foreign_rows(real_now()).await.unwrap() {
+    while store.count_foreign_rows(real_now()).await.unwrap().more {
         steps += 1;
     }
     assert_eq!(steps, 3);

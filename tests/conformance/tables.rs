@@ -12,7 +12,7 @@ on_every_backend! {
 }
 
 /// Tables that hold no person, and why.
-const WITHOUT_PERSONS: [(&str, &str); 12] = [
+const WITHOUT_PERSONS: [(&str, &str); 13] = [
     ("_sqlx_migrations", "names and checksums of migrations"),
     ("ai_latency_daily", "counts by day and business"),
     ("ai_metric_labels", "names of businesses, models, intents and response types"),
@@ -25,6 +25,10 @@ const WITHOUT_PERSONS: [(&str, &str); 12] = [
     ("mlops_counted_events", "ids of events, which an erasure itself writes there"),
     ("mlops_retention", "times of runs"),
     ("mlops_retention_deleted", "numbers of deleted rows"),
+    (
+        "mlops_tombstones",
+        "keyed hashes of erased conversations and sessions, which an erasure itself writes there",
+    ),
 ];
 
 async fn every_table_is_searched_for_persons_or_known_to_hold_none(backend: Backend) {

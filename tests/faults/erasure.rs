@@ -13,6 +13,7 @@ use crate::harness::{
 };
 
 on_every_backend! {
+    what_is_reported_while_an_erasure_runs_does_not_stay,
     an_erasure_raced_against_events_loses_none_and_leaves_none_that_came_before,
     a_lock_of_another_program_leaves_everything_as_it_is,
     a_rule_of_the_database_leaves_everything_as_it_is,
@@ -87,6 +88,47 @@ async fn an_erasure_raced_against_events_loses_none_and_leaves_none_that_came_be
     assert_eq!(stored, i64::try_from(tracked).unwrap());
 }
 
+#[expect(clippy::cast_precision_loss, reason = "they are few")]
+async fn what_is_reported_while_an_erasure_runs_does_not_stay(backend: Backend) {
+    let app = open(&backend).await;
+    let (done, tracked) = (AtomicBool::new(false), AtomicUsize::new(0));
+    let round = AtomicUsize::new(0);
+    let track = async |conversation: &str| {
+        let reply =
+            app.track(&event(json!({"conversation_id": conversation, "session_id": conversation}))).await;
+        assert_eq!(reply.status, 200, "{}", reply.text());
+        tracked.fetch_add(1, Ordering::Relaxed);
+    };
+    let callers = (0..12).map(|_| async {
+        while !done.load(Ordering::Relaxed) {
+            track(&format!("hot-{}", round.load(Ordering::Relaxed))).await;
+        }
+    });
+    let eraser = async {
+        for number in 0..8 {
+            round.store(number, Ordering::Relaxed);
+            let conversation = format!("hot-{number}");
+            let of_it = format!("select count(*) from ai_metrics where conversation_id = '{conversation}'");
+            eventually("some are stored", async || backend.number(&of_it).await > 0).await;
+            let erased = erase(&app, json!({"conversation_id": conversation})).await;
+            assert_eq!(erased.status, 200, "{}", erased.text());
+            assert_eq!(backend.number(&of_it).await, 0, "when it is answered, none is left");
+            for _ in 0..3 {
+                track(&conversation).await;
+            }
+        }
+        done.store(true, Ordering::Relaxed);
+    };
+    tokio::join!(futures_util::future::join_all(callers), eraser);
+    assert_eq!(backend.rows().await, 0, "nor did any come back");
+    let tracked = tracked.into_inner();
+    assert_eq!(app.metric(COUNT).await, Some(tracked as f64));
+    assert_eq!(
+        backend.number("select sum(events) from ai_totals_now").await,
+        i64::try_from(tracked).unwrap()
+    );
+}
+
 /// An open transaction of another program, which holds locks.
 enum CachedKey {
     Postgres(PgConnection),
@@ -140,6 +182,9 @@ async fn a_lock_of_another_program_leaves_everything_as_it_is(backend: Backend) 
     held.end().await;
     assert_eq!(rows_of_ana(&backend).await, before);
     assert_eq!(backend.number("select count(*) from mlops_privacy_requests").await, 0);
+    let told = json!({"conversation_id": ANA.conversation(), "session_id": ANA.session()});
+    assert_eq!(track(&app, told).await, 200);
+    assert_eq!(rows_of_ana(&backend).await, before + 1, "who was not erased is kept");
     assert_eq!(erase(&app, json!({"email": ANA.email})).await.ok()["counts"]["messages"], 2);
     assert_eq!(rows_of_ana(&backend).await, 0);
 }
@@ -207,6 +252,26 @@ async fn events_in_the_spool_are_erased_once_the_database_is_back() {
     assert!(app.app.ingest.refresh().await);
     assert_eq!(app.metric(COUNT).await, Some(4.0), "read anew");
     assert_eq!(backend.number("select sum(events) from ai_totals_now").await, 4);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_spool_of_a_replica_that_was_cut_off_does_not_bring_back_what_was_erased() {
+    let (proxy, backend) = TcpProxy::to_postgres().await;
+    let view = proxy.view(&backend);
+    let (cut_off, other) = (open(&view).await, open(&backend).await);
+    let told = json!({"conversation_id": "conversation-zqana", "session_id": "session-zqana"});
+    assert_eq!(track(&other, told.clone()).await, 200);
+    proxy.set(Link::Down);
+    for _ in 0..20 {
+        assert_eq!(track(&cut_off, told.clone()).await, 202);
+    }
+    assert_eq!(track(&cut_off, json!({"conversation_id": "other", "session_id": "other"})).await, 202);
+    assert_eq!(erase(&other, json!({"conversation_id": "conversation-zqana"})).await.status, 200);
+    proxy.set(Link::Up);
+    eventually("the spool is replayed", async || cut_off.metric("spool_events").await == Some(0.0)).await;
+    assert_eq!(backend.texts("select conversation_id from ai_metrics").await, ["other"]);
+    assert!(!backend.dump().contains("zqana") && !on_disk(&view, "session-zqana"));
+    assert_eq!(backend.number("select sum(events) from ai_totals_now").await, 22, "all are counted");
 }
 
 #[tokio::test(flavor = "multi_thread")]

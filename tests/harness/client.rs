@@ -78,14 +78,20 @@ impl Reply {
         self.headers.get(name).map_or("", |value| value.to_str().unwrap())
     }
 
-    /// Asserts the status and the `error` of an error response, and that it has a message.
+    /// Asserts the status and the `error` of an error response, and that it has a message and nothing else.
     #[track_caller]
     pub(crate) fn refused(&self, status: u16, error: &str) {
+        self.told(status, error);
+        assert_eq!(self.json().as_object().unwrap().len(), 2, "{}", self.text());
+    }
+
+    /// Asserts the status and the `error` of an error response, and that it has a message.
+    #[track_caller]
+    pub(crate) fn told(&self, status: u16, error: &str) {
         assert_eq!(self.status, status, "{}", self.text());
         let body = self.json();
         assert_eq!(body["error"], error);
         assert!(body["message"].as_str().is_some_and(|message| !message.is_empty()), "{body}");
-        assert_eq!(body.as_object().unwrap().len(), 2, "{body}");
     }
 
     /// Asserts that the status is 200. Returns the body.

@@ -52,10 +52,11 @@ async fn a_consent_is_noted_withdrawn_and_remembered(backend: Backend) {
     let at = mlops_service::clock::timestamp(app.now());
     let (id, subject) = (granted["id"].as_str().unwrap(), granted["subject"].as_str().unwrap());
     assert!(id.parse::<uuid::Uuid>().is_ok() && subject.len() == 64, "{granted}");
-    let shown = json!({"id": id, "subject": subject, "purpose": "chat_storage", "policy_version": "2026-01",
+    let shown = json!({"id": id, "subject": subject, "business_id": null, "purpose": "chat_storage", "policy_version": "2026-01",
                        "granted": true, "source": "chat widget", "at": at});
     let mut told = shown.clone();
     told["state"] = json!("granted");
+    told["named_by"] = json!("email");
     assert_eq!(granted, told);
 
     app.pass(TimeDelta::hours(1));
@@ -67,8 +68,8 @@ async fn a_consent_is_noted_withdrawn_and_remembered(backend: Backend) {
     assert_eq!(found["subject"], subject);
     let since = mlops_service::clock::timestamp(app.now());
     let in_force = json!([
-        {"purpose": "chat_storage", "state": "withdrawn", "policy_version": "2026-02", "since": since},
-        {"purpose": "newsletter", "state": "granted", "policy_version": "2026-01", "since": since}
+        {"purpose": "chat_storage", "business_id": null, "state": "withdrawn", "policy_version": "2026-02", "since": since},
+        {"purpose": "newsletter", "business_id": null, "state": "granted", "policy_version": "2026-01", "since": since}
     ]);
     assert_eq!(found["in_force"], in_force);
     let history = found["consents"].as_array().unwrap();
@@ -126,6 +127,11 @@ fn wrong_values() -> Vec<(&'static str, Vec<Value>)> {
     let subjects = vec![
         json!(""),
         json!("@secret"),
+        json!("secret@"),
+        json!("+49 151 secret"),
+        json!("+1234567890123456"),
+        json!("0151 2345678"),
+        json!("12345678"),
         json!("unknown"),
         json!({"session_id": "unknown"}),
         json!({"session_id": " "}),

@@ -88,7 +88,7 @@ async fn a_key_of_a_business_is_for_that_business_alone(backend: Backend) {
     let denied = json!([{"index": 1, "error": "API key is not valid for this business"}]);
     assert_eq!((&answer["accepted"], &answer["rejected"]), (&json!(1), &denied));
     assert_eq!(backend.rows().await, 2);
-    for scope in ["refresh", "privacy", "admin"] {
+    for scope in ["refresh", "admin"] {
         let wish = json!({"name": "acme", "scopes": ["track", scope], "business_id": "acme-123"});
         admin(app.post("/admin/keys").json(&wish)).await.refused(400, "Invalid value for field: scopes");
     }

@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::json;
 
-use crate::harness::{Backend, TestApp, event, on_every_backend};
+use crate::harness::{Backend, TestApp, event, insert_as_the_app, on_every_backend};
 
 on_every_backend! {
     a_restart_keeps_every_counter,
@@ -14,6 +14,7 @@ on_every_backend! {
     past_the_maximum_businesses_are_one_other,
     a_full_label_is_the_same_on_every_replica_and_after_a_restart,
     no_counter_goes_down_when_a_label_fills_up,
+    labels_with_contacts_are_redacted,
 }
 
 fn own(text: &str) -> Vec<&str> {
@@ -250,4 +251,31 @@ async fn http_metrics_name_the_pattern_and_never_the_path() {
     for name in ["process_cpu_seconds_total", "process_resident_memory_bytes", "process_start_time_seconds"] {
         assert!(text.lines().any(|line| line.starts_with(name)), "{name}");
     }
+}
+
+/// The labels of an event are public.
+async fn labels_with_contacts_are_redacted(backend: Backend) {
+    let app =
+        TestApp::with(&backend, &[("RATE_LIMIT_TRACK", "off"), ("RATE_LIMIT_REFRESH_METRICS", "off")]).await;
+    assert_eq!(app.metric("labels_redacted_total").await, Some(0.0));
+    let told = event(
+        json!({"intent_detected": "mail ana.zqana@example.com", "response_type": "call 0151 2345678",
+                            "model_name": "gpt-4o-2024-08-06", "event_id": "8e03978e-40d5-43dd-bc93-6894a57f9324"}),
+    );
+    for _ in 0..2 {
+        assert_eq!(app.track(&told).await.status, 200);
+    }
+    let requests = r#"ai_requests_total{business_id="acme",response_type="unknown",intent="unknown"}"#;
+    assert_eq!(app.metric(requests).await, Some(1.0), "the event is kept");
+    let tokens = r#"ai_tokens_used_total{business_id="acme",model_name="gpt-4o-2024-08-06"}"#;
+    assert_eq!(app.metric(tokens).await, Some(75.0));
+    assert_eq!(app.metric("labels_redacted_total").await, Some(2.0), "a repeat is no second one");
+    insert_as_the_app(&backend, "s-2", 20).await;
+    backend
+        .execute("update ai_metrics set intent_detected = 'ana.zqana@example.com' where event_id is null")
+        .await;
+    assert!(app.app.ingest.refresh().await);
+    assert_eq!(app.metric("labels_redacted_total").await, Some(3.0), "also of a row of the app");
+    let metrics = app.metrics().await;
+    assert!(!metrics.contains("zqana") && !metrics.contains("2345678"));
 }

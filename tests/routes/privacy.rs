@@ -1,9 +1,12 @@
 //! The privacy desk.
 
+mod bodies;
+mod business;
 mod erase;
 mod export;
 mod find;
 mod requests;
+mod tombstones;
 
 use serde_json::{Value, json};
 
@@ -60,6 +63,14 @@ async fn export(app: &TestApp, body: Value) -> Value {
 
 async fn erase(app: &TestApp, body: Value) -> Value {
     ask(app, "/privacy/erase", body).await.ok()
+}
+
+/// Sends a request again with the confirmation that it means all the people behind its selector.
+async fn confirmed(app: &TestApp, path: &str, mut body: Value) -> Value {
+    let several = ask(app, path, body.clone()).await;
+    several.told(409, "Several people");
+    body["confirm"] = several.json()["confirm"].clone();
+    ask(app, path, body).await.ok()
 }
 
 /// How many rows an export has, by table; of those that have any, and are there whoever asks.

@@ -65,7 +65,7 @@ impl Scopes {
     /// Returns the scopes that a key or token bound to one business may have.
     #[must_use]
     pub fn of_one_business() -> Self {
-        [Scope::Track, Scope::Analytics].into_iter().collect()
+        [Scope::Track, Scope::Analytics, Scope::Privacy].into_iter().collect()
     }
 
     /// Returns whether the set contains `scope`.

@@ -11,7 +11,7 @@ use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderValue};
 use flate2::read::MultiGzDecoder;
 use http_body_util::BodyExt;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::error::Category;
 
 use super::text;
@@ -20,6 +20,9 @@ use crate::event::Refusal;
 use crate::fair_share::Share;
 use crate::http::error::ApiError;
 use crate::http::middleware::request_context::RequestContext;
+
+/// The maximum length of the name of a field that is repeated to its sender, in characters.
+const MAX_FIELD_CHARS: usize = 30;
 
 /// What a route accepts as a body.
 #[derive(Debug, Clone, Copy)]
@@ -97,6 +100,10 @@ impl<T: DeserializeOwned> FromRequest<App> for JsonBody<T> {
     async fn from_request(request: Request, app: &App) -> Result<Self, ApiError> {
         let body = json(request, app, PLAIN).await?;
         let text: &[u8] = if body.trim_ascii().is_empty() { b"null" } else { &body };
+        if text.trim_ascii_start().starts_with(b"[") && serde_json::from_slice::<IgnoredAny>(text).is_ok() {
+            // It would be taken for the fields in their order.
+            return Err(ApiError::InvalidBody("must be a JSON object".to_owned()));
+        }
         serde_json::from_slice(text).map(Self).map_err(|error| match error.classify() {
             Category::Data | Category::Io => ApiError::InvalidBody(describe(&error)),
             Category::Syntax | Category::Eof => {
@@ -106,15 +113,25 @@ impl<T: DeserializeOwned> FromRequest<App> for JsonBody<T> {
     }
 }
 
-/// Returns why a JSON body does not have the right form. Of the messages of `serde`, only the one about a
-/// missing field is passed on: the others quote the body.
+/// Returns why a JSON body does not have the right form. Of the messages of `serde`, only those about missing, repeated and unknown
+/// fields are passed on, the last if the field looks like one: the others quote the body.
 fn describe(error: &serde_json::Error) -> String {
     let told = error.to_string();
-    if told.starts_with("missing field ") {
+    if told.starts_with("missing field ") || told.starts_with("duplicate field ") {
         return told;
+    }
+    let unknown = told.strip_prefix("unknown field `").and_then(|rest| rest.split_once('`'));
+    if let Some((name, _)) = unknown.filter(|(name, _)| is_like_a_field(name)) {
+        return format!("unknown field: {name}");
     }
     let (line, column) = (error.line(), error.column());
     format!("unknown field or wrong type at line {line}, column {column}")
+}
+
+/// Returns whether a name is a word or two, rather than something personal.
+fn is_like_a_field(name: &str) -> bool {
+    let is_plain = |c: char| c.is_ascii_alphabetic() || matches!(c, '_' | '-');
+    (1..=MAX_FIELD_CHARS).contains(&name.len()) && name.chars().all(is_plain)
 }
 
 /// Reads a body of JSON, which may be empty.

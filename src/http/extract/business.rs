@@ -13,6 +13,8 @@ use crate::http::middleware::request_context::RequestContext;
 /// The maximum length of a business id, in characters.
 const MAX_BUSINESS_CHARS: usize = 255;
 
+const MUST_BE: &str = "business_id must be 1 to 255 characters, without control characters";
+
 /// The path segment `{business_id}`: a business that the caller may act for.
 #[derive(Debug)]
 pub struct BusinessId(String);
@@ -47,6 +49,37 @@ impl BusinessId {
     }
 }
 
+/// The business that a caller's requests about persons are limited to.
+#[derive(Debug)]
+pub struct BusinessLimit(RequestContext);
+
+impl FromRequestParts<App> for BusinessLimit {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, ApiError> {
+        Ok(Self(RequestContext::of(&parts.extensions).clone()))
+    }
+}
+
+impl BusinessLimit {
+    /// Returns the only business that a caller may act for; `None` for all.
+    #[must_use]
+    pub fn own(&self) -> Option<&str> {
+        self.0.principal().business()
+    }
+
+    /// Returns the business that a request is limited to, which names `requested`; an error if the caller may not act for that.
+    pub fn within(&self, requested: Option<String>) -> Result<Option<String>, ApiError> {
+        let Some(business_id) = requested else { return Ok(self.own().map(str::to_owned)) };
+        authorize(self.0.principal(), &business_id)?;
+        if business_id.is_empty() {
+            return Err(ApiError::InvalidValue("business_id", MUST_BE));
+        }
+        check(&business_id)?;
+        Ok(Some(business_id))
+    }
+}
+
 /// Returns an error if `principal` may not act for the business.
 pub(super) fn authorize(principal: &Principal, business_id: &str) -> Result<(), ApiError> {
     if principal.may_use(business_id) { Ok(()) } else { Err(ApiError::BusinessDenied) }
@@ -55,8 +88,7 @@ pub(super) fn authorize(principal: &Principal, business_id: &str) -> Result<(), 
 /// Rejects ids that no event can have; Postgres does not accept a NUL in text.
 fn check(business_id: &str) -> Result<(), ApiError> {
     if business_id.chars().count() > MAX_BUSINESS_CHARS || business_id.contains(char::is_control) {
-        let must_be = "business_id must be 1 to 255 characters, without control characters";
-        return Err(ApiError::InvalidValue("business_id", must_be));
+        return Err(ApiError::InvalidValue("business_id", MUST_BE));
     }
     Ok(())
 }

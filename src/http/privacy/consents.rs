@@ -11,8 +11,8 @@ use crate::app::App;
 use crate::audit::{Action, Actor};
 use crate::clock::timestamp;
 use crate::http::error::ApiError;
-use crate::http::extract::{JsonBody, Query, Subjects};
-use crate::privacy::consent::{Consent, NamedSubject, Purpose, Statement, policy_version};
+use crate::http::extract::{BusinessLimit, JsonBody, NoQuery, Query, Subjects};
+use crate::privacy::consent::{Consent, NamedSubject, Purpose, Statement, not_null, policy_version};
 use crate::privacy::subject::SubjectHash;
 use crate::store::{ConsentFilter, NumberedConsent, StoreError};
 
@@ -31,6 +31,8 @@ struct ConsentResponse {
     id: String,
     /// The hash of the customer.
     subject: String,
+    /// The only business it was given to; null for all.
+    business_id: Option<String>,
     purpose: String,
     policy_version: String,
     granted: bool,
@@ -43,6 +45,8 @@ struct ConsentResponse {
 pub struct NotedConsentResponse {
     #[serde(flatten)]
     shown: ConsentResponse,
+    /// The kind of name that the subject was taken for.
+    named_by: &'static str,
     /// The resulting state of the customer's consent to the purpose.
     state: &'static str,
 }
@@ -59,6 +63,7 @@ pub struct ConsentPage {
 #[derive(Debug, Serialize)]
 struct InForce {
     purpose: String,
+    business_id: Option<String>,
     state: &'static str,
     policy_version: String,
     since: String,
@@ -78,6 +83,7 @@ pub struct ConsentSearchResponse {
 pub struct ConsentQuery {
     id: Option<String>,
     subject: Option<String>,
+    business_id: Option<String>,
     purpose: Option<String>,
     policy_version: Option<String>,
     granted: Option<String>,
@@ -93,6 +99,8 @@ pub struct ConsentQuery {
 #[serde(deny_unknown_fields)]
 pub struct ConsentSearchRequest {
     subject: NamedSubject,
+    #[serde(default, deserialize_with = "not_null")]
+    business_id: Option<String>,
     purpose: Option<String>,
     before: Option<i64>,
     limit: Option<u32>,
@@ -103,20 +111,29 @@ pub async fn note(
     app: App,
     Subjects(hasher): Subjects,
     by: Actor,
-    JsonBody(statement): JsonBody<Statement>,
+    limit: BusinessLimit,
+    _: NoQuery,
+    JsonBody(mut statement): JsonBody<Statement>,
 ) -> Result<(StatusCode, Json<NotedConsentResponse>), ApiError> {
-    let consent = statement.into_consent(&hasher, app.clock.now());
-    let consent = consent.map_err(|(field, must_be)| ApiError::InvalidField(field, must_be))?;
+    let business_id = limit.within(statement.business_id.take())?;
+    let consent = statement.into_consent(business_id, &hasher, app.clock.now());
+    let (consent, named_by) = consent.map_err(|(field, must_be)| ApiError::InvalidField(field, must_be))?;
     let action = if consent.granted { Action::ConsentGranted } else { Action::ConsentWithdrawn };
     let entry = by.entry(action).about(consent.subject).with("consent_id", consent.id.to_string());
+    let entry = entry.with("business_id", consent.business_id.clone());
     app.store.add_consent(&consent, &entry).await.map_err(|error| unavailable(&error))?;
     let state = state(&consent);
-    Ok((StatusCode::CREATED, Json(NotedConsentResponse { shown: consent.into(), state })))
+    Ok((StatusCode::CREATED, Json(NotedConsentResponse { shown: consent.into(), named_by, state })))
 }
 
-/// `GET /privacy/consents`: lists the consents of all customers.
-pub async fn list(app: App, Query(query): Query<ConsentQuery>) -> Result<Json<ConsentPage>, ApiError> {
-    let (filter, limit) = query.read()?;
+/// `GET /privacy/consents`: lists the consents of all customers, to the caller's business if it has only one.
+pub async fn list(
+    app: App,
+    business: BusinessLimit,
+    Query(query): Query<ConsentQuery>,
+) -> Result<Json<ConsentPage>, ApiError> {
+    let (mut filter, limit) = query.read()?;
+    filter.business_id = business.within(filter.business_id)?;
     page(&app, &filter, limit).await.map(Json)
 }
 
@@ -124,22 +141,33 @@ pub async fn list(app: App, Query(query): Query<ConsentQuery>) -> Result<Json<Co
 pub async fn search(
     app: App,
     Subjects(hasher): Subjects,
+    limited: BusinessLimit,
+    _: NoQuery,
     JsonBody(search): JsonBody<ConsentSearchRequest>,
 ) -> Result<Json<ConsentSearchResponse>, ApiError> {
     let invalid = |field| move |must_be| ApiError::InvalidField(field, must_be);
-    let subject = hasher.hash(&search.subject.selector().map_err(invalid("subject"))?);
+    let selector = search.subject.selector(hasher.reader).map_err(invalid("subject"))?;
+    let (subject, subjects) = (hasher.hash(&selector), hasher.hashes(&selector));
+    let business_id = limited.within(search.business_id)?;
     let purpose = search.purpose.as_deref().map(Purpose::read).transpose().map_err(invalid("purpose"))?;
     let limit = search.limit.unwrap_or(DEFAULT_LIMIT);
     if !(1..=MAX_LIMIT).contains(&limit) {
         return Err(ApiError::InvalidField("limit", format!("must be a whole number from 1 to {MAX_LIMIT}")));
     }
-    let in_force =
-        app.store.consents_in_force(subject, MAX_PURPOSES).await.map_err(|error| unavailable(&error))?;
+    let in_force = app.store.consents_in_force(&subjects, business_id.as_deref(), MAX_PURPOSES).await;
+    let in_force = in_force.map_err(|error| unavailable(&error))?;
     let in_force =
         in_force.into_iter().filter(|consent| purpose.as_ref().is_none_or(|only| *only == consent.purpose));
     let in_force = in_force.map(InForce::from).collect();
-    let filter =
-        ConsentFilter { subject: Some(subject), purpose, before: search.before, ..ConsentFilter::default() };
+    // What was said to every business holds for this one too.
+    let filter = ConsentFilter {
+        subjects,
+        business_id,
+        or_to_all: true,
+        purpose,
+        before: search.before,
+        ..ConsentFilter::default()
+    };
     let page = page(&app, &filter, limit).await?;
     Ok(Json(ConsentSearchResponse { subject: hex::encode(subject.bytes()), in_force, page }))
 }
@@ -168,12 +196,14 @@ impl ConsentQuery {
     fn read(self) -> Result<(ConsentFilter, u32), ApiError> {
         if !self.others.is_empty() {
             return Err(ApiError::BadRequest(
-                "The query accepts id, subject, purpose, policy_version, granted, since, before and limit; to search by customer, use POST /privacy/consents/search",
+                "The query accepts id, subject, business_id, purpose, policy_version, granted, since, before and limit; to search by customer, use POST /privacy/consents/search",
             ));
         }
         let filter = ConsentFilter {
             id: parsed("id", "id must be a consent's id", self.id, |text| text.parse().ok())?,
-            subject: parsed("subject", SUBJECT, self.subject, |text| hash(&text))?,
+            subjects: parsed("subject", SUBJECT, self.subject, |text| hash(&text))?.into_iter().collect(),
+            business_id: self.business_id,
+            or_to_all: false,
             purpose: parsed(
                 "purpose",
                 "purpose must be 1 to 50 characters from a-z, 0-9 and _",
@@ -234,6 +264,7 @@ impl From<Consent> for ConsentResponse {
         Self {
             id: consent.id.to_string(),
             subject: hex::encode(consent.subject.bytes()),
+            business_id: consent.business_id,
             purpose: consent.purpose.name().to_owned(),
             policy_version: consent.policy_version,
             granted: consent.granted,
@@ -248,6 +279,7 @@ impl From<Consent> for InForce {
         Self {
             purpose: consent.purpose.name().to_owned(),
             state: state(&consent),
+            business_id: consent.business_id,
             policy_version: consent.policy_version,
             since: timestamp(consent.at),
         }

@@ -3,13 +3,13 @@
 use axum::Json;
 use serde::{Deserialize, Serialize};
 
-use super::subject_selector::SubjectSelector;
-use super::{desk, in_time, truth};
+use super::subject_selector::{Purpose, SubjectSelector};
+use super::{RemarksResponse, desk, in_time, truth};
 use crate::app::App;
 use crate::audit::Actor;
 use crate::clock::timestamp;
 use crate::http::error::ApiError;
-use crate::http::extract::{JsonBody, Query, Subjects};
+use crate::http::extract::{BusinessLimit, JsonBody, Query, Subjects};
 use crate::privacy::Receipt;
 use crate::store::{Counts, Erased, Mode};
 
@@ -33,8 +33,8 @@ pub struct EraseResponse {
     /// The number of rows that were anonymised, by table.
     #[serde(skip_serializing_if = "Option::is_none")]
     anonymised: Option<Counts>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    not_searched: Vec<&'static str>,
+    #[serde(flatten)]
+    remarks: RemarksResponse,
     timestamp: String,
 }
 
@@ -43,21 +43,23 @@ pub async fn erase(
     app: App,
     by: Actor,
     Subjects(hasher): Subjects,
+    limit: BusinessLimit,
     Query(query): Query<EraseQuery>,
     JsonBody(subject): JsonBody<SubjectSelector>,
 ) -> Result<Json<EraseResponse>, ApiError> {
-    let (selector, mode) = (subject.selector()?, subject.mode()?);
-    let dry_run = truth("dry_run", query.dry_run.as_deref())? || subject.dry_run()?;
+    let inquiry = subject.inquiry(Purpose::Erase, hasher.reader, &limit)?;
+    let (mode, in_query) = (subject.mode()?, query.dry_run.as_deref());
+    let dry_run = truth("dry_run", in_query)? | subject.dry_run()?;
     let desk = desk(&app, hasher, by);
     let answer = match dry_run {
-        true => EraseResponse::counted(in_time(desk.count(&selector, mode)).await?, mode),
-        false => EraseResponse::erased(in_time(desk.erase(&selector, mode)).await?, mode),
+        true => EraseResponse::counted(in_time(desk.count(&inquiry, mode)).await?, mode),
+        false => EraseResponse::erased(in_time(desk.erase(&inquiry, mode)).await?, mode),
     };
     Ok(Json(EraseResponse { timestamp: timestamp(desk.now), ..answer }))
 }
 
 impl EraseResponse {
-    fn counted(Receipt { id, done, unsearchable }: Receipt<Counts>, mode: Mode) -> Self {
+    fn counted(Receipt { id, done, remarks }: Receipt<Counts>, mode: Mode) -> Self {
         Self {
             status: "success",
             message: "Dry run: nothing was changed",
@@ -66,18 +68,18 @@ impl EraseResponse {
             receipt_id: id,
             counts: done,
             anonymised: None,
-            not_searched: unsearchable,
+            remarks: remarks.into(),
             timestamp: String::new(),
         }
     }
 
-    fn erased(Receipt { id, done, unsearchable }: Receipt<Erased>, mode: Mode) -> Self {
+    fn erased(Receipt { id, done, remarks }: Receipt<Erased>, mode: Mode) -> Self {
         Self {
             message: "The person's data was erased",
             dry_run: false,
             counts: done.deleted,
             anonymised: Some(done.anonymised).filter(|_| mode == Mode::Anonymise),
-            ..Self::counted(Receipt { id, done: Counts::default(), unsearchable }, mode)
+            ..Self::counted(Receipt { id, done: Counts::default(), remarks }, mode)
         }
     }
 }

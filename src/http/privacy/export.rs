@@ -7,13 +7,13 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use tokio::task::spawn_blocking;
 
-use super::subject_selector::SubjectSelector;
+use super::subject_selector::{Purpose, SubjectSelector};
 use super::{desk, in_time};
 use crate::app::App;
 use crate::audit::Actor;
 use crate::config::Config;
 use crate::http::error::ApiError;
-use crate::http::extract::{JsonBody, Query, Subjects};
+use crate::http::extract::{BusinessLimit, JsonBody, Query, Subjects};
 use crate::privacy::export::archive;
 use crate::privacy::export::document::Document;
 use crate::privacy::purpose::RetentionPeriods;
@@ -43,15 +43,17 @@ pub async fn export(
     app: App,
     by: Actor,
     Subjects(hasher): Subjects,
+    limit: BusinessLimit,
     Query(query): Query<ExportQuery>,
     JsonBody(subject): JsonBody<SubjectSelector>,
 ) -> Result<Response, ApiError> {
-    let (selector, format) = (subject.selector()?, Format::read(query.format.as_deref())?);
+    let inquiry = subject.inquiry(Purpose::Export, hasher.reader, &limit)?;
+    let format = Format::read(query.format.as_deref())?;
     // Each export may use a hundred megabytes while it is written.
     let permit = tokio::time::timeout(PATIENCE, app.exports.acquire()).await;
     let _permit = permit.ok().and_then(Result::ok).ok_or(ApiError::Overloaded)?;
     let desk = desk(&app, hasher, by);
-    let receipt = in_time(desk.export(&selector, kept(&app.config))).await?;
+    let receipt = in_time(desk.export(&inquiry, kept(&app.config))).await?;
     let written = spawn_blocking(move || format.write(&receipt.done)).await;
     let bytes = written.map_err(|_| ApiError::Internal)?.map_err(|error| {
         tracing::error!("{error}");

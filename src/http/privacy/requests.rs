@@ -8,12 +8,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::desk;
-use super::subject_selector::{SubjectSelector, text};
+use super::subject_selector::{Purpose, SubjectSelector, text};
 use crate::app::App;
 use crate::audit::Actor;
 use crate::clock::timestamp;
 use crate::http::error::ApiError;
-use crate::http::extract::{JsonBody, Query, Subjects};
+use crate::http::extract::{BusinessLimit, JsonBody, NoQuery, Query, Subjects};
 use crate::privacy::DeskError;
 use crate::store::Request;
 
@@ -31,6 +31,7 @@ const MAX_OFFSET: u32 = 1_000_000;
 
 /// The query string of the list.
 #[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct RequestsQuery {
     limit: Option<String>,
     offset: Option<String>,
@@ -45,6 +46,7 @@ pub struct PrivacyRequestResponse {
     selector: String,
     /// The first digits of the customer's hash, the same for all requests of a customer.
     subject: String,
+    business_id: Option<String>,
     source: String,
     received_at: String,
     due_at: String,
@@ -69,14 +71,17 @@ pub struct PrivacyRequestList {
 /// `GET /privacy/requests`: lists open requests by when they are due, then completed ones.
 pub async fn list(
     app: App,
+    business: BusinessLimit,
     Query(query): Query<RequestsQuery>,
 ) -> Result<Json<PrivacyRequestList>, ApiError> {
     let limit = number("limit", query.limit.as_deref(), DEFAULT_LIMIT, 1, MAX_LIMIT)?;
     let offset = number("offset", query.offset.as_deref(), 0, 0, MAX_OFFSET)?;
     let now = app.clock.now();
-    let (open, requests) =
-        tokio::try_join!(app.store.open_requests(now), app.store.requests(offset, limit + 1))
-            .map_err(DeskError::from)?;
+    let (open, requests) = tokio::try_join!(
+        app.store.open_requests(business.own(), now),
+        app.store.requests(business.own(), offset, limit + 1)
+    )
+    .map_err(DeskError::from)?;
     let more = requests.len() > limit as usize;
     let requests =
         requests.into_iter().take(limit as usize).map(|request| PrivacyRequestResponse::of(request, now));
@@ -94,16 +99,19 @@ pub async fn note(
     app: App,
     by: Actor,
     Subjects(hasher): Subjects,
+    limit: BusinessLimit,
+    _: NoQuery,
     JsonBody(subject): JsonBody<SubjectSelector>,
 ) -> Result<(StatusCode, Json<PrivacyRequestResponse>), ApiError> {
-    let (selector, kind) = (subject.selector()?, subject.kind()?);
+    let inquiry = subject.inquiry(Purpose::Note, hasher.reader, &limit)?;
+    let kind = subject.kind()?;
     let source = subject.source.as_ref().map_or(Ok(SOURCES[0]), source)?;
     let desk = desk(&app, hasher, by);
     let received_at = subject.received_at.as_ref().map_or(Ok(desk.now), |at| time(at, desk.zone))?;
     if received_at > desk.now {
         return Err(ApiError::InvalidField("received_at", "must not be in the future".to_owned()));
     }
-    let request = desk.record_request(kind, &selector, source, received_at).await?;
+    let request = desk.record_request(kind, &inquiry, source, received_at).await?;
     Ok((StatusCode::CREATED, Json(PrivacyRequestResponse::of(request, desk.now))))
 }
 
@@ -149,6 +157,7 @@ impl PrivacyRequestResponse {
             kind: request.kind,
             selector: request.selector,
             subject: request.subject.to_string(),
+            business_id: request.business_id,
             source: request.source,
             received_at: timestamp(request.received_at),
             due_at: timestamp(request.due_at),

@@ -5,44 +5,106 @@ use serde_json::Value;
 
 use crate::event::PLACEHOLDER_IDS;
 use crate::http::error::ApiError;
-use crate::privacy::RequestKind;
-use crate::privacy::subject::Selector;
+use crate::http::extract::BusinessLimit;
+use crate::privacy::consent::not_null;
+use crate::privacy::subject::{ContactReader, Selector};
+use crate::privacy::{Inquiry, RequestKind};
 use crate::store::Mode;
 
-/// The body of a request about a person. Unknown fields are ignored.
+/// The body of a request about a person. Unknown fields are rejected: one may be a mistyped `dry_run`.
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct SubjectSelector {
     email: Option<Value>,
     phone: Option<Value>,
     conversation_id: Option<Value>,
     session_id: Option<Value>,
+    #[serde(default, deserialize_with = "not_null")]
+    business_id: Option<Value>,
+    #[serde(default, deserialize_with = "not_null")]
+    confirm: Option<Value>,
+    #[serde(default, deserialize_with = "not_null")]
+    nothing_held: Option<Value>,
+    #[serde(default, deserialize_with = "not_null")]
     mode: Option<Value>,
+    #[serde(default, deserialize_with = "not_null")]
     dry_run: Option<Value>,
+    #[serde(default, deserialize_with = "not_null")]
     kind: Option<Value>,
+    #[serde(default, deserialize_with = "not_null")]
     pub(super) source: Option<Value>,
+    #[serde(default, deserialize_with = "not_null")]
     pub(super) received_at: Option<Value>,
 }
 
-type Read = fn(&str) -> Result<Selector, String>;
+/// A route with such a body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// `POST /privacy/export`.
+    Export,
+    /// `POST /privacy/erase`.
+    Erase,
+    /// `POST /privacy/requests`.
+    Note,
+}
 
 impl SubjectSelector {
-    /// Returns the selector of the person; an error unless there is exactly one.
-    pub fn selector(&self) -> Result<Selector, ApiError> {
-        let fields: [(&'static str, &Option<Value>, Read); 4] = [
-            ("email", &self.email, Selector::email),
-            ("phone", &self.phone, Selector::phone),
-            ("conversation_id", &self.conversation_id, Selector::conversation),
-            ("session_id", &self.session_id, Selector::session),
+    /// Returns whom the request is about; an error unless that is exactly one person, or if a field does not belong to the route.
+    pub fn inquiry(
+        &self,
+        purpose: Purpose,
+        reader: ContactReader,
+        limit: &BusinessLimit,
+    ) -> Result<Inquiry, ApiError> {
+        self.refuse_others(purpose)?;
+        let business = self.business_id.as_ref().map(|value| text("business_id", value)).transpose()?;
+        let confirm = self.confirm.as_ref().map(|value| text("confirm", value)).transpose()?;
+        Ok(Inquiry {
+            selector: self.selector(reader)?,
+            business_id: limit.within(business.map(str::to_owned))?,
+            confirm: confirm.map(str::to_owned),
+            nothing_held: flag("nothing_held", self.nothing_held.as_ref())?,
+        })
+    }
+
+    fn refuse_others(&self, purpose: Purpose) -> Result<(), ApiError> {
+        let fields = [
+            ("confirm", self.confirm.is_some(), purpose != Purpose::Note),
+            ("nothing_held", self.nothing_held.is_some(), purpose != Purpose::Note),
+            ("mode", self.mode.is_some(), purpose == Purpose::Erase),
+            ("dry_run", self.dry_run.is_some(), purpose == Purpose::Erase),
+            ("kind", self.kind.is_some(), purpose == Purpose::Note),
+            ("source", self.source.is_some(), purpose == Purpose::Note),
+            ("received_at", self.received_at.is_some(), purpose == Purpose::Note),
         ];
-        let mut said =
-            fields.into_iter().filter_map(|(name, value, read)| Some((name, value.as_ref()?, read)));
-        let (Some((name, value, read)), None) = (said.next(), said.next()) else {
+        match fields.into_iter().find(|(_, is_said, is_accepted)| *is_said && !is_accepted) {
+            Some((name, ..)) => {
+                Err(ApiError::InvalidBody(format!("unknown field: {name} is not for this route")))
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn selector(&self, reader: ContactReader) -> Result<Selector, ApiError> {
+        let fields = [
+            ("email", &self.email),
+            ("phone", &self.phone),
+            ("conversation_id", &self.conversation_id),
+            ("session_id", &self.session_id),
+        ];
+        let mut said = fields.into_iter().filter_map(|(name, value)| Some((name, value.as_ref()?)));
+        let (Some((name, value)), None) = (said.next(), said.next()) else {
             let rule = "the body must name one person with exactly one of email, phone, conversation_id and session_id";
             return Err(ApiError::InvalidBody(rule.to_owned()));
         };
         let text = text(name, value)?;
-        let selector = read(text).map_err(|must_be| ApiError::InvalidField(name, must_be))?;
-        match selector {
+        let selector = match name {
+            "email" => reader.email(text),
+            "phone" => reader.phone(text),
+            "conversation_id" => Selector::conversation(text),
+            _ => Selector::session(text),
+        };
+        match selector.map_err(|must_be| ApiError::InvalidField(name, must_be))? {
             Selector::Conversation(_) | Selector::Session(_) if PLACEHOLDER_IDS.contains(&text) => {
                 let rule = "must be the id of one person; this value is a placeholder".to_owned();
                 Err(ApiError::InvalidField(name, rule))
@@ -61,8 +123,7 @@ impl SubjectSelector {
 
     /// Returns whether the body requests a dry run.
     pub fn dry_run(&self) -> Result<bool, ApiError> {
-        let Some(value) = &self.dry_run else { return Ok(false) };
-        value.as_bool().ok_or_else(|| ApiError::InvalidField("dry_run", "must be true or false".to_owned()))
+        flag("dry_run", self.dry_run.as_ref())
     }
 
     /// Returns the kind of the request.
@@ -72,6 +133,11 @@ impl SubjectSelector {
         let kind = kind.and_then(|text| kinds.into_iter().find(|kind| kind.name() == text));
         kind.ok_or_else(|| ApiError::InvalidField("kind", "must be export or erase".to_owned()))
     }
+}
+
+fn flag(name: &'static str, value: Option<&Value>) -> Result<bool, ApiError> {
+    let flag = value.map_or(Some(false), Value::as_bool);
+    flag.ok_or_else(|| ApiError::InvalidField(name, "must be true or false".to_owned()))
 }
 
 /// Returns the text of a field.

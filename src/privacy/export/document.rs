@@ -6,8 +6,9 @@ use serde_json::value::{RawValue, to_raw_value};
 
 use crate::clock::timestamp;
 use crate::event::Event;
+use crate::privacy::Remarks;
 use crate::privacy::purpose::{Category, RetentionPeriods, SPOOL};
-use crate::store::Extract;
+use crate::store::{Extract, Mentions};
 
 /// The data stored about one person.
 #[derive(Debug)]
@@ -22,8 +23,8 @@ pub struct Document {
     pub tables: Vec<Extract>,
     /// The events in the spool.
     pub spooled: SpooledEvents,
-    /// Tables whose rows cannot be attributed to persons.
-    pub unsearchable: Vec<&'static str>,
+    /// What else there is to know.
+    pub remarks: Remarks,
     /// How long rows are kept.
     pub retention: RetentionPeriods,
 }
@@ -72,6 +73,30 @@ impl Section<'_> {
     }
 }
 
+/// Rows of a table that are listed by their ids.
+#[derive(Debug, Serialize)]
+pub struct ListedRows {
+    table: &'static str,
+    /// The number of rows.
+    rows: u64,
+    /// Their ids, or the first of them.
+    ids: Vec<String>,
+}
+
+impl ListedRows {
+    /// Returns the rows that mention a person.
+    #[must_use]
+    pub fn mentioned(mentions: Mentions) -> Vec<Self> {
+        mentions.found.into_iter().map(|(table, rows, ids)| Self { table, rows, ids }).collect()
+    }
+
+    /// Returns the rows that may be a person's.
+    #[must_use]
+    pub fn undecided(rows: Vec<(&'static str, Vec<String>)>) -> Vec<Self> {
+        rows.into_iter().map(|(table, ids)| Self { table, rows: ids.len() as u64, ids }).collect()
+    }
+}
+
 /// The document, as it is serialised.
 #[derive(Debug, Serialize)]
 struct Serialized<'d> {
@@ -80,8 +105,12 @@ struct Serialized<'d> {
     found_by: &'static str,
     about: &'static str,
     categories: Vec<Section<'d>>,
-    #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    not_searched: &'d [&'static str],
+    businesses: &'d [String],
+    /// Rows of others that mention the person.
+    mentioned: Vec<ListedRows>,
+    /// Rows that may be the person's.
+    undecided: Vec<ListedRows>,
+    not_searched: &'d [String],
 }
 
 impl Document {
@@ -135,7 +164,10 @@ impl Document {
             found_by: self.found_by,
             about: "A copy of the data stored about one person (Articles 15 and 20 GDPR), by table",
             categories: self.sections(),
-            not_searched: &self.unsearchable,
+            businesses: &self.remarks.businesses,
+            mentioned: ListedRows::mentioned(self.remarks.mentions.clone()),
+            undecided: ListedRows::undecided(self.remarks.undecided.clone()),
+            not_searched: &self.remarks.not_searched,
         };
         serde_json::to_vec(&document).expect("strings, numbers and JSON serialise")
     }

@@ -8,10 +8,10 @@ use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::{Executor, PgConnection};
 
 use crate::config::{Config, Database, Environment, Tls};
-use crate::privacy::subject::Hasher;
 use crate::store::connection::file::{WatchedFile, beside};
 use crate::store::connection::online_index;
 use crate::store::dialect::{self, Pools};
+use crate::store::events::keeping::Keeping;
 use crate::store::migrations::{POSTGRES, SQLITE};
 use crate::store::{Db, Store, StoreError};
 
@@ -44,7 +44,7 @@ impl Store {
             Database::Sqlite(path) => Some(beside(path, "-retention")),
             Database::Postgres(_) => None,
         };
-        let (consent, migrates) = (consent(config)?, config.migration_database_url.is_none());
+        let (keeping, migrates) = (keeping(config)?, config.migration_database_url.is_none());
         Ok(Self {
             read,
             write,
@@ -53,7 +53,7 @@ impl Store {
             file,
             retention_lock,
             zone: config.time_zone,
-            consent,
+            keeping,
             place,
             migrates,
         })
@@ -144,13 +144,13 @@ fn explain_denial(error: StoreError) -> StoreError {
     }
 }
 
-/// Returns the hasher for consent lookups; `None` if consent is not required.
-fn consent(config: &Config) -> Result<Option<Hasher>, StoreError> {
-    if !config.consent_required {
-        return Ok(None);
+/// Returns what decides which rows of events are kept.
+fn keeping(config: &Config) -> Result<Keeping, StoreError> {
+    let keeping = Keeping { hasher: config.hasher(), by_consent: config.consent_required };
+    match (&keeping.hasher, keeping.by_consent) {
+        (None, true) => Err(StoreError::Unusable("CONSENT_REQUIRED=true needs PRIVACY_HASH_KEY".to_owned())),
+        _ => Ok(keeping),
     }
-    let missing = || StoreError::Unusable("CONSENT_REQUIRED=true needs PRIVACY_HASH_KEY".to_owned());
-    config.hasher().map(Some).ok_or_else(missing)
 }
 
 /// Creates the file at `path` and its directory if they do not exist, accessible only to their owner. SQLite

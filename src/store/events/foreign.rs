@@ -56,10 +56,21 @@ macro_rules! foreign_rows_of {
 foreign_rows_of!(sqlx::postgres::PgRow, sqlx::sqlite::SqliteRow);
 
 impl ForeignRow {
-    /// Converts the row to an event. A row without a valid time is dated `now`.
-    pub(in crate::store) fn into_event(self, now: DateTime<Utc>) -> Event {
-        Event { at: self.created_at.map_or(now, |at| at.and_utc()), ..self.event }
+    /// Converts the row to an event. A row without a valid time is dated `now`. Also returns how many labels were redacted.
+    pub(in crate::store) fn into_event(self, now: DateTime<Utc>) -> (Event, u64) {
+        let mut event = Event { at: self.created_at.map_or(now, |at| at.and_utc()), ..self.event };
+        let redacted = event.redact_labels();
+        (event, redacted)
     }
+}
+
+/// What counting foreign rows did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ForeignCount {
+    /// Whether more rows may be left.
+    pub more: bool,
+    /// The number of labels that were redacted in the rollups.
+    pub redacted: u64,
 }
 
 /// The select list of foreign rows on Postgres.
@@ -118,22 +129,23 @@ fn sqlite_value(Column { name, get }: &Column) -> String {
 const NEXT: &str = "select count(*), cast(max(id) as bigint) from (select id from ai_metrics where event_id is null order by id limit $1) next";
 
 impl Store {
-    /// Counts some of the uncounted foreign rows. Returns whether more may be left.
-    pub async fn count_foreign_rows(&self, now: DateTime<Utc>) -> Result<bool, StoreError> {
+    /// Counts some of the uncounted foreign rows.
+    pub async fn count_foreign_rows(&self, now: DateTime<Utc>) -> Result<ForeignCount, StoreError> {
         let claimable_from = (now - TimeDelta::minutes(CLAIM_MINUTES)).naive_utc();
         on!(&self.write, WRITE_LIMIT, |conn| {
             let mut tx = dialect::begin(conn).await?;
             let next: (i64, Option<i64>) = sqlx::query_as(NEXT).bind(CHUNK).fetch_one(&mut *tx).await?;
-            let (due, Some(last)) = next else { return Ok(false) };
+            let (due, Some(last)) = next else { return Ok(ForeignCount::default()) };
             let rows: Vec<ForeignRow> = sqlx::query_as(AssertSqlSafe(count_up_to(&tx)))
                 .bind(claimable_from)
                 .bind(last)
                 .fetch_all(&mut *tx)
                 .await?;
-            let events: Vec<Event> = rows.into_iter().map(|row| row.into_event(now)).collect();
+            let (events, redacted): (Vec<Event>, Vec<u64>) =
+                rows.into_iter().map(|row| row.into_event(now)).unzip();
             tx.add_rollup(&Rollup::of(&events, self.zone)).await?;
             tx.commit().await?;
-            Ok(due == CHUNK)
+            Ok(ForeignCount { more: due == CHUNK, redacted: redacted.iter().sum() })
         })
     }
 }

@@ -6,8 +6,9 @@ use chrono_tz::Tz;
 use sqlx::{Connection, PgConnection, Row};
 
 use super::arrays::{bind_events, column, event_rows, insert_events};
-use super::{Outcome, Written, claimable_from, is_counted_only, is_stored, reconcile, tls_record};
+use super::{Outcome, Written, claimable_from, is_counted_only, is_stored, tls_record};
 use crate::event::Event;
+use crate::privacy::subject::SubjectHash;
 use crate::rollup::{Key, Rollup};
 use crate::store::placeholders::Placeholders;
 use crate::store::rollups::columns::{list, pending_columns};
@@ -22,7 +23,7 @@ static STORE_GENERATED: LazyLock<String> = LazyLock::new(|| store_new_sql(false)
 /// Stores events of which some have ids chosen by callers or may be stored by an earlier attempt.
 static STORE_UNLESS_STORED: LazyLock<String> = LazyLock::new(|| store_new_sql(true));
 
-/// Returns a statement that stores events with their rollup, unless one of them may claim a foreign row or, with
+/// Returns a statement that stores events with their rollup, unless one of them may claim a foreign row, has a tombstone or, with
 /// `look_up`, is stored or counted only; then it does nothing. With `look_up`, the last parameters are arrays of ids and
 /// businesses to look up. The statement first checks whether there are any claimable rows, because most installations have none.
 /// If another session stores one of the ids concurrently, the unique index makes the statement fail.
@@ -33,7 +34,7 @@ fn store_new_sql(look_up: bool) -> String {
     let columns = list(pending_columns());
     let keys = Placeholders::default().list(Key::COLUMNS.len());
     let sums = params.list(pending_columns().count() - Key::COLUMNS.len());
-    let from = params.one();
+    let (from, tombstones) = (params.one(), params.one());
     let none_stored = match look_up {
         true => {
             let (ids, businesses) = (params.one(), params.one());
@@ -47,7 +48,7 @@ fn store_new_sql(look_up: bool) -> String {
     };
     format!(
         "with input as not materialized (select * from {rows}), new as (
-            select {none_stored} and (
+            select not mlops_has_tombstone({tombstones}::bytea[]) and {none_stored} and (
                 not exists (select from ai_metrics where {CLAIMABLE}) or not exists (
                     select from input
                     cross join lateral (
@@ -77,22 +78,21 @@ pub(super) fn from_claimable(from: &str) -> String {
     )
 }
 
-/// Writes the events; see [`crate::store::Store::write`].
-pub(super) async fn write(
+/// Stores the events with their rollup. Returns `None`, and stores nothing, unless all are new, claim no foreign row, and have none of
+/// the `tombstones`.
+pub(super) async fn store_all_new(
     conn: &mut PgConnection,
     events: &[Event],
     again: bool,
     zone: Tz,
-) -> Result<Written, sqlx::Error> {
+    tombstones: &[SubjectHash],
+) -> Result<Option<Written>, sqlx::Error> {
     let parts = tls_record::parts(events);
     let stored = match parts[..] {
-        [all] => store_new(conn, all, again, zone).await?,
-        _ => store_new_in_parts(conn, &parts, again, zone).await?,
+        [all] => store_new(conn, all, again, zone, tombstones).await?,
+        _ => store_new_in_parts(conn, &parts, again, zone, tombstones).await?,
     };
-    match stored {
-        Some(counted) => Ok(Written { outcomes: vec![Outcome::Counted; events.len()], counted }),
-        None => reconcile::write(conn, events, zone).await,
-    }
+    Ok(stored.map(|counted| Written { outcomes: vec![Outcome::Counted; events.len()], counted }))
 }
 
 /// Stores events with several statements in one transaction. Returns `None`, and stores nothing, unless all are new.
@@ -101,11 +101,12 @@ async fn store_new_in_parts(
     parts: &[&[Event]],
     again: bool,
     zone: Tz,
+    tombstones: &[SubjectHash],
 ) -> Result<Option<CountedRollup>, sqlx::Error> {
     let mut counted = CountedRollup::default();
     let mut tx = conn.begin().await?;
     for part in parts {
-        let Some(stored) = store_new(&mut tx, part, again, zone).await? else { return Ok(None) };
+        let Some(stored) = store_new(&mut tx, part, again, zone, tombstones).await? else { return Ok(None) };
         counted.add(stored);
     }
     tx.commit().await?;
@@ -118,13 +119,15 @@ async fn store_new(
     events: &[Event],
     again: bool,
     zone: Tz,
+    tombstones: &[SubjectHash],
 ) -> Result<Option<CountedRollup>, sqlx::Error> {
     let rollup = Rollup::of(events, zone);
     let columns = Columns::of(&rollup);
     let known: Vec<&Event> = events.iter().filter(|event| again || event.named).collect();
     let store: &'static str = if known.is_empty() { &STORE_GENERATED } else { &STORE_UNLESS_STORED };
     let query = columns.bind_sums(bind_events(sqlx::query(store), &columns, events, zone));
-    let mut query = columns.bind_latency(query).bind(claimable_from(events));
+    let tombstones: Vec<&[u8]> = tombstones.iter().map(|subject| subject.bytes().as_slice()).collect();
+    let mut query = columns.bind_latency(query).bind(claimable_from(events)).bind(tombstones);
     if !known.is_empty() {
         query = query.bind(column(known.iter().copied(), |event| event.id));
         query = query.bind(column(known, |event| event.business_id.as_str()));

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use chrono_tz::Tz;
-use sqlx::{Connection, FromRow, PgConnection};
+use sqlx::{FromRow, PgConnection};
 use uuid::Uuid;
 
 use super::arrays::{bind_events, event_rows, insert_events};
@@ -63,23 +63,21 @@ static RECONCILE: LazyLock<String> = LazyLock::new(|| {
     )
 });
 
-/// Writes the events; see [`crate::store::Store::write`].
+/// Writes the events; see [`crate::store::Store::write`]. Must run inside a transaction.
 pub(super) async fn write(
     conn: &mut PgConnection,
     events: &[Event],
     zone: Tz,
 ) -> Result<Written, sqlx::Error> {
-    let mut tx = conn.begin().await?;
     let all = Rollup::of(events, zone);
     let query = bind_events(sqlx::query(RECONCILE.as_str()), &Columns::of(&all), events, zone);
     let query = query.bind(claimable_from(events));
     let known =
-        query.try_map(|row| <(String, Uuid, Option<bool>)>::from_row(&row)).fetch_all(&mut *tx).await?;
+        query.try_map(|row| <(String, Uuid, Option<bool>)>::from_row(&row)).fetch_all(&mut *conn).await?;
     let known: HashMap<EventKey, Option<bool>> =
         known.into_iter().map(|(business_id, id, counted)| (EventKey { business_id, id }, counted)).collect();
     let outcomes: Vec<_> = events.iter().map(|event| outcome(known.get(&event.key()))).collect();
-    let counted = count(&mut *tx, rollup_of(events, &outcomes, zone)).await?;
-    tx.commit().await?;
+    let counted = count(conn, rollup_of(events, &outcomes, zone)).await?;
     Ok(Written { outcomes, counted })
 }
 

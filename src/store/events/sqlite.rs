@@ -12,7 +12,6 @@ use super::{Outcome, Written, claimable_from, count, counted_only, rollup_of};
 use crate::event::{COLUMNS, Column, Event, EventKey, Getter, success_e4};
 use crate::store::bulk_insert::{BulkInsert, SqliteQuery};
 use crate::store::connection::write_queue::WriteQueue;
-use crate::store::dialect;
 
 /// Selects whether there are foreign rows that may be claimed, whether any event is counted only (neither is the case
 /// in most installations), the id of the newest row, and the `data_version`, which changes when another connection has
@@ -37,19 +36,6 @@ static EVENTS: LazyLock<BulkInsert> = LazyLock::new(|| {
     let columns = COLUMNS.iter().map(|column| (column.name, value(column)));
     BulkInsert::new("ai_metrics", columns, " on conflict (business_id, event_id) do nothing")
 });
-
-/// Writes the batch; see [`crate::store::Store::write`].
-pub(super) async fn write(
-    conn: &mut SqliteConnection,
-    events: &[Event],
-    zone: Tz,
-    queue: Option<&WriteQueue>,
-) -> Result<Written, sqlx::Error> {
-    let mut tx = dialect::begin(conn).await?;
-    let written = write_in(&mut tx, events, zone, queue).await?;
-    tx.commit().await?;
-    Ok(written)
-}
 
 /// Writes the batch. Must run inside a transaction.
 pub(super) async fn write_in(

@@ -5,7 +5,7 @@ use super::schema::{Column, Schema, Table};
 use crate::event::UNKNOWN;
 
 /// The value of columns that must not be null.
-const PLACEHOLDER: &str = "anonymised";
+pub(super) const PLACEHOLDER: &str = "anonymised";
 
 /// Text columns of appointments and events without personal data.
 const IMPERSONAL: [&str; 19] = [
@@ -48,11 +48,24 @@ pub(super) fn assignments(schema: &Schema, table: Table) -> Option<String> {
 }
 
 fn may_identify(column: &Column) -> bool {
-    let (name, kind) = (column.name.to_lowercase(), column.kind.to_lowercase());
+    identifies(column) || is_free_text(column)
+}
+
+fn identifies(column: &Column) -> bool {
+    let name = column.name.to_lowercase();
     // The length of a message is not personal data.
-    let identifies = IDENTIFYING.iter().any(|part| name.contains(part)) && name != "user_message_length";
+    IDENTIFYING.iter().any(|part| name.contains(part)) && name != "user_message_length"
+}
+
+fn is_free_text(column: &Column) -> bool {
+    let (name, kind) = (column.name.to_lowercase(), column.kind.to_lowercase());
     let plain = PLAIN_TYPES.iter().any(|plain| kind.starts_with(plain)) && !kind.ends_with("[]");
-    identifies || !plain && !IMPERSONAL.contains(&name.as_str())
+    !plain && !IMPERSONAL.contains(&name.as_str())
+}
+
+/// Returns whether people may be mentioned in a column, rather than named by it.
+pub(super) fn may_mention(column: &Column) -> bool {
+    is_free_text(column) && !identifies(column)
 }
 
 /// Returns the SQL of a column's anonymous value.

@@ -25,13 +25,32 @@ pub(in crate::store) trait Rows: AddRollup {
     const LOCK: &'static str;
     /// The same, skipping rows that others have locked.
     const LOCK_FREE: &'static str;
+    /// Waits until no other transaction records a consent, and keeps others from it until the end of this one.
+    const LOCK_CONSENTS_SHARED: &'static str;
+    /// Waits until no other transaction adds tombstones, and keeps others from it until the end of this one.
+    const LOCK_TOMBSTONES_SHARED: &'static str;
     /// Selects the columns of the tables in the JSON list `$1`: the table's name, then the fields of
     /// [`Column`], in column order; no rows for a table that does not exist.
     const COLUMNS: &'static str;
-    /// The condition that `text` may be the e-mail address `$1`: it matches, or is not plain ASCII.
-    const MAY_BE_EMAIL: &'static str;
-    /// The condition that `text` may contain the phone number `$1`.
-    const MAY_BE_PHONE: &'static str;
+    /// Selects the names of the tables in the search path.
+    const OTHER_TABLES: &'static str;
+
+    /// Selects a row if the role may read the table `$1`.
+    const READABLE: &'static str;
+
+    /// Returns the condition that the text `text` may contain `$n`, which is in lower case: it does, or is written in a way that only
+    /// parsing shows.
+    fn may_have_text(text: &str, n: usize) -> String;
+    /// Returns the condition that the text `text` may contain a phone number with the digits `$n`.
+    fn may_have_phone(text: &str, n: usize) -> String;
+    /// Returns the condition that two columns are one of the pairs of texts in the JSON list `$n`.
+    fn any_pair(columns: [&str; 2], n: usize) -> String;
+    /// Returns the SQL for the field `name` of the JSON object in the text `column`.
+    fn json_field(column: &str, name: &str) -> String;
+    /// Returns the SQL that makes a time expression comparable with [`Rows::moment`].
+    fn comparable(time: &str) -> String;
+    /// Returns the SQL for the time that `$n` has in RFC 3339, comparable with others.
+    fn moment(n: usize) -> String;
 
     /// Returns the condition of being one of the texts in the JSON list `$n`.
     fn any_text(n: usize) -> String;
@@ -40,8 +59,16 @@ pub(in crate::store) trait Rows: AddRollup {
     /// Returns the condition of being one of the byte strings in the JSON list `$n`, which has them in
     /// hexadecimal.
     fn any_bytes(n: usize) -> String;
-    /// Returns the SQL for the byte string that `$n` has in hexadecimal.
-    fn bytes(n: usize) -> String;
+    /// Returns the SQL for the byte string that `text` has in hexadecimal.
+    fn bytes_of(text: &str) -> String;
+    /// The same for `$n`.
+    fn bytes(n: usize) -> String {
+        Self::bytes_of(&format!("${n}"))
+    }
+    /// Returns the SQL for a byte string in hexadecimal.
+    fn hex(column: &str) -> String;
+    /// Returns a from clause with the texts of the JSON list `$n` as `value`.
+    fn each_text(n: usize) -> String;
     /// Returns the SQL for the time that `$n` has in RFC 3339.
     fn time(n: usize) -> String;
     /// The same, with null for an empty text.
@@ -112,6 +139,10 @@ impl Rows for PgConnection {
     const SHORT_TIMEOUTS: &'static str =
         "select set_config('statement_timeout', '4s', true), set_config('lock_timeout', '800ms', true)";
     const LOCK: &'static str = " for update";
+    const LOCK_CONSENTS_SHARED: &'static str =
+        "select pg_advisory_xact_lock_shared(hashtext('mlops_consents'))";
+    const LOCK_TOMBSTONES_SHARED: &'static str =
+        "select pg_advisory_xact_lock_shared(hashtext('mlops_tombstones'))";
     const LOCK_FREE: &'static str = " for update skip locked";
     const COLUMNS: &'static str = "select name, cast(attname as text),
             case when typtype = 'e' then 'enum' else format_type(atttypid, atttypmod) end,
@@ -119,11 +150,45 @@ impl Rows for PgConnection {
         from jsonb_array_elements_text(cast($1 as jsonb)) name
         join pg_attribute on attrelid = to_regclass(name) join pg_type t on t.oid = atttypid
         where attnum > 0 and not attisdropped order by name, attnum";
-    const MAY_BE_EMAIL: &'static str =
-        "lower(btrim(text, E' \\t\\n\\r\\f\\v') collate \"C\") = $1 or octet_length(text) > length(text)";
-    // Compares the last digits without a regular expression, by deleting all other characters.
-    const MAY_BE_PHONE: &'static str =
-        "right(translate(text, translate(text, '0123456789', ''), ''), 7) = right($1, 7)";
+    const OTHER_TABLES: &'static str = "select cast(relname as text) from pg_class
+        where relkind in ('r', 'p', 'f')
+          and relnamespace in (select oid from pg_namespace where nspname = any(current_schemas(false))) order by 1";
+
+    const READABLE: &'static str = "select 'y' where has_table_privilege(to_regclass($1), 'select')";
+
+    fn may_have_text(text: &str, n: usize) -> String {
+        format!(
+            "position(${n} in lower({text} collate \"C\")) > 0 or octet_length({text}) > length({text})
+             or {text} ilike '%mailto:%' or {text} ilike '%xn--%'"
+        )
+    }
+
+    fn may_have_phone(text: &str, n: usize) -> String {
+        // Finds digits without a regular expression, by deleting all other characters.
+        format!(
+            "position(${n} in translate({text}, translate({text}, '0123456789', ''), '')) > 0
+             or octet_length({text}) > length({text})"
+        )
+    }
+
+    fn any_pair([first, second]: [&str; 2], n: usize) -> String {
+        format!(
+            "{second} = any(array(select value ->> 1 from jsonb_array_elements(cast(${n} as jsonb))))
+             and ({first}, {second}) in (select value ->> 0, value ->> 1 from jsonb_array_elements(cast(${n} as jsonb)))"
+        )
+    }
+
+    fn json_field(column: &str, name: &str) -> String {
+        format!("(cast({column} as jsonb) ->> '{name}')")
+    }
+
+    fn comparable(time: &str) -> String {
+        format!("cast({time} as timestamptz)")
+    }
+
+    fn moment(n: usize) -> String {
+        format!("cast(${n} as timestamptz)")
+    }
 
     fn any_text(n: usize) -> String {
         format!("= any(array(select jsonb_array_elements_text(cast(${n} as jsonb))))")
@@ -137,8 +202,16 @@ impl Rows for PgConnection {
         format!("= any(array(select decode(jsonb_array_elements_text(cast(${n} as jsonb)), 'hex')))")
     }
 
-    fn bytes(n: usize) -> String {
-        format!("decode(${n}, 'hex')")
+    fn bytes_of(text: &str) -> String {
+        format!("decode({text}, 'hex')")
+    }
+
+    fn hex(column: &str) -> String {
+        format!("encode({column}, 'hex')")
+    }
+
+    fn each_text(n: usize) -> String {
+        format!("from jsonb_array_elements_text(cast(${n} as jsonb)) value")
     }
 
     fn time(n: usize) -> String {
@@ -155,15 +228,46 @@ impl Rows for PgConnection {
 impl Rows for SqliteConnection {
     const SHORT_TIMEOUTS: &'static str = "select ''";
     const LOCK: &'static str = "";
+    const LOCK_CONSENTS_SHARED: &'static str = "select 1";
+    const LOCK_TOMBSTONES_SHARED: &'static str = "select 1";
     const LOCK_FREE: &'static str = "";
     const COLUMNS: &'static str =
         "select value, name, c.type, case when \"notnull\" or pk then 'y' else 'n' end,
             case when hidden in (2, 3) then 'y' else 'n' end
         from json_each($1) join pragma_table_xinfo(value) c where hidden <> 1 order by value, cid";
-    const MAY_BE_EMAIL: &'static str = "lower(trim(text, ' ' || char(9, 10, 11, 12, 13))) = $1
-        or length(cast(text as blob)) > length(text)";
-    // SQLite cannot extract digits from a text; these tables are small there, if they exist at all.
-    const MAY_BE_PHONE: &'static str = "$1 is not null";
+    const OTHER_TABLES: &'static str = "select name from sqlite_master where type = 'table' and name not like 'sqlite@_%' escape '@' order by 1";
+
+    const READABLE: &'static str = "select 'y' where $1 is not null";
+
+    fn may_have_text(text: &str, n: usize) -> String {
+        format!(
+            "instr(lower({text}), ${n}) > 0 or length(cast({text} as blob)) > length({text})
+             or {text} like '%mailto:%' or {text} like '%xn--%'"
+        )
+    }
+
+    fn may_have_phone(text: &str, n: usize) -> String {
+        // SQLite cannot extract digits from a text; these tables are small there, if they exist at all.
+        format!("${n} is not null and {text} is not null")
+    }
+
+    fn any_pair([first, second]: [&str; 2], n: usize) -> String {
+        format!(
+            "({first}, {second}) in (select json_extract(value, '$[0]'), json_extract(value, '$[1]') from json_each(${n}))"
+        )
+    }
+
+    fn json_field(column: &str, name: &str) -> String {
+        format!("json_extract({column}, '$.{name}')")
+    }
+
+    fn comparable(time: &str) -> String {
+        format!("strftime('%Y-%m-%d %H:%M:%f', {time})")
+    }
+
+    fn moment(n: usize) -> String {
+        Self::comparable(&format!("${n}"))
+    }
 
     fn any_text(n: usize) -> String {
         format!("in (select value from json_each(${n}))")
@@ -177,8 +281,16 @@ impl Rows for SqliteConnection {
         format!("in (select unhex(value) from json_each(${n}))")
     }
 
-    fn bytes(n: usize) -> String {
-        format!("unhex(${n})")
+    fn bytes_of(text: &str) -> String {
+        format!("unhex({text})")
+    }
+
+    fn hex(column: &str) -> String {
+        format!("lower(hex({column}))")
+    }
+
+    fn each_text(n: usize) -> String {
+        format!("from json_each(${n})")
     }
 
     fn time(n: usize) -> String {

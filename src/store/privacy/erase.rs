@@ -12,15 +12,16 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use tokio::time::sleep;
 
+use super::customers::Conversations;
 use super::dynamic_sql::Rows;
-use super::find::json_list;
+use super::find::{Search, appointments_of, json_list};
 use super::requests::{Completion, complete};
 use super::schema::{COUNTED_EVENTS, Schema, Table};
-use super::{Condition, SubjectError, SubjectTraces, anonymise};
+use super::traces::{Condition, SubjectTraces};
+use super::{SubjectError, anonymise, tombstones};
 use crate::audit::Entry;
 use crate::clock::timestamp;
 use crate::event::Event;
-use crate::privacy::subject::{Hasher, SubjectHash};
 use crate::rollup::Rollup;
 use crate::store::audit::Append;
 use crate::store::{Store, StoreError, dialect};
@@ -110,18 +111,18 @@ pub struct Erased {
 
 /// What to erase, and what to record with it.
 pub struct Erasure<'e> {
+    /// Whom it is about.
+    pub search: Search<'e>,
     /// The identifiers that find the person's rows.
     pub traces: &'e SubjectTraces,
-    /// The hash of the identifier that the request named.
-    pub subject: SubjectHash,
-    /// Hashes the ids that were found.
-    pub hasher: &'e Hasher,
     /// What happens to appointments and events.
     pub mode: Mode,
     /// The number of their events that were removed from the spool.
     pub spooled: u64,
     /// The current time.
     pub at: DateTime<Utc>,
+    /// How long events of the erased conversations and sessions are not kept.
+    pub until: DateTime<Utc>,
     /// Returns the audit entry and the completed request for what was erased.
     pub note: &'e (dyn Fn(&Erased) -> (Entry, Completion) + Sync),
 }
@@ -186,10 +187,14 @@ async fn erase<C: Rows + Append>(
     }
     let mut erased =
         Erased { counted: count_uncounted(conn, &events, erasure.at, zone).await?, ..Erased::default() };
-    record_keys(conn, &schema, &events, erasure).await?;
-    let hashes = erasure.traces.hashes(erasure.subject, erasure.hasher);
+    if !erasure.mode.keeps(Table::Events) && schema.has_counted_events() {
+        record_keys(conn, &events, erasure.at).await?;
+    }
+    let Search { selector, hasher, .. } = erasure.search;
+    let traces = with_late_appointments(conn, &schema, erasure).await?;
+    let hashes = traces.hashes(selector, hasher);
     for table in Table::ERASED.into_iter().filter(|table| !schema.columns(*table).is_empty()) {
-        let condition = erasure.traces.condition::<C>(&schema, table, &hashes);
+        let condition = traces.condition::<C>(&schema, table, &hashes);
         let rows = match condition {
             Some(condition) => erase_from(conn, &schema, table, erasure.mode, condition).await?,
             None => 0,
@@ -201,6 +206,7 @@ async fn erase<C: Rows + Append>(
     if erased.deleted.total() + erased.anonymised.total() == 0 {
         return Ok(Attempt::Nothing);
     }
+    tombstones::add(conn, &traces.tombstones(hasher), erasure.until).await?;
     let (entry, done) = (erasure.note)(&erased);
     complete(conn, &done).await?;
     conn.append(erasure.at, &entry).await?;
@@ -228,7 +234,7 @@ async fn lock<C: Rows>(
             return Ok(false);
         }
     }
-    if let Some(Condition { sql, binds }) = traces.links::<C>(schema, Table::Conversations) {
+    if let Some(Condition { sql, binds }) = traces.app_links::<C>(schema, Table::Conversations) {
         let lock = C::LOCK;
         let sql = format!("select cast(id as text) from conversations where {sql} order by id{lock}");
         conn.texts(sql, &binds).await?;
@@ -245,28 +251,42 @@ async fn count_uncounted<C: Rows>(
     zone: Tz,
 ) -> Result<bool, sqlx::Error> {
     let uncounted = conn.count_uncounted(events).await?;
-    let uncounted: Vec<Event> = uncounted.into_iter().map(|row| row.into_event(at)).collect();
+    let uncounted: Vec<Event> = uncounted.into_iter().map(|row| row.into_event(at).0).collect();
     conn.add_rollup(&Rollup::of(&uncounted, zone)).await?;
     Ok(!uncounted.is_empty())
 }
 
-/// Records the keys of deleted events, so that a repeated event is neither counted again nor stored.
-async fn record_keys<C: Rows>(
+/// Returns the traces with the appointments that came since they were found, of conversations that are locked now.
+async fn with_late_appointments<C: Rows>(
     conn: &mut C,
     schema: &Schema,
-    events: &str,
     erasure: &Erasure<'_>,
-) -> Result<(), sqlx::Error> {
-    if erasure.mode.keeps(Table::Events) || !schema.has_counted_events() {
-        return Ok(());
+) -> Result<SubjectTraces, sqlx::Error> {
+    let mut traces = erasure.traces.clone();
+    let conversations =
+        Conversations::read(conn, schema, &traces.app_conversations, erasure.search.hasher.reader).await?;
+    for id in &erasure.traces.app_conversations {
+        let (own, _) = appointments_of(&conversations, id, &conversations.owner(id));
+        let late = own.into_iter().filter(|row| row.is_of(erasure.search.business));
+        let late = late.map(|row| row.id.clone()).filter(|id| !erasure.traces.appointments.contains(id));
+        traces.appointments.extend(late);
     }
+    Ok(traces)
+}
+
+/// Records the keys of events that are deleted, so that a repeated event is neither counted again nor stored.
+pub(super) async fn record_keys<C: Rows>(
+    conn: &mut C,
+    events: &str,
+    at: DateTime<Utc>,
+) -> Result<(), sqlx::Error> {
     let sql = format!(
         "insert into {COUNTED_EVENTS} (event_id, business_id, at) select event_id, business_id, {} from ai_metrics
          where id {} and event_id is not null on conflict (event_id, business_id) do nothing",
         C::time(2),
         C::any_number(1)
     );
-    conn.run(sql, &[events.to_owned(), timestamp(erasure.at)]).await.map(drop)
+    conn.run(sql, &[events.to_owned(), timestamp(at)]).await.map(drop)
 }
 
 /// Deletes or anonymises rows. Returns their number.

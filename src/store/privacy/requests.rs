@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
 
 use super::Rows;
+use super::find::json_list;
 use crate::audit::Entry;
 use crate::clock::timestamp;
 use crate::privacy::subject::SubjectHash;
@@ -21,6 +22,8 @@ pub struct Request {
     pub selector: String,
     /// The hash that identifies the customer.
     pub subject: SubjectHash,
+    /// The only business that it was made to; `None` for all.
+    pub business_id: Option<String>,
     /// How it was received.
     pub source: String,
     /// When it was received.
@@ -40,6 +43,8 @@ pub struct Request {
 pub struct Completion {
     /// The completed request, with its receipt and counts, as added to the list if no open one matches.
     pub request: Request,
+    /// The hashes under which open ones may be recorded.
+    pub subjects: Vec<SubjectHash>,
     /// Whether to add it to the list in that case.
     pub listed: bool,
 }
@@ -61,6 +66,7 @@ struct Raw {
     kind: String,
     selector: String,
     subject: Vec<u8>,
+    business_id: Option<String>,
     source: String,
     received_at: DateTime<Utc>,
     due_at: DateTime<Utc>,
@@ -69,7 +75,19 @@ struct Raw {
     counts: Option<String>,
 }
 
-from_row!(Raw { id, kind, selector, subject, source, received_at, due_at, done_at, receipt_id, counts });
+from_row!(Raw {
+    id,
+    kind,
+    selector,
+    subject,
+    business_id,
+    source,
+    received_at,
+    due_at,
+    done_at,
+    receipt_id,
+    counts
+});
 
 impl TryFrom<Raw> for Request {
     type Error = StoreError;
@@ -83,6 +101,7 @@ impl TryFrom<Raw> for Request {
             kind: raw.kind,
             selector: raw.selector,
             subject: subject.map_err(|_: Vec<u8>| unreadable("subject"))?.into(),
+            business_id: raw.business_id,
             source: raw.source,
             received_at: raw.received_at,
             due_at: raw.due_at,
@@ -124,42 +143,61 @@ impl Store {
         })
     }
 
-    /// Returns at most `limit` requests after the first `offset`: open ones by when they are due, then
-    /// completed ones, the latest first.
-    pub async fn requests(&self, offset: u32, limit: u32) -> Result<Vec<Request>, StoreError> {
-        const SQL: &str = "select * from mlops_privacy_requests
+    /// Returns at most `limit` requests after the first `offset`, made to `business_id` or, if that is `None`, to any: open ones by when they
+    /// are due, then completed ones, the latest first.
+    pub async fn requests(
+        &self,
+        business_id: Option<&str>,
+        offset: u32,
+        limit: u32,
+    ) -> Result<Vec<Request>, StoreError> {
+        const SQL: &str = "select * from mlops_privacy_requests where coalesce($3, business_id) is not distinct from business_id
             order by case when done_at is null then 0 else 1 end,
                 case when done_at is null then due_at end, done_at desc, id limit $1 offset $2";
         let rows: Vec<Raw> = on!(&self.read, READ_LIMIT, |conn| {
-            sqlx::query_as(SQL).bind(i64::from(limit)).bind(i64::from(offset)).fetch_all(conn).await
+            sqlx::query_as(SQL)
+                .bind(i64::from(limit))
+                .bind(i64::from(offset))
+                .bind(business_id)
+                .fetch_all(conn)
+                .await
         })?;
         rows.into_iter().map(Request::try_from).collect()
     }
 
-    /// Returns the number of open requests as of `now`.
-    pub async fn open_requests(&self, now: DateTime<Utc>) -> Result<OpenRequests, StoreError> {
+    /// Returns the number of open requests as of `now`, made to `business_id` or, if that is `None`, to any.
+    pub async fn open_requests(
+        &self,
+        business_id: Option<&str>,
+        now: DateTime<Utc>,
+    ) -> Result<OpenRequests, StoreError> {
         const SQL: &str = "select count(*) as open, count(case when due_at < $1 then 1 end) as overdue
-            from mlops_privacy_requests where done_at is null";
-        on!(&self.read, READ_LIMIT, |conn| sqlx::query_as(SQL).bind(now).fetch_one(conn).await)
+            from mlops_privacy_requests
+            where done_at is null and coalesce($2, business_id) is not distinct from business_id";
+        on!(&self.read, READ_LIMIT, |conn| {
+            sqlx::query_as(SQL).bind(now).bind(business_id).fetch_one(conn).await
+        })
     }
 }
 
-/// Completes the open requests of this kind and customer. If there is none, adds the completed request to the
-/// list.
+/// Completes the open requests of this kind and customer; one to all businesses only if all were searched. If there is none, adds the
+/// completed request to the list.
 pub(in crate::store) async fn complete<C: Rows>(conn: &mut C, done: &Completion) -> Result<(), sqlx::Error> {
-    let Request { subject, kind, done_at, receipt_id, counts, .. } = &done.request;
+    let Request { kind, business_id, done_at, receipt_id, counts, .. } = &done.request;
     let sql = format!(
         "update mlops_privacy_requests set done_at = {}, receipt_id = $2, counts = $3
-         where subject = {} and kind = $5 and done_at is null",
+         where subject {} and kind = $5 and done_at is null and ($6 = '' or business_id = $6)",
         C::time(1),
-        C::bytes(4)
+        C::any_bytes(4)
     );
+    let subjects: Vec<String> = done.subjects.iter().map(|subject| hex::encode(subject.bytes())).collect();
     let binds = [
         done_at.map(timestamp).unwrap_or_default(),
         receipt_id.clone().unwrap_or_default(),
         text(counts.as_ref()),
-        hex::encode(subject.bytes()),
+        json_list(&subjects),
         kind.clone(),
+        business_id.clone().unwrap_or_default(),
     ];
     if conn.run(sql, &binds).await? == 0 && done.listed {
         add(conn, &done.request).await?;
@@ -170,8 +208,8 @@ pub(in crate::store) async fn complete<C: Rows>(conn: &mut C, done: &Completion)
 async fn add<C: Rows>(conn: &mut C, request: &Request) -> Result<(), sqlx::Error> {
     let sql = format!(
         "insert into mlops_privacy_requests
-            (id, kind, selector, subject, source, received_at, due_at, done_at, receipt_id, counts)
-         values ($1, $2, $3, {}, $5, {}, {}, {}, nullif($9, ''), nullif($10, ''))",
+            (id, kind, selector, subject, source, received_at, due_at, done_at, receipt_id, counts, business_id)
+         values ($1, $2, $3, {}, $5, {}, {}, {}, nullif($9, ''), nullif($10, ''), nullif($11, ''))",
         C::bytes(4),
         C::time(6),
         C::time(7),
@@ -188,6 +226,7 @@ async fn add<C: Rows>(conn: &mut C, request: &Request) -> Result<(), sqlx::Error
         request.done_at.map(timestamp).unwrap_or_default(),
         request.receipt_id.clone().unwrap_or_default(),
         request.counts.as_ref().map(|counts| text(Some(counts))).unwrap_or_default(),
+        request.business_id.clone().unwrap_or_default(),
     ];
     conn.run(sql, &binds).await.map(drop)
 }

@@ -82,17 +82,45 @@ impl Column {
     }
 }
 
+/// Tables that hold no person.
+const WITHOUT_PERSONS: [&str; 12] = [
+    COUNTED_EVENTS,
+    "_sqlx_migrations",
+    "ai_latency_daily",
+    "ai_metric_labels",
+    "ai_metric_series",
+    "ai_rollup_daily",
+    "ai_rollup_pending",
+    "ai_totals",
+    "mlops_api_keys",
+    "mlops_retention",
+    "mlops_retention_deleted",
+    "mlops_tombstones",
+];
+
+/// The app's table of texts from which it answers.
+pub(super) const DOCUMENTS: &str = "documents";
+
 /// The table of ids of events counted without a row.
 pub(super) const COUNTED_EVENTS: &str = "mlops_counted_events";
 
 /// The columns of the tables that exist, by table name.
-pub(super) struct Schema(BTreeMap<String, Vec<Column>>);
+pub(in crate::store) struct Schema(BTreeMap<String, Vec<Column>>);
 
 impl Schema {
     /// Reads the schema from the database.
     pub(super) async fn read<C: Rows>(conn: &mut C) -> Result<Self, sqlx::Error> {
         let names: Vec<&str> =
-            Table::VARIANTS.iter().copied().map(Table::name).chain([COUNTED_EVENTS]).collect();
+            Table::VARIANTS.iter().copied().map(Table::name).chain([COUNTED_EVENTS, DOCUMENTS]).collect();
+        Self::of(conn, &names).await
+    }
+
+    /// Reads the schema of the tables that have the contacts of customers.
+    pub(in crate::store) async fn of_customers<C: Rows>(conn: &mut C) -> Result<Self, sqlx::Error> {
+        Self::of(conn, &[Table::Conversations.name(), Table::Appointments.name()]).await
+    }
+
+    async fn of<C: Rows>(conn: &mut C, names: &[&str]) -> Result<Self, sqlx::Error> {
         let mut tables: BTreeMap<String, Vec<Column>> = BTreeMap::new();
         let mut collect = |fields: Fields| {
             if let Some((table, column)) = Column::read(fields) {
@@ -100,13 +128,18 @@ impl Schema {
             }
             true
         };
-        conn.read(C::COLUMNS.to_owned(), &[json_list(&names)], &mut collect).await?;
+        conn.read(C::COLUMNS.to_owned(), &[json_list(names)], &mut collect).await?;
         Ok(Self(tables))
     }
 
     /// Returns the columns of a table, in order; none if it does not exist.
     pub(super) fn columns(&self, table: Table) -> &[Column] {
         self.0.get(table.name()).map_or(&[], Vec::as_slice)
+    }
+
+    /// Returns the columns of a table by its name, in order; none if it does not exist.
+    pub(super) fn columns_of(&self, name: &str) -> &[Column] {
+        self.0.get(name).map_or(&[], Vec::as_slice)
     }
 
     /// Returns whether ids of events counted without a row can be stored.
@@ -123,8 +156,21 @@ impl Schema {
         Table::VARIANTS.iter().copied().filter(|table| self.0.contains_key(table.name()))
     }
 
+    /// Returns the tables of the database that are not searched for a person: those that the service does not know, and those whose rows
+    /// cannot be attributed to a person.
+    pub(super) async fn not_searched<C: Rows>(&self, conn: &mut C) -> Result<Vec<String>, sqlx::Error> {
+        let unsearchable = self.unsearchable();
+        let known = |name: &str| Table::VARIANTS.iter().any(|table| table.name() == name);
+        let tables = conn.texts(C::OTHER_TABLES.to_owned(), &[]).await?.into_iter();
+        let others = tables.filter(|name| {
+            unsearchable.contains(&name.as_str())
+                || !known(name) && name != DOCUMENTS && !WITHOUT_PERSONS.contains(&name.as_str())
+        });
+        Ok(others.collect())
+    }
+
     /// Returns the tables that exist but whose rows cannot be attributed to a person.
-    pub(super) fn unsearchable(&self) -> Vec<&'static str> {
+    fn unsearchable(&self) -> Vec<&'static str> {
         let links = ["conversation_id", "session_id", "customer_email", "customer_phone", "id", "subject"];
         let is_searchable = |table: Table| match table {
             Table::Messages | Table::ChatMessages => links[..2].iter().any(|link| self.has(table, link)),

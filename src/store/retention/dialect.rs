@@ -63,6 +63,7 @@ const SQLITE: RetentionSql = RetentionSql {
         | Retained::Appointments
         | Retained::Requests
         | Retained::Consents
+        | Retained::Tombstones
         | Retained::Audit => "t.rowid >= $1 and t.rowid < $2",
     },
     extent: |kind| match kind {
@@ -76,6 +77,7 @@ const SQLITE: RetentionSql = RetentionSql {
         | Retained::Appointments
         | Retained::Requests
         | Retained::Consents
+        | Retained::Tombstones
         | Retained::Audit => {
             format!("select coalesce(min(rowid), 0), coalesce(max(rowid) + 1, 0) from {}", kind.table())
         }

@@ -68,13 +68,15 @@ impl Catalogue {
             Retained::Appointments => self.old_appointment(),
             Retained::Requests => Some(self.before("t", self.time(kind, "done_at")?)),
             Retained::CountedIds | Retained::Audit => Some(self.before("t", self.time(kind, "at")?)),
+            Retained::Tombstones => Some(self.before("t", self.time(kind, "until")?)),
             Retained::Consents => {
                 let old = self.before("t", self.time(kind, "at")?);
                 // The latest record stays, even a withdrawal: without it, an earlier consent under another of
                 // the person's identifiers would be in force again.
                 Some(format!(
                     "{old} and exists (select 1 from mlops_consents n
-                        where n.subject = t.subject and n.purpose = t.purpose and n.seq > t.seq)"
+                        where n.subject = t.subject and n.purpose = t.purpose and n.seq > t.seq
+                          and (n.business_id is null or n.business_id = t.business_id))"
                 ))
             }
         }
@@ -148,6 +150,7 @@ impl Catalogue {
             | Retained::Requests
             | Retained::Consents
             | Retained::CountedIds
+            | Retained::Tombstones
             | Retained::Audit => "false".to_owned(),
         }
     }

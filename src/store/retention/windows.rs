@@ -101,7 +101,7 @@ impl Store {
                 let rows: Vec<ForeignRow> =
                     bound!(sqlx::query_as(AssertSqlSafe(sql)), window).fetch_all(&mut *tx).await?;
                 deleted += rows.len() as u64;
-                let events: Vec<Event> = rows.into_iter().map(|row| row.into_event(now)).collect();
+                let events: Vec<Event> = rows.into_iter().map(|row| row.into_event(now).0).collect();
                 tx.add_rollup(&Rollup::of(&events, self.zone)).await?;
             }
             deleted +=
@@ -155,6 +155,7 @@ const fn uncounted(kind: Retained) -> &'static str {
         | Retained::Requests
         | Retained::Consents
         | Retained::CountedIds
+        | Retained::Tombstones
         | Retained::Audit => "false",
     }
 }

@@ -97,6 +97,9 @@ async fn a_request_is_done_although_nothing_is_stored(backend: Backend) {
     let app = open(&backend).await;
     let noted = note(&app, json!({"kind": "export", "email": "nobody@example.com"})).await;
     ask(&app, "/privacy/export", json!({"email": "nobody@example.com"})).await.refused(404, "Not Found");
+    assert_eq!(list(&app).await["open"], 1, "the address may be mistyped");
+    let nothing = json!({"email": "nobody@example.com", "nothing_held": true});
+    ask(&app, "/privacy/export", nothing).await.refused(404, "Not Found");
     let list = list(&app).await;
     let done = &list["requests"][0];
     assert_eq!((&done["id"], &done["counts"]), (&noted["id"], &json!({})));

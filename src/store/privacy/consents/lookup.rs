@@ -1,121 +1,84 @@
 //! Determines which events of a batch may be stored if consent is required.
 
-use std::collections::{HashMap, HashSet};
-
-use sqlx::{AssertSqlSafe, FromRow, PgConnection, SqliteConnection};
+use std::collections::HashSet;
 
 use crate::event::Event;
-use crate::privacy::consent::{CHAT_STORAGE, Latest, is_granted, named_by};
-use crate::privacy::subject::{Hasher, Selector, SubjectHash};
+use crate::privacy::consent::{CHAT_STORAGE, Latest, Name, Said, consented as is_consented, named_by};
+use crate::privacy::subject::{Hasher, SubjectHash};
+use crate::store::privacy::customers::Conversations;
+use crate::store::privacy::dynamic_sql::Fields;
+use crate::store::privacy::find::json_list;
+use crate::store::privacy::{Rows, Schema};
 
-/// Blocks the recording of consents until the end of the transaction, so that no event is stored concurrently
-/// with a withdrawal; and selects the columns of the app's table of conversations.
-const LOCK_CONSENTS: &str = "select pg_advisory_xact_lock_shared(hashtext('mlops_consents')), array(
-        select attname::text from pg_attribute
-        where attrelid = to_regclass('conversations') and attnum > 0 and not attisdropped) as columns";
-
-/// Selects the latest consents to a purpose.
-macro_rules! latest {
-    ($subjects:literal) => {
-        concat!(
-            "select subject, seq, granted from (
-                select subject, seq, granted, row_number() over (partition by subject order by seq desc) as turn
-                from mlops_consents where purpose = $1 and subject ",
-            $subjects,
-            ") latest where turn = 1"
-        )
-    };
-}
-
-/// For each event, the subjects that it and its conversation name.
-type Subjects = Vec<Vec<SubjectHash>>;
-
-/// A row of the app's table of conversations.
-type Customer = (String, Option<String>, Option<String>);
-
-/// Returns for each event whether it may be stored. Must run inside a transaction; no consent is recorded
+/// Returns for each event whether its customer has consented to storing it. Must run inside a transaction; no consent is recorded
 /// until its end.
-pub(in crate::store) async fn on_postgres(
-    conn: &mut PgConnection,
+pub(in crate::store) async fn consented<C: Rows>(
+    conn: &mut C,
     events: &[Event],
     hasher: &Hasher,
 ) -> Result<Vec<bool>, sqlx::Error> {
-    let ((), columns): ((), Vec<String>) = sqlx::query_as(LOCK_CONSENTS).fetch_one(&mut *conn).await?;
-    let mut subjects = named(events, hasher);
-    if columns.iter().any(|column| column == "id") {
-        add_customers(conn, &columns, events, &mut subjects, hasher).await?;
-    }
-    let all: Vec<Vec<u8>> = distinct(&subjects).iter().map(|subject| subject.bytes().to_vec()).collect();
-    let rows = sqlx::query(latest!("= any($2)")).bind(CHAT_STORAGE).bind(all);
-    let rows = rows.try_map(|row| <(Vec<u8>, i64, bool)>::from_row(&row)).fetch_all(conn).await?;
-    Ok(decide(subjects, rows))
-}
-
-/// The same on SQLite, where one transaction writes at a time and the app has no tables.
-pub(in crate::store) async fn on_sqlite(
-    conn: &mut SqliteConnection,
-    events: &[Event],
-    hasher: &Hasher,
-) -> Result<Vec<bool>, sqlx::Error> {
-    let subjects = named(events, hasher);
-    let all: Vec<String> = distinct(&subjects).iter().map(|subject| hex::encode(subject.bytes())).collect();
-    let all = serde_json::to_string(&all).expect("texts are JSON");
-    let rows =
-        sqlx::query(latest!("in (select unhex(value) from json_each($2))")).bind(CHAT_STORAGE).bind(all);
-    let rows = rows.try_map(|row| <(Vec<u8>, i64, bool)>::from_row(&row)).fetch_all(conn).await?;
-    Ok(decide(subjects, rows))
-}
-
-fn named(events: &[Event], hasher: &Hasher) -> Subjects {
-    events.iter().map(|event| named_by(event, hasher)).collect()
-}
-
-fn distinct(subjects: &Subjects) -> HashSet<SubjectHash> {
-    subjects.iter().flatten().copied().collect()
-}
-
-fn decide(subjects: Subjects, rows: Vec<(Vec<u8>, i64, bool)>) -> Vec<bool> {
-    let latest: Latest = rows
-        .into_iter()
-        .filter_map(|(subject, order, granted)| {
-            Some((<[u8; 32]>::try_from(subject).ok()?.into(), (order, granted)))
+    conn.run(C::LOCK_CONSENTS_SHARED.to_owned(), &[]).await?;
+    let schema = Schema::of_customers(conn).await?;
+    let ids: HashSet<&String> = events.iter().filter_map(|event| event.conversation_id.as_ref()).collect();
+    let ids: Vec<String> = ids.into_iter().cloned().collect();
+    let conversations = Conversations::read(conn, &schema, &ids, hasher.reader).await?;
+    let names: Vec<Vec<Name>> = events
+        .iter()
+        .map(|event| {
+            let mut names = named_by(event, hasher);
+            if let Some(id) = &event.conversation_id {
+                names.extend(customer_names(&conversations, id, &event.business_id, hasher));
+            }
+            names
         })
         .collect();
-    subjects.into_iter().map(|subjects| is_granted(subjects, &latest)).collect()
+    let latest = latest(conn, names.iter().flatten().flatten().copied()).await?;
+    let decide = |(event, names): (&Event, &Vec<Name>)| is_consented(names, &event.business_id, &latest);
+    Ok(events.iter().zip(&names).map(decide).collect())
 }
 
-/// Adds the customers of the events' conversations that the app's table names.
-async fn add_customers(
-    conn: &mut PgConnection,
-    columns: &[String],
-    events: &[Event],
-    subjects: &mut Subjects,
+/// Returns the names of the customer of a conversation of a business: each of the contacts.
+pub(super) fn customer_names(
+    conversations: &Conversations,
+    id: &str,
+    business_id: &str,
     hasher: &Hasher,
-) -> Result<(), sqlx::Error> {
-    let column = |name: &'static str| match columns.iter().any(|column| column == name) {
-        true => format!("{name}::text"),
-        false => "null".to_owned(),
-    };
-    let sql = format!(
-        "select id::text, {}, {} from conversations where id::text = any($1)",
-        column("customer_email"),
-        column("customer_phone")
-    );
-    let ids: HashSet<&str> = events.iter().filter_map(|event| event.conversation_id.as_deref()).collect();
-    let ids: Vec<&str> = ids.into_iter().collect();
-    let customers: Vec<Customer> = sqlx::query_as(AssertSqlSafe(sql)).bind(ids).fetch_all(conn).await?;
-    let customers: HashMap<String, Vec<SubjectHash>> =
-        customers.into_iter().map(|(id, email, phone)| (id, hashes(email, phone, hasher))).collect();
-    for (event, subjects) in events.iter().zip(subjects) {
-        let customer = event.conversation_id.as_ref().and_then(|id| customers.get(id));
-        subjects.extend(customer.into_iter().flatten());
+) -> Vec<Name> {
+    if conversations.row(id).is_some_and(|row| !row.is_of(Some(business_id))) {
+        return Vec::new();
     }
-    Ok(())
+    let owner = conversations.owner(id);
+    let selectors =
+        owner.customer().into_iter().flat_map(|customer| customer.selectors().collect::<Vec<_>>());
+    selectors.map(|selector| hasher.hashes(&selector)).collect()
 }
 
-/// Returns the hashes of a customer. Invalid e-mail addresses and phone numbers are ignored.
-fn hashes(email: Option<String>, phone: Option<String>, hasher: &Hasher) -> Vec<SubjectHash> {
-    let email = email.map(|email| Selector::email(&email));
-    let phone = phone.map(|phone| Selector::phone(&phone));
-    [email, phone].into_iter().flatten().flatten().map(|selector| hasher.hash(&selector)).collect()
+/// Returns the latest consents of some subjects to chat storage.
+pub(super) async fn latest<C: Rows>(
+    conn: &mut C,
+    subjects: impl IntoIterator<Item = SubjectHash>,
+) -> Result<Latest, sqlx::Error> {
+    let subjects: HashSet<SubjectHash> = subjects.into_iter().collect();
+    let subjects: Vec<String> = subjects.iter().map(|subject| hex::encode(subject.bytes())).collect();
+    let sql = format!(
+        "select {}, business_id, cast(seq as text), case when granted then 'y' else 'n' end, cast(at as text) from (
+            select *, row_number() over (partition by subject, business_id order by seq desc) as turn
+            from mlops_consents where purpose = '{CHAT_STORAGE}' and subject {}) latest where turn = 1",
+        C::hex("subject"),
+        C::any_bytes(1)
+    );
+    let mut latest = Latest::new();
+    let mut collect = |fields: Fields| {
+        if let Ok([Some(subject), business_id, Some(seq), Some(granted), Some(at)]) =
+            <[Option<String>; 5]>::try_from(fields)
+            && let (Ok(Ok(subject)), Ok(order)) =
+                (hex::decode(subject).map(<[u8; 32]>::try_from), seq.parse())
+        {
+            let said = Said { business_id, order, granted: granted == "y", at };
+            latest.entry(subject.into()).or_default().push(said);
+        }
+        true
+    };
+    conn.read(sql, &[json_list(&subjects)], &mut collect).await?;
+    Ok(latest)
 }

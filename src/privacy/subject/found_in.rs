@@ -1,0 +1,82 @@
+//! Contacts within other texts.
+
+use std::mem;
+
+use super::phone::value;
+use super::written::plain;
+
+/// The minimum number of digits of a number that begins like one that is called: with `+` or 0.
+const MIN_CALLED_DIGITS: usize = 7;
+
+/// Returns whether a text has an e-mail address in it, or a phone number of at least `min_digits` digits. Dates are no numbers, nor is an
+/// `@` before a date an address, as names of models have them.
+#[must_use]
+pub fn has_contact(text: &str, min_digits: usize) -> bool {
+    // Nearly all texts are words.
+    if text.bytes().all(|byte| byte.is_ascii_alphabetic() || matches!(byte, b'_' | b'-' | b' ')) {
+        return false;
+    }
+    let text = plain(text).replace("%40", "@");
+    has_email(&text) || has_phone(&text, min_digits)
+}
+
+fn has_email(text: &str) -> bool {
+    text.match_indices('@').any(|(at, _)| {
+        let has_name = text[..at].ends_with(|c: char| c.is_alphanumeric() || "._+-".contains(c));
+        let host = text[at + 1..].split(|c: char| !(c.is_alphanumeric() || c == '.' || c == '-')).next();
+        let domain =
+            host.and_then(|host| host.trim_end_matches('.').rsplit_once('.')).map(|(_, domain)| domain);
+        has_name
+            && domain
+                .is_some_and(|domain| domain.chars().count() > 1 && domain.chars().all(char::is_alphabetic))
+    })
+}
+
+fn has_phone(text: &str, min_digits: usize) -> bool {
+    let is_within =
+        |c: char| value(c).is_some() || c.is_whitespace() || "+-.()/_\u{2212}".contains(c) || is_dash(c);
+    text.split(|c| !is_within(c)).flat_map(without_dates).any(|run| {
+        let digits = run.chars().filter(|c| value(*c).is_some()).count();
+        let begins = run.find(|c| c == '+' || value(c).is_some()).map(|at| &run[at..]);
+        let is_called =
+            begins.is_some_and(|run| run.starts_with('+') || run.chars().next().and_then(value) == Some(0));
+        digits >= min_digits || is_called && digits >= MIN_CALLED_DIGITS
+    })
+}
+
+const fn is_dash(c: char) -> bool {
+    matches!(c, '\u{2010}'..='\u{2015}')
+}
+
+/// Returns the parts of a run of digits and separators between dates such as 2026-11-27 and 20261127.
+fn without_dates(run: &str) -> Vec<String> {
+    let chars: Vec<char> = run.chars().collect();
+    let (mut parts, mut part, mut at) = (Vec::new(), String::new(), 0);
+    while at < chars.len() {
+        let begins = at == 0 || value(chars[at - 1]).is_none();
+        if let Some(length) = date_length(&chars[at..]).filter(|_| begins) {
+            parts.push(mem::take(&mut part));
+            at += length;
+        } else {
+            part.push(chars[at]);
+            at += 1;
+        }
+    }
+    parts.push(part);
+    parts
+}
+
+/// Returns the length of the date at the start of a text.
+fn date_length(chars: &[char]) -> Option<usize> {
+    let number = |from: usize, length: usize| {
+        let digits = chars.get(from..from + length)?;
+        digits.iter().try_fold(0, |number, c| Some(number * 10 + value(*c)?))
+    };
+    let separator = usize::from(chars.get(4).is_some_and(|c| value(*c).is_none()));
+    let (month, day) = (4 + separator, 6 + 2 * separator);
+    let is_date = (1900..2100).contains(&number(0, 4)?)
+        && (1..=12).contains(&number(month, 2)?)
+        && (1..=31).contains(&number(day, 2)?);
+    let ends = chars.get(day + 2).is_none_or(|c| value(*c).is_none());
+    (is_date && ends).then_some(day + 2)
+}

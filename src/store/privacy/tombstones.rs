@@ -1,0 +1,141 @@
+//! Tombstones of erased conversations and sessions, by keyed hashes: events that name them are counted and not kept.
+//!
+//! An erasure first adds tombstones that last for a moment. For that it waits for the batches under way, and every later one sees
+//! them, so that nothing is stored any more that it will not find. With what it erases they become lasting.
+
+use std::collections::HashSet;
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::dynamic_sql::Rows;
+use super::find::json_list;
+use super::traces::SubjectTraces;
+use crate::clock::timestamp;
+use crate::event::{Event, PLACEHOLDER_IDS};
+use crate::privacy::subject::{Buried, Hasher, SubjectHash};
+use crate::store::{Store, StoreError, WRITE_LIMIT, dialect};
+
+/// How long tombstones last while an erasure is under way: longer than any takes, so that a crash leaves none for long.
+const LEASE: TimeDelta = TimeDelta::minutes(1);
+
+/// Returns the hashes whose tombstones concern an event: its conversation or, without one, its session; within its business, and within
+/// any.
+pub(in crate::store) fn subjects_of(event: &Event, hasher: &Hasher) -> Vec<SubjectHash> {
+    let (kind, id) = match &event.conversation_id {
+        Some(id) => (Buried::Conversation, id),
+        None => (Buried::Session, &event.session_id),
+    };
+    if PLACEHOLDER_IDS.contains(&id.trim()) {
+        return Vec::new();
+    }
+    [Some(event.business_id.as_str()), None].map(|business| hasher.tombstone(kind, business, id)).into()
+}
+
+/// Returns for each event whether its conversation or session was erased. Must run inside a transaction; no tombstone is added until its
+/// end.
+pub(in crate::store) async fn erased<C: Rows>(
+    conn: &mut C,
+    events: &[Event],
+    hasher: &Hasher,
+) -> Result<Vec<bool>, sqlx::Error> {
+    conn.run(C::LOCK_TOMBSTONES_SHARED.to_owned(), &[]).await?;
+    let subjects: Vec<Vec<String>> = events.iter().map(|event| in_hex(&subjects_of(event, hasher))).collect();
+    let all: HashSet<&String> = subjects.iter().flatten().collect();
+    let first = events.iter().map(|event| event.at).min().unwrap_or(DateTime::UNIX_EPOCH);
+    let sql = format!(
+        "select {} from mlops_tombstones where subject {} and {} > {}",
+        C::hex("subject"),
+        C::any_bytes(1),
+        C::comparable("until"),
+        C::moment(2)
+    );
+    let binds = [json_list(&all.into_iter().collect::<Vec<_>>()), timestamp(first)];
+    let buried: HashSet<String> = conn.texts(sql, &binds).await?.into_iter().collect();
+    Ok(subjects.iter().map(|subjects| subjects.iter().any(|subject| buried.contains(subject))).collect())
+}
+
+fn in_hex(subjects: &[SubjectHash]) -> Vec<String> {
+    subjects.iter().map(|subject| hex::encode(subject.bytes())).collect()
+}
+
+impl SubjectTraces {
+    /// Returns the hashes of the tombstones of the person's conversations and sessions.
+    pub(super) fn tombstones(&self, hasher: &Hasher) -> Vec<String> {
+        let names = [(Buried::Conversation, &self.conversations), (Buried::Session, &self.sessions)];
+        let subjects = names.into_iter().flat_map(|(kind, names)| {
+            names.iter().map(move |(business, id)| hasher.tombstone(kind, business.as_deref(), id))
+        });
+        in_hex(&subjects.collect::<Vec<_>>())
+    }
+}
+
+/// Adds tombstones, or lets those that are there last longer.
+pub(super) async fn add<C: Rows>(
+    conn: &mut C,
+    subjects: &[String],
+    until: DateTime<Utc>,
+) -> Result<(), sqlx::Error> {
+    let sql = format!(
+        "insert into mlops_tombstones (subject, until) select {}, {} {} where true
+         on conflict (subject) do update set until = excluded.until where {} < {}",
+        C::bytes_of("value"),
+        C::time(2),
+        C::each_text(1),
+        C::comparable("mlops_tombstones.until"),
+        C::comparable("excluded.until")
+    );
+    conn.run(sql, &[json_list(subjects), timestamp(until)]).await.map(drop)
+}
+
+impl Store {
+    /// Has events of a person's conversations and sessions no longer be kept, for as long as an erasure takes. Afterwards everything that
+    /// was stored before can be found.
+    pub async fn bury(
+        &self,
+        traces: &SubjectTraces,
+        hasher: &Hasher,
+        now: DateTime<Utc>,
+    ) -> Result<(), StoreError> {
+        let subjects = traces.tombstones(hasher);
+        if subjects.is_empty() {
+            return Ok(());
+        }
+        crate::store::on!(&self.admin, WRITE_LIMIT, |conn| {
+            let mut tx = dialect::begin(conn).await?;
+            set_short_timeouts(&mut *tx).await?;
+            dialect::lock_tombstones(&mut *tx).await?;
+            add(&mut *tx, &subjects, now + LEASE).await?;
+            tx.commit().await
+        })
+    }
+
+    /// Undoes [`Store::bury`] after an erasure that failed at `now`. Lasting tombstones stay.
+    pub async fn unbury(
+        &self,
+        traces: &SubjectTraces,
+        hasher: &Hasher,
+        now: DateTime<Utc>,
+    ) -> Result<(), StoreError> {
+        let subjects = traces.tombstones(hasher);
+        crate::store::on!(&self.admin, WRITE_LIMIT, |conn| remove_leases(conn, &subjects, now).await)
+    }
+}
+
+/// Has the session give up soon when others hold a lock.
+async fn set_short_timeouts<C: Rows>(conn: &mut C) -> Result<(), sqlx::Error> {
+    conn.texts(C::SHORT_TIMEOUTS.to_owned(), &[]).await.map(drop)
+}
+
+async fn remove_leases<C: Rows>(
+    conn: &mut C,
+    subjects: &[String],
+    now: DateTime<Utc>,
+) -> Result<(), sqlx::Error> {
+    let sql = format!(
+        "delete from mlops_tombstones where subject {} and {} <= {}",
+        C::any_bytes(1),
+        C::comparable("until"),
+        C::moment(2)
+    );
+    conn.run(sql, &[json_list(subjects), timestamp(now + LEASE)]).await.map(drop)
+}
