@@ -41,7 +41,7 @@ const NEAR_HELP: &str = "Callers that have used 80 % of a quota, by route patter
 const SECURITY_HELP: &str = "Security events (failed attempts, refusals and key changes), by event.";
 const REDACTED_HELP: &str = "Labels with an e-mail address or phone number that were replaced by unknown.";
 const OPEN_HELP: &str = "Open privacy requests.";
-const OVERDUE_HELP: &str = "Open privacy requests past their due date, one month after receipt.";
+const OVERDUE_HELP: &str = "Open privacy requests whose due date is over.";
 
 /// The totals as last read and updated by the ingest task; `None` until the store has been read for the first
 /// time. Until then `/metrics` leaves out the AI families, because a counter at 0 would look like a reset.

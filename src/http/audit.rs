@@ -13,7 +13,7 @@ use crate::app::App;
 use crate::audit::chain::StoredEntry;
 use crate::audit::purge::Purge;
 use crate::audit::verify::{Broken, Verification};
-use crate::clock::timestamp;
+use crate::clock::{parse_timestamp, timestamp};
 use crate::store::StoreError;
 
 /// The time limit of verifying the chain for one response. `mlops-service audit verify` checks all of it.
@@ -113,9 +113,9 @@ fn since(text: &str) -> Result<(i64, DateTime<Utc>), ApiError> {
         return Ok((seq, DateTime::UNIX_EPOCH));
     }
     // In a query string, an unescaped + stands for a space.
-    let at = DateTime::parse_from_rfc3339(&text.replace(' ', "+"));
+    let at = parse_timestamp(&text.replace(' ', "+"));
     let must_be = "since must be the seq of an entry, or a time such as 2024-01-15T10:30:00Z";
-    at.map(|at| (1, at.to_utc())).map_err(|_: chrono::ParseError| ApiError::InvalidValue("since", must_be))
+    at.map(|at| (1, at)).ok_or(ApiError::InvalidValue("since", must_be))
 }
 
 fn limit(text: Option<&str>) -> Result<u32, ApiError> {

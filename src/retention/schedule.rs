@@ -1,8 +1,9 @@
 //! Determines when a run is due.
 
-use chrono::{DateTime, Days, NaiveDate, NaiveTime, TimeDelta, TimeZone, Utc};
+use chrono::{DateTime, Days, NaiveDate, NaiveTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 
+use crate::clock::first_instant;
 use crate::store::RetentionRecord;
 
 /// How far in the future a recorded time may be, because replicas' clocks differ. A time further ahead comes
@@ -43,14 +44,9 @@ impl Schedule {
         since < self.last(now) || since - now > MAX_CLOCK_SKEW
     }
 
-    /// Returns when the run of a day is due. Of an ambiguous local time the first counts; a skipped one is
-    /// moved to the end of the gap.
+    /// Returns when the run of a day is due.
     fn due_on(&self, day: NaiveDate) -> DateTime<Utc> {
-        let at = day.and_time(self.at);
-        // No zone has ever skipped more than a day.
-        let mut minutes = (0..=25 * 60).map(|minutes| at + TimeDelta::minutes(minutes));
-        let first = minutes.find_map(|at| self.zone.from_local_datetime(&at).earliest());
-        first.map_or_else(|| at.and_utc(), |first| first.to_utc())
+        first_instant(day.and_time(self.at), self.zone)
     }
 }
 

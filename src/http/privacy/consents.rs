@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::app::App;
 use crate::audit::{Action, Actor};
-use crate::clock::timestamp;
+use crate::clock::{parse_timestamp, timestamp};
 use crate::http::error::ApiError;
 use crate::http::extract::{BusinessLimit, JsonBody, NoQuery, Query, Subjects};
 use crate::privacy::consent::{Consent, NamedSubject, Purpose, Statement, not_null, policy_version};
@@ -255,8 +255,7 @@ fn hash(text: &str) -> Option<SubjectHash> {
 
 /// Parses a time. In a query string, an unescaped `+` stands for a space.
 fn time(text: &str) -> Option<DateTime<Utc>> {
-    let time = DateTime::parse_from_rfc3339(&text.replace(' ', "+")).ok()?;
-    Some(time.to_utc())
+    parse_timestamp(&text.replace(' ', "+"))
 }
 
 impl From<Consent> for ConsentResponse {

@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::http::StatusCode;
-use chrono::{DateTime, NaiveDate, NaiveTime, TimeZone, Utc};
+use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -11,10 +11,11 @@ use super::desk;
 use super::subject_selector::{Purpose, SubjectSelector, text};
 use crate::app::App;
 use crate::audit::Actor;
-use crate::clock::timestamp;
+use crate::clock::{parse_timestamp, start_of, timestamp};
 use crate::http::error::ApiError;
 use crate::http::extract::{BusinessLimit, JsonBody, NoQuery, Query, Subjects};
 use crate::privacy::DeskError;
+use crate::rollup::day_of;
 use crate::store::Request;
 
 /// The ways a request may have been received. The list is closed, so that no one enters a name.
@@ -49,7 +50,10 @@ pub struct PrivacyRequestResponse {
     business_id: Option<String>,
     source: String,
     received_at: String,
+    /// The last microsecond of the day on which it is due.
     due_at: String,
+    /// That day in `TIME_ZONE`. The request is overdue when the whole of it is over.
+    due_on: String,
     overdue: bool,
     done_at: Option<String>,
     receipt_id: Option<String>,
@@ -83,8 +87,8 @@ pub async fn list(
     )
     .map_err(DeskError::from)?;
     let more = requests.len() > limit as usize;
-    let requests =
-        requests.into_iter().take(limit as usize).map(|request| PrivacyRequestResponse::of(request, now));
+    let shown = |request| PrivacyRequestResponse::of(request, now, app.config.time_zone);
+    let requests = requests.into_iter().take(limit as usize).map(shown);
     let next = more.then_some(offset + limit);
     Ok(Json(PrivacyRequestList {
         open: open.open,
@@ -112,7 +116,7 @@ pub async fn note(
         return Err(ApiError::InvalidField("received_at", "must not be in the future".to_owned()));
     }
     let request = desk.record_request(kind, &inquiry, source, received_at).await?;
-    Ok((StatusCode::CREATED, Json(PrivacyRequestResponse::of(request, desk.now))))
+    Ok((StatusCode::CREATED, Json(PrivacyRequestResponse::of(request, desk.now, desk.zone))))
 }
 
 fn source(value: &Value) -> Result<&'static str, ApiError> {
@@ -124,11 +128,7 @@ fn source(value: &Value) -> Result<&'static str, ApiError> {
 /// Parses a time, or a date, which stands for the start of that day in `zone`.
 fn time(value: &Value, zone: Tz) -> Result<DateTime<Utc>, ApiError> {
     let text = text("received_at", value)?;
-    let whole = DateTime::parse_from_rfc3339(text).map(|at| at.to_utc());
-    let at = whole.ok().or_else(|| {
-        let day: NaiveDate = text.parse().ok()?;
-        Some(zone.from_local_datetime(&day.and_time(NaiveTime::MIN)).earliest()?.to_utc())
-    });
+    let at = parse_timestamp(text).or_else(|| Some(start_of(text.parse().ok()?, zone)));
     let at = at.filter(|at| at.timestamp() >= 0);
     at.ok_or_else(|| {
         let rule = "must be a date such as 2026-01-31, or a time such as 2026-01-31T10:00:00+01:00";
@@ -150,7 +150,7 @@ fn number(
 }
 
 impl PrivacyRequestResponse {
-    fn of(request: Request, now: DateTime<Utc>) -> Self {
+    fn of(request: Request, now: DateTime<Utc>, zone: Tz) -> Self {
         Self {
             overdue: request.done_at.is_none() && request.due_at < now,
             id: request.id,
@@ -161,6 +161,7 @@ impl PrivacyRequestResponse {
             source: request.source,
             received_at: timestamp(request.received_at),
             due_at: timestamp(request.due_at),
+            due_on: day_of(request.due_at, zone).to_string(),
             done_at: request.done_at.map(timestamp),
             receipt_id: request.receipt_id,
             counts: request.counts,

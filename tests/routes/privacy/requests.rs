@@ -1,6 +1,6 @@
 //! `/privacy/requests`.
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 
 use super::{ask, erase, export, open, with_ana_and_ben};
@@ -13,6 +13,9 @@ on_every_backend! {
     a_request_is_done_although_nothing_is_stored,
     the_list_comes_in_pages,
     a_wrong_request_is_told,
+    a_request_is_due_on_a_day_of_the_time_zone_until_the_whole_of_it_is_over,
+    a_day_that_begins_after_midnight_is_a_day_of_receipt,
+    a_leap_second_is_the_second_before_it,
 }
 
 const EMAIL: &str = "ana.zqana@example.com";
@@ -40,7 +43,8 @@ async fn a_request_by_letter_is_noted_and_done_by_what_is_done_for_its_customer(
     )
     .await;
     assert_eq!(noted["received_at"], "2026-01-31T00:00:00.000000+00:00");
-    assert_eq!(noted["due_at"], "2026-02-28T00:00:00.000000+00:00", "the last day of the next month");
+    assert_eq!(noted["due_on"], "2026-02-28", "the last day of the next month");
+    assert_eq!(noted["due_at"], "2026-02-28T23:59:59.999999+00:00", "the whole of it");
     assert_eq!((&noted["kind"], &noted["source"]), (&json!("erase"), &json!("letter")));
     assert_eq!((&noted["selector"], &noted["done_at"]), (&json!("email"), &Value::Null));
     assert!(!noted.to_string().to_lowercase().contains("zqana"), "{noted}");
@@ -146,4 +150,54 @@ async fn a_wrong_request_is_told(backend: Backend) {
         assert!(!reply.text().contains("ana@"), "{}", reply.text());
     }
     assert!(ids(&app).await.is_empty());
+}
+
+/// A service in this time zone that anybody may ask, without quotas.
+async fn open_in(backend: &Backend, zone: &str) -> TestApp {
+    let settings =
+        [("ALLOW_UNAUTHENTICATED_PRIVACY", "true"), ("RATE_LIMIT_DEFAULT", "off"), ("TIME_ZONE", zone)];
+    TestApp::with(backend, &settings).await
+}
+
+async fn a_request_is_due_on_a_day_of_the_time_zone_until_the_whole_of_it_is_over(backend: Backend) {
+    let app = open_in(&backend, "Europe/Berlin").await;
+    let letter = json!({"kind": "export", "email": EMAIL, "received_at": "2026-01-31"});
+    let noted = note(&app, letter).await;
+    assert_eq!(noted["received_at"], "2026-01-30T23:00:00.000000+00:00");
+    assert_eq!((&noted["due_on"], &noted["overdue"]), (&json!("2026-02-28"), &json!(true)));
+    assert_eq!(noted["due_at"], "2026-02-28T22:59:59.999999+00:00");
+    let young = note(&app, json!({"kind": "erase", "email": EMAIL})).await;
+    let over: DateTime<Utc> = young["due_at"].as_str().unwrap().parse().unwrap();
+    let berlin = over.with_timezone(&chrono_tz::Europe::Berlin).naive_local();
+    assert_eq!(berlin.to_string(), format!("{} 23:59:59.999999", young["due_on"].as_str().unwrap()));
+    let overdue = async || {
+        assert!(app.app.ingest.refresh().await);
+        (list(&app).await["overdue"].clone(), app.metric("privacy_requests_overdue").await.unwrap())
+    };
+    app.pass(over - app.now());
+    assert_eq!(overdue().await, (json!(1), 1.0), "to its last microsecond");
+    assert_eq!(list(&app).await["requests"][1]["overdue"], false);
+    app.pass(TimeDelta::microseconds(1));
+    assert_eq!(overdue().await, (json!(2), 2.0));
+    assert_eq!(list(&app).await["requests"][1]["overdue"], true);
+}
+
+async fn a_day_that_begins_after_midnight_is_a_day_of_receipt(backend: Backend) {
+    let app = open_in(&backend, "Africa/Cairo").await;
+    let letter = json!({"kind": "export", "email": EMAIL, "received_at": "2026-04-24"});
+    let noted = note(&app, letter).await;
+    assert_eq!(noted["received_at"], "2026-04-23T22:00:00.000000+00:00", "one o'clock, the first hour there");
+    assert_eq!(noted["due_on"], "2026-05-24");
+}
+
+async fn a_leap_second_is_the_second_before_it(backend: Backend) {
+    let app = open(&backend).await;
+    let letter = json!({"kind": "export", "email": EMAIL, "received_at": "2026-06-30T23:59:60Z"});
+    note(&app, letter).await;
+    let listed = &list(&app).await["requests"][0];
+    assert_eq!(listed["received_at"], "2026-06-30T23:59:59.999999+00:00");
+    assert_eq!(listed["due_on"], "2026-07-30");
+    for path in ["/privacy/consents?since=2026-06-30T23:59:60Z", "/admin/audit?since=2026-06-30T23:59:60Z"] {
+        assert_eq!(app.get(path).send().await.status, 200, "{path}");
+    }
 }
