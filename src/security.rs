@@ -114,7 +114,8 @@ impl Incident {
 
     /// Logs the incident without a request, for the command line.
     pub fn log(self) {
-        write(self, Circumstances { request_id: "", client_ip: "", route: "command line" }, None);
+        let at = Circumstances { request_id: "", audit_id: None, client_ip: "", route: "command line" };
+        write(self, at, None);
     }
 
     /// Makes it one that happened this many times.
@@ -138,6 +139,8 @@ impl Incident {
 pub struct Circumstances<'a, I> {
     /// Its id.
     pub request_id: &'a str,
+    /// Its id in the audit trail, if that is another.
+    pub audit_id: Option<&'a str>,
     /// The client address. No other log lines contain one.
     pub client_ip: I,
     /// The pattern of the route.
@@ -182,10 +185,10 @@ fn write<I: Display>(incident: Incident, at: Circumstances<'_, I>, unlogged: Opt
     let (event, reason) = (incident.event.name(), incident.reason);
     let times = Some(incident.times).filter(|times| *times > 1);
     let (key_id, by) = (incident.key.map(tracing::field::display), incident.by.map(tracing::field::display));
-    let Circumstances { request_id, client_ip, route } = at;
+    let Circumstances { request_id, audit_id, client_ip, route } = at;
     let (request_id, client_ip) = (non_empty(&request_id), non_empty(&client_ip));
     tracing::warn!(
-        target: "security", event, request_id, client_ip, route, key_id, by, times, unlogged, reason,
+        target: "security", event, request_id, audit_id, client_ip, route, key_id, by, times, unlogged, reason,
         "{event}: {reason}"
     );
 }

@@ -66,7 +66,7 @@ impl Action {
 pub struct Actor {
     /// The key or token, `service`, `command line` or `unauthenticated`.
     pub name: String,
-    /// The id of the request, if there is one.
+    /// The id of the request, a UUID, if there is one.
     pub request_id: Option<String>,
 }
 

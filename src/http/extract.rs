@@ -19,14 +19,14 @@ use crate::app::App;
 use crate::audit::Actor;
 use crate::privacy::subject::Hasher;
 
-/// The caller and the request id, for the audit trail.
+/// The caller and the id of the request, for the audit trail.
 impl FromRequestParts<App> for Actor {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, ApiError> {
         let context = RequestContext::of(&parts.extensions);
         let name = context.principal().caller(context.client_ip()).actor();
-        Ok(Self { name, request_id: Some(context.request_id().to_owned()) })
+        Ok(Self { name, request_id: Some(context.audit_id().to_owned()) })
     }
 }
 

@@ -7,6 +7,7 @@ use mlops_service::auth::key::Scope;
 use mlops_service::http::extract::Subjects;
 use mlops_service::http::routes::{Access, QuotaOf, table};
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use super::keys::{admin, create};
 use crate::harness::{
@@ -22,7 +23,11 @@ on_every_backend! {
     a_broken_chain_is_named_by_the_route_and_by_the_command_line,
     a_start_is_an_entry_with_the_settings_in_force_and_no_secret,
     what_a_caller_writes_reaches_neither_the_trail_nor_the_log,
+    a_request_whose_id_is_a_text_has_one_of_its_own_in_the_trail_that_the_log_tells,
 }
+
+/// A caller's own request id.
+const REQUEST: &str = "67e55044-10b1-426f-9247-bb680e5fe0c8";
 
 async fn trail(app: &TestApp) -> Value {
     admin(app.get("/admin/audit?limit=1000")).await.ok()
@@ -42,7 +47,7 @@ fn program(backend: &Backend, arguments: &[&str]) -> (bool, String) {
 async fn every_key_operation_is_an_entry_with_who_did_it(backend: Backend) {
     let app = TestApp::guarded(&backend).await;
     let (chief, chief_key) = create(&app, json!({"name": "Ana Müller", "scopes": ["admin", "track"]})).await;
-    let call = app.post("/admin/keys").header("x-api-key", &chief_key).header("x-request-id", "r-made");
+    let call = app.post("/admin/keys").header("x-api-key", &chief_key).header("x-request-id", REQUEST);
     let wish =
         json!({"name": "web", "scopes": ["track"], "business_id": "acme", "tier": "free", "expires": "1d"});
     let made = call.json(&wish).send().await.json()["id"].as_str().unwrap().to_owned();
@@ -73,7 +78,7 @@ async fn every_key_operation_is_an_entry_with_who_did_it(backend: Backend) {
         "revoking again changes nothing"
     );
     let entry = &trail["entries"][1];
-    assert_eq!((&entry["request_id"], &entry["details"]["business_id"]), (&json!("r-made"), &json!("acme")));
+    assert_eq!((&entry["request_id"], &entry["details"]["business_id"]), (&json!(REQUEST), &json!("acme")));
     assert_eq!((&entry["details"]["scopes"], &entry["details"]["tier"]), (&json!("track"), &json!("free")));
     assert!(!trail.to_string().contains("Müller"), "a name may be a person's");
     assert!(!trail.to_string().contains(&chief_key[23..]));
@@ -100,7 +105,7 @@ async fn refused_attempts_are_entries_but_do_not_fill_the_table(backend: Backend
     let app = TestApp::with(&backend, &settings).await;
     app.start_tasks();
     let (web, web_key) = create(&app, json!({"name": "web", "scopes": ["track"]})).await;
-    let named = app.get("/admin/keys").header("x-request-id", "r-none");
+    let named = app.get("/admin/keys").header("x-request-id", REQUEST);
     assert_eq!(named.send().await.status, 401);
     app.get("/admin/audit").header("x-api-key", &web_key).send().await.refused(403, "Forbidden");
     assert_eq!(app.get("/analytics/acme").send().await.status, 401, "that is not one of them");
@@ -110,7 +115,7 @@ async fn refused_attempts_are_entries_but_do_not_fill_the_table(backend: Backend
     eventually("they are written", async || of(&trail(&app).await, "admin.refused").len() == 22).await;
     let shown = trail(&app).await;
     let refused = of(&shown, "admin.refused");
-    let first = refused.iter().find(|entry| entry["request_id"] == "r-none").unwrap();
+    let first = refused.iter().find(|entry| entry["request_id"] == REQUEST).unwrap();
     assert_eq!(
         (&first["actor"], &first["details"]),
         (&json!("unauthenticated"), &json!({"reason": "missing API key", "route": "GET /admin/keys"}))
@@ -265,6 +270,30 @@ async fn what_a_caller_writes_reaches_neither_the_trail_nor_the_log(backend: Bac
     for person in ["zq.ana", "49151234567"] {
         assert!(!trail.contains(person) && !service.log().contains(person), "{person}");
     }
+}
+
+async fn a_request_whose_id_is_a_text_has_one_of_its_own_in_the_trail_that_the_log_tells(backend: Backend) {
+    let service = Service::start(&backend, &[("MLOPS_API_KEY", KEY), ("LOG_FORMAT", "json")]);
+    let call = |key: &str| {
+        let call = http_client().post(service.url("/admin/keys")).header("x-api-key", key);
+        call.header("x-request-id", "ana.mueller").json(&json!({"name": "web", "scopes": ["track"]})).send()
+    };
+    for (key, status, action, event) in
+        [(KEY, 201, "key.created", "key_created"), ("guess", 403, "admin.refused", "auth_invalid")]
+    {
+        let answer = call(key).await.unwrap();
+        assert_eq!(answer.status(), status);
+        assert_eq!(answer.headers()["x-request-id"], "ana.mueller", "the caller finds its own id again");
+        let told = format!("select request_id from mlops_audit where action = '{action}'");
+        eventually("it is written", async || backend.texts(&told).await.len() == 1).await;
+        let kept = backend.texts(&told).await.remove(0);
+        assert!(kept.parse::<Uuid>().is_ok(), "{kept}");
+        let log = service.log();
+        let mut lines = log.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        let line = lines.find(|line| line["event"] == event).unwrap();
+        assert_eq!((&line["request_id"], &line["audit_id"]), (&json!("ana.mueller"), &json!(kept)));
+    }
+    assert!(!backend.dump().contains("ana.mueller"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -81,7 +81,7 @@ pub async fn check(State(policy): State<Arc<Policy>>, request: Request, next: Ne
         None => policy.app.access.recognise(presented(request.headers())),
     };
     let admission = policy.admit(recognised, context.client_ip()).await;
-    policy.note_refusal(&admission, context.request_id());
+    policy.note_refusal(&admission, context);
     context.set_accounting(admission.accounting);
     match admission.verdict {
         Ok(principal) => {
@@ -137,7 +137,7 @@ impl Policy {
     }
 
     /// Records in the audit trail that a caller was denied access to a route of administration or privacy.
-    fn note_refusal(&self, admission: &Admission, request_id: &str) {
+    fn note_refusal(&self, admission: &Admission, context: &RequestContext) {
         let is_watched = match self.access {
             Access::Public => false,
             Access::Scope(scope) => matches!(scope, Scope::Admin | Scope::Privacy),
@@ -154,7 +154,7 @@ impl Policy {
             None => (SecurityEvent::AuthMissing, "authentication is off"),
         };
         let Accounting { caller, key, .. } = admission.accounting;
-        let by = Actor { name: caller.actor(), request_id: Some(request_id.to_owned()) };
+        let by = Actor { name: caller.actor(), request_id: Some(context.audit_id().to_owned()) };
         let route = format!("{} {}", self.method, self.path);
         self.app.audit_recorder.record_rejection(kind, &by, &route, reason, key.map(|key| key.to_string()));
     }

@@ -7,9 +7,11 @@ use std::time::{Duration, Instant};
 use axum::extract::{MatchedPath, Request};
 use axum::http::{Extensions, HeaderMap, HeaderName, Method};
 use tower_http::request_id::RequestId;
+use uuid::Uuid;
 
 use super::guard::Accounting;
 use super::http_metrics::method_label;
+use super::request_id;
 use crate::app::App;
 use crate::auth::{ClientIp, Principal};
 use crate::fair_share::{Share, Tenant};
@@ -31,6 +33,8 @@ struct Inner {
     begun: Instant,
     method: &'static str,
     request_id: Option<RequestId>,
+    /// The id in the audit trail, where the request id must not get there.
+    audit_id: OnceLock<String>,
     client_ip: ClientIp,
     connection: Option<Connection>,
     route: Option<MatchedPath>,
@@ -56,6 +60,7 @@ impl RequestContext {
             begun: Instant::now(),
             method: method_label(request.method()),
             request_id: extensions.get().cloned(),
+            audit_id: OnceLock::new(),
             client_ip: client_ip(app, request.headers(), extensions),
             connection: extensions.get().cloned(),
             route: matched.cloned(),
@@ -92,6 +97,20 @@ impl RequestContext {
     pub fn request_id(&self) -> &str {
         let id = self.0.request_id.as_ref();
         id.and_then(|id| id.header_value().to_str().ok()).unwrap_or_default()
+    }
+
+    /// Returns the id of the request in the audit trail: the request id if it is a UUID. A caller may write anything into
+    /// another, and nothing leaves the trail again, so such a request has an id of its own there.
+    #[must_use]
+    pub fn audit_id(&self) -> &str {
+        self.own_audit_id().unwrap_or_else(|| self.request_id())
+    }
+
+    /// Returns the id of the request in the audit trail if it differs from the request id.
+    #[must_use]
+    pub fn own_audit_id(&self) -> Option<&str> {
+        let own = || self.0.audit_id.get_or_init(|| Uuid::new_v4().to_string()).as_str();
+        (!request_id::is_uuid(self.request_id())).then(own)
     }
 
     /// Returns the IP address of the client.

@@ -9,11 +9,16 @@ use crate::security::{Circumstances, Incident};
 /// Counts and logs the security event of a response, if it carries one.
 pub fn record(app: &App, context: &RequestContext, response: &Parts) {
     let Some(incident) = incident(context, response) else { return };
-    let (request_id, client_ip) = (context.request_id(), context.client_ip());
+    let at = Circumstances {
+        request_id: context.request_id(),
+        audit_id: context.own_audit_id(),
+        client_ip: context.client_ip(),
+        route: context.route(),
+    };
     if !incident.shadow {
         app.metrics.count_security(incident.event, incident.times);
     }
-    app.security_log.write(incident, Circumstances { request_id, client_ip, route: context.route() });
+    app.security_log.write(incident, at);
 }
 
 /// Returns the incident of a response, with the caller as determined by the guard.

@@ -33,7 +33,8 @@ pub fn layer() -> Layer {
 fn span(request: &Request) -> Span {
     let context = RequestContext::of(request.extensions());
     let (request_id, method) = (context.request_id(), context.method());
-    tracing::debug_span!("request", request_id, method, route = context.route())
+    let route = context.route();
+    tracing::debug_span!("request", request_id, audit_id = context.own_audit_id(), method, route)
 }
 
 fn log_answer(response: &Response<Body>, took: Duration, _span: &Span) {
