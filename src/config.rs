@@ -17,7 +17,7 @@ mod weak_secret;
 pub use address::{Database, PostgresUrl, RedisUrl, Tls};
 pub use check::MIN_PRODUCTION_KEY_CHARS;
 pub use issuer::{Issuer, IssuerUrl, KeySource};
-pub use notice::{Contact, NoticeFile, Part, Placeholder};
+pub use notice::{Contact, Line, NoticeFile, Part, Placeholder};
 pub use setting::{
     ApiKey, Bounded, Environment, Folder, HashKey, Limit, LogFormat, MAX_KEY_BYTES, Mode, Origin, Setting,
     TimeOfDay, Wait,
@@ -213,7 +213,12 @@ settings! {
     /// true: the row of an event is stored only if its customer's latest consent to "chat_storage" is granted; otherwise the
     /// event is only counted. See POST /privacy/consents.
     consent_required: bool = "CONSENT_REQUIRED", default "false", example "true";
-    /// Contact for questions about personal data, shown in the notice at /privacy: an e-mail address, a URL, or text.
+    /// Name of the controller, the business that decides why personal data is processed; shown in the notice at /privacy and in
+    /// exports of personal data.
+    controller_name: Option<Line> = "CONTROLLER_NAME", default "", example "Example Dental Ltd";
+    /// Postal address of the controller on one line, shown in the same places.
+    controller_address: Option<Line> = "CONTROLLER_ADDRESS", default "", example "1 Main Street, Springfield";
+    /// Contact for questions about personal data, shown in the same places: an e-mail address, a URL, or text.
     privacy_contact: Option<Contact> = "PRIVACY_CONTACT", default "", example "privacy@example.com";
     /// HTML file to serve at /privacy instead of the built-in notice. It may contain placeholders, such as {{contact}}, listed
     /// in docs/privacy.md. It is read at start.

@@ -1,12 +1,14 @@
 //! Privacy: identifying persons, their consents, and requests to export or erase their data.
 //!
-//! [`subject`], [`contact`] and [`consent`] do no I/O. To add what an export states about a table, see [`purpose`].
+//! [`subject`], [`contact`] and [`consent`] do no I/O. To add what the notice and an export state about a table, see
+//! [`purpose`].
 
 pub mod consent;
 pub mod contact;
 mod desk;
 pub mod due;
 pub mod export;
+pub mod information;
 pub mod purpose;
 pub mod subject;
 

@@ -81,6 +81,27 @@ fn logs_are_json_in_production_and_text_elsewhere_unless_they_are_told_otherwise
 }
 
 #[test]
+fn production_warns_when_customers_are_not_told_who_is_responsible_and_whom_to_ask() {
+    let production = [("ENVIRONMENT", "production"), ("MLOPS_API_KEY", KEY)];
+    let told = [("CONTROLLER_NAME", "Example Dental Ltd"), ("PRIVACY_CONTACT", "privacy@example.com")];
+    for (more, expected) in
+        [(&[][..], [1, 1]), (&told[..1], [0, 1]), (&told[1..], [1, 0]), (&told[..], [0, 0])]
+    {
+        let settings: Vec<_> = production.iter().chain(more).copied().collect();
+        let mut service = Service::start(&Backend::sqlite(), &settings);
+        service.signal("TERM");
+        service.wait();
+        let log = service.log();
+        let lines =
+            |name: &str| log.lines().filter(|line| line.contains(&format!("{name} is not set"))).count();
+        assert_eq!([lines("CONTROLLER_NAME"), lines("PRIVACY_CONTACT")], expected, "{log}");
+        assert!(!log.contains("Example Dental"), "a name may be a person's");
+    }
+    let open = Service::start(&Backend::sqlite(), &[]);
+    assert!(!open.log().contains("PRIVACY_CONTACT"), "in development nobody is");
+}
+
+#[test]
 fn the_banner_tells_how_the_service_runs_and_no_password() {
     let open = Service::start(&Backend::sqlite(), &[]);
     assert!(open.banner.contains("⚠️  Security: API Key Authentication DISABLED (Development Mode)"));

@@ -132,9 +132,28 @@ fn warn_of_privacy_settings(config: &Config) {
             "PRIVACY_HASH_KEY is not set: personal identifiers are hashed with a publicly known key; {MAKE_ONE}"
         ),
     }
+    if config.environment == Environment::Production {
+        warn_of_missing_information(config);
+    }
     if config.allow_unauthenticated_privacy && !config.authenticates() {
         tracing::warn!(
             "ALLOW_UNAUTHENTICATED_PRIVACY is set: anyone who can reach the service can read and erase personal data"
+        );
+    }
+}
+
+/// Warns of what the notice and exports must state (Art. 13 (1) (a), 15 (1) GDPR) and no setting has.
+fn warn_of_missing_information(config: &Config) {
+    if config.controller_name.is_none() {
+        tracing::warn!(
+            "CONTROLLER_NAME is not set: the privacy notice and exports do not say who is responsible; set it to the name \
+             of the business, and CONTROLLER_ADDRESS to its address"
+        );
+    }
+    if config.privacy_contact.is_none() {
+        tracing::warn!(
+            "PRIVACY_CONTACT is not set: the privacy notice and exports do not say whom to ask; set it to an address that \
+             someone monitors"
         );
     }
 }

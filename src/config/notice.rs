@@ -1,4 +1,4 @@
-//! The settings of the privacy notice: the contact and a custom notice.
+//! The settings of the privacy notice: who is responsible, the contact and a custom notice.
 
 use std::fs::File;
 use std::io::Read;
@@ -10,8 +10,8 @@ use url::Url;
 
 use super::Setting;
 
-/// The maximum length of a contact, in characters.
-const MAX_CONTACT_CHARS: usize = 200;
+/// The maximum length of a contact, a name and an address, in characters.
+const MAX_LINE_CHARS: usize = 200;
 
 /// The maximum size of a custom notice, in bytes.
 const MAX_NOTICE_BYTES: u64 = 256 * 1024;
@@ -45,9 +45,27 @@ impl Contact {
 
 impl Setting for Contact {
     fn read(text: &str) -> Result<Self, String> {
-        let fits = text.chars().count() <= MAX_CONTACT_CHARS && !text.contains(char::is_control);
+        Line::read(text).map(|Line(text)| Self(text))
+    }
+}
+
+/// A single line of text. It may name a person, so it is not shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Line(String);
+
+impl Line {
+    /// Returns the text.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Setting for Line {
+    fn read(text: &str) -> Result<Self, String> {
+        let fits = text.chars().count() <= MAX_LINE_CHARS && !text.contains(char::is_control);
         fits.then(|| Self(text.to_owned()))
-            .ok_or_else(|| format!("must be a single line of at most {MAX_CONTACT_CHARS} characters"))
+            .ok_or_else(|| format!("must be a single line of at most {MAX_LINE_CHARS} characters"))
     }
 }
 
@@ -56,6 +74,10 @@ impl Setting for Contact {
 pub enum Placeholder {
     /// The contact.
     Contact,
+    /// The name of the controller.
+    ControllerName,
+    /// The address of the controller.
+    ControllerAddress,
     /// How long events are kept.
     RetentionDays,
     /// How long chats are kept.
@@ -76,6 +98,8 @@ impl Placeholder {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Contact => "contact",
+            Self::ControllerName => "controller_name",
+            Self::ControllerAddress => "controller_address",
             Self::RetentionDays => "retention_days",
             Self::RetentionChatsDays => "retention_chats_days",
             Self::RetentionAppointmentsDays => "retention_appointments_days",

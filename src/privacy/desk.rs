@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::export::document::{Document, SpooledEvents};
-use super::purpose::RetentionPeriods;
+use super::information::Information;
 use super::subject::{Hasher, Selector, SubjectHash};
 use crate::audit::{Action, Actor, Entry};
 use crate::event::Event;
@@ -175,11 +175,11 @@ struct Case<'c> {
 }
 
 impl Desk<'_> {
-    /// Exports the data stored about a person. `retention` is stated in it.
+    /// Exports the data stored about a person. `information` is stated in it.
     pub async fn export(
         &self,
         inquiry: &Inquiry,
-        retention: RetentionPeriods,
+        information: Information,
     ) -> Result<Receipt<Document>, DeskError> {
         let case = self.case(RequestKind::Export, Action::PrivacyExport, inquiry);
         self.drain_ingest().await;
@@ -204,7 +204,7 @@ impl Desk<'_> {
             tables,
             spooled: SpooledEvents::of(&spooled),
             remarks: remarks.clone(),
-            retention,
+            information,
         };
         Ok(Receipt { id: case.receipt, done: document, remarks })
     }

@@ -3,3 +3,4 @@
 pub mod archive;
 pub mod csv;
 pub mod document;
+pub mod readme;

@@ -55,7 +55,10 @@ async fn settings_are_judged() {
     with(&[], "consent", "ok");
     with(&[("CONSENT_REQUIRED", "true"), ("PRIVACY_HASH_KEY", KEY)], "consent", "ok");
     with(&[], "privacy-contact", "warning");
+    in_production(&[], "privacy-contact", "warning");
     with(&[("PRIVACY_CONTACT", "privacy@example.com")], "privacy-contact", "ok");
+    with(&[], "privacy-controller", "warning");
+    with(&[("CONTROLLER_NAME", "Example Dental Ltd")], "privacy-controller", "ok");
 }
 
 async fn each_line_is_told_with_what_was_looked_at_and_no_secret(backend: Backend) {

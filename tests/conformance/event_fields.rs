@@ -6,7 +6,7 @@ use chrono::DateTime;
 use mlops_service::event::{COLUMNS, Event, Report};
 use mlops_service::privacy::Remarks;
 use mlops_service::privacy::export::document::{Document, SpooledEvents};
-use mlops_service::privacy::purpose::RetentionPeriods;
+use mlops_service::privacy::information::Information;
 use mlops_service::rollup::{Key, Rollup, Sum, Sums};
 use mlops_service::spool::{Delivery, Spool};
 use mlops_service::store::{Outcome, Store};
@@ -114,7 +114,7 @@ fn exported_from_the_spool(event: &Event) -> Value {
         tables: Vec::new(),
         spooled: SpooledEvents::of(std::slice::from_ref(event)),
         remarks: Remarks::default(),
-        retention: RetentionPeriods { events: None, chats: None, appointments: None, audit: None },
+        information: Information::of(&Backend::sqlite().config(&[])),
     };
     let sections = document.sections();
     let columns: BTreeSet<&str> = sections[0].columns.iter().map(String::as_str).collect();

@@ -1,10 +1,21 @@
 //! The privacy notice; how it looks is in `browser`.
 
-use crate::harness::{Backend, TestApp};
+use std::collections::BTreeSet;
+
+use mlops_service::privacy::purpose::SPOOL;
+use serde_json::{Value, json};
+
+use crate::harness::{Backend, Customer, TestApp, on_every_backend};
+
+on_every_backend! {
+    the_notice_and_an_export_name_the_same_basis_and_time_for_each_kind_of_data,
+}
 
 async fn notice(settings: &[(&str, &str)]) -> String {
-    let backend = Backend::sqlite();
-    let app = TestApp::with(&backend, settings).await;
+    notice_of(&TestApp::with(&Backend::sqlite(), settings).await).await
+}
+
+async fn notice_of(app: &TestApp) -> String {
     let reply = app.get("/privacy").send().await;
     assert_eq!((reply.status.as_u16(), reply.header("content-type")), (200, "text/html; charset=utf-8"));
     assert_eq!(reply.header("x-ratelimit-limit"), "", "nobody is kept from reading it");
@@ -45,6 +56,8 @@ async fn the_notice_tells_all_that_the_law_asks_for() {
         "within one month",
         "backups",
         "Who else gets your data",
+        "legal or similarly significant effect",
+        "Article 22",
     ] {
         assert!(page.contains(told), "{told}");
     }
@@ -95,10 +108,77 @@ async fn the_notice_names_the_contact_and_links_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_notice_names_the_controller() {
+    let settings =
+        [("CONTROLLER_NAME", "Ana & Ben Dental"), ("CONTROLLER_ADDRESS", "1 Main Street, <Springfield>")];
+    let page = notice(&settings).await;
+    assert!(
+        page.contains(r#"<strong class="controller">Ana &#38; Ben Dental</strong>, the business whose"#),
+        "{page}"
+    );
+    assert!(page.contains("Address: 1 Main Street, &#60;Springfield&#62;."), "{page}");
+    let page = notice(&settings[1..]).await;
+    assert!(
+        page.contains("<p>The business whose assistant you are talking to. Address: 1 Main Street"),
+        "{page}"
+    );
+}
+
+/// The kind of data in the notice that a category of an export is.
+fn kind(category: &str) -> &str {
+    match category {
+        "conversations" | "messages" | "chat_messages" => "chats",
+        other => other,
+    }
+}
+
+async fn the_notice_and_an_export_name_the_same_basis_and_time_for_each_kind_of_data(backend: Backend) {
+    let ana = Customer { word: "zqana", email: "ana@example.com", phone: "+49 151 2345678" };
+    let backend = backend.with_app_tables().await;
+    ana.plant(&backend).await;
+    for consent_required in ["false", "true"] {
+        let settings = [
+            ("ALLOW_UNAUTHENTICATED_PRIVACY", "true"),
+            ("CONSENT_REQUIRED", consent_required),
+            ("RETENTION_CHATS_DAYS", "365"),
+            ("RETENTION_APPOINTMENTS_DAYS", "1"),
+        ];
+        let app = TestApp::with(&backend, &settings).await;
+        let page = notice_of(&app).await;
+        let export = app.post("/privacy/export").json(&json!({"email": ana.email})).send().await.ok();
+        let text = |category: &Value, name: &str| category[name].as_str().unwrap().to_owned();
+        let mut compared = BTreeSet::new();
+        for category in export["categories"].as_array().unwrap() {
+            let name = text(category, "category");
+            let row = row(&page, kind(&name));
+            for told in ["lawful_basis", "why", "kept_until"] {
+                let told = text(category, told);
+                assert!(row.contains(&format!("<td>{told}</td>")), "{name}: {told} is not in {row}");
+            }
+            let is_by_consent = text(category, "lawful_basis").contains("6(1)(a)");
+            let follows_consent = ["chats", "events"].contains(&kind(&name));
+            assert_eq!(is_by_consent, follows_consent && consent_required == "true", "{category}");
+            compared.insert(kind(&name).to_owned());
+        }
+        assert_eq!(compared.len(), 6, "{compared:?}");
+        let waiting = SPOOL.kind.lawful_basis(consent_required == "true");
+        let waits = page.contains("data-what=\"waiting\"");
+        assert_eq!(waits, backend.is_postgres(), "events wait for Postgres only");
+        assert!(!waits || row(&page, "waiting").contains(&format!("<td>{waiting}</td>")));
+        assert_eq!(
+            page.matches("<tr data-what=").count(),
+            compared.len() + 1 + usize::from(waits),
+            "and the sums"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_operators_own_notice_gets_the_values_in_its_places() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("notice.html");
-    let html = "\n<!doctype HTML>\n<link rel=\"stylesheet\" href=\"/assets/privacy.css\"><p>{{contact}}|{{ retention_days }}|\
+    let html = "\n<!doctype HTML>\n<link rel=\"stylesheet\" href=\"/assets/privacy.css\"><p>{{contact}}|{{controller_name}}|\
+                {{controller_address}}|{{ retention_days }}|\
                 {{retention_chats_days}}|{{retention_appointments_days}}|{{retention_audit_days}}|{{consent_required}}|\
                 {{updated}}|{ {no place} }</p>";
     std::fs::write(&path, html).unwrap();
@@ -107,12 +187,13 @@ async fn an_operators_own_notice_gets_the_values_in_its_places() {
     let settings = [
         ("PRIVACY_NOTICE_FILE", path.to_str().unwrap()),
         ("PRIVACY_CONTACT", "<i>Ana</i>"),
+        ("CONTROLLER_NAME", "Ana's Studio"),
         ("CONSENT_REQUIRED", "true"),
         ("RETENTION_DAYS", "60"),
         ("RETENTION_CHATS_DAYS", "365"),
     ];
     let page = notice(&settings).await;
-    let values = "<p>&#60;i&#62;Ana&#60;/i&#62;|60 days|365 days|no fixed time|730 days|yes|2026-01-02|{ {no place} }</p>";
+    let values = "<p>&#60;i&#62;Ana&#60;/i&#62;|Ana&#39;s Studio|available on request|60 days|365 days|no fixed time|730 days|yes|2026-01-02|{ {no place} }</p>";
     assert!(page.ends_with(values), "{page}");
     assert!(page.starts_with("\n<!doctype HTML>\n<link rel=\"stylesheet\""), "the rest is as it was written");
 }

@@ -12,6 +12,7 @@ pub(super) fn checks(config: &Config) -> Vec<Finding> {
         hash_key(config),
         privacy_access(config),
         consent(config),
+        controller(config),
         contact(config),
     ]
 }
@@ -108,15 +109,22 @@ fn consent(config: &Config) -> Finding {
     }
 }
 
-fn contact(config: &Config) -> Finding {
-    let check =
-        Check::new("privacy-contact", "PRIVACY_CONTACT and PRIVACY_NOTICE_FILE, for the notice at /privacy");
-    match (&config.privacy_contact, &config.privacy_notice_file) {
-        (None, None) => check.warning(
-            "the notice does not name a contact",
-            "set PRIVACY_CONTACT to an address that someone monitors",
+fn controller(config: &Config) -> Finding {
+    let check = Check::new("privacy-controller", "CONTROLLER_NAME, for the notice at /privacy and exports");
+    match config.controller_name {
+        Some(_) => check.ok("they name the controller"),
+        None => check.warning(
+            "they do not say who is responsible",
+            "set CONTROLLER_NAME to the name of the business, and CONTROLLER_ADDRESS to its address",
         ),
-        (_, Some(_)) => check.ok("custom notice"),
-        (Some(_), None) => check.ok("the notice names a contact"),
+    }
+}
+
+fn contact(config: &Config) -> Finding {
+    let check = Check::new("privacy-contact", "PRIVACY_CONTACT, for the notice at /privacy and exports");
+    match config.privacy_contact {
+        Some(_) => check.ok("they name a contact"),
+        None => check
+            .warning("they do not name a contact", "set PRIVACY_CONTACT to an address that someone monitors"),
     }
 }

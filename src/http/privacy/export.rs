@@ -11,14 +11,11 @@ use super::subject_selector::{Purpose, SubjectSelector};
 use super::{desk, in_time};
 use crate::app::App;
 use crate::audit::Actor;
-use crate::config::Config;
 use crate::http::error::ApiError;
 use crate::http::extract::{BusinessLimit, JsonBody, Query, Subjects};
 use crate::privacy::export::archive;
 use crate::privacy::export::document::Document;
-use crate::privacy::purpose::RetentionPeriods;
-use crate::retention::Policy;
-use crate::store::Retained;
+use crate::privacy::information::Information;
 
 /// How long a request waits for other exports to finish.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -53,7 +50,7 @@ pub async fn export(
     let permit = tokio::time::timeout(PATIENCE, app.exports.acquire()).await;
     let _permit = permit.ok().and_then(Result::ok).ok_or(ApiError::Overloaded)?;
     let desk = desk(&app, hasher, by);
-    let receipt = in_time(desk.export(&inquiry, kept(&app.config))).await?;
+    let receipt = in_time(desk.export(&inquiry, Information::of(&app.config))).await?;
     let written = spawn_blocking(move || format.write(&receipt.done)).await;
     let bytes = written.map_err(|_| ApiError::Internal)?.map_err(|error| {
         tracing::error!("{error}");
@@ -61,17 +58,6 @@ pub async fn export(
     })?;
     let name = format!("attachment; filename=\"privacy-export-{}.{}\"", receipt.id, format.ending());
     Ok(([(CONTENT_TYPE, format.media_type().to_owned()), (CONTENT_DISPOSITION, name)], bytes).into_response())
-}
-
-/// Returns the retention periods.
-fn kept(config: &Config) -> RetentionPeriods {
-    let days = |kind| Policy::of(config).days(kind);
-    RetentionPeriods {
-        events: days(Retained::Events),
-        chats: days(Retained::Messages),
-        appointments: days(Retained::Appointments),
-        audit: days(Retained::Audit),
-    }
 }
 
 impl Format {

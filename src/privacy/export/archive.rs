@@ -1,4 +1,4 @@
-//! An export as one ZIP file: the JSON document and a CSV file for each category.
+//! An export as one ZIP file: a text that explains it, the JSON document and a CSV file for each category.
 
 use std::io::{Cursor, Write};
 
@@ -7,6 +7,7 @@ use zip::{CompressionMethod, ZipWriter};
 
 use super::csv;
 use super::document::Document;
+use super::readme;
 
 /// Creates the archive. Returns an error message if that fails.
 pub fn write(document: &Document) -> Result<Vec<u8>, String> {
@@ -17,10 +18,11 @@ pub fn write(document: &Document) -> Result<Vec<u8>, String> {
         zip.start_file(name, options).map_err(|error| describe(&error))?;
         zip.write_all(bytes).map_err(|error| describe(&error))
     };
+    add("README.txt".to_owned(), readme::write(document).map_err(|error| describe(&error))?.as_bytes())?;
     add("data.json".to_owned(), &document.to_json())?;
     for section in document.sections() {
         let sheet = csv::write(&section.columns, section.rows).map_err(|error| describe(&error))?;
-        add(format!("{}.csv", section.name()), &sheet)?;
+        add(format!("{}.csv", section.category), &sheet)?;
     }
     let written = zip.finish().map_err(|error| describe(&error))?;
     Ok(written.into_inner())

@@ -7,7 +7,10 @@ use serde_json::value::{RawValue, to_raw_value};
 use crate::clock::timestamp;
 use crate::event::Event;
 use crate::privacy::Remarks;
-use crate::privacy::purpose::{Category, RetentionPeriods, SPOOL};
+use crate::privacy::information::{
+    AUTOMATED_DECISIONS, COMPLAINT, Controller, Information, RECIPIENTS, RIGHTS, Right,
+};
+use crate::privacy::purpose::{Category, SPOOL};
 use crate::store::{Extract, Mentions};
 
 /// The data stored about one person.
@@ -25,8 +28,8 @@ pub struct Document {
     pub spooled: SpooledEvents,
     /// What else there is to know.
     pub remarks: Remarks,
-    /// How long rows are kept.
-    pub retention: RetentionPeriods,
+    /// What the person is told besides.
+    pub information: Information,
 }
 
 /// Events in the spool, as they were reported.
@@ -51,26 +54,26 @@ impl SpooledEvents {
 /// One category of data, as it is serialised.
 #[derive(Debug, Serialize)]
 pub struct Section<'d> {
-    category: &'static str,
+    /// The name of the category.
+    pub category: &'static str,
     table: &'static str,
-    what: &'static str,
-    why: &'static str,
-    lawful_basis: &'static str,
-    kept_until: String,
-    count: usize,
+    /// What it is.
+    pub what: &'static str,
+    /// Why it is stored.
+    pub why: &'static str,
+    /// The lawful basis.
+    pub lawful_basis: &'static str,
+    /// Where it comes from.
+    pub source: &'static str,
+    /// How long it is kept, in words.
+    pub kept_until: String,
+    /// How many rows there are.
+    pub count: usize,
     /// The rows, with every column.
     pub rows: &'d [Box<RawValue>],
     /// The columns, in order.
     #[serde(skip)]
     pub columns: Vec<String>,
-}
-
-impl Section<'_> {
-    /// Returns the name of the category.
-    #[must_use]
-    pub const fn name(&self) -> &'static str {
-        self.category
-    }
 }
 
 /// Rows of a table that are listed by their ids.
@@ -104,6 +107,11 @@ struct Serialized<'d> {
     receipt_id: &'d str,
     found_by: &'static str,
     about: &'static str,
+    controller: &'d Controller,
+    recipients: &'static str,
+    rights: [Right; 7],
+    complaint: Right,
+    automated_decisions: &'static str,
     categories: Vec<Section<'d>>,
     businesses: &'d [String],
     /// Rows of others that mention the person.
@@ -117,42 +125,34 @@ impl Document {
     /// Returns the categories; that of the spool only if it has events.
     #[must_use]
     pub fn sections(&self) -> Vec<Section<'_>> {
-        let of_table = |extract: &'_ Extract| {
-            let Category { name, what, why, lawful_basis } = Category::of(extract.table);
-            (name, extract.table.name(), what, why, lawful_basis, self.retention.until(extract.table))
-        };
-        let mut sections: Vec<Section<'_>> = Vec::with_capacity(self.tables.len() + 1);
-        for extract in &self.tables {
-            let (category, table, what, why, lawful_basis, kept_until) = of_table(extract);
-            let (rows, columns) = (extract.rows.as_slice(), extract.columns.clone());
-            let count = rows.len();
-            sections.push(Section {
-                category,
-                table,
-                what,
-                why,
-                lawful_basis,
-                kept_until,
-                count,
-                rows,
-                columns,
-            });
+        let tables = self.tables.iter().map(|Extract { table, columns, rows }| {
+            self.section(Category::of(*table), table.name(), rows, columns.clone())
+        });
+        let spooled = self.spooled.0.as_slice();
+        let spool = || self.section(SPOOL, "spool", spooled, self.spooled.columns());
+        tables.chain((!spooled.is_empty()).then(spool)).collect()
+    }
+
+    fn section<'d>(
+        &self,
+        category: Category,
+        table: &'static str,
+        rows: &'d [Box<RawValue>],
+        columns: Vec<String>,
+    ) -> Section<'d> {
+        let Category { name, what, kind } = category;
+        Section {
+            category: name,
+            table,
+            what,
+            why: kind.why(),
+            lawful_basis: self.information.lawful_basis(kind),
+            source: kind.source(),
+            kept_until: kind.kept_until(self.information.retention),
+            count: rows.len(),
+            rows,
+            columns,
         }
-        if !self.spooled.0.is_empty() {
-            let Category { name, what, why, lawful_basis } = SPOOL;
-            sections.push(Section {
-                category: name,
-                table: "spool",
-                what,
-                why,
-                lawful_basis,
-                kept_until: "Until they are stored in the database".to_owned(),
-                count: self.spooled.0.len(),
-                rows: &self.spooled.0,
-                columns: self.spooled.columns(),
-            });
-        }
-        sections
     }
 
     /// Returns the document as JSON.
@@ -163,6 +163,11 @@ impl Document {
             receipt_id: &self.receipt,
             found_by: self.found_by,
             about: "A copy of the data stored about one person (Articles 15 and 20 GDPR), by table",
+            controller: &self.information.controller,
+            recipients: RECIPIENTS,
+            rights: RIGHTS,
+            complaint: COMPLAINT,
+            automated_decisions: AUTOMATED_DECISIONS,
             categories: self.sections(),
             businesses: &self.remarks.businesses,
             mentioned: ListedRows::mentioned(self.remarks.mentions.clone()),

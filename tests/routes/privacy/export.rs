@@ -6,12 +6,13 @@ use serde_json::{Value, json};
 use zip::ZipArchive;
 
 use super::{ask, counts, export, open, rows, with_ana_and_ben};
-use crate::harness::{Backend, event, on_every_backend};
+use crate::harness::{Backend, TestApp, event, on_every_backend};
 
 on_every_backend! {
     every_row_about_a_person_is_given_with_every_column,
     each_category_tells_what_it_is_and_why_and_until_when_it_is_held,
     the_archive_holds_the_same_as_json_and_as_sheets_that_nothing_runs,
+    an_export_tells_all_that_a_person_may_ask_for,
     an_export_leaves_its_entry_and_its_place_on_the_list,
     more_than_an_export_holds_is_refused_with_what_to_do,
     a_wrong_format_is_told,
@@ -70,14 +71,15 @@ async fn each_category_tells_what_it_is_and_why_and_until_when_it_is_held(backen
     let categories = found["categories"].as_array().unwrap();
     assert!(categories.len() >= 7, "{categories:?}");
     for category in categories {
-        for told in ["category", "table", "what", "why", "lawful_basis", "kept_until"] {
+        for told in ["category", "table", "what", "why", "lawful_basis", "source", "kept_until"] {
             assert!(category[told].as_str().is_some_and(|text| text.len() > 4), "{told}: {category}");
         }
         assert!(category["lawful_basis"].as_str().unwrap().contains("GDPR"), "{category}");
         let kept_until = category["kept_until"].as_str().unwrap();
         let expected = match category["table"].as_str().unwrap() {
-            "ai_metrics" => "90 days (RETENTION_DAYS)",
-            "messages" => "No fixed period (RETENTION_CHATS_DAYS is off): until erased",
+            "ai_metrics" => "90 days",
+            "messages" => "no fixed time: until it is no longer needed, or until you ask for its erasure",
+            "mlops_consents" => "As long as it is in force. Superseded ones: 730 days",
             _ => continue,
         };
         assert_eq!(kept_until, expected);
@@ -133,6 +135,50 @@ async fn the_archive_holds_the_same_as_json_and_as_sheets_that_nothing_runs(back
     assert!(named("messages.csv").contains("'=said by zqana"));
     assert!(named("conversations.csv").contains("'+49 (151) 2345-678"));
     assert!(!named("messages.csv").contains("zqben"));
+}
+
+async fn an_export_tells_all_that_a_person_may_ask_for(backend: Backend) {
+    let (backend, app) = with_ana_and_ben(backend).await;
+    let bare = export(&app, json!({"email": ANA})).await;
+    assert_eq!(bare["controller"], json!({"name": null, "address": null, "contact": null}));
+    let settings = [
+        ("ALLOW_UNAUTHENTICATED_PRIVACY", "true"),
+        ("CONTROLLER_NAME", "Müller & Söhne"),
+        ("CONTROLLER_ADDRESS", "1 Main Street, Springfield"),
+        ("PRIVACY_CONTACT", "privacy@example.org"),
+    ];
+    let app = TestApp::with(&backend, &settings).await;
+    let reply = ask(&app, "/privacy/export?format=zip", json!({"email": ANA})).await;
+    let files = unzip(&reply.body);
+    let named = |name: &str| &files.iter().find(|(found, _)| found == name).unwrap().1;
+    let (told, readme): (Value, _) = (serde_json::from_str(named("data.json")).unwrap(), named("README.txt"));
+    let controller = json!({"name": "Müller & Söhne", "address": "1 Main Street, Springfield", "contact": "privacy@example.org"});
+    assert_eq!(told["controller"], controller);
+    let mut texts: Vec<&str> =
+        ["recipients", "automated_decisions"].map(|name| told[name].as_str().unwrap()).into();
+    texts.extend(controller.as_object().unwrap().values().map(|value| value.as_str().unwrap()));
+    for article in
+        ["Article 15", "Article 16", "Article 17", "Article 18", "Article 20", "Article 21", "Article 7(3)"]
+    {
+        let right =
+            told["rights"].as_array().unwrap().iter().find(|right| right["article"] == article).unwrap();
+        texts.extend([article, right["right"].as_str().unwrap(), right["what"].as_str().unwrap()]);
+    }
+    assert_eq!(told["complaint"]["article"], "Article 77");
+    texts.push(told["complaint"]["what"].as_str().unwrap());
+    for category in told["categories"].as_array().unwrap() {
+        let line = format!("{}.csv ({})", category["category"].as_str().unwrap(), category["count"]);
+        assert!(readme.contains(&line), "{line}");
+        for name in ["what", "why", "lawful_basis", "source", "kept_until"] {
+            texts.push(category[name].as_str().unwrap());
+        }
+    }
+    for text in texts {
+        assert!(readme.contains(text), "{text} is not in {readme}");
+        let is_a_variable = text.split(' ').any(|word| word.contains('_') && word == word.to_uppercase());
+        assert!(!is_a_variable, "{text} is not in the words of a person");
+    }
+    assert!(!readme.contains("&amp;") && !readme.contains("&#"), "it is no HTML: {readme}");
 }
 
 async fn an_export_leaves_its_entry_and_its_place_on_the_list(backend: Backend) {
