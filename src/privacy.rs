@@ -8,6 +8,7 @@ pub mod contact;
 mod desk;
 pub mod due;
 pub mod export;
+pub mod extension;
 pub mod information;
 pub mod purpose;
 pub mod subject;

@@ -62,7 +62,7 @@ pub use error::StoreError;
 pub use events::foreign::ForeignCount;
 pub use events::{CLAIM_MINUTES, Outcome, Written};
 pub use privacy::consents::{ConsentFilter, NumberedConsent};
-pub use privacy::requests::{Completion, OpenRequests, Request};
+pub use privacy::requests::{Completion, Extension, OpenRequests, Request};
 pub use privacy::{
     Counts, Erased, Erasure, Extract, FoundSubject, MAX_BYTES, MAX_ROWS, Mentions, Mode, Search,
     SubjectError, SubjectTraces, Table,

@@ -16,6 +16,8 @@ pub enum Action {
     PrivacyEraseDryRun,
     /// A privacy request received by another channel was recorded.
     PrivacyRequestNoted,
+    /// The time for a privacy request was extended.
+    PrivacyRequestExtended,
     /// A person consented.
     ConsentGranted,
     /// A person withdrew their consent.
@@ -47,6 +49,7 @@ impl Action {
             Self::PrivacyErase => "privacy.erase",
             Self::PrivacyEraseDryRun => "privacy.erase_dry_run",
             Self::PrivacyRequestNoted => "privacy.request_noted",
+            Self::PrivacyRequestExtended => "privacy.request_extended",
             Self::ConsentGranted => "consent.granted",
             Self::ConsentWithdrawn => "consent.withdrawn",
             Self::RetentionRun => "retention.run",

@@ -118,6 +118,7 @@ pub fn table(app: &App) -> Routes {
         .row(Method::POST, "/privacy/erase", PRIVACY, Default, erase::erase)
         .row(Method::GET, "/privacy/requests", PRIVACY, Default, requests::list)
         .row(Method::POST, "/privacy/requests", PRIVACY, Default, requests::note)
+        .row(Method::POST, "/privacy/requests/{id}/extension", PRIVACY, Default, requests::extend)
         .row(Method::GET, "/privacy/consents", PRIVACY, Default, consents::list)
         .row(Method::POST, "/privacy/consents", PRIVACY, Default, consents::note)
         .row(Method::POST, "/privacy/consents/search", PRIVACY, Default, consents::search)

@@ -359,6 +359,7 @@ impl Desk<'_> {
             done_at: Some(self.now),
             receipt_id: Some(case.receipt.clone()),
             counts: Some(counts),
+            extended: None,
         }
     }
 

@@ -35,6 +35,7 @@ migrators![
     "0011_event_ids.sql",
     "0012_key_parents.sql",
     "0013_audit_walls.sql",
+    "0014_request_extensions.sql",
     "0015_one_controller.sql",
 ];
 

@@ -44,7 +44,8 @@ fn reached(row: &Row, reply: &Reply) -> bool {
             | "/privacy/consents/search"
             | "/privacy/export"
             | "/privacy/erase"
-            | "/privacy/requests",
+            | "/privacy/requests"
+            | "/privacy/requests/{id}/extension",
             &Method::POST,
         ) => reply.status == 400,
         (path, _) if path.contains("{id}") => reply.status == 404,
@@ -86,6 +87,7 @@ async fn the_table_is_the_contracts() {
         "POST /privacy/erase Personal(Privacy) 200 per 1 day; 50 per 1 hour",
         "GET /privacy/requests Personal(Privacy) 200 per 1 day; 50 per 1 hour",
         "POST /privacy/requests Personal(Privacy) 200 per 1 day; 50 per 1 hour",
+        "POST /privacy/requests/{id}/extension Personal(Privacy) 200 per 1 day; 50 per 1 hour",
         "GET /privacy/consents Personal(Privacy) 200 per 1 day; 50 per 1 hour",
         "POST /privacy/consents Personal(Privacy) 200 per 1 day; 50 per 1 hour",
         "POST /privacy/consents/search Personal(Privacy) 200 per 1 day; 50 per 1 hour",

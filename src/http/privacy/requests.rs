@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use strum::VariantArray;
 
 use super::desk;
 use super::subject_selector::{Purpose, SubjectSelector, text};
@@ -13,10 +14,11 @@ use crate::app::App;
 use crate::audit::Actor;
 use crate::clock::{parse_timestamp, start_of, timestamp};
 use crate::http::error::ApiError;
-use crate::http::extract::{BusinessLimit, JsonBody, NoQuery, Query, Subjects};
+use crate::http::extract::{BusinessLimit, JsonBody, NoQuery, Path, Query, Subjects};
 use crate::privacy::DeskError;
+use crate::privacy::extension::{self, ExtensionError, ExtensionReason};
 use crate::rollup::day_of;
-use crate::store::Request;
+use crate::store::{Extension, Request};
 
 /// The ways a request may have been received. The list is closed, so that no one enters a name.
 const SOURCES: [&str; 6] = ["letter", "email", "phone", "in person", "web form", "other"];
@@ -26,6 +28,9 @@ const DEFAULT_LIMIT: u32 = 100;
 
 /// The maximum number of requests in a response.
 const MAX_LIMIT: u32 = 500;
+
+/// The maximum length of an unknown field's name that an error repeats.
+const MAX_FIELD_CHARS: usize = 30;
 
 /// The maximum `offset`.
 const MAX_OFFSET: u32 = 1_000_000;
@@ -58,6 +63,24 @@ pub struct PrivacyRequestResponse {
     done_at: Option<String>,
     receipt_id: Option<String>,
     counts: Option<Map<String, Value>>,
+    /// What was found when it was completed.
+    outcome: Option<&'static str>,
+    extended: Option<ExtensionResponse>,
+}
+
+/// The extension of a request by two months.
+#[derive(Debug, Serialize)]
+struct ExtensionResponse {
+    at: String,
+    reason: String,
+}
+
+/// The body of `POST /privacy/requests/{id}/extension`.
+#[derive(Debug, Deserialize)]
+pub struct ExtensionRequest {
+    reason: Option<Value>,
+    #[serde(flatten)]
+    others: Map<String, Value>,
 }
 
 /// The body of `GET /privacy/requests`.
@@ -119,6 +142,60 @@ pub async fn note(
     Ok((StatusCode::CREATED, Json(PrivacyRequestResponse::of(request, desk.now, desk.zone))))
 }
 
+/// `POST /privacy/requests/{id}/extension`: adds two months to the time for a request.
+pub async fn extend(
+    app: App,
+    by: Actor,
+    Path(id): Path<String>,
+    JsonBody(body): JsonBody<ExtensionRequest>,
+) -> Result<Json<PrivacyRequestResponse>, ApiError> {
+    let (reason, now, zone) = (body.reason()?, app.clock.now(), app.config.time_zone);
+    let id = id.parse().map_err(|_: uuid::Error| ExtensionError::Unknown)?;
+    let request = extension::extend(&app.store, id, reason, zone, now, &by).await?;
+    Ok(Json(PrivacyRequestResponse::of(request, now, zone)))
+}
+
+impl ExtensionRequest {
+    fn reason(&self) -> Result<ExtensionReason, ApiError> {
+        if let Some(name) = self.others.keys().next() {
+            return Err(unknown_field(name));
+        }
+        let text = self.reason.as_ref().and_then(Value::as_str);
+        let known = ExtensionReason::VARIANTS.iter().copied().find(|reason| text == Some(reason.name()));
+        known.ok_or_else(|| {
+            let names: Vec<&str> = ExtensionReason::VARIANTS.iter().map(|reason| reason.name()).collect();
+            ApiError::InvalidField("reason", format!("must be {}", names.join(" or ")))
+        })
+    }
+}
+
+/// Returns the error for a field that the body of an extension must not have. What does not look like the name of a field is not
+/// repeated: it may be that of a person.
+fn unknown_field(name: &str) -> ApiError {
+    let is_plain =
+        name.len() <= MAX_FIELD_CHARS && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+    let name = if is_plain { name } else { "whose name is not plain" };
+    ApiError::InvalidBody(format!("unknown field {name}: the body has one field, reason"))
+}
+
+impl From<ExtensionError> for ApiError {
+    fn from(error: ExtensionError) -> Self {
+        let why = match error {
+            ExtensionError::Unknown => return Self::NotFound("No privacy request has this id"),
+            ExtensionError::Store(error) => {
+                tracing::error!("cannot extend a privacy request: {error}");
+                return Self::StoreUnavailable;
+            }
+            ExtensionError::Completed => "The request is completed: there is nothing to extend",
+            ExtensionError::Extended => "The request was extended before: Art. 12 (3) GDPR allows it once",
+            ExtensionError::Overdue => {
+                "The due date of the request is over: under Art. 12 (3) GDPR it can be extended only before. Answer it now"
+            }
+        };
+        Self::Conflict(why.to_owned())
+    }
+}
+
 fn source(value: &Value) -> Result<&'static str, ApiError> {
     let known =
         text("source", value).ok().and_then(|text| SOURCES.into_iter().find(|source| *source == text));
@@ -151,7 +228,14 @@ fn number(
 
 impl PrivacyRequestResponse {
     fn of(request: Request, now: DateTime<Utc>, zone: Tz) -> Self {
+        let outcome = |found| if found { "data found" } else { "nothing held" };
+        let extended = |extension: Extension| ExtensionResponse {
+            at: timestamp(extension.at),
+            reason: extension.reason,
+        };
         Self {
+            outcome: request.found_data().map(outcome),
+            extended: request.extended.map(extended),
             overdue: request.done_at.is_none() && request.due_at < now,
             id: request.id,
             kind: request.kind,

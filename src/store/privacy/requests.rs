@@ -3,8 +3,8 @@
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
 
-use super::Rows;
 use super::find::json_list;
+use super::{Rows, Table};
 use crate::audit::Entry;
 use crate::clock::timestamp;
 use crate::privacy::subject::SubjectHash;
@@ -36,6 +36,36 @@ pub struct Request {
     pub receipt_id: Option<String>,
     /// The number of exported or erased rows by table.
     pub counts: Option<Map<String, Value>>,
+    /// Whether its time was extended.
+    pub extended: Option<Extension>,
+}
+
+/// The extension of the time for a request by two months.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Extension {
+    /// When it was recorded.
+    pub at: DateTime<Utc>,
+    /// `complexity` or `number of requests`.
+    pub reason: String,
+}
+
+impl Request {
+    /// Returns whether data about the person was found when the request was completed, other than records of requests; `None`
+    /// if it is open, or was completed without counts.
+    #[must_use]
+    pub fn found_data(&self) -> Option<bool> {
+        let counts = self.counts.as_ref().filter(|_| self.done_at.is_some())?;
+        Some(has_data(counts))
+    }
+}
+
+/// Returns whether any of these counts, which may be in groups, is of data.
+fn has_data(counts: &Map<String, Value>) -> bool {
+    let records = [Table::Audit.name(), Table::Requests.name()];
+    counts.iter().filter(|(table, _)| !records.contains(&table.as_str())).any(|(_, count)| match count {
+        Value::Object(group) => has_data(group),
+        count => count.as_u64().is_some_and(|count| count > 0),
+    })
 }
 
 /// The completion of a request, whether or not the request was recorded before.
@@ -73,6 +103,8 @@ struct Raw {
     done_at: Option<DateTime<Utc>>,
     receipt_id: Option<String>,
     counts: Option<String>,
+    extended_at: Option<DateTime<Utc>>,
+    extension_reason: Option<String>,
 }
 
 from_row!(Raw {
@@ -86,8 +118,22 @@ from_row!(Raw {
     due_at,
     done_at,
     receipt_id,
-    counts
+    counts,
+    extended_at,
+    extension_reason,
 });
+
+/// Selects [`Raw`]. The columns are named, because a later migration may add some while this version still runs.
+macro_rules! select {
+    ($rest:literal) => {
+        concat!(
+            "select id, kind, selector, subject, business_id, source, received_at, due_at, done_at, receipt_id, counts, extended_at,
+                extension_reason
+             from mlops_privacy_requests ",
+            $rest
+        )
+    };
+}
 
 impl TryFrom<Raw> for Request {
     type Error = StoreError;
@@ -108,6 +154,7 @@ impl TryFrom<Raw> for Request {
             done_at: raw.done_at,
             receipt_id: raw.receipt_id,
             counts: counts.map_err(|_: serde_json::Error| unreadable("counts"))?,
+            extended: raw.extended_at.zip(raw.extension_reason).map(|(at, reason)| Extension { at, reason }),
         })
     }
 }
@@ -151,9 +198,11 @@ impl Store {
         offset: u32,
         limit: u32,
     ) -> Result<Vec<Request>, StoreError> {
-        const SQL: &str = "select * from mlops_privacy_requests where coalesce($3, business_id) is not distinct from business_id
-            order by case when done_at is null then 0 else 1 end,
-                case when done_at is null then due_at end, done_at desc, id limit $1 offset $2";
+        const SQL: &str = select!(
+            "where coalesce($3, business_id) is not distinct from business_id
+             order by case when done_at is null then 0 else 1 end,
+                case when done_at is null then due_at end, done_at desc, id limit $1 offset $2"
+        );
         let rows: Vec<Raw> = on!(&self.read, READ_LIMIT, |conn| {
             sqlx::query_as(SQL)
                 .bind(i64::from(limit))
@@ -163,6 +212,33 @@ impl Store {
                 .await
         })?;
         rows.into_iter().map(Request::try_from).collect()
+    }
+
+    /// Returns the request with this id.
+    pub async fn request(&self, id: &str) -> Result<Option<Request>, StoreError> {
+        const SQL: &str = select!("where id = $1");
+        let row: Option<Raw> =
+            on!(&self.read, READ_LIMIT, |conn| sqlx::query_as(SQL).bind(id).fetch_optional(conn).await)?;
+        row.map(Request::try_from).transpose()
+    }
+
+    /// Records the due date and the extension of `extended`, with its entry in the audit trail. Returns `false`, and changes
+    /// nothing, if the request is completed, was extended before, or was due before `at`.
+    pub async fn extend_request(
+        &self,
+        extended: &Request,
+        entry: &Entry,
+        at: DateTime<Utc>,
+    ) -> Result<bool, StoreError> {
+        on!(&self.admin, READ_LIMIT, |conn| {
+            let mut tx = dialect::begin(conn).await?;
+            let is_extended = extend(&mut *tx, extended, at).await?;
+            if is_extended {
+                tx.append(at, entry).await?;
+                tx.commit().await?;
+            }
+            Ok(is_extended)
+        })
     }
 
     /// Returns the number of open requests as of `now`, made to `business_id` or, if that is `None`, to any.
@@ -203,6 +279,19 @@ pub(in crate::store) async fn complete<C: Rows>(conn: &mut C, done: &Completion)
         add(conn, &done.request).await?;
     }
     Ok(())
+}
+
+async fn extend<C: Rows>(conn: &mut C, extended: &Request, at: DateTime<Utc>) -> Result<bool, sqlx::Error> {
+    let sql = format!(
+        "update mlops_privacy_requests set due_at = {}, extended_at = {}, extension_reason = $4
+         where id = $1 and done_at is null and extended_at is null and due_at >= {}",
+        C::time(2),
+        C::time(3),
+        C::time(3)
+    );
+    let reason = extended.extended.as_ref().map(|extension| extension.reason.clone()).unwrap_or_default();
+    let binds = [extended.id.clone(), timestamp(extended.due_at), timestamp(at), reason];
+    Ok(conn.run(sql, &binds).await? > 0)
 }
 
 async fn add<C: Rows>(conn: &mut C, request: &Request) -> Result<(), sqlx::Error> {

@@ -1,10 +1,11 @@
 //! `/privacy/requests`.
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Months, TimeDelta, Utc};
+use mlops_service::clock::timestamp;
 use serde_json::{Value, json};
 
 use super::{ask, erase, export, open, with_ana_and_ben};
-use crate::harness::{Backend, TestApp, on_every_backend};
+use crate::harness::{Backend, Reply, TestApp, on_every_backend};
 
 on_every_backend! {
     a_request_by_letter_is_noted_and_done_by_what_is_done_for_its_customer,
@@ -16,6 +17,9 @@ on_every_backend! {
     a_request_is_due_on_a_day_of_the_time_zone_until_the_whole_of_it_is_over,
     a_day_that_begins_after_midnight_is_a_day_of_receipt,
     a_leap_second_is_the_second_before_it,
+    a_request_is_extended_by_two_months_once,
+    a_request_that_cannot_be_extended_says_why,
+    of_two_extensions_at_the_same_time_one_is_made,
 }
 
 const EMAIL: &str = "ana.zqana@example.com";
@@ -61,6 +65,7 @@ async fn a_request_by_letter_is_noted_and_done_by_what_is_done_for_its_customer(
     let done = requests.iter().find(|request| request["id"] == noted["id"]).unwrap();
     assert_eq!(done["receipt_id"], erased["receipt_id"]);
     assert!(done["done_at"].is_string());
+    assert_eq!((&noted["outcome"], &done["outcome"]), (&Value::Null, &json!("data found")));
     let columns = backend.dump().to_lowercase();
     assert!(!columns.contains("zqana"), "the list knows the customer by a hash alone");
 }
@@ -107,6 +112,7 @@ async fn a_request_is_done_although_nothing_is_stored(backend: Backend) {
     let list = list(&app).await;
     let done = &list["requests"][0];
     assert_eq!((&done["id"], &done["counts"]), (&noted["id"], &json!({})));
+    assert_eq!(done["outcome"], "nothing held");
     assert!(done["done_at"].is_string() && done["receipt_id"].is_string(), "{done}");
 }
 
@@ -200,4 +206,93 @@ async fn a_leap_second_is_the_second_before_it(backend: Backend) {
     for path in ["/privacy/consents?since=2026-06-30T23:59:60Z", "/admin/audit?since=2026-06-30T23:59:60Z"] {
         assert_eq!(app.get(path).send().await.status, 200, "{path}");
     }
+}
+
+async fn extend(app: &TestApp, id: &Value, body: Value) -> Reply {
+    ask(app, &format!("/privacy/requests/{}/extension", id.as_str().unwrap()), body).await
+}
+
+/// How many entries tell of an extension.
+async fn extensions(backend: &Backend) -> i64 {
+    backend.number("select count(*) from mlops_audit where action = 'privacy.request_extended'").await
+}
+
+async fn a_request_is_extended_by_two_months_once(backend: Backend) {
+    let app = open_in(&backend, "Europe/Berlin").await;
+    let received = (app.now() - TimeDelta::days(20)).with_timezone(&chrono_tz::Europe::Berlin).date_naive();
+    let noted =
+        note(&app, json!({"kind": "export", "email": EMAIL, "received_at": received.to_string()})).await;
+    assert_eq!(noted["extended"], Value::Null);
+    let extended = extend(&app, &noted["id"], json!({"reason": "number of requests"})).await.ok();
+    let due = received + Months::new(3);
+    assert_eq!(extended["due_on"], due.to_string());
+    let expected = json!({"at": timestamp(app.now()), "reason": "number of requests"});
+    assert_eq!((&extended["extended"], &extended["overdue"]), (&expected, &json!(false)));
+    assert_eq!(list(&app).await["requests"], json!([extended]), "it is on the list as it was answered");
+    let entry =
+        backend.texts("select details from mlops_audit where action = 'privacy.request_extended'").await;
+    let entry: Value = serde_json::from_str(&entry[0]).unwrap();
+    let expected = json!({"request": noted["id"], "reason": "number of requests", "due_on": due.to_string()});
+    assert_eq!(entry, expected);
+    let subject = "select count(distinct subject) from mlops_audit where action like 'privacy.request%'";
+    assert_eq!(backend.number(subject).await, 1, "the one who asked");
+    let again = extend(&app, &noted["id"], json!({"reason": "complexity"})).await;
+    again.refused(409, "Conflict");
+    assert!(again.text().contains("was extended before"), "{}", again.text());
+    let over: DateTime<Utc> = extended["due_at"].as_str().unwrap().parse().unwrap();
+    for (at, overdue) in [(over, 0), (over + TimeDelta::microseconds(1), 1)] {
+        app.pass(at - app.now());
+        assert!(app.app.ingest.refresh().await);
+        assert_eq!(list(&app).await["overdue"], overdue);
+        assert_eq!(app.metric("privacy_requests_overdue").await, Some(f64::from(overdue)));
+    }
+    assert_eq!(extensions(&backend).await, 1);
+}
+
+async fn a_request_that_cannot_be_extended_says_why(backend: Backend) {
+    let app = open(&backend).await;
+    let reason = json!({"reason": "complexity"});
+    for id in ["7e9c5d0e-3a51-4c0b-9b57-0b6f6a3c2d11", "1", "ana@example.com", "%00"] {
+        let unknown = extend(&app, &json!(id), reason.clone()).await;
+        unknown.refused(404, "Not Found");
+        assert!(unknown.text().contains("No privacy request has this id"), "{}", unknown.text());
+    }
+    let done = note(&app, json!({"kind": "export", "email": "nobody@example.com"})).await;
+    assert_eq!(ask(&app, "/privacy/export", json!({"email": "nobody@example.com"})).await.status, 404);
+    let late = app.now() - TimeDelta::days(33);
+    let late = note(&app, json!({"kind": "erase", "email": EMAIL, "received_at": late.to_rfc3339()})).await;
+    for (request, why) in [(&done, "is completed"), (&late, "due date of the request is over")] {
+        let refused = extend(&app, &request["id"], reason.clone()).await;
+        refused.refused(409, "Conflict");
+        assert!(refused.text().contains(why), "{}", refused.text());
+    }
+    let young = note(&app, json!({"kind": "erase", "email": EMAIL})).await;
+    for (body, error, told) in [
+        (json!({}), "Invalid value for field: reason", "complexity or number of requests"),
+        (json!({"reason": "Ana is slow"}), "Invalid value for field: reason", "complexity"),
+        (json!({"reason": null}), "Invalid value for field: reason", "complexity"),
+        (json!({"reason": "complexity", "note": "Ana"}), "Invalid request body", "unknown field note"),
+        (json!({"reason": "complexity", "ana@example.com": 1}), "Invalid request body", "unknown field"),
+        (json!(["complexity"]), "Invalid request body", "line 1"),
+    ] {
+        let refused = extend(&app, &young["id"], body.clone()).await;
+        refused.refused(400, error);
+        assert!(refused.text().contains(told), "{body}: {}", refused.text());
+        assert!(!refused.text().to_lowercase().contains("ana"), "{}", refused.text());
+    }
+    assert_eq!(extensions(&backend).await, 0);
+    assert!(list(&app).await["requests"].as_array().unwrap().iter().all(|one| one["extended"].is_null()));
+}
+
+async fn of_two_extensions_at_the_same_time_one_is_made(backend: Backend) {
+    let app = open(&backend).await;
+    let noted = note(&app, json!({"kind": "erase", "email": EMAIL})).await;
+    let wish = |reason| extend(&app, &noted["id"], json!({"reason": reason}));
+    let (one, other) = tokio::join!(wish("complexity"), wish("number of requests"));
+    let mut statuses = [one.status.as_u16(), other.status.as_u16()];
+    statuses.sort_unstable();
+    assert_eq!(statuses, [200, 409]);
+    let made = if one.status == 200 { &one } else { &other };
+    assert_eq!(list(&app).await["requests"], json!([made.json()]));
+    assert_eq!(extensions(&backend).await, 1);
 }
