@@ -17,6 +17,7 @@ on_every_backend! {
     a_request_is_due_on_a_day_of_the_time_zone_until_the_whole_of_it_is_over,
     a_day_that_begins_after_midnight_is_a_day_of_receipt,
     a_leap_second_is_the_second_before_it,
+    a_request_of_an_earlier_version_keeps_its_time,
     a_request_is_extended_by_two_months_once,
     a_request_that_cannot_be_extended_says_why,
     of_two_extensions_at_the_same_time_one_is_made,
@@ -206,6 +207,21 @@ async fn a_leap_second_is_the_second_before_it(backend: Backend) {
     for path in ["/privacy/consents?since=2026-06-30T23:59:60Z", "/admin/audit?since=2026-06-30T23:59:60Z"] {
         assert_eq!(app.get(path).send().await.status, 200, "{path}");
     }
+}
+
+async fn a_request_of_an_earlier_version_keeps_its_time(backend: Backend) {
+    let app = open_in(&backend, "Europe/Berlin").await;
+    let young = note(&app, json!({"kind": "export", "email": EMAIL})).await;
+    // As it was: the time of receipt, a month later.
+    let due = app.now() + TimeDelta::days(30);
+    let old = format!("update mlops_privacy_requests set due_at = '{}'", timestamp(due));
+    backend.execute(&old).await;
+    let listed = list(&app).await["requests"][0].clone();
+    assert_eq!((&listed["id"], &listed["due_at"]), (&young["id"], &json!(timestamp(due))));
+    let day = due.with_timezone(&chrono_tz::Europe::Berlin).date_naive();
+    assert_eq!(listed["due_on"], day.to_string());
+    app.pass(TimeDelta::days(30) + TimeDelta::microseconds(1));
+    assert_eq!(list(&app).await["overdue"], 1);
 }
 
 async fn extend(app: &TestApp, id: &Value, body: Value) -> Reply {
