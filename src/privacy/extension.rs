@@ -53,10 +53,12 @@ pub enum ExtensionError {
     Store(#[from] StoreError),
 }
 
-/// Extends the request with this id at the time `now`. Returns it with its new due date in `zone`.
+/// Extends the request with this id at the time `now`, if it was made to `business` or that is `None`. Returns it with its new due date
+/// in `zone`.
 pub async fn extend(
     store: &Store,
     id: Uuid,
+    business: Option<&str>,
     reason: ExtensionReason,
     zone: Tz,
     now: DateTime<Utc>,
@@ -64,7 +66,10 @@ pub async fn extend(
 ) -> Result<Request, ExtensionError> {
     let mut failure = StoreError::TimedOut;
     for _ in 0..MAX_ATTEMPTS {
-        let request = store.request(&id.to_string()).await?.ok_or(ExtensionError::Unknown)?;
+        let request = store.request(&id.to_string()).await?;
+        let request =
+            request.filter(|request| business.is_none() || request.business_id.as_deref() == business);
+        let request = request.ok_or(ExtensionError::Unknown)?;
         check(&request, now)?;
         let extension = Extension { at: now, reason: reason.name().to_owned() };
         let due_at = three_months_after(request.received_at, zone);

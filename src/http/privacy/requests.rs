@@ -29,9 +29,6 @@ const DEFAULT_LIMIT: u32 = 100;
 /// The maximum number of requests in a response.
 const MAX_LIMIT: u32 = 500;
 
-/// The maximum length of an unknown field's name that an error repeats.
-const MAX_FIELD_CHARS: usize = 30;
-
 /// The maximum `offset`.
 const MAX_OFFSET: u32 = 1_000_000;
 
@@ -77,10 +74,9 @@ struct ExtensionResponse {
 
 /// The body of `POST /privacy/requests/{id}/extension`.
 #[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct ExtensionRequest {
     reason: Option<Value>,
-    #[serde(flatten)]
-    others: Map<String, Value>,
 }
 
 /// The body of `GET /privacy/requests`.
@@ -146,20 +142,19 @@ pub async fn note(
 pub async fn extend(
     app: App,
     by: Actor,
+    business: BusinessLimit,
     Path(id): Path<String>,
+    _: NoQuery,
     JsonBody(body): JsonBody<ExtensionRequest>,
 ) -> Result<Json<PrivacyRequestResponse>, ApiError> {
     let (reason, now, zone) = (body.reason()?, app.clock.now(), app.config.time_zone);
     let id = id.parse().map_err(|_: uuid::Error| ExtensionError::Unknown)?;
-    let request = extension::extend(&app.store, id, reason, zone, now, &by).await?;
+    let request = extension::extend(&app.store, id, business.own(), reason, zone, now, &by).await?;
     Ok(Json(PrivacyRequestResponse::of(request, now, zone)))
 }
 
 impl ExtensionRequest {
     fn reason(&self) -> Result<ExtensionReason, ApiError> {
-        if let Some(name) = self.others.keys().next() {
-            return Err(unknown_field(name));
-        }
         let text = self.reason.as_ref().and_then(Value::as_str);
         let known = ExtensionReason::VARIANTS.iter().copied().find(|reason| text == Some(reason.name()));
         known.ok_or_else(|| {
@@ -167,15 +162,6 @@ impl ExtensionRequest {
             ApiError::InvalidField("reason", format!("must be {}", names.join(" or ")))
         })
     }
-}
-
-/// Returns the error for a field that the body of an extension must not have. What does not look like the name of a field is not
-/// repeated: it may be that of a person.
-fn unknown_field(name: &str) -> ApiError {
-    let is_plain =
-        name.len() <= MAX_FIELD_CHARS && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
-    let name = if is_plain { name } else { "whose name is not plain" };
-    ApiError::InvalidBody(format!("unknown field {name}: the body has one field, reason"))
 }
 
 impl From<ExtensionError> for ApiError {

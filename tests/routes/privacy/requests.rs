@@ -287,7 +287,7 @@ async fn a_request_that_cannot_be_extended_says_why(backend: Backend) {
         (json!({}), "Invalid value for field: reason", "complexity or number of requests"),
         (json!({"reason": "Ana is slow"}), "Invalid value for field: reason", "complexity"),
         (json!({"reason": null}), "Invalid value for field: reason", "complexity"),
-        (json!({"reason": "complexity", "note": "Ana"}), "Invalid request body", "unknown field note"),
+        (json!({"reason": "complexity", "note": "Ana"}), "Invalid request body", "unknown field: note"),
         (json!({"reason": "complexity", "ana@example.com": 1}), "Invalid request body", "unknown field"),
         (json!(["complexity"]), "Invalid request body", "line 1"),
     ] {
