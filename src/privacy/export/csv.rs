@@ -9,7 +9,10 @@ use serde_json::value::RawValue;
 const BYTE_ORDER_MARK: &str = "\u{feff}";
 
 /// The first characters that make a spreadsheet treat a cell as a formula, full-width forms included.
-const FORMULA: [char; 11] = ['=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠'];
+const FORMULA: [char; 8] = ['=', '+', '-', '@', '＝', '＋', '－', '＠'];
+
+/// What separates cells for spreadsheets that do not separate them at commas, or do not heed quotes. Each may begin a cell.
+const SEPARATORS: [char; 4] = [';', '\t', '\r', '\n'];
 
 /// Writes rows, each a JSON object, as CSV with a header.
 pub fn write(columns: &[String], rows: &[Box<RawValue>]) -> Result<Vec<u8>, csv::Error> {
@@ -34,15 +37,37 @@ fn cell(value: Option<&RawValue>) -> String {
             let text: String = serde_json::from_str(json).unwrap_or_default();
             defused(&text).into_owned()
         }
+        Some(b'{' | b'[') => defused(json).into_owned(),
         _ if json == "null" => String::new(),
         _ => json.to_owned(),
     }
 }
 
-/// Prepends an apostrophe to a text that a spreadsheet would treat as a formula, except to plain numbers.
+/// Prepends an apostrophe to every part of a text that a spreadsheet may take for a cell with a formula: at its beginning, and after
+/// each separator. Taking these apostrophes away gives the text back.
 fn defused(text: &str) -> Cow<'_, str> {
-    let is_formula = text.starts_with(FORMULA) && !is_number(text);
-    if is_formula { Cow::Owned(format!("'{text}")) } else { Cow::Borrowed(text) }
+    let parts = || text.split_inclusive(SEPARATORS);
+    if !text.starts_with(SEPARATORS) && !parts().any(is_formula) {
+        return Cow::Borrowed(text);
+    }
+    let mut safe = String::with_capacity(text.len() + 8);
+    for (index, part) in parts().enumerate() {
+        // Some spreadsheets leave white space out at the beginning of a cell.
+        let is_blank = index == 0 && part.starts_with(['\t', '\r', '\n']);
+        if is_blank || is_formula(part) {
+            safe.push('\'');
+        }
+        safe.push_str(part);
+    }
+    Cow::Owned(safe)
+}
+
+/// Returns whether a spreadsheet may treat a part of a text as a formula: it begins with one behind white space and quotes, and is no
+/// plain number. A part that has the apostrophe already gets another, so that they can be told apart.
+fn is_formula(part: &str) -> bool {
+    let part = part.strip_suffix(SEPARATORS).unwrap_or(part);
+    let begin = part.trim_start_matches(|c: char| c.is_whitespace() || matches!(c, '"' | '\''));
+    begin.starts_with(FORMULA) && !is_number(part)
 }
 
 /// Returns whether a text is a negative number.
@@ -81,16 +106,27 @@ mod tests {
             ("+49151234567", "'+49151234567"),
             ("-2+3", "'-2+3"),
             ("@SUM(A1)", "'@SUM(A1)"),
-            ("\t=1", "'\t=1"),
+            ("\t=1", "'\t'=1"),
+            ("\ta", "'\ta"),
             ("＝1", "'＝1"),
             ("-5", "-5"),
             ("-5.25", "-5.25"),
             ("-", "'-"),
             ("a=1", "a=1"),
             ("", ""),
+            ("a;=1+1", "a;'=1+1"),
+            ("a;b\t=1+1;-5;-5x", "a;b\t'=1+1;-5;'-5x"),
+            (";=1", ";'=1"),
+            ("Dear all\n=1+1\r\n@SUM(A1)\n-2", "Dear all\n'=1+1\r\n'@SUM(A1)\n-2"),
+            ("a; =1", "a;' =1"),
+            ("a;\"=1+1\"", "a;'\"=1+1\""),
+            ("'=1", "''=1"),
+            ("it's; fine, 'quoted'\nand -more", "it's; fine, 'quoted'\nand -more"),
         ] {
             assert_eq!(defused(text), cell);
         }
-        assert_eq!(sheet(&["=a"], &[r#"{"=a":-5}"#, r#"{"=a":"\r=1"}"#]), "'=a\r\n-5\r\n\"'\r=1\"\r\n");
+        assert_eq!(sheet(&["=a"], &[r#"{"=a":-5}"#, r#"{"=a":"\r=1"}"#]), "'=a\r\n-5\r\n\"'\r'=1\"\r\n");
+        let nested = sheet(&["a"], &[r#"{"a":{"b":";=1"}}"#]);
+        assert_eq!(nested, "a\r\n\"{\"\"b\"\":\"\";'=1\"\"}\"\r\n");
     }
 }
