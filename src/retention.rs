@@ -11,6 +11,6 @@ mod schedule;
 mod task;
 
 pub use policy::Policy;
-pub use run::{Failure, Run, TableTally, Tally};
+pub use run::{Failure, Observer, Progress, Run, TableTally, Tally};
 pub use schedule::Schedule;
 pub use task::RetentionTask;

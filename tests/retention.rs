@@ -37,7 +37,8 @@ async fn make(
     stop: &CancellationToken,
 ) -> Result<Tally, Failure> {
     let (clock, metrics) = (Clock::new(move || now), RetentionMetrics::new());
-    let run = Run { store, policy, clock: &clock, by: Actor::service(), dry, stop, metrics: &metrics };
+    let (by, observer) = (Actor::service(), None);
+    let run = Run { store, policy, clock: &clock, by, dry, stop, metrics: &metrics, observer };
     run.execute(|_record| true).await.map(Option::unwrap)
 }
 

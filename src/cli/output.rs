@@ -18,6 +18,12 @@ pub(super) fn print_error(text: impl Display) {
     drop(writeln!(io::stderr(), "{text}"));
 }
 
+/// Writes `text` as it is to standard error; without a reader it is lost.
+pub(super) fn print_progress(text: impl Display) {
+    let mut output = io::stderr().lock();
+    drop(write!(output, "{text}").and_then(|()| output.flush()));
+}
+
 /// Prints the result of a command that ends with `code`. A reader that is gone, such as `head`, wants no more: that is no failure.
 pub(super) fn finish(text: impl Display, code: ExitCode) -> ExitCode {
     match print(text) {

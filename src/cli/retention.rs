@@ -1,18 +1,21 @@
 //! `retention`: runs retention once, from cron or by hand.
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
 use clap::{Args, Subcommand};
+use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
-use super::output::finish;
+use super::output::{finish, print_progress};
 use super::{fail, open};
 use crate::audit::Actor;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::lifecycle::Signals;
 use crate::metrics::RetentionMetrics;
-use crate::retention::{Failure, Policy, Run, TableTally, Tally};
+use crate::retention::{Failure, Observer, Policy, Progress, Run, TableTally, Tally};
 use crate::store::Store;
 
 #[derive(Debug, Clone, Subcommand)]
@@ -47,8 +50,18 @@ pub(super) async fn run(config: Config, verb: Verb) -> ExitCode {
 async fn make(config: &Config, store: &Store, dry: bool) -> Result<Tally, Failure> {
     let (stop, clock, metrics) = (CancellationToken::new(), Clock::system(), RetentionMetrics::new());
     let policy = Policy::of(config);
-    let run =
-        Run { store, policy, clock: &clock, by: Actor::command_line(), dry, stop: &stop, metrics: &metrics };
+    let progress = ProgressLines::new(dry);
+    let observe = |progress_now| progress.show(progress_now);
+    let run = Run {
+        store,
+        policy,
+        clock: &clock,
+        by: Actor::command_line(),
+        dry,
+        stop: &stop,
+        metrics: &metrics,
+        observer: Some(Observer(&observe)),
+    };
     let watch = async {
         match Signals::new() {
             Ok(mut signals) => signals.next().await,
@@ -62,6 +75,46 @@ async fn make(config: &Config, store: &Store, dry: bool) -> Result<Tally, Failur
         never = watch => never,
     };
     Ok(tally.unwrap_or_default())
+}
+
+/// Shows how far a run is on standard error, about once a second: on a terminal in one line, which is overwritten, else in a line
+/// each time.
+struct ProgressLines {
+    /// What is done with the rows.
+    done: &'static str,
+    on_terminal: bool,
+    /// When a line was last shown, and of which table.
+    last: Mutex<(Instant, Option<&'static str>)>,
+}
+
+impl ProgressLines {
+    /// The time between two lines.
+    const EVERY: Duration = Duration::from_secs(1);
+
+    fn new(dry: bool) -> Self {
+        let done = if dry { "to delete" } else { "deleted" };
+        let last = Mutex::new((Instant::now(), None));
+        Self { done, on_terminal: std::io::stderr().is_terminal(), last }
+    }
+
+    fn show(&self, Progress { done, percent }: Progress) {
+        let (table, rows) = (done.kind.table(), done.rows.unwrap_or(0));
+        let mut last = self.last.lock();
+        let is_over = percent == 100;
+        let was_shown = last.1 == Some(table);
+        // The end of a table is shown if there was anything to do or to wait for.
+        if !(last.0.elapsed() >= Self::EVERY || is_over && (rows > 0 || was_shown)) {
+            return;
+        }
+        *last = (Instant::now(), Some(table));
+        let line = format!("{table}: {rows} rows {}, {percent} % of the table read", self.done);
+        let (begin, end) = match (self.on_terminal, is_over) {
+            (true, false) => ("\r\x1b[K", ""),
+            (true, true) => ("\r\x1b[K", "\n"),
+            (false, _) => ("", "\n"),
+        };
+        print_progress(format_args!("{begin}{line}{end}"));
+    }
 }
 
 fn table(config: &Config, tally: &Tally, dry: bool) -> String {
@@ -79,5 +132,6 @@ fn table(config: &Config, tally: &Tally, dry: bool) -> String {
         };
         lines.push(format!("{:<24}{days:<8}{cutoff:<22}{rows}", kind.table()));
     }
+    lines.extend(tally.iter().filter_map(TableTally::ahead_of_time));
     lines.join("\n")
 }

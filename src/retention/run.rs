@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
 use strum::VariantArray;
 use tokio_util::sync::CancellationToken;
@@ -56,9 +56,46 @@ pub struct TableTally {
     pub rows: Option<u64>,
     /// Old rows that were not deleted because they cannot be counted.
     pub uncountable: i64,
+    /// Rows dated more than a day ahead, or at `infinity`: no retention period ends for them in its time.
+    pub ahead: i64,
     /// The most rows deleted in one transaction.
     pub most_together: u64,
 }
+
+impl TableTally {
+    /// Returns a sentence about rows that are dated ahead, if there are any.
+    #[must_use]
+    pub fn ahead_of_time(&self) -> Option<String> {
+        let Self { kind, ahead, .. } = self;
+        (*ahead > 0).then(|| {
+            format!(
+                "{ahead} rows of {} are dated more than a day ahead or infinity and are not deleted in time: correct their dates",
+                kind.table()
+            )
+        })
+    }
+}
+
+/// How far a run is with a table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Progress {
+    /// What it did with it so far.
+    pub done: TableTally,
+    /// How much of the table it has read, in percent; 100 when it is done with it.
+    pub percent: i64,
+}
+
+/// Is told how far a run is, after each step.
+pub struct Observer<'r>(pub &'r (dyn Fn(Progress) + Sync));
+
+impl std::fmt::Debug for Observer<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Observer")
+    }
+}
+
+/// How far ahead a row may be dated, because clocks and time zones of programs differ.
+const HORIZON: TimeDelta = TimeDelta::days(1);
 
 /// What a run did with each table, in order.
 pub type Tally = Vec<TableTally>;
@@ -80,6 +117,8 @@ pub struct Run<'r> {
     pub stop: &'r CancellationToken,
     /// The metrics that count deleted rows.
     pub metrics: &'r RetentionMetrics,
+    /// Who is told how far it is, if anybody.
+    pub observer: Option<Observer<'r>>,
 }
 
 impl Run<'_> {
@@ -132,11 +171,15 @@ impl Run<'_> {
         let mut failed = None;
         for kind in Retained::VARIANTS.iter().copied() {
             let cutoff = self.policy.cutoff(kind, now);
-            let mut done = TableTally { kind, cutoff, rows: None, uncountable: 0, most_together: 0 };
+            let mut done =
+                TableTally { kind, cutoff, rows: None, uncountable: 0, ahead: 0, most_together: 0 };
             let processed = match cutoff {
                 Some(cutoff) => self.process_table(&mut done, cutoff, now).await,
                 None => Ok(()),
             };
+            if cutoff.is_some() {
+                self.observe(&done, 100);
+            }
             so_far.push(done);
             match processed {
                 Err(Failure::Store(error)) => {
@@ -173,12 +216,14 @@ impl Run<'_> {
         let mut from = table.range.start;
         while from < table.range.end {
             let window = pace.window(from, table.range.end);
-            let pause = match self.process_window(Window::new(&table, &window, cutoff), &mut pace, now).await
-            {
-                Ok(Some((Deleted { rows, took }, uncountable))) => {
+            let bounded = Window::new(&table, &window, cutoff, now + HORIZON);
+            let pause = match self.process_window(bounded, &mut pace, now).await {
+                Ok(Some(Processed { deleted: Deleted { rows, took }, uncountable, ahead })) => {
                     from = window.end;
                     done.uncountable += uncountable;
+                    done.ahead += ahead;
                     self.record(done, rows);
+                    self.observe(done, percent(from, &table.range));
                     pace.pause_after(took)
                 }
                 Ok(None) => continue,
@@ -192,23 +237,25 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Processes a window. Returns what was deleted and how many rows cannot be counted, or `None` if the
-    /// window had too many rows and was narrowed.
+    /// Processes a window. Returns `None` if it had too many rows and was narrowed.
     async fn process_window(
         &self,
         window: Window<'_>,
         pace: &mut Pace,
         now: DateTime<Utc>,
-    ) -> Result<Option<(Deleted, i64)>, StoreError> {
+    ) -> Result<Option<Processed>, StoreError> {
         let begun = Instant::now();
         let counts = self.store.count_window(window).await?;
+        let ahead = counts.ahead;
         if self.dry || counts.old == 0 && counts.undated == 0 {
-            return Ok(Some((Deleted { rows: counts.old.unsigned_abs(), took: begun.elapsed() }, 0)));
+            let deleted = Deleted { rows: counts.old.unsigned_abs(), took: begun.elapsed() };
+            return Ok(Some(Processed { deleted, uncountable: 0, ahead }));
         }
         if pace.narrow(counts.old) {
             return Ok(None);
         }
-        self.delete(window, now, counts).await.map(Some)
+        let (deleted, uncountable) = self.delete(window, now, counts).await?;
+        Ok(Some(Processed { deleted, uncountable, ahead }))
     }
 
     /// Deletes the old rows of a window. Rows that cannot be counted stay, so that no sum is wrong.
@@ -234,8 +281,10 @@ impl Run<'_> {
         cutoff: DateTime<Utc>,
         now: DateTime<Utc>,
     ) -> Result<(), Failure> {
+        done.ahead = self.store.audit_entries_after(now + HORIZON).await?;
         while let Some(purged) = self.store.purge_audit(cutoff, now, &self.by).await? {
             self.record(done, purged.rows);
+            self.observe(done, 0);
             if self.stop.is_cancelled() {
                 return Err(Failure::Stopped);
             }
@@ -251,6 +300,12 @@ impl Run<'_> {
         }
     }
 
+    fn observe(&self, done: &TableTally, percent: i64) {
+        if let Some(Observer(observe)) = &self.observer {
+            observe(Progress { done: *done, percent });
+        }
+    }
+
     fn entry(&self, outcome: &str, rows: Value) -> Entry {
         let days = Retained::VARIANTS
             .iter()
@@ -259,6 +314,22 @@ impl Run<'_> {
         let days = Value::Object(days.collect());
         self.by.entry(Action::RetentionRun).with("outcome", outcome).with("days", days).with("rows", rows)
     }
+}
+
+/// What was done with a window.
+struct Processed {
+    deleted: Deleted,
+    /// Old rows that cannot be counted and stay.
+    uncountable: i64,
+    /// Rows that are dated ahead.
+    ahead: i64,
+}
+
+/// Returns how much of a range lies before `from`, in percent.
+fn percent(from: i64, range: &std::ops::Range<i64>) -> i64 {
+    let (read, all) = (from.saturating_sub(range.start), range.end.saturating_sub(range.start).max(1));
+    // The last percent is for what follows the last window.
+    i64::try_from(i128::from(read) * 100 / i128::from(all)).unwrap_or(0).clamp(0, 99)
 }
 
 /// Returns whether an error is about the values of a row.

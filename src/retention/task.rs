@@ -6,7 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use strum::VariantArray;
 use tokio_util::sync::CancellationToken;
 
-use super::{Failure, Policy, Run, Schedule, Tally};
+use super::{Failure, Policy, Run, Schedule, TableTally, Tally};
 use crate::audit::Actor;
 use crate::clock::Clock;
 use crate::config::Config;
@@ -111,6 +111,7 @@ impl RetentionTask {
             dry: false,
             stop,
             metrics,
+            observer: None,
         };
         let executed = run.execute(|record| schedule.is_due(now, record)).await;
         match &executed {
@@ -154,5 +155,8 @@ fn log_tally(tally: &Tally) {
         tracing::info!("no rows were old enough to delete");
     } else {
         tracing::info!("deleted old rows: {}", rows.join(", "));
+    }
+    for ahead in tally.iter().filter_map(TableTally::ahead_of_time) {
+        tracing::warn!("{ahead}");
     }
 }

@@ -218,6 +218,12 @@ impl Store {
         })
     }
 
+    /// Returns how many entries are dated after `at`.
+    pub async fn audit_entries_after(&self, at: DateTime<Utc>) -> Result<i64, StoreError> {
+        const SQL: &str = "select count(*) from mlops_audit where mlops_audit.at > $1";
+        on!(&self.read, READ_LIMIT, |conn| sqlx::query_scalar(SQL).bind(at).fetch_one(conn).await)
+    }
+
     /// Purges the oldest entries from before `before`, at most 10,000, and appends an `audit.purged` entry at
     /// `at`, which verification then starts from, in one transaction. Returns `None` if there was nothing to
     /// purge; callers repeat it until then.

@@ -7,6 +7,7 @@ use crate::harness::{Backend, command, on_every_backend, real_now};
 
 on_every_backend! {
     the_command_tells_what_it_deleted_and_a_dry_run_what_it_would,
+    the_command_shows_its_progress,
     the_command_says_that_another_run_is_under_way,
     the_start_says_how_long_everything_is_kept,
 }
@@ -37,6 +38,21 @@ async fn the_command_tells_what_it_deleted_and_a_dry_run_what_it_would(backend: 
     }
     let told = backend.number("select count(*) from mlops_audit where actor = 'command line'").await;
     assert_eq!(told, 2);
+}
+
+async fn the_command_shows_its_progress(backend: Backend) {
+    drop(backend.store(&[]).await);
+    insert_old(&backend, 250, real_now(), 31).await;
+    for (arguments, done) in [(&["--dry-run"][..], "to delete"), (&[], "deleted")] {
+        let output = retention(&backend, arguments, &[("RETENTION_DAYS", "30")]);
+        let (told, result) =
+            (String::from_utf8(output.stderr).unwrap(), String::from_utf8(output.stdout).unwrap());
+        let line = format!("ai_metrics: 250 rows {done}, 100 % of the table read");
+        assert_eq!(told.lines().filter(|told| **told == line).count(), 1, "{told}");
+        assert!(!told.contains('\r') && !told.contains('\x1b'), "it is no terminal: {told}");
+        assert!(!told.contains("mlops_consents"), "nothing was to be done there: {told}");
+        assert!(!result.contains('%'), "{result}");
+    }
 }
 
 async fn the_command_says_that_another_run_is_under_way(backend: Backend) {

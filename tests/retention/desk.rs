@@ -12,6 +12,7 @@ on_every_backend! {
     requests_that_are_done_go_and_open_ones_stay,
     of_consents_the_last_word_stays,
     ids_of_counted_events_go_after_a_month,
+    what_the_service_dates_ahead_is_counted,
 }
 
 async fn the_audit_trail_is_cut_after_its_days_and_stays_whole(backend: Backend) {
@@ -121,4 +122,25 @@ async fn ids_of_counted_events_go_after_a_month(backend: Backend) {
         .await;
     assert_eq!(rows(&run_at(&backend, &[], now).await.unwrap(), Retained::CountedIds), Some(29));
     assert_eq!(backend.number("select count(*) from mlops_counted_events").await, 31);
+}
+
+async fn what_the_service_dates_ahead_is_counted(backend: Backend) {
+    let (now, store) = (real_now(), backend.store(&[]).await);
+    for days in [-1, 0, 2, 3] {
+        let entry = Actor::service().entry(Action::KeyCreated);
+        store.append_audit(now + TimeDelta::days(days), &entry).await.unwrap();
+    }
+    let ahead = days_ago(now, -40);
+    let empty = if backend.is_postgres() { "''" } else { "x''" };
+    backend
+        .execute(&format!(
+            "insert into mlops_consents (id, subject, purpose, policy_version, granted, source, at)
+                values ('1', {empty}, 'p', '1', true, 's', {ahead}), ('2', {empty}, 'p', '1', true, 's', 'infinity');
+             insert into mlops_privacy_requests (id, kind, selector, subject, source, received_at, due_at, done_at)
+                values ('1', 'export', 'email', {empty}, 's', {ahead}, {ahead}, {ahead})"
+        ))
+        .await;
+    let tally = run_at(&backend, &[], now).await.unwrap();
+    let ahead = |kind| tally.iter().find(|done| done.kind == kind).unwrap().ahead;
+    assert_eq!((ahead(Retained::Audit), ahead(Retained::Consents), ahead(Retained::Requests)), (2, 2, 1));
 }

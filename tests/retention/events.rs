@@ -9,7 +9,7 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use super::{dry_run_at, insert_old, make, rows, run_at, told};
-use crate::harness::{Backend, TestApp, event, eventually, on_every_backend, real_now};
+use crate::harness::{Backend, Service, TestApp, command, event, eventually, on_every_backend, real_now};
 
 on_every_backend! {
     a_run_beside_live_events_loses_none_and_changes_no_counter,
@@ -19,6 +19,8 @@ on_every_backend! {
     events_are_kept_for_ever_where_retention_is_off,
     what_was_deleted_is_told_even_when_the_run_was_cut_off,
     rows_that_cannot_be_counted_are_kept,
+    rows_dated_ahead_are_counted_and_told,
+    the_daily_run_logs_rows_dated_ahead,
 }
 
 /// Rows in each of the two heaps: those that are counted, and those that no rollup holds yet. A run is slow on SQLite.
@@ -169,4 +171,40 @@ async fn rows_that_cannot_be_counted_are_kept(backend: Backend) {
     assert_eq!(backend.rows().await, 5);
     let told = told(&backend).await;
     assert_eq!((&told[0]["outcome"], &told[0]["rows"]["ai_metrics"]), (&json!("failed"), &json!(30)));
+}
+
+async fn rows_dated_ahead_are_counted_and_told(backend: Backend) {
+    let now = real_now();
+    drop(backend.store(&[]).await);
+    insert_old(&backend, 7, now, -2).await;
+    insert_old(&backend, 3, now + TimeDelta::hours(20), 0).await;
+    insert_old(&backend, 20, now, 91).await;
+    let mut expected = 7;
+    if backend.is_postgres() {
+        insert_old(&backend, 4, now, 5).await;
+        backend.execute("update ai_metrics set created_at = 'infinity' where id in (select id from ai_metrics order by id desc limit 4)").await;
+        expected += 4;
+    }
+    for tally in [dry_run_at(&backend, &[], now).await, run_at(&backend, &[], now).await.unwrap()] {
+        let events = tally.iter().find(|done| done.kind == Retained::Events).unwrap();
+        assert_eq!((events.rows, events.ahead), (Some(20), expected));
+    }
+    let output = command(&backend, &[]).args(["retention", "run"]).output().unwrap();
+    let told = String::from_utf8(output.stdout).unwrap();
+    let line = format!("{expected} rows of ai_metrics are dated more than a day ahead or infinity");
+    assert!(output.status.success() && told.contains(&line), "{told}");
+    let off = run_at(&backend, &[("RETENTION_DAYS", "off")], now).await.unwrap();
+    assert!(off.iter().all(|done| done.ahead == 0), "what is kept for ever has no time that it misses");
+}
+
+async fn the_daily_run_logs_rows_dated_ahead(backend: Backend) {
+    let (now, store) = (real_now(), backend.store(&[]).await);
+    store.ensure_retention_record(now - TimeDelta::days(3)).await.unwrap();
+    store.close().await;
+    insert_old(&backend, 3, now, -2).await;
+    let service = Service::start(&backend, &[]);
+    eventually("the run is made up for, and told", async || {
+        service.log().contains("3 rows of ai_metrics are dated more than a day ahead or infinity")
+    })
+    .await;
 }

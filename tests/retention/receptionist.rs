@@ -170,3 +170,26 @@ async fn a_table_that_cannot_be_cleared_is_named_and_keeps_no_other() {
     backend.execute("drop trigger keep on chat_messages").await;
     assert_eq!(rows(&run_at(&backend, &CHATS, now).await.unwrap(), Retained::ChatMessages), Some(1));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_of_the_app_dated_ahead_are_counted() {
+    let (backend, now) = (with_tables(TABLES).await, real_now());
+    fill_chats(&backend, now).await;
+    let (old, ahead) = (days_ago(now, 31), days_ago(now, -2));
+    backend
+        .execute(&format!(
+            "insert into conversations (id, created_at, updated_at) values
+                ('ahead', {old}, {ahead}), ('endless', 'infinity', null), ('turned', 'infinity', {old});
+             insert into messages (id, created_at) values ('ahead', {ahead}), ('endless', 'infinity');
+             insert into chat_messages (id, created_at) values ('endless', 'infinity');
+             insert into appointments (id, appointment_date, created_at) values
+                ('to-come', current_date + 400, {old}), ('endless', 'infinity', {old}), ('ahead', current_date, {ahead})"
+        ))
+        .await;
+    let tally = run_at(&backend, &[CHATS[0], APPOINTMENTS[0]], now).await.unwrap();
+    let ahead = |kind| tally.iter().find(|done| done.kind == kind).unwrap().ahead;
+    assert_eq!(ahead(Retained::Conversations), 2);
+    assert_eq!((ahead(Retained::Messages), ahead(Retained::ChatMessages)), (2, 1));
+    assert_eq!(ahead(Retained::Appointments), 2);
+    assert!(left(&backend, "conversations").await.contains(&"endless".to_owned()));
+}

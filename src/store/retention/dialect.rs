@@ -14,6 +14,8 @@ pub(super) struct RetentionSql {
     pub(super) extent: fn(Retained) -> String,
     /// Converts a time expression to a comparable form.
     pub(super) time: fn(&str) -> String,
+    /// The condition that a time or date is `infinity`.
+    pub(super) is_infinite: fn(&str) -> String,
     /// Returns whether a column of this type contains times.
     pub(super) holds_times: fn(&str) -> bool,
     /// Excludes rows locked by another session from a query.
@@ -44,6 +46,7 @@ const POSTGRES: RetentionSql = RetentionSql {
         )
     },
     time: str::to_owned,
+    is_infinite: |time| format!("{time} = 'infinity'"),
     holds_times: |kind| kind == "date" || kind.starts_with("timestamp"),
     skip_locked: "for update skip locked",
 };
@@ -83,6 +86,7 @@ const SQLITE: RetentionSql = RetentionSql {
         }
     },
     time: |text| format!("strftime('%Y-%m-%d %H:%M:%f', {text})"),
+    is_infinite: |text| format!("lower({text}) = 'infinity'"),
     holds_times: |_| true,
     skip_locked: "",
 };

@@ -20,10 +20,10 @@ impl Store {
         let (first, end) = (table.range.start, table.range.end);
         let Db::Postgres(db) = &self.sweep else {
             let first_rows = first..end.min(first.saturating_add(FIRST_ROWS));
-            return Ok(self.count_window(Window::new(table, &first_rows, cutoff)).await?.old);
+            return Ok(self.count_window(Window::new(table, &first_rows, cutoff, cutoff)).await?.old);
         };
         if end <= SAMPLED_PAGES {
-            return Ok(self.count_window(Window::new(table, &(first..end), cutoff)).await?.old);
+            return Ok(self.count_window(Window::new(table, &(first..end), cutoff, cutoff)).await?.old);
         }
         #[expect(clippy::cast_precision_loss, reason = "pages are fewer than 2^53")]
         let share = SAMPLED_PAGES as f64 / end as f64;

@@ -20,6 +20,8 @@ pub struct TablePlan {
     pub(super) old: String,
     /// The condition of a counted row of `t` without a valid time.
     pub(super) undated: String,
+    /// The condition of a row of `t` that is dated ahead; `$4` is the horizon.
+    pub(super) ahead: String,
 }
 
 /// The columns of the relevant tables with their types, and the SQL of the database.
@@ -53,7 +55,8 @@ impl Store {
         let (first, end) = on!(&self.sweep, STEP_LIMIT, |conn| {
             sqlx::query_as(AssertSqlSafe(extent)).fetch_one(conn).await
         })?;
-        Ok(Some(TablePlan { kind, range: first..end, old, undated: catalogue.undated(kind) }))
+        let (undated, ahead) = (catalogue.undated(kind), catalogue.ahead(kind));
+        Ok(Some(TablePlan { kind, range: first..end, old, undated, ahead }))
     }
 }
 
@@ -153,6 +156,38 @@ impl Catalogue {
             | Retained::Tombstones
             | Retained::Audit => "false".to_owned(),
         }
+    }
+
+    /// Returns the condition of a row of `t` whose time is after the horizon or `infinity`. An appointment may well be held ahead, but
+    /// not at `infinity`.
+    fn ahead(&self, kind: Retained) -> String {
+        let after = |time: &str| format!("{} > {}", (self.sql.time)(time), (self.sql.time)("$4"));
+        let column = |name| self.time(kind, name).map(|column| format!("t.{column}"));
+        let is_ahead = |time: String| format!("{} or {}", after(&time), (self.sql.is_infinite)(&time));
+        let known = match kind {
+            // On SQLite, a run dates those at `infinity` like others with an invalid time.
+            Retained::Events => vec![column("created_at").map(|time| after(&time))],
+            Retained::Messages | Retained::ChatMessages => vec![column("created_at").map(is_ahead)],
+            Retained::Conversations => {
+                let times: Vec<String> =
+                    ["updated_at", "created_at"].into_iter().filter_map(column).collect();
+                let last = match &times[..] {
+                    [updated, created] => Some(format!("coalesce({updated}, {created})")),
+                    others => others.first().cloned(),
+                };
+                vec![last.map(is_ahead)]
+            }
+            Retained::Appointments => {
+                let held = column("appointment_date").map(|date| (self.sql.is_infinite)(&date));
+                vec![column("created_at").map(is_ahead), held]
+            }
+            Retained::Requests => vec![column("done_at").map(is_ahead)],
+            Retained::Consents | Retained::CountedIds | Retained::Audit => vec![column("at").map(is_ahead)],
+            // Their end is ahead.
+            Retained::Tombstones => Vec::new(),
+        };
+        let known: Vec<String> = known.into_iter().flatten().chain(["$4 is null".to_owned()]).collect();
+        known.join(" or ")
     }
 
     /// Returns `column` if the table has it and it contains times.

@@ -23,9 +23,11 @@ pub struct WindowCounts {
     pub uncounted: i64,
     /// Rows without a valid time.
     pub undated: i64,
+    /// Rows dated after the horizon, or never: they do not become old in their time.
+    pub ahead: i64,
 }
 
-from_row!(WindowCounts { old, uncounted, undated });
+from_row!(WindowCounts { old, uncounted, undated, ahead });
 
 /// The result of deleting the old rows of a window.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -47,13 +49,20 @@ pub struct Window<'s> {
     pub to: i64,
     /// The time before which a row is old.
     pub cutoff: DateTime<Utc>,
+    /// The time after which a row is dated ahead.
+    pub horizon: DateTime<Utc>,
 }
 
 impl<'s> Window<'s> {
     /// Creates a window of the given range.
     #[must_use]
-    pub const fn new(plan: &'s TablePlan, range: &Range<i64>, cutoff: DateTime<Utc>) -> Self {
-        Self { plan, from: range.start, to: range.end, cutoff }
+    pub const fn new(
+        plan: &'s TablePlan,
+        range: &Range<i64>,
+        cutoff: DateTime<Utc>,
+        horizon: DateTime<Utc>,
+    ) -> Self {
+        Self { plan, from: range.start, to: range.end, cutoff, horizon }
     }
 }
 
@@ -69,7 +78,7 @@ impl Store {
     pub async fn count_window(&self, window: Window<'_>) -> Result<WindowCounts, StoreError> {
         let sql = self.count_window_sql(window.plan);
         on!(&self.sweep, STEP_LIMIT, |conn| {
-            bound!(sqlx::query_as(AssertSqlSafe(sql)), window).fetch_one(conn).await
+            bound!(sqlx::query_as(AssertSqlSafe(sql)), window).bind(window.horizon).fetch_one(conn).await
         })
     }
 
@@ -117,12 +126,13 @@ impl Store {
         })
     }
 
-    fn count_window_sql(&self, TablePlan { kind, old, undated, .. }: &TablePlan) -> String {
+    fn count_window_sql(&self, TablePlan { kind, old, undated, ahead, .. }: &TablePlan) -> String {
         let uncounted = uncounted(*kind);
         format!(
             "select count(*) filter (where ({old}) is true) as old,
                 count(*) filter (where ({old} and {uncounted}) is true) as uncounted,
-                count(*) filter (where {undated}) as undated
+                count(*) filter (where {undated}) as undated,
+                count(*) filter (where ({ahead}) is true) as ahead
             from {} as t where {}",
             kind.table(),
             (self.sql().window)(*kind)
