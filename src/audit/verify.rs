@@ -36,8 +36,10 @@ pub enum Fault {
     Foreign,
     /// It is missing, though a key or a completed request shows that it was written.
     Unrecorded,
-    /// There is no entry, though there are events or keys.
+    /// There is no entry, though there is something that has one.
     Empty,
+    /// It is the first entry, though there is something older that has one, or should have one.
+    Late,
 }
 
 impl Fault {
@@ -55,6 +57,7 @@ impl Fault {
             Self::Foreign => "foreign",
             Self::Unrecorded => "unrecorded",
             Self::Empty => "empty",
+            Self::Late => "late",
         }
     }
 
@@ -75,7 +78,13 @@ impl Fault {
             Self::Unrecorded => {
                 "a key or a completed privacy request shows that there was another: entries were removed from the end"
             }
-            Self::Empty => "there is no entry, though there are events or keys",
+            Self::Empty => {
+                "there is no entry, though there are events, keys, consents, privacy requests or runs of retention"
+            }
+            Self::Late => {
+                "the trail begins with it, though a key, a completed privacy request or the first start of the service shows that \
+                 there were earlier ones: the trail was emptied and begun anew"
+            }
         }
     }
 }
@@ -121,8 +130,20 @@ pub struct Expected {
     pub revoked: BTreeMap<String, DateTime<Utc>>,
     /// Ids of receipts, each with the time at which the request was done.
     pub receipts: BTreeMap<String, DateTime<Utc>>,
-    /// Whether there are events or keys at all.
+    /// Whether there is anything that comes with an entry.
     pub has_data: bool,
+    /// When the trail's table was created; `None` if that is not known.
+    pub created_at: Option<DateTime<Utc>>,
+    /// When the service first started on the database, which has an entry; `None` before it did.
+    pub started_at: Option<DateTime<Utc>>,
+}
+
+impl Expected {
+    /// Iterates over the times of all that no entry was found for.
+    fn times(&self) -> impl Iterator<Item = DateTime<Utc>> {
+        let Self { created, rotated, revoked, receipts, .. } = self;
+        [created, rotated, revoked, receipts].into_iter().flat_map(BTreeMap::values).copied()
+    }
 }
 
 impl Verification {
@@ -148,6 +169,8 @@ pub struct Verifier {
     expected: Expected,
     /// The time of the first entry.
     begins: Option<DateTime<Utc>>,
+    /// Whether that is the first of all, before which none was purged.
+    is_whole: bool,
     /// The days for which entries are kept, as the service stated when it started last; `None` before it did.
     retention: Option<TimeDelta>,
     now: DateTime<Utc>,
@@ -161,6 +184,9 @@ struct About {
     key: Option<String>,
     receipt: Option<String>,
 }
+
+/// How long after the first start of the service its entry may be written, for want of the database.
+const START_GAP: TimeDelta = TimeDelta::days(1);
 
 /// How far beyond the end of the chain an entry must be to be foreign rather than one before which others are missing.
 const FOREIGN_GAP: i64 = 1 << 32;
@@ -178,6 +204,7 @@ impl Verifier {
             broken: None,
             expected,
             begins: None,
+            is_whole: false,
             retention: None,
             now,
             purges: Vec::new(),
@@ -225,6 +252,7 @@ impl Verifier {
         }
         self.compare_recorded(head)?;
         self.begins.get_or_insert(entry.at);
+        self.is_whole |= entry.seq == 1;
         self.learn(entry)?;
         self.last = head;
         Ok(())
@@ -283,7 +311,8 @@ impl Verifier {
                 () if self.has_unrecorded() => Some(Fault::Unrecorded),
                 () => None,
             };
-            self.broken = missing.or(end.map(|end| fault(self.last.seq + 1, end)));
+            let late = self.begins_late().then_some(fault(1, Fault::Late));
+            self.broken = missing.or(late).or(end.map(|end| fault(self.last.seq + 1, end)));
         }
         let Self { entries, last, broken, purges, .. } = self;
         Verification { entries, head: last, broken, complete, purges }
@@ -293,9 +322,20 @@ impl Verifier {
     /// trail. Times of keys are whole seconds.
     fn has_unrecorded(&self) -> bool {
         let Some(begins) = self.begins else { return false };
-        let Expected { created, rotated, revoked, receipts, .. } = &self.expected;
-        let mut times = [created, rotated, revoked, receipts].into_iter().flat_map(BTreeMap::values);
-        times.any(|at| *at > begins + TimeDelta::seconds(1))
+        self.expected.times().any(|at| at > begins + TimeDelta::seconds(1))
+    }
+
+    /// Returns whether a trail of which nothing was purged begins after something that should have an entry.
+    fn begins_late(&self) -> bool {
+        let Some(begins) = self.begins.filter(|_| self.is_whole) else { return false };
+        let Expected { created_at, started_at, .. } = self.expected;
+        let started = started_at.is_some_and(|at| begins - at > START_GAP);
+        started
+            || created_at.is_some_and(|created| {
+                self.expected
+                    .times()
+                    .any(|at| at > created + TimeDelta::seconds(1) && at < begins - TimeDelta::seconds(1))
+            })
     }
 }
 
@@ -445,6 +485,25 @@ mod tests {
         let revoked = Expected { revoked: at("k1", 9), ..Expected::default() };
         assert_eq!(verify(&entries, &revoked), Some((3, Fault::Unrecorded)));
         assert_eq!(verify(&[], &created("k1", 0)), Some((1, Fault::Empty)));
+    }
+
+    #[test]
+    fn a_trail_that_was_begun_anew_is_late() {
+        let late = |created: i64, started: i64, key: i64| {
+            let after = |hours| DateTime::UNIX_EPOCH + TimeDelta::hours(hours);
+            let expected = Expected {
+                created: BTreeMap::from([("k".to_owned(), after(key))]),
+                created_at: Some(after(created)),
+                started_at: Some(after(started)),
+                ..Expected::default()
+            };
+            let mut verifier = Verifier::new(Vec::new(), expected, now());
+            assert!(chain(1).iter().all(|entry| verifier.check(entry)));
+            verifier.finish(true).broken.map(|broken| (broken.seq, broken.fault))
+        };
+        assert_eq!(late(-100, -10, -200), None, "the key is older than the table");
+        assert_eq!(late(-100, -10, -50), Some((1, Fault::Late)));
+        assert_eq!(late(-100, -30, -200), Some((1, Fault::Late)), "the service started long before");
     }
 
     #[test]

@@ -169,17 +169,25 @@ impl Store {
             bounded!("done_at"),
             " from mlops_privacy_requests where done_at is not null and receipt_id is not null"
         );
-        const EVENTS: &str = "select count(*) from (select 1 from ai_totals limit 1) one";
+        // What is written together with an entry, and events, which nobody sends before the start, which has one.
+        const OTHERS: &str = "select count(*) from (select 1 from ai_totals limit 1) events
+            union all select count(*) from (select 1 from mlops_consents limit 1) consents
+            union all select count(*) from (select 1 from mlops_privacy_requests limit 1) requests
+            union all select count(*) from mlops_retention where done_at is not null";
+        const CREATED_AT: &str = "select installed_on from _sqlx_migrations where version = 6";
+        const STARTED_AT: &str = concat!("select ", bounded!("waiting_since"), " from mlops_retention");
         on!(&self.read, READ_LIMIT, |conn| {
             let mut read = [(); 4].map(|()| BTreeMap::new());
             for (ids, sql) in read.iter_mut().zip([CREATED, ROTATED, REVOKED, RECEIPTS]) {
                 let rows: Vec<(String, DateTime<Utc>)> = sqlx::query_as(sql).fetch_all(&mut *conn).await?;
                 ids.extend(rows);
             }
-            let events: i64 = sqlx::query_scalar(EVENTS).fetch_one(&mut *conn).await?;
+            let others: Vec<i64> = sqlx::query_scalar(OTHERS).fetch_all(&mut *conn).await?;
+            let created_at = sqlx::query_scalar(CREATED_AT).fetch_optional(&mut *conn).await?;
+            let started_at = sqlx::query_scalar(STARTED_AT).fetch_optional(&mut *conn).await?;
             let [created, rotated, revoked, receipts] = read;
-            let has_data = events > 0 || !created.is_empty();
-            Ok(Expected { created, rotated, revoked, receipts, has_data })
+            let has_data = !created.is_empty() || others.iter().any(|rows| *rows > 0);
+            Ok(Expected { created, rotated, revoked, receipts, has_data, created_at, started_at })
         })
     }
 
