@@ -75,45 +75,47 @@ where relnamespace = :'schema'::regnamespace and relowner = :'service'::regrole 
     do $$ begin raise exception 'the role of the service owns tables of the app; give the service a role of its own'; end $$;
 \endif
 
--- Exactly the rights that the service needs. Missing tables are skipped. Rows are locked before they are deleted, which
--- requires the right to update.
+-- Exactly the rights that the service needs: a test takes each away and sees something fail. Missing tables are skipped.
 create temporary table needed (name text, rights text) on commit drop;
 insert into needed values
-    -- Events and their sums.
+    -- Events and their sums. To lock a row, as before it is deleted, requires the right to update a column of the table.
     ('ai_metrics', 'select, insert, update, delete'),
     ('ai_rollup_daily', 'select, insert, update'),
     ('ai_totals', 'select, insert, update'),
     ('ai_latency_daily', 'select, insert, update'),
-    ('ai_rollup_pending', 'select, insert, update, delete'),
+    ('ai_rollup_pending', 'select, insert, delete, update (seq)'),
     ('ai_rollup_daily_now', 'select'),
-    ('ai_totals_now', 'select'),
-    ('ai_latency_daily_now', 'select'),
-    ('ai_metric_labels', 'select, insert'),
+    ('ai_totals_now', ''),
+    ('ai_latency_daily_now', ''),
+    ('ai_metric_labels', ''),
     ('ai_metric_series', 'select, insert'),
-    ('mlops_counted_events', 'select, insert, update, delete'),
+    ('mlops_counted_events', 'select, insert, delete'),
     ('mlops_tombstones', 'select, insert, update, delete'),
     -- Keys, privacy, retention and the audit trail.
     ('mlops_api_keys', 'select, insert, update'),
     ('mlops_privacy_requests', 'select, insert, update, delete'),
-    ('mlops_consents', 'select, insert, update, delete'),
+    ('mlops_consents', 'select, insert, delete'),
     ('mlops_retention', 'select, insert, update'),
     ('mlops_retention_deleted', 'select, insert, update, delete'),
     ('mlops_audit', 'select, insert'),
     ('_sqlx_migrations', 'select'),
-    -- The receptionist app's tables, for access, erasure and retention.
-    ('businesses', 'select'),
-    ('conversations', 'select, update, delete'),
-    ('messages', 'select, update, delete'),
-    ('chat_messages', 'select, update, delete'),
+    -- The receptionist app's tables, for access, erasure and retention. Conversations are locked before they are deleted,
+    -- appointments may be anonymised.
+    ('conversations', 'select, delete, update (id)'),
+    ('messages', 'select, delete'),
+    ('chat_messages', 'select, delete'),
     ('documents', 'select'),
     ('appointments', 'select, update, delete');
 
-select statement
-from needed, pg_class c, lateral (values
-    (1, format('revoke all on %s from %I', c.oid::regclass, :'service')),
-    (2, format('grant %s on %s to %I', needed.rights, c.oid::regclass, :'service'))) s (n, statement)
-where c.oid = to_regclass(format('%I.%I', :'schema', needed.name))
-order by c.relname, n \gexec
+-- Of every table and view in the schema, also of those that an earlier version of this script granted rights on.
+select format('revoke all on %s from %I', c.oid::regclass, :'service')
+from pg_class c
+where c.relnamespace = :'schema'::regnamespace and c.relkind in ('r', 'p', 'v', 'm', 'f')
+order by c.relname \gexec
+select format('grant %s on %s to %I', needed.rights, c.oid::regclass, :'service')
+from needed join pg_class c on c.oid = to_regclass(format('%I.%I', :'schema', needed.name))
+where needed.rights <> ''
+order by c.relname \gexec
 
 -- The sequence of ai_metrics.id.
 select format('grant usage on sequence %s to %I', s.oid::regclass, :'service')

@@ -4,6 +4,7 @@ mod audit;
 mod event_fields;
 mod limiter;
 mod migrations;
+mod needed_rights;
 mod roles;
 mod spool;
 mod store;

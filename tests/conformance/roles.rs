@@ -22,6 +22,7 @@ const APP: &str = "
     create table messages (id text primary key, conversation_id text references conversations (id) on delete cascade,
         sender text, content text, message_type text, metadata jsonb, created_at timestamptz default now());
     create table chat_messages (id text primary key, content text, created_at timestamptz default now());
+    create table documents (id text primary key, content text);
     create table appointments (id text primary key, business_id text references businesses (id),
         conversation_id text references conversations (id) on delete set null, customer_name text, customer_email text,
         customer_phone text, appointment_date date, appointment_time time, status text, notes text,
@@ -33,9 +34,9 @@ const APP: &str = "
     insert into appointments (id, business_id) values ('a-1', 'acme');";
 
 /// A database with roles of its own: the app's, the owner's and the service's.
-struct Roles {
-    backend: Backend,
-    suffix: String,
+pub(super) struct Roles {
+    pub(super) backend: Backend,
+    pub(super) suffix: String,
 }
 
 impl Roles {
@@ -57,7 +58,7 @@ impl Roles {
     }
 
     /// Runs roles.sql, as its head says.
-    fn apply(&self) {
+    pub(super) fn apply(&self) {
         self.apply_with("service", "public").unwrap();
     }
 
@@ -75,7 +76,7 @@ impl Roles {
     }
 
     /// The database as the service sees it.
-    fn serving(&self) -> Backend {
+    pub(super) fn serving(&self) -> Backend {
         Backend { url: self.url("service"), folder: self.backend.folder.clone() }
     }
 
@@ -86,7 +87,7 @@ impl Roles {
         (output.status.success(), String::from_utf8(told).unwrap())
     }
 
-    fn migrate(&self) {
+    pub(super) fn migrate(&self) {
         let (worked, told) = self.program(&[("MIGRATION_DATABASE_URL", &self.owner())], &["migrate"]);
         assert!(worked, "{told}");
     }
@@ -200,7 +201,7 @@ async fn assert_retains(roles: &Roles) {
 }
 
 /// A database of the app, with `ai_metrics` and two rows of the app's in it.
-async fn of_the_app() -> Roles {
+pub(super) async fn of_the_app() -> Roles {
     let roles = Roles::new().await;
     roles.run("app", APP).await.unwrap();
     roles.run("app", LAB_TABLE).await.unwrap();
@@ -236,8 +237,8 @@ async fn the_service_serves_with_a_role_that_can_do_nothing_else() {
     cannot_change_the_house(&roles).await;
     cannot_touch_what_it_does_not_need(&roles).await;
     let needed = [
-        "select * from businesses, conversations, messages, chat_messages, appointments",
-        "update conversations set customer_email = null where id = 'c-1'",
+        "select * from conversations, messages, chat_messages, appointments",
+        "select id from conversations for update",
         "update appointments set customer_name = null where id = 'a-1'",
         "delete from messages",
         "delete from chat_messages",
@@ -309,14 +310,20 @@ async fn cannot_touch_what_it_does_not_need(roles: &Roles) {
             "delete from ai_totals",
             "delete from ai_rollup_daily",
             "delete from ai_latency_daily",
-            "delete from ai_metric_labels",
+            "select * from ai_metric_labels",
+            "select * from ai_latency_daily_now",
             "insert into _sqlx_migrations select * from _sqlx_migrations",
             "update _sqlx_migrations set success = false",
             "delete from _sqlx_migrations",
+            "select * from businesses",
             "insert into businesses values ('more')",
             "update businesses set name = 'more'",
             "delete from businesses",
             "insert into conversations (id) values ('more')",
+            "update conversations set customer_email = null",
+            "update messages set content = null",
+            "update chat_messages set content = null",
+            "update mlops_consents set granted = true",
             "insert into messages (id) values ('more')",
             "insert into appointments (id) values ('more')",
         ])

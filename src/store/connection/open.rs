@@ -13,7 +13,7 @@ use crate::store::connection::online_index;
 use crate::store::dialect::{self, Pools};
 use crate::store::events::keeping::Keeping;
 use crate::store::migrations::{POSTGRES, SQLITE};
-use crate::store::{Db, Store, StoreError};
+use crate::store::{Db, READ_LIMIT, Store, StoreError};
 
 /// The error for a role that cannot change tables.
 const MISSING: &str = "migrations are missing: run mlops-service migrate with MIGRATION_DATABASE_URL";
@@ -104,6 +104,31 @@ impl Store {
     }
 }
 
+impl Store {
+    /// Checks that all migrations are applied and none of a newer version, and changes nothing.
+    pub async fn check_migrations(&self) -> Result<(), StoreError> {
+        const APPLIED: &str = "select version, checksum from _sqlx_migrations where success";
+        let there = match &self.read {
+            Db::Postgres(_) => "select count(to_regclass('_sqlx_migrations'))",
+            Db::Sqlite(_) => "select count(*) from sqlite_schema where name = '_sqlx_migrations'",
+        };
+        let applied: Vec<(i64, Vec<u8>)> = on!(&self.read, READ_LIMIT, |conn| {
+            let there: i64 = sqlx::query_scalar(there).fetch_one(&mut *conn).await?;
+            match there {
+                0 => Ok(Vec::new()),
+                _ => sqlx::query_as(APPLIED).fetch_all(conn).await,
+            }
+        })?;
+        let migrator = if self.is_file() { &*SQLITE } else { &*POSTGRES };
+        match are_all(migrator, &applied)? {
+            true => Ok(()),
+            false => {
+                Err(StoreError::Unusable("migrations are missing: run mlops-service migrate".to_owned()))
+            }
+        }
+    }
+}
+
 /// Runs all migrations in the transaction of the connection. The lock of a session, which `sqlx` takes, would outlive it behind a
 /// pooler.
 async fn migrate_in_transaction(conn: &mut PgConnection) -> Result<(), MigrateError> {
@@ -124,14 +149,19 @@ async fn is_current(conn: &mut PgConnection) -> Result<bool, StoreError> {
     }
     let applied = "select version, checksum from _sqlx_migrations where success";
     let applied: Vec<(i64, Vec<u8>)> = sqlx::query_as(applied).fetch_all(&mut *conn).await?;
-    for (version, checksum) in &applied {
-        let known = POSTGRES.iter().find(|migration| migration.version == *version);
+    Ok(are_all(&POSTGRES, &applied)?)
+}
+
+/// Returns whether these applied migrations, each with its checksum, are all there are.
+fn are_all(migrator: &Migrator, applied: &[(i64, Vec<u8>)]) -> Result<bool, MigrateError> {
+    for (version, checksum) in applied {
+        let known = migrator.iter().find(|migration| migration.version == *version);
         let known = known.ok_or(MigrateError::VersionMissing(*version))?;
         if *checksum != *known.checksum {
-            return Err(MigrateError::VersionMismatch(*version).into());
+            return Err(MigrateError::VersionMismatch(*version));
         }
     }
-    Ok(applied.len() == POSTGRES.iter().count())
+    Ok(applied.len() == migrator.iter().count())
 }
 
 /// Adds a hint to an error about a role that cannot change tables.
