@@ -15,7 +15,7 @@ use mlops_service::http::middleware::guard::Policy;
 use mlops_service::http::routes::table;
 use mlops_service::lifecycle::Lifecycle;
 
-const KEY: &str = "9a7f2c8e5d1b3f6a4e8c9d2f1a7b5c3e";
+const KEY: &str = "c51e07fa9b3d4862d8a1f6704e92b5c3";
 
 /// A service on a throw-away SQLite file whose quota on `/track` is never used up.
 async fn app(folder: &std::path::Path, lifecycle: &Lifecycle) -> App {

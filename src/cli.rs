@@ -16,7 +16,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use tokio::runtime::Builder;
 
-use crate::config::{Config, Source, VARIABLES, env_example, indented};
+use crate::config::{Config, Problems, Source, VARIABLES, env_example, indented};
 use crate::store::{Store, StoreError};
 use crate::telemetry;
 
@@ -64,27 +64,46 @@ pub fn run() -> ExitCode {
         Verb::Serve => with_config(serve::run),
         Verb::Migrate => with_config(migrate::run),
         Verb::Healthcheck => with_config(healthcheck::run),
-        Verb::Check(options) => with_config(|config| check::run(config, options)),
+        Verb::Check(options) => check(options),
         Verb::Retention(verb) => with_config(|config| retention::run(config, verb)),
         Verb::Audit(verb) => with_config(|config| audit::run(config, verb)),
         Verb::Key(verb) => with_config(|config| key::run(config, verb)),
     }
 }
 
+/// Runs the security checklist. Whoever asked for JSON gets the problems with the settings in that form too.
+fn check(options: check::Options) -> ExitCode {
+    match read_config() {
+        Ok(config) => run_with(&config.clone(), check::run(config, options)),
+        Err(problems) => {
+            output::print_error(&problems);
+            check::report_problems(&problems, &options, EXIT_SETTINGS.into())
+        }
+    }
+}
+
+fn read_config() -> Result<Config, Problems> {
+    Config::read(&Source::process(Path::new(".env")))
+}
+
 /// Reads the settings and runs `command` with them, or prints the problems with them.
 fn with_config<F: Future<Output = ExitCode>>(command: impl FnOnce(Config) -> F) -> ExitCode {
-    let config = match Config::read(&Source::process(Path::new(".env"))) {
-        Ok(config) => config,
+    match read_config() {
+        Ok(config) => run_with(&config.clone(), command(config)),
         Err(problems) => {
             output::print_error(problems);
-            return EXIT_SETTINGS.into();
+            EXIT_SETTINGS.into()
         }
-    };
-    let _guard = telemetry::init(&config);
+    }
+}
+
+/// Runs a command with the log and the threads that `config` asks for.
+fn run_with(config: &Config, command: impl Future<Output = ExitCode>) -> ExitCode {
+    let _guard = telemetry::init(config);
     config.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
     let runtime = Builder::new_multi_thread().worker_threads(config.threads()).enable_all().build();
     let runtime = runtime.expect("the system can start threads");
-    let code = runtime.block_on(command(config));
+    let code = runtime.block_on(command);
     // A hanging host name look-up must not delay the exit.
     runtime.shutdown_background();
     code

@@ -26,7 +26,6 @@ pub use setting::{
 pub use source::is_open_to_others;
 pub use source::{Problem, Problems, Source};
 pub use tiers::Tiers;
-pub use weak_secret::weakness;
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
@@ -36,7 +35,7 @@ use chrono_tz::Tz;
 use ipnet::IpNet;
 
 use crate::privacy::subject::{ContactReader, Country, Hasher};
-use crate::quota::Quota;
+use crate::quota::{LIMITS_NOBODY_PER_SECOND, Quota};
 
 /// An environment variable of the service.
 #[derive(Debug, Clone, Copy)]
@@ -238,26 +237,6 @@ impl Config {
         is_usable.then(|| Hasher::new(key, ContactReader::new(self.default_country)))
     }
 
-    /// Returns the secrets that can be guessed, or that stand in two places, by their variables, with what is wrong.
-    #[must_use]
-    pub fn weak_secrets(&self) -> Vec<(&'static str, &'static str)> {
-        let keys = self.mlops_api_key.iter().map(|key| ("MLOPS_API_KEY", key.expose()));
-        let hash_key = self.privacy_hash_key.iter().map(|key| ("PRIVACY_HASH_KEY", key.expose()));
-        let example = |name: &str| {
-            VARIABLES.iter().find(|variable| variable.name == name).map_or("", |variable| variable.example)
-        };
-        // What is short is refused as that.
-        let is_long =
-            |(name, text): &(&str, &str)| text.len() >= MIN_PRODUCTION_KEY_CHARS || *text == example(name);
-        let secrets: Vec<(&str, &str)> = keys.chain(hash_key).filter(is_long).collect();
-        let weak = secrets.iter().filter_map(|(name, text)| Some((*name, weakness(text, example(name))?)));
-        let repeated = secrets.iter().enumerate().filter_map(|(index, (name, text))| {
-            let is_equal = secrets[..index].iter().any(|(_, earlier)| earlier == text);
-            is_equal.then_some((*name, "is the same as another secret"))
-        });
-        weak.chain(repeated).collect()
-    }
-
     /// Returns whether callers of protected routes need a key or a token.
     #[must_use]
     pub fn authenticates(&self) -> bool {
@@ -282,27 +261,26 @@ impl Config {
     /// Returns whether any rate limit is on.
     #[must_use]
     pub fn limits(&self) -> bool {
-        self.all_limits().iter().any(|(_, is_on)| *is_on)
+        self.all_limits().iter().any(|(_, effect)| *effect != Effect::Off)
     }
 
-    /// Returns the variables of the rate limits that are off.
+    /// Returns every rate limit but those of tiers, by its variable, with what it does.
     #[must_use]
-    pub fn limits_off(&self) -> Vec<&'static str> {
-        self.all_limits().iter().filter(|(_, is_on)| !is_on).map(|(name, _)| *name).collect()
-    }
-
-    /// Returns every rate limit and whether it is on.
-    fn all_limits(&self) -> [(&'static str, bool); 8] {
-        let is_on = |quota: &Limit<Quota>| quota.get().is_some();
+    pub fn all_limits(&self) -> [(&'static str, Effect); 8] {
+        let flood = match self.flood_limit_per_second.get() {
+            None => Effect::Off,
+            Some(limit) if u64::from(limit.get()) >= LIMITS_NOBODY_PER_SECOND => Effect::LimitsNobody,
+            Some(_) => Effect::On,
+        };
         [
-            ("RATE_LIMIT_HEALTH", is_on(&self.rate_limit_health)),
-            ("RATE_LIMIT_HEALTH_DETAILED", is_on(&self.rate_limit_health_detailed)),
-            ("RATE_LIMIT_TRACK", is_on(&self.rate_limit_track)),
-            ("RATE_LIMIT_ANALYTICS", is_on(&self.rate_limit_analytics)),
-            ("RATE_LIMIT_REFRESH_METRICS", is_on(&self.rate_limit_refresh_metrics)),
-            ("RATE_LIMIT_DEFAULT", is_on(&self.rate_limit_default)),
-            ("RATE_LIMIT_AUTH_FAILURES", is_on(&self.rate_limit_auth_failures)),
-            ("FLOOD_LIMIT_PER_SECOND", self.flood_limit_per_second.get().is_some()),
+            ("RATE_LIMIT_HEALTH", Effect::of(&self.rate_limit_health)),
+            ("RATE_LIMIT_HEALTH_DETAILED", Effect::of(&self.rate_limit_health_detailed)),
+            ("RATE_LIMIT_TRACK", Effect::of(&self.rate_limit_track)),
+            ("RATE_LIMIT_ANALYTICS", Effect::of(&self.rate_limit_analytics)),
+            ("RATE_LIMIT_REFRESH_METRICS", Effect::of(&self.rate_limit_refresh_metrics)),
+            ("RATE_LIMIT_DEFAULT", Effect::of(&self.rate_limit_default)),
+            ("RATE_LIMIT_AUTH_FAILURES", Effect::of(&self.rate_limit_auth_failures)),
+            ("FLOOD_LIMIT_PER_SECOND", flood),
         ]
     }
 
@@ -329,6 +307,29 @@ impl Config {
             (Some(origins), _) => origins.clone(),
             (None, Environment::Development) => Origin::read("http://localhost:3000").into_iter().collect(),
             (None, _) => Vec::new(),
+        }
+    }
+}
+
+/// What a rate limit does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effect {
+    /// It is off.
+    Off,
+    /// It is so high that it limits nobody; see [`Quota::limits_nobody`].
+    LimitsNobody,
+    /// It limits callers.
+    On,
+}
+
+impl Effect {
+    /// Returns what a quota does.
+    #[must_use]
+    pub fn of(quota: &Limit<Quota>) -> Self {
+        match quota.get() {
+            None => Self::Off,
+            Some(quota) if quota.limits_nobody() => Self::LimitsNobody,
+            Some(_) => Self::On,
         }
     }
 }

@@ -21,6 +21,13 @@ use strum::VariantArray;
 /// The maximum number of windows of a quota.
 pub const MAX_WINDOWS: usize = 4;
 
+/// The rate of requests, per second, that no single caller sustains: several times what one replica answers. A limit at or above
+/// it limits nobody.
+pub const LIMITS_NOBODY_PER_SECOND: u64 = 10_000;
+
+/// The longest time, in seconds, for which a caller at that rate counts as unlimited.
+const UNLIMITED_SECONDS: u64 = 86_400;
+
 /// How many requests a caller may make on a route: one or several windows, all of which must have room.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Quota(Vec<Window>);
@@ -30,6 +37,16 @@ impl Quota {
     #[must_use]
     pub fn windows(&self) -> &[Window] {
         &self.0
+    }
+
+    /// Returns whether it is so high that it limits nobody: every window has room for a day, or for its whole length, of
+    /// [`LIMITS_NOBODY_PER_SECOND`].
+    #[must_use]
+    pub fn limits_nobody(&self) -> bool {
+        self.0.iter().all(|window| {
+            let seconds = window.millis().unsigned_abs() / 1_000;
+            u64::from(window.limit) >= LIMITS_NOBODY_PER_SECOND * seconds.min(UNLIMITED_SECONDS)
+        })
     }
 }
 

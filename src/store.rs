@@ -56,8 +56,9 @@ mod retention;
 mod rollups;
 
 pub use audit::Purged;
-pub use connection::inspect::{Encryption, Privileges};
+pub use connection::inspect::Encryption;
 pub(crate) use connection::open::create_file;
+pub use connection::privileges::Privileges;
 pub use error::StoreError;
 pub use events::foreign::ForeignCount;
 pub use events::{CLAIM_MINUTES, Outcome, Written};

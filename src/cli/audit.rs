@@ -35,7 +35,7 @@ pub(super) enum Verb {
 pub(super) async fn run(config: Config, verb: Verb) -> ExitCode {
     let Verb::Verify { head, head_file } = verb;
     let configured = config.audit_head_file.clone().filter(|path| path.exists());
-    let heads = match head_file.or(configured).map(|path| read(&path)).transpose() {
+    let heads = match head_file.or(configured).map(|path| read_heads(&path)).transpose() {
         Ok(heads) => heads.unwrap_or_default(),
         Err(problem) => return fail(problem),
     };
@@ -56,7 +56,7 @@ pub(super) async fn run(config: Config, verb: Verb) -> ExitCode {
 }
 
 /// Reads the heads at the beginnings of the lines of a file. A last line that is cut off is left out.
-fn read(path: &Path) -> Result<Vec<Head>, String> {
+pub(super) fn read_heads(path: &Path) -> Result<Vec<Head>, String> {
     let text =
         fs::read_to_string(path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
     let whole = text.rfind('\n').map_or("", |end| &text[..end]);

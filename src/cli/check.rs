@@ -5,7 +5,10 @@ mod database;
 mod files;
 mod finding;
 mod keys;
+mod reach;
+mod retention;
 mod settings;
+mod trail;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -15,7 +18,7 @@ use serde_json::json;
 
 use super::output::finish;
 use crate::clock::Clock;
-use crate::config::{Config, Database};
+use crate::config::{Config, Database, Problems};
 use crate::retention::Policy;
 use crate::store::Store;
 use finding::{Finding, Verdict};
@@ -29,48 +32,72 @@ pub(super) struct Options {
 
 pub(super) async fn run(config: Config, options: Options) -> ExitCode {
     let findings = run_checks(&config).await;
-    let wrong = findings.iter().filter(|finding| finding.verdict == Verdict::Wrong).count();
+    let wrong = findings.iter().any(|finding| finding.verdict == Verdict::Wrong);
     let text = if options.json {
-        json!({"ok": wrong == 0, "checks": findings}).to_string()
+        json!({"ok": !wrong, "checks": findings}).to_string()
     } else {
         let lines = findings.iter().map(ToString::to_string);
         lines.chain([summary(&findings)]).collect::<Vec<_>>().join("\n")
     };
-    finish(text, if wrong == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    finish(text, if wrong { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// Prints problems with the settings, each as a finding, if JSON was asked for: nothing else can be checked. Returns `code`.
+pub(super) fn report_problems(problems: &Problems, options: &Options, code: ExitCode) -> ExitCode {
+    if !options.json {
+        return code;
+    }
+    let findings: Vec<Finding> = problems.all().iter().map(settings::unusable).collect();
+    finish(json!({"ok": false, "checks": findings}), code)
 }
 
 /// Runs all checks, in order.
 async fn run_checks(config: &Config) -> Vec<Finding> {
     let now = Clock::system().now();
-    let store = open(config).await;
+    let Opened { connected, problem } = open(config).await;
+    // Tables are looked at only if they are those of this version.
+    let store = connected.as_ref().filter(|_| problem.is_none());
     let mut findings = vec![keys::shared(config), keys::shared_age(config, Path::new(".env"), now)];
-    findings.push(keys::named(store.as_ref(), now).await);
+    findings.push(keys::named(store, now).await);
+    findings.push(keys::passwords(config));
     findings.extend(files::checks(Path::new(".")));
-    findings.extend(database::checks(config, store.as_ref()).await);
-    findings.push(database::retention(store.as_ref(), Policy::of(config), now).await);
-    findings.extend(database::app_retention(store.as_ref(), Policy::of(config)).await);
+    findings.push(database::usable(problem.as_ref()));
+    findings.extend(database::checks(config, connected.as_ref(), store.is_some()).await);
+    findings.push(trail::chain(config, store, now).await);
+    findings.extend(retention::checks(store, Policy::of(config), now).await);
     findings.extend(settings::checks(config));
-    if let Ok(store) = store {
+    if let Some(store) = connected {
         store.close().await;
     }
     findings
 }
 
-/// Opens the store, if it is available, without creating a file or migrating. The error says why it is not.
-async fn open(config: &Config) -> Result<Store, String> {
+/// The store.
+struct Opened {
+    /// The store, if its database can be reached.
+    connected: Option<Store>,
+    /// Why its tables cannot be looked at.
+    problem: Option<String>,
+}
+
+/// Opens the store, without creating a file or migrating.
+async fn open(config: &Config) -> Opened {
+    let unreachable = |problem: String| Opened { connected: None, problem: Some(problem) };
     if let Database::Sqlite(path) = &config.database_url
         && !path.exists()
     {
-        return Err(format!("the file {} does not exist yet", path.display()));
+        return unreachable(format!("the file {} does not exist yet", path.display()));
     }
-    let store = Store::open(config).map_err(|error| error.to_string())?;
-    match store.ping().await {
-        Ok(()) => Ok(store),
-        Err(error) => {
-            store.close().await;
-            Err(error.to_string())
-        }
+    let store = match Store::open(config) {
+        Ok(store) => store,
+        Err(error) => return unreachable(error.to_string()),
+    };
+    if let Err(error) = store.ping().await {
+        store.close().await;
+        return unreachable(error.to_string());
     }
+    let problem = store.check_migrations().await.err().map(|error| error.to_string());
+    Opened { connected: Some(store), problem }
 }
 
 fn summary(findings: &[Finding]) -> String {

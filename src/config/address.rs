@@ -38,6 +38,13 @@ impl PostgresUrl {
         )
     }
 
+    /// Returns the password in the URL, if there is one.
+    #[must_use]
+    pub fn password(&self) -> Option<String> {
+        let url = Url::parse(self.url.expose_secret()).ok()?;
+        parameter(&url, &["password"]).or_else(|| password(&url))
+    }
+
     /// Parses a URL as libpq does, or says why it cannot be used.
     fn parse(text: &str) -> Result<Self, String> {
         let must_be = "must be a postgresql:// or sqlite: URL";
@@ -130,6 +137,14 @@ fn why_unusable(text: &str, error: url::ParseError) -> String {
 fn parameter(url: &Url, names: &[&str]) -> Option<String> {
     let values = url.query_pairs().filter(|(name, _)| names.contains(&name.as_ref()));
     values.map(|(_, value)| value.into_owned()).last().filter(|value| !value.is_empty())
+}
+
+/// Returns the password before the host, decoded.
+fn password(url: &Url) -> Option<String> {
+    let encoded = url.password().filter(|password| !password.is_empty())?;
+    // A query is decoded alike, but for these two; a parsed URL has encoded the equals sign.
+    let query = encoded.replace('+', "%2B").replace('&', "%26");
+    url::form_urlencoded::parse(query.as_bytes()).next().map(|(password, _)| password.into_owned())
 }
 
 /// Returns the host, or the directory of a socket.
@@ -252,6 +267,14 @@ pub struct RedisUrl {
     pub url: SecretString,
     /// The CA certificate to verify the server's against, instead of public ones.
     pub root_certificate: Option<PathBuf>,
+}
+
+impl RedisUrl {
+    /// Returns the password in the URL, if there is one.
+    #[must_use]
+    pub fn password(&self) -> Option<String> {
+        password(&Url::parse(self.url.expose_secret()).ok()?)
+    }
 }
 
 impl Setting for RedisUrl {

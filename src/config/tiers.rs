@@ -43,6 +43,11 @@ impl Tiers {
         self.0.get(name)
     }
 
+    /// Iterates over the quotas of all tiers, by the names of their variables.
+    pub fn quotas(&self) -> impl Iterator<Item = (String, &Limit<Quota>)> {
+        self.0.iter().map(|(name, quota)| (format!("{PREFIX}{}", name.to_ascii_uppercase()), quota))
+    }
+
     /// Iterates over the names of all tiers.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.0.keys().map(String::as_str)

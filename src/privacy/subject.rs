@@ -278,7 +278,7 @@ mod tests {
             Config::read(&settings.collect::<Source>()).unwrap().hasher()
         };
         let production =
-            [("ENVIRONMENT", "production"), ("MLOPS_API_KEY", "9a7f2c8e5d1b3f6a4e8c9d2f1a7b5c3e")];
+            [("ENVIRONMENT", "production"), ("MLOPS_API_KEY", "c51e07fa9b3d4862d8a1f6704e92b5c3")];
         assert!(hasher(&[]).is_some() && hasher(&production).is_none());
         let key = ("PRIVACY_HASH_KEY", "3e5c7b1a2f9d8c4e6a3f1b5d8e2c7f9a");
         assert!(hasher(&[production[0], production[1], key]).is_some());

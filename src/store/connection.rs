@@ -5,5 +5,6 @@ pub(in crate::store) mod inspect;
 pub(in crate::store) mod lease;
 mod online_index;
 pub(crate) mod open;
+pub(in crate::store) mod privileges;
 pub(in crate::store) mod sessions;
 pub(in crate::store) mod write_queue;

@@ -34,6 +34,55 @@ async fn who_may_read_the_env_file_is_looked_at() {
     assert_verdict(&check(&backend, &[]), "env-file-mode", "not_applicable");
 }
 
+/// Files beside `.env` that hold secrets too, and templates that hold none.
+const RELATIVES: [&str; 5] = [".env.local", ".env.production", ".env.bak", ".env~", ".envrc"];
+const TEMPLATES: [&str; 4] = [".env.example", ".env.sample", ".env.local.template", ".env-dist"];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_env_file_is_looked_at_and_no_template() {
+    let backend = with_env_file(0o600).await;
+    let folder = backend.folder.path();
+    let write = |name: &str, mode| {
+        fs::write(folder.join(name), "SECRET=1\n").unwrap();
+        fs::set_permissions(folder.join(name), Permissions::from_mode(mode)).unwrap();
+    };
+    let assert = |name: &str, check_name: &str, verdict: &str| {
+        let checks = check(&backend, &[]);
+        assert_verdict(&checks, check_name, verdict);
+        assert_eq!(checks[check_name].1.contains(name), verdict == "wrong", "{:?}", checks[check_name]);
+    };
+    for template in TEMPLATES {
+        write(template, 0o644);
+        assert(template, "env-file-mode", "ok");
+    }
+    for name in RELATIVES {
+        write(name, 0o644);
+        assert(name, "env-file-mode", "wrong");
+        fs::set_permissions(folder.join(name), Permissions::from_mode(0o600)).unwrap();
+        assert_verdict(&check(&backend, &[]), "env-file-mode", "ok");
+        fs::remove_file(folder.join(name)).unwrap();
+    }
+    git(folder, &["init", "-q"]);
+    fs::write(folder.join(".gitignore"), ".env\n").unwrap();
+    git(folder, &[&["add", "-f"], &TEMPLATES[..]].concat());
+    git(folder, &["commit", "-q", "-m", "templates"]);
+    assert_verdict(&check(&backend, &[]), "env-file-untracked", "ok");
+    assert_verdict(&check(&backend, &[]), "env-file-history", "ok");
+    for name in RELATIVES {
+        write(name, 0o600);
+        assert(name, "env-file-untracked", "wrong");
+        git(folder, &["add", "-f", name]);
+        assert(name, "env-file-untracked", "wrong");
+        git(folder, &["rm", "-q", "--cached", name]);
+        fs::remove_file(folder.join(name)).unwrap();
+    }
+    assert_verdict(&check(&backend, &[]), "env-file-history", "ok");
+    write(".env.production", 0o600);
+    git(folder, &["add", "-f", ".env.production"]);
+    git(folder, &["commit", "-q", "-m", "a secret"]);
+    assert_verdict(&check(&backend, &[]), "env-file-history", "wrong");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_that_was_not_changed_for_a_quarter_is_told() {
     let backend = with_env_file(0o600).await;

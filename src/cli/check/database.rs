@@ -1,64 +1,62 @@
-//! Checks of the database: its connection, the rights of the role, the audit trail and retention.
-
-use std::time::Duration;
-
-use chrono::{DateTime, TimeDelta, Utc};
+//! Checks of the database: whether it can be used, its connection, and the rights of the role.
 
 use super::finding::{Check, Finding};
 use crate::config::{Config, Database, Environment, PostgresUrl, Tls};
-use crate::retention::Policy;
-use crate::store::{Encryption, Privileges, Retained, Store, StoreError};
+use crate::store::{Encryption, Privileges, Store, StoreError};
 
-/// The time limit of verifying the audit trail.
-const VERIFY_LIMIT: Duration = Duration::from_mins(1);
-
-/// The maximum age of the last retention run: one day, plus the time it takes.
-const RUN_AGE: TimeDelta = TimeDelta::hours(26);
-
+const DATABASE: Check = Check::new("database", "whether the database of DATABASE_URL can be used");
 const TLS: Check = Check::new("database-tls", "the connection as the server sees it, and sslmode");
 const ROLE: Check = Check::new("database-role", "the rights of the role of DATABASE_URL");
-const TRAIL: Check = Check::new("audit-append-only", "its rights on mlops_audit");
-const CHAIN: Check = Check::new("audit-chain", "every entry of the audit trail");
+const TRAIL: Check = Check::new("audit-append-only", "its rights on mlops_audit, and the triggers there");
 const MIGRATIONS: Check = Check::new("migration-role", "MIGRATION_DATABASE_URL");
-const RETENTION: Check = Check::new("retention", "RETENTION_DAYS, and the last run");
+const FILE: Check = Check::new("database-file", "who can read the database file");
 
-/// Returns the finding of a check that needs the database while that is unavailable.
-pub(super) fn unavailable(check: Check, error: &str) -> Finding {
-    check.wrong(
-        format!("could not be checked: {error}"),
-        "make sure that the database can be reached, run mlops-service migrate, and check again",
-    )
-}
-
-/// Runs `query` on the store, if it is available.
-async fn with_store<T>(
-    store: Result<&Store, &String>,
-    query: impl AsyncFnOnce(&Store) -> Result<T, StoreError>,
-) -> Result<T, String> {
-    match store {
-        Ok(store) => query(store).await.map_err(|error| error.to_string()),
-        Err(error) => Err(error.clone()),
+/// Checks that the database can be used. `error` is why not: the one finding about that, whatever depends on it.
+pub(super) fn usable(error: Option<&String>) -> Finding {
+    match error {
+        None => DATABASE.ok("it can be reached, and its tables are those of this version"),
+        Some(error) => DATABASE.wrong(
+            error.clone(),
+            "make sure that the database can be reached, run mlops-service migrate, and check again",
+        ),
     }
 }
 
-/// Runs the checks of the database itself.
-pub(super) async fn checks(config: &Config, store: Result<&Store, &String>) -> Vec<Finding> {
+/// Runs `query` on the store for `check`. Without a store, or when that fails, the result is the finding.
+pub(super) async fn with_store<T>(
+    check: Check,
+    store: Option<&Store>,
+    query: impl AsyncFnOnce(&Store) -> Result<T, StoreError>,
+) -> Result<T, Finding> {
+    let store = store.ok_or_else(|| check.without_database())?;
+    query(store).await.map_err(|error| {
+        let fix =
+            "see that the role of DATABASE_URL may read the table (migrations/roles.sql), and check again";
+        check.wrong(format!("could not be checked: {error}"), fix)
+    })
+}
+
+/// Runs the checks of the database itself. `has_tables` is whether its tables are those of this version.
+pub(super) async fn checks(config: &Config, store: Option<&Store>, has_tables: bool) -> Vec<Finding> {
     let Database::Postgres(postgres) = &config.database_url else {
         let file = "the database is a file on this machine";
         let mut findings: Vec<Finding> =
             [TLS, ROLE, TRAIL, MIGRATIONS].map(|check| check.not_applicable(file)).into();
         findings.push(file_mode(config));
-        findings.push(chain(store).await);
         return findings;
     };
-    let encryption = with_store(store, async |store| store.encryption().await).await;
-    let privileges = with_store(store, async |store| store.privileges().await).await;
+    let encryption = with_store(TLS, store, async |store| store.encryption().await).await;
+    let privileges = with_store(ROLE, store, async |store| store.privileges().await).await;
+    let trail = match &privileges {
+        _ if !has_tables => TRAIL.without_database(),
+        Ok(found) => trail(found.as_ref()),
+        Err(_) => TRAIL.not_applicable("not checked; see the check \"database-role\""),
+    };
     vec![
-        encryption.map_or_else(|error| unavailable(TLS, &error), |found| tls(config, postgres, found)),
-        privileges.as_ref().map_or_else(|error| unavailable(ROLE, error), |found| role(found.as_ref())),
-        privileges.as_ref().map_or_else(|error| unavailable(TRAIL, error), |found| trail(found.as_ref())),
+        encryption.map_or_else(|finding| finding, |found| tls(config, postgres, found)),
+        privileges.map_or_else(|finding| finding, |found| role(found.as_ref())),
+        trail,
         migrations(config),
-        chain(store).await,
     ]
 }
 
@@ -88,34 +86,54 @@ fn tls(config: &Config, postgres: &PostgresUrl, found: Option<Encryption>) -> Fi
 
 fn role(found: Option<&Privileges>) -> Finding {
     let Some(privileges) = found else { return ROLE.not_applicable("SQLite has no roles") };
-    let may: Vec<String> = [
-        privileges.above_others.then(|| "it is a superuser, or can create databases or roles".to_owned()),
-        privileges.creates.then(|| "it can create tables".to_owned()),
-        (!privileges.owns.is_empty())
-            .then(|| format!("it can drop and alter {}", privileges.owns.join(", "))),
-        (privileges.owns.is_empty() && !privileges.truncates.is_empty())
-            .then(|| format!("it can truncate {}", privileges.truncates.join(", "))),
-    ]
-    .into_iter()
-    .flatten()
-    .collect();
-    match may.is_empty() {
-        true => ROLE.ok("it cannot drop, alter or create anything"),
-        false => ROLE.wrong(
-            may.join("; "),
-            "run migrations/roles.sql, set MIGRATION_DATABASE_URL to the owner's role and DATABASE_URL to the service's",
+    let fix = "run migrations/roles.sql, set MIGRATION_DATABASE_URL to the owner's role and DATABASE_URL to the service's";
+    // The other rights follow from that.
+    let may = if privileges.is_superuser { vec!["it is a superuser".to_owned()] } else { powers(privileges) };
+    match (may.is_empty(), privileges.beyond.is_empty()) {
+        (false, _) => ROLE.wrong(may.join("; "), fix),
+        (true, false) => ROLE.warning(
+            format!("it has rights that the service does not need: {}", privileges.beyond.join(", ")),
+            "run migrations/roles.sql again",
         ),
+        (true, true) => {
+            ROLE.ok("it cannot drop, alter, create or truncate anything, and has no right it does not need")
+        }
     }
 }
 
+/// Returns what the role can do beyond the rows of the service's tables.
+fn powers(privileges: &Privileges) -> Vec<String> {
+    let listed =
+        |what: &str, names: &[String]| (!names.is_empty()).then(|| format!("{what} {}", names.join(", ")));
+    // Who owns a table can truncate it.
+    let not_owned = |names: &[String]| -> Vec<String> {
+        names.iter().filter(|name| !privileges.owns.contains(name)).cloned().collect()
+    };
+    [
+        listed("it", &privileges.above_others),
+        listed("it is a member of", &privileges.predefined),
+        listed("it can create", &privileges.creates),
+        listed("it can drop and alter", &privileges.owns),
+        listed("it can truncate", &not_owned(&privileges.truncates)),
+        listed("it can create triggers on", &not_owned(&privileges.triggers)),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
 fn trail(found: Option<&Privileges>) -> Finding {
-    match found {
-        None => TRAIL.not_applicable("SQLite has no roles"),
-        Some(Privileges { has_audit: false, .. }) => {
-            TRAIL.wrong("the audit trail does not exist yet", "run mlops-service migrate")
-        }
-        Some(privileges) if privileges.on_audit.is_empty() => TRAIL.ok("it can only insert and read"),
-        Some(privileges) => TRAIL.wrong(
+    let Some(privileges) = found else { return TRAIL.not_applicable("SQLite has no roles") };
+    if !privileges.unguarded.is_empty() {
+        return TRAIL.wrong(
+            format!("triggers that keep it are missing or disabled: {}", privileges.unguarded.join(", ")),
+            "find out who disabled them, enable them (alter table mlops_audit enable trigger all) as the owner, and run \
+             mlops-service audit verify",
+        );
+    }
+    match privileges.on_audit.is_empty() {
+        true => TRAIL.ok("it can only insert and read, and the triggers are in force"),
+        false => TRAIL.wrong(
             format!("it can {}", privileges.on_audit.join(", ")),
             "run migrations/roles.sql and connect as the service's role",
         ),
@@ -133,117 +151,22 @@ fn migrations(config: &Config) -> Finding {
     }
 }
 
-async fn chain(store: Result<&Store, &String>) -> Finding {
-    let found = with_store(store, async |store| {
-        store.verify_audit(None, crate::clock::Clock::system().now(), VERIFY_LIMIT).await
-    })
-    .await;
-    let fix = "find out who changed it; see mlops-service audit verify and docs/audit.md";
-    match found {
-        Err(error) => unavailable(CHAIN, &error),
-        Ok(found) => match (found.broken, found.complete) {
-            (Some(broken), _) => CHAIN.wrong(broken.to_string(), fix),
-            (None, true) => CHAIN.ok(format!("{} entries, chain intact", found.entries)),
-            (None, false) => CHAIN.warning(
-                format!(
-                    "the first {} entries are intact; the time limit left the others unchecked",
-                    found.entries
-                ),
-                "mlops-service audit verify",
-            ),
-        },
-    }
-}
-
 #[cfg(unix)]
 fn file_mode(config: &Config) -> Finding {
     use std::os::unix::fs::PermissionsExt;
-    let check = Check::new("database-file", "who can read the database file");
-    let Database::Sqlite(path) = &config.database_url else { return check.not_applicable("not SQLite") };
+    let Database::Sqlite(path) = &config.database_url else { return FILE.not_applicable("not SQLite") };
     match path.metadata().map(|file| file.permissions().mode() & 0o777) {
-        Err(error) => unavailable(check, &error.to_string()),
+        Err(_) => FILE.without_database(),
         Ok(mode) if !crate::config::is_open_to_others(mode) => {
-            check.ok(format!("owner only (mode {mode:03o})"))
+            FILE.ok(format!("owner only (mode {mode:03o})"))
         }
         Ok(mode) => {
-            check.wrong(format!("others as well (mode {mode:03o})"), format!("chmod 600 {}*", path.display()))
+            FILE.wrong(format!("others as well (mode {mode:03o})"), format!("chmod 600 {}*", path.display()))
         }
     }
 }
 
 #[cfg(not(unix))]
 fn file_mode(_: &Config) -> Finding {
-    Check::new("database-file", "who can read the database file")
-        .not_applicable("file modes do not exist on this system; check the file's permissions yourself")
-}
-
-/// Checks that old events are deleted.
-pub(super) async fn retention(store: Result<&Store, &String>, policy: Policy, now: DateTime<Utc>) -> Finding {
-    let Some(days) = policy.days(Retained::Events) else {
-        return RETENTION.wrong("off: events are kept forever", "set RETENTION_DAYS=90");
-    };
-    let record = match with_store(store, async |store| store.retention_record().await).await {
-        Ok(record) => record,
-        Err(error) => return unavailable(RETENTION, &error),
-    };
-    let fix = "see the service's log for the reason, or run mlops-service retention run";
-    match record {
-        None => RETENTION.warning(
-            format!("{days} days, but no run yet: the service has never started on this database"),
-            "start the service, or run mlops-service retention run from cron",
-        ),
-        Some(record) => match record.done_at {
-            Some(at) if now - at <= RUN_AGE => {
-                RETENTION.ok(format!("{days} days; the last run started {}", at.format("%Y-%m-%d %H:%M UTC")))
-            }
-            Some(at) => RETENTION.wrong(
-                format!(
-                    "{days} days, but the last completed run started {}",
-                    at.format("%Y-%m-%d %H:%M UTC")
-                ),
-                fix,
-            ),
-            None if now - record.waiting_since <= RUN_AGE => {
-                RETENTION.ok(format!("{days} days; the first run is not due yet"))
-            }
-            None => RETENTION.wrong(format!("{days} days, but no run has completed"), fix),
-        },
-    }
-}
-
-/// Checks that old rows of the receptionist app are deleted, if its tables are in this database.
-pub(super) async fn app_retention(store: Result<&Store, &String>, policy: Policy) -> [Finding; 2] {
-    let chats = Check::new("retention-chats", "RETENTION_CHATS_DAYS, and the app's tables");
-    let appointments =
-        Check::new("retention-appointments", "RETENTION_APPOINTMENTS_DAYS, and the app's table");
-    let kinds = [Retained::Messages, Retained::ChatMessages, Retained::Conversations];
-    [
-        of_app(chats, store, policy, &kinds, "RETENTION_CHATS_DAYS").await,
-        of_app(appointments, store, policy, &[Retained::Appointments], "RETENTION_APPOINTMENTS_DAYS").await,
-    ]
-}
-
-async fn of_app(
-    check: Check,
-    store: Result<&Store, &String>,
-    policy: Policy,
-    kinds: &[Retained],
-    setting: &str,
-) -> Finding {
-    let mut there = Vec::new();
-    for kind in kinds {
-        match with_store(store, async |store| store.has_table(*kind).await).await {
-            Ok(true) => there.push(kind.table()),
-            Ok(false) => {}
-            Err(error) => return unavailable(check, &error),
-        }
-    }
-    match (policy.days(kinds[0]), there.is_empty()) {
-        (_, true) => check.not_applicable("the app's tables are not in this database"),
-        (Some(days), false) => check.ok(format!("{} are deleted after {days} days", there.join(", "))),
-        (None, false) => check.warning(
-            format!("off: {} are never deleted", there.join(", ")),
-            format!("decide how long to keep them and set {setting}"),
-        ),
-    }
+    FILE.not_applicable("file modes do not exist on this system; check the file's permissions yourself")
 }

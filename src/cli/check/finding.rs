@@ -1,5 +1,6 @@
 //! Checks and their findings.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde::Serialize;
@@ -38,7 +39,7 @@ pub(super) struct Finding {
     pub(super) verdict: Verdict,
     /// What was checked.
     #[serde(rename = "looked_at")]
-    pub(super) subject: &'static str,
+    pub(super) subject: Cow<'static, str>,
     /// What was found.
     pub(super) found: String,
     /// How to fix it.
@@ -59,7 +60,7 @@ impl Check {
     }
 
     fn finding(self, verdict: Verdict, found: impl Into<String>, fix: Option<String>) -> Finding {
-        Finding { check: self.name, verdict, subject: self.subject, found: found.into(), fix }
+        Finding { check: self.name, verdict, subject: self.subject.into(), found: found.into(), fix }
     }
 
     pub(super) fn ok(self, found: impl Into<String>) -> Finding {
@@ -72,6 +73,11 @@ impl Check {
 
     pub(super) fn wrong(self, found: impl Into<String>, fix: impl Into<String>) -> Finding {
         self.finding(Verdict::Wrong, found, Some(fix.into()))
+    }
+
+    /// Returns the finding of a check that needs the database while [`super::database::DATABASE`] tells what is wrong with that.
+    pub(super) fn without_database(self) -> Finding {
+        self.not_applicable("not checked without the database; see the check \"database\"")
     }
 
     pub(super) fn not_applicable(self, found: impl Into<String>) -> Finding {

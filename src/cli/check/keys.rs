@@ -1,10 +1,11 @@
-//! Checks of API keys: whether there are any, their strength and their age.
+//! Checks of secrets: API keys, their strength and their age, and passwords.
 
 use std::path::Path;
 use std::time::UNIX_EPOCH;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use super::database::with_store;
 use super::finding::{Check, Finding};
 use crate::auth::key::{NamedKey, Status};
 use crate::config::{ApiKey, Config, Environment, MIN_PRODUCTION_KEY_CHARS, dotenv};
@@ -67,16 +68,27 @@ pub(super) fn shared_age(config: &Config, dotenv: &Path, now: DateTime<Utc>) -> 
     }
 }
 
+/// Checks the passwords in URLs.
+pub(super) fn passwords(config: &Config) -> Finding {
+    let check = Check::new("passwords", "passwords in DATABASE_URL, MIGRATION_DATABASE_URL and REDIS_URL");
+    let weak: Vec<String> =
+        config.weak_passwords().into_iter().map(|(name, what)| format!("that in {name} {what}")).collect();
+    match (config.passwords().len(), weak.is_empty()) {
+        (0, _) => check.not_applicable("no URL has a password"),
+        (_, false) => check.wrong(
+            weak.join("; "),
+            "give each role a password of its own; make one with: openssl rand -hex 32",
+        ),
+        (some, true) => check.ok(format!("{some}, none of them an example or used twice")),
+    }
+}
+
 /// Checks the age and the expiry of named keys.
-pub(super) async fn named(store: Result<&Store, &String>, now: DateTime<Utc>) -> Finding {
+pub(super) async fn named(store: Option<&Store>, now: DateTime<Utc>) -> Finding {
     let check = Check::new("named-keys", "mlops_api_keys");
-    let keys = match store {
-        Ok(store) => store.keys().await.map_err(|error| error.to_string()),
-        Err(error) => Err(error.clone()),
-    };
-    let keys = match keys {
+    let keys = match with_store(check, store, async |store| store.keys().await).await {
         Ok(keys) => keys,
-        Err(error) => return super::database::unavailable(check, &error),
+        Err(finding) => return finding,
     };
     if keys.iter().any(Result::is_err) {
         return check.warning(

@@ -1,13 +1,15 @@
 //! Checks of the settings alone.
 
 use super::finding::{Check, Finding};
-use crate::config::{Config, Environment, Mode, Origin};
+use super::reach;
+use crate::config::{Config, Effect, Environment, Mode, Origin, Problem};
 
 /// Runs the checks of the settings.
 pub(super) fn checks(config: &Config) -> Vec<Finding> {
     vec![
         cors(config),
         https(config),
+        proxies(config),
         limits(config),
         hash_key(config),
         privacy_access(config),
@@ -49,18 +51,55 @@ fn https(config: &Config) -> Finding {
     }
 }
 
+/// Returns the finding of a setting that cannot be used, without which nothing can be checked.
+pub(super) fn unusable(problem: &Problem) -> Finding {
+    let fix = match problem.example {
+        "" => "see .env.example".to_owned(),
+        example => format!("for example: {}={example}", problem.name),
+    };
+    let check = Check::new("settings", "the settings");
+    Finding { subject: problem.name.clone().into(), ..check.wrong(problem.what.clone(), fix) }
+}
+
+fn proxies(config: &Config) -> Finding {
+    let check = Check::new("trusted-proxies", "TRUSTED_PROXIES");
+    let wide = reach::too_wide(&config.trusted_proxies);
+    match (config.trusted_proxies.len(), wide.is_empty()) {
+        (0, _) => check.not_applicable("not set: X-Forwarded-For is ignored"),
+        (_, false) => check.wrong(
+            format!(
+                "{} covers a large part of the internet: whoever calls from there can give any address as theirs",
+                wide.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+            ),
+            "list the addresses of your own proxies only",
+        ),
+        (proxies, true) => check.ok(format!("{proxies} addresses or ranges, none of them large parts of the internet")),
+    }
+}
+
 fn limits(config: &Config) -> Finding {
     let check = Check::new("limits", "RATE_LIMIT_*, FLOOD_LIMIT_PER_SECOND, TIER_*, REDIS_URL");
-    let off = config.limits_off();
-    let restore = "remove the lines that disable them: every limit has a default";
-    if !config.limits() {
-        return check.wrong("all limits are off", restore);
+    let restore = "remove the lines that disable or raise them: every limit has a default";
+    let routes = config.all_limits();
+    if routes.iter().all(|(_, effect)| *effect != Effect::On) {
+        return check.wrong("all limits are off, or so high that they limit nobody", restore);
     }
     if config.rate_limit_mode == Mode::Shadow {
         return check.wrong("RATE_LIMIT_MODE=shadow counts without enforcing", "set RATE_LIMIT_MODE=enforce");
     }
+    let tiers = config.tiers.quotas().map(|(name, quota)| (name, Effect::of(quota)));
+    let all: Vec<(String, Effect)> =
+        routes.into_iter().map(|(name, effect)| (name.to_owned(), effect)).chain(tiers).collect();
+    let those = |wanted: Effect| {
+        let names = all.iter().filter(|(_, effect)| *effect == wanted).map(|(name, _)| name.as_str());
+        names.collect::<Vec<_>>().join(", ")
+    };
+    let (off, void) = (those(Effect::Off), those(Effect::LimitsNobody));
+    if !void.is_empty() {
+        return check.wrong(format!("so high that it limits nobody: {void}"), restore);
+    }
     if !off.is_empty() {
-        return check.warning(format!("off: {}", off.join(", ")), restore);
+        return check.warning(format!("off: {off}"), restore);
     }
     match config.redis_url {
         Some(_) => check.ok("all on, shared through Redis"),
