@@ -4,6 +4,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
+use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
@@ -17,6 +18,7 @@ use crate::fair_share::FairShare;
 use crate::ingest::Ingest;
 use crate::lifecycle::Lifecycle;
 use crate::metrics::Metrics;
+use crate::privacy::subject::ContactReader;
 use crate::quota::{Flood, Limits, shared};
 use crate::retention::RetentionTask;
 use crate::security::SecurityLog;
@@ -36,6 +38,9 @@ impl App {
     /// Opens the store, starts the ingest task and connects to Redis. An unavailable store is retried in the
     /// background; errors need an operator to fix them. [`App::start_tasks`] starts the other tasks.
     pub async fn start(config: Config, clock: Clock, lifecycle: &Lifecycle) -> Result<Self, String> {
+        if config.consent_required {
+            drop(spawn_blocking(ContactReader::warm_up));
+        }
         let store = Store::open(&config).map_err(|error| format!("the database cannot be used: {error}"))?;
         let (metrics, pages) = Metrics::new();
         lifecycle.spawn("metrics", metrics.clone().run(pages, lifecycle.ending().clone()));

@@ -205,19 +205,7 @@ impl House {
             let selector = self.hasher.reader.email(&format!("{who}-{n}@example.com"))?;
             let search = Search { selector: &selector, business: None, hasher: &self.hasher };
             let subject = self.hasher.hash(&selector);
-            let consent = Consent {
-                id: Uuid::new_v4(),
-                subject,
-                business_id: None,
-                purpose: Purpose::read("chat_storage")?,
-                policy_version: "1".to_owned(),
-                granted: true,
-                source: "form".to_owned(),
-                at: now,
-            };
-            self.store.add_consent(&consent, &entry).await?;
-            self.store.consents(&ConsentFilter::default(), 10).await?;
-            self.store.consents_in_force(&[subject], None, 10).await?;
+            self.ask_for_consent(subject, now).await?;
             let told = made(
                 json!({"session_id": format!("{who}-{n}"), "conversation_id": format!("{who}-{n}")}),
                 now,
@@ -248,6 +236,24 @@ impl House {
             let erased = self.store.erase_person(&erasure).await?.ok_or("nobody was erased")?;
             assert_eq!(erased.deleted.of("messages"), 1, "{erased:?}");
         }
+        Ok(())
+    }
+
+    async fn ask_for_consent(&self, subject: SubjectHash, at: DateTime<Utc>) -> Result<(), Failed> {
+        let entry = Actor::service().entry(Action::PrivacyErase);
+        let consent = Consent {
+            id: Uuid::new_v4(),
+            subject,
+            business_id: None,
+            purpose: Purpose::read("chat_storage")?,
+            policy_version: "1".to_owned(),
+            granted: true,
+            source: "form".to_owned(),
+            at,
+        };
+        self.store.add_consent(&consent, &entry).await?;
+        self.store.consents(&ConsentFilter::default(), 10).await?;
+        self.store.consents_in_force(&[subject], None, 10).await?;
         Ok(())
     }
 

@@ -31,6 +31,11 @@ impl ContactReader {
         Self { country }
     }
 
+    /// Loads the numbering plans, which takes a while, so that no batch of events waits for it.
+    pub fn warm_up() {
+        drop(Self::default().phone("+49 30 1234567"));
+    }
+
     /// Parses an e-mail address: bare, as a `mailto:` link, or after a name. The error says what it must be, as do those of the
     /// other functions.
     pub fn email(self, text: &str) -> Result<Selector, String> {
