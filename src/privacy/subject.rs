@@ -188,6 +188,14 @@ impl Hasher {
         self.hash_of(domain, &[business.unwrap_or_default(), id])
     }
 
+    /// Returns the mark of the tombstones of a conversation or session: a short hash of its id alone, which others may share.
+    #[must_use]
+    pub fn mark(&self, kind: Buried, id: &str) -> i64 {
+        let hash = self.tombstone(kind, None, id);
+        let (first, _) = hash.bytes().split_first_chunk().expect("a hash has 32 bytes");
+        i64::from_be_bytes(*first)
+    }
+
     /// Returns the token that confirms that a request of this kind means all of `people`.
     #[must_use]
     pub fn confirmation(

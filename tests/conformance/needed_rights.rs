@@ -140,7 +140,7 @@ impl House {
                  insert into mlops_privacy_requests (id, kind, selector, subject, source, received_at, due_at, done_at)
                     values ('old-{n}', 'export', 'email', decode(repeat('01', 32), 'hex'), 's', {older}, {old}, {old});
                  insert into mlops_counted_events (event_id, business_id, at) values (gen_random_uuid(), 'acme', {old});
-                 insert into mlops_tombstones (subject, until) values (decode(md5(random()::text), 'hex'), {old});
+                 insert into mlops_tombstones (subject, mark, until) values (decode(md5(random()::text), 'hex'), 1, {old});
                  alter table mlops_audit disable trigger user; truncate mlops_audit; alter table mlops_audit enable trigger user"
             ),
         ];

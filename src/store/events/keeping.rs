@@ -8,7 +8,7 @@ use sqlx::{Connection, PgConnection, SqliteConnection};
 
 use super::{CountedRollup, Outcome, Written, counted_only, postgres, reconcile, sqlite};
 use crate::event::Event;
-use crate::privacy::subject::{Hasher, SubjectHash};
+use crate::privacy::subject::Hasher;
 use crate::store::connection::write_queue::WriteQueue;
 use crate::store::dialect;
 use crate::store::privacy::consents::lookup;
@@ -37,14 +37,14 @@ impl Keeping {
         Ok(kept)
     }
 
-    /// Returns the hashes whose tombstones concern any of the events.
-    fn tombstones(&self, events: &[Event]) -> Vec<SubjectHash> {
+    /// Returns the marks of the tombstones that may concern any of the events.
+    fn marks(&self, events: &[Event]) -> Vec<i64> {
         let Some(hasher) = &self.hasher else { return Vec::new() };
-        let mut subjects: Vec<SubjectHash> =
-            events.iter().flat_map(|event| tombstones::subjects_of(event, hasher)).collect();
-        subjects.sort_unstable();
-        subjects.dedup();
-        subjects
+        let mut marks: Vec<i64> =
+            events.iter().filter_map(|event| tombstones::mark_of(event, hasher)).collect();
+        marks.sort_unstable();
+        marks.dedup();
+        marks
     }
 }
 
@@ -59,7 +59,7 @@ pub(super) async fn on_postgres(
     // Most batches take one statement.
     if !keeping.by_consent
         && let Some(written) =
-            postgres::store_all_new(conn, events, again, zone, &keeping.tombstones(events)).await?
+            postgres::store_all_new(conn, events, again, zone, &keeping.marks(events)).await?
     {
         return Ok(written);
     }

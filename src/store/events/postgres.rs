@@ -8,7 +8,6 @@ use sqlx::{Connection, PgConnection, Row};
 use super::arrays::{bind_events, column, event_rows, insert_events};
 use super::{Outcome, Written, claimable_from, is_counted_only, is_stored, tls_record};
 use crate::event::Event;
-use crate::privacy::subject::SubjectHash;
 use crate::rollup::{Key, Rollup};
 use crate::store::placeholders::Placeholders;
 use crate::store::rollups::columns::{list, pending_columns};
@@ -34,7 +33,7 @@ fn store_new_sql(look_up: bool) -> String {
     let columns = list(pending_columns());
     let keys = Placeholders::default().list(Key::COLUMNS.len());
     let sums = params.list(pending_columns().count() - Key::COLUMNS.len());
-    let (from, tombstones) = (params.one(), params.one());
+    let (from, marks) = (params.one(), params.one());
     let none_stored = match look_up {
         true => {
             let (ids, businesses) = (params.one(), params.one());
@@ -48,7 +47,7 @@ fn store_new_sql(look_up: bool) -> String {
     };
     format!(
         "with input as not materialized (select * from {rows}), new as (
-            select not mlops_has_tombstone({tombstones}::bytea[]) and {none_stored} and (
+            select not mlops_has_tombstone({marks}::bigint[]) and {none_stored} and (
                 not exists (select from ai_metrics where {CLAIMABLE}) or not exists (
                     select from input
                     cross join lateral (
@@ -78,19 +77,19 @@ pub(super) fn from_claimable(from: &str) -> String {
     )
 }
 
-/// Stores the events with their rollup. Returns `None`, and stores nothing, unless all are new, claim no foreign row, and have none of
-/// the `tombstones`.
+/// Stores the events with their rollup. Returns `None`, and stores nothing, unless all are new, claim no foreign row, and no tombstone
+/// has one of the `marks`.
 pub(super) async fn store_all_new(
     conn: &mut PgConnection,
     events: &[Event],
     again: bool,
     zone: Tz,
-    tombstones: &[SubjectHash],
+    marks: &[i64],
 ) -> Result<Option<Written>, sqlx::Error> {
     let parts = tls_record::parts(events);
     let stored = match parts[..] {
-        [all] => store_new(conn, all, again, zone, tombstones).await?,
-        _ => store_new_in_parts(conn, &parts, again, zone, tombstones).await?,
+        [all] => store_new(conn, all, again, zone, marks).await?,
+        _ => store_new_in_parts(conn, &parts, again, zone, marks).await?,
     };
     Ok(stored.map(|counted| Written { outcomes: vec![Outcome::Counted; events.len()], counted }))
 }
@@ -101,12 +100,12 @@ async fn store_new_in_parts(
     parts: &[&[Event]],
     again: bool,
     zone: Tz,
-    tombstones: &[SubjectHash],
+    marks: &[i64],
 ) -> Result<Option<CountedRollup>, sqlx::Error> {
     let mut counted = CountedRollup::default();
     let mut tx = conn.begin().await?;
     for part in parts {
-        let Some(stored) = store_new(&mut tx, part, again, zone, tombstones).await? else { return Ok(None) };
+        let Some(stored) = store_new(&mut tx, part, again, zone, marks).await? else { return Ok(None) };
         counted.add(stored);
     }
     tx.commit().await?;
@@ -119,15 +118,14 @@ async fn store_new(
     events: &[Event],
     again: bool,
     zone: Tz,
-    tombstones: &[SubjectHash],
+    marks: &[i64],
 ) -> Result<Option<CountedRollup>, sqlx::Error> {
     let rollup = Rollup::of(events, zone);
     let columns = Columns::of(&rollup);
     let known: Vec<&Event> = events.iter().filter(|event| again || event.named).collect();
     let store: &'static str = if known.is_empty() { &STORE_GENERATED } else { &STORE_UNLESS_STORED };
     let query = columns.bind_sums(bind_events(sqlx::query(store), &columns, events, zone));
-    let tombstones: Vec<&[u8]> = tombstones.iter().map(|subject| subject.bytes().as_slice()).collect();
-    let mut query = columns.bind_latency(query).bind(claimable_from(events)).bind(tombstones);
+    let mut query = columns.bind_latency(query).bind(claimable_from(events)).bind(marks);
     if !known.is_empty() {
         query = query.bind(column(known.iter().copied(), |event| event.id));
         query = query.bind(column(known, |event| event.business_id.as_str()));

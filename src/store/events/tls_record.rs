@@ -18,8 +18,8 @@ const SMALL_BYTES: usize = 15_500;
 /// The size of a statement without events and keys, in bytes.
 const HEAD_BYTES: usize = 1_200;
 
-/// The size of an event in a statement without its texts, in bytes, including its share of the latencies.
-const EVENT_BYTES: usize = 155;
+/// The size of an event in a statement without its texts, in bytes, including its share of the latencies and the mark of a tombstone.
+const EVENT_BYTES: usize = 167;
 
 /// The size of a key in a statement without its texts, in bytes.
 const KEY_BYTES: usize = 215;

@@ -67,8 +67,8 @@ pub(in crate::store) trait Rows: AddRollup {
     }
     /// Returns the SQL for a byte string in hexadecimal.
     fn hex(column: &str) -> String;
-    /// Returns a from clause with the texts of the JSON list `$n` as `value`.
-    fn each_text(n: usize) -> String;
+    /// Returns a from clause with the pairs of texts of the JSON list `$n` as `first` and `second`.
+    fn each_pair(n: usize) -> String;
     /// Returns the SQL for the time that `$n` has in RFC 3339.
     fn time(n: usize) -> String;
     /// The same, with null for an empty text.
@@ -210,8 +210,10 @@ impl Rows for PgConnection {
         format!("encode({column}, 'hex')")
     }
 
-    fn each_text(n: usize) -> String {
-        format!("from jsonb_array_elements_text(cast(${n} as jsonb)) value")
+    fn each_pair(n: usize) -> String {
+        format!(
+            "from (select pair ->> 0 as first, pair ->> 1 as second from jsonb_array_elements(cast(${n} as jsonb)) pair) pairs"
+        )
     }
 
     fn time(n: usize) -> String {
@@ -289,8 +291,10 @@ impl Rows for SqliteConnection {
         format!("lower(hex({column}))")
     }
 
-    fn each_text(n: usize) -> String {
-        format!("from json_each(${n})")
+    fn each_pair(n: usize) -> String {
+        format!(
+            "from (select json_extract(value, '$[0]') as first, json_extract(value, '$[1]') as second from json_each(${n})) pairs"
+        )
     }
 
     fn time(n: usize) -> String {

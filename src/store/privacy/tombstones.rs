@@ -18,17 +18,25 @@ use crate::store::{Store, StoreError, WRITE_LIMIT, dialect};
 /// How long tombstones last while an erasure is under way: longer than any takes, so that a crash leaves none for long.
 const LEASE: TimeDelta = TimeDelta::minutes(1);
 
-/// Returns the hashes whose tombstones concern an event: its conversation or, without one, its session; within its business, and within
-/// any.
-pub(in crate::store) fn subjects_of(event: &Event, hasher: &Hasher) -> Vec<SubjectHash> {
+/// Returns what of an event may have a tombstone: its conversation or, without one, its session.
+fn named(event: &Event) -> Option<(Buried, &str)> {
     let (kind, id) = match &event.conversation_id {
         Some(id) => (Buried::Conversation, id),
         None => (Buried::Session, &event.session_id),
     };
-    if PLACEHOLDER_IDS.contains(&id.trim()) {
-        return Vec::new();
-    }
-    [Some(event.business_id.as_str()), None].map(|business| hasher.tombstone(kind, business, id)).into()
+    (!PLACEHOLDER_IDS.contains(&id.trim())).then_some((kind, id))
+}
+
+/// Returns the mark of the tombstones that may concern an event, whatever their business: a few bytes, because each batch carries them.
+pub(in crate::store) fn mark_of(event: &Event, hasher: &Hasher) -> Option<i64> {
+    named(event).map(|(kind, id)| hasher.mark(kind, id))
+}
+
+/// Returns the hashes whose tombstones concern an event: within its business, and within any.
+fn subjects_of(event: &Event, hasher: &Hasher) -> Vec<SubjectHash> {
+    let businesses = [Some(event.business_id.as_str()), None];
+    let hash = |(kind, id)| businesses.map(|business| hasher.tombstone(kind, business, id)).into();
+    named(event).map(hash).unwrap_or_default()
 }
 
 /// Returns for each event whether its conversation or session was erased. Must run inside a transaction; no tombstone is added until its
@@ -59,32 +67,38 @@ fn in_hex(subjects: &[SubjectHash]) -> Vec<String> {
 }
 
 impl SubjectTraces {
-    /// Returns the hashes of the tombstones of the person's conversations and sessions.
-    pub(super) fn tombstones(&self, hasher: &Hasher) -> Vec<String> {
+    /// Returns the tombstones of the person's conversations and sessions.
+    pub(super) fn tombstones(&self, hasher: &Hasher) -> Vec<Tombstone> {
         let names = [(Buried::Conversation, &self.conversations), (Buried::Session, &self.sessions)];
-        let subjects = names.into_iter().flat_map(|(kind, names)| {
-            names.iter().map(move |(business, id)| hasher.tombstone(kind, business.as_deref(), id))
+        let tombstones = names.into_iter().flat_map(|(kind, names)| {
+            names.iter().map(move |(business, id)| {
+                let subject = hasher.tombstone(kind, business.as_deref(), id);
+                (hex::encode(subject.bytes()), hasher.mark(kind, id).to_string())
+            })
         });
-        in_hex(&subjects.collect::<Vec<_>>())
+        tombstones.collect()
     }
 }
+
+/// The hash of what is buried in hexadecimal, and its mark.
+pub(super) type Tombstone = (String, String);
 
 /// Adds tombstones, or lets those that are there last longer.
 pub(super) async fn add<C: Rows>(
     conn: &mut C,
-    subjects: &[String],
+    tombstones: &[Tombstone],
     until: DateTime<Utc>,
 ) -> Result<(), sqlx::Error> {
     let sql = format!(
-        "insert into mlops_tombstones (subject, until) select {}, {} {} where true
+        "insert into mlops_tombstones (subject, mark, until) select {}, cast(second as bigint), {} {} where true
          on conflict (subject) do update set until = excluded.until where {} < {}",
-        C::bytes_of("value"),
+        C::bytes_of("first"),
         C::time(2),
-        C::each_text(1),
+        C::each_pair(1),
         C::comparable("mlops_tombstones.until"),
         C::comparable("excluded.until")
     );
-    conn.run(sql, &[json_list(subjects), timestamp(until)]).await.map(drop)
+    conn.run(sql, &[json_list(tombstones), timestamp(until)]).await.map(drop)
 }
 
 impl Store {
@@ -96,15 +110,15 @@ impl Store {
         hasher: &Hasher,
         now: DateTime<Utc>,
     ) -> Result<(), StoreError> {
-        let subjects = traces.tombstones(hasher);
-        if subjects.is_empty() {
+        let tombstones = traces.tombstones(hasher);
+        if tombstones.is_empty() {
             return Ok(());
         }
         crate::store::on!(&self.admin, WRITE_LIMIT, |conn| {
             let mut tx = dialect::begin(conn).await?;
             set_short_timeouts(&mut *tx).await?;
             dialect::lock_tombstones(&mut *tx).await?;
-            add(&mut *tx, &subjects, now + LEASE).await?;
+            add(&mut *tx, &tombstones, now + LEASE).await?;
             tx.commit().await
         })
     }
@@ -116,7 +130,8 @@ impl Store {
         hasher: &Hasher,
         now: DateTime<Utc>,
     ) -> Result<(), StoreError> {
-        let subjects = traces.tombstones(hasher);
+        let subjects: Vec<String> =
+            traces.tombstones(hasher).into_iter().map(|(subject, _)| subject).collect();
         crate::store::on!(&self.admin, WRITE_LIMIT, |conn| remove_leases(conn, &subjects, now).await)
     }
 }
