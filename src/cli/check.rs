@@ -20,8 +20,11 @@ use super::output::finish;
 use crate::clock::Clock;
 use crate::config::{Config, Database, Problems};
 use crate::retention::Policy;
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 use finding::{Finding, Verdict};
+
+/// The maximum number of attempts to reach the database, each lasting at most a second.
+const MAX_ATTEMPTS: u32 = 5;
 
 #[derive(Debug, Clone, Args)]
 pub(super) struct Options {
@@ -92,12 +95,22 @@ async fn open(config: &Config) -> Opened {
         Ok(store) => store,
         Err(error) => return unreachable(error.to_string()),
     };
-    if let Err(error) = store.ping().await {
+    if let Err(error) = reach(&store).await {
         store.close().await;
         return unreachable(error.to_string());
     }
     let problem = store.check_migrations().await.err().map(|error| error.to_string());
     Opened { connected: Some(store), problem }
+}
+
+/// Makes a round trip to the database, which may be busy.
+async fn reach(store: &Store) -> Result<(), StoreError> {
+    for _ in 1..MAX_ATTEMPTS {
+        if store.ping().await.is_ok() {
+            return Ok(());
+        }
+    }
+    store.ping().await
 }
 
 fn summary(findings: &[Finding]) -> String {

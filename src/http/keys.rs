@@ -11,7 +11,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::error::ApiError;
-use super::extract::{JsonBody, Path, Query};
+use super::extract::{JsonBody, NoQuery, Path, Query};
 use super::middleware::request_context::RequestContext;
 use crate::app::App;
 use crate::audit::Actor;
@@ -97,6 +97,7 @@ pub async fn create(
     app: App,
     by: Actor,
     authority: Authority,
+    _: NoQuery,
     JsonBody(request): JsonBody<NewKey>,
 ) -> Result<Response, ApiError> {
     let (key, plain) = app.access.key_cache().create(request, &app.config.tiers, &authority, &by).await?;
@@ -110,6 +111,7 @@ pub async fn rotate(
     by: Actor,
     authority: Authority,
     Path(id): Path<String>,
+    _: NoQuery,
     JsonBody(request): JsonBody<Option<RotationRequest>>,
 ) -> Result<Response, ApiError> {
     let grace = request.unwrap_or_default().grace;

@@ -238,30 +238,32 @@ impl Desk<'_> {
         let found = self.store.find_person(&self.search(inquiry)).await?;
         self.check_people(&case, &found).await?;
         self.store.bury(&found.traces, &self.hasher, self.now).await?;
-        let erased = self.erase_buried(&case, mode).await;
+        let erased = self.erase_buried(&case, found.traces.clone(), mode).await;
         if erased.is_err()
             && let Err(error) = self.store.unbury(&found.traces, &self.hasher, self.now).await
         {
             tracing::warn!("events of a person who was not erased are not kept for a minute: {error}");
         }
-        let (erased, found) = erased?;
+        let erased = erased?;
         self.clean_up(&erased).await;
         let remarks = Remarks::of(&found, Mentions::default());
         Ok(Receipt { id: case.receipt, done: erased, remarks })
     }
 
     /// Erases a person of whose conversations and sessions no event is stored any more.
-    async fn erase_buried(&self, case: &Case<'_>, mode: Mode) -> Result<(Erased, FoundSubject), DeskError> {
-        let search = self.search(case.inquiry);
-        // Includes what was stored since the first search.
-        let found = self.store.find_person(&search).await?;
-        self.check_people(case, &found).await?;
-        self.store.bury(&found.traces, &self.hasher, self.now).await?;
-        let theirs = Arc::new(found.traces.clone());
+    async fn erase_buried(
+        &self,
+        case: &Case<'_>,
+        mut traces: SubjectTraces,
+        mode: Mode,
+    ) -> Result<Erased, DeskError> {
+        // Includes what was stored since they were found.
+        self.store.find_events(&mut traces).await?;
+        let theirs = Arc::new(traces.clone());
         let spooled = self.ingest.drain(Some(Arc::new(move |event: &Event| theirs.include(event)))).await;
         let erasure = Erasure {
-            search,
-            traces: &found.traces,
+            search: self.search(case.inquiry),
+            traces: &traces,
             spooled: spooled.map_err(DeskError::Unsettled)?,
             mode,
             at: self.now,
@@ -272,8 +274,8 @@ impl Desk<'_> {
             },
         };
         match self.store.erase_person(&erasure).await? {
-            Some(erased) => Ok((erased, found)),
-            None => self.complete_unknown(case, &found.traces).await,
+            Some(erased) => Ok(erased),
+            None => self.complete_unknown(case, &traces).await,
         }
     }
 

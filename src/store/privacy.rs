@@ -117,6 +117,12 @@ impl Store {
         if found.traces.have_too_many_events() { Err(SubjectError::TooMany) } else { Ok(found) }
     }
 
+    /// Finds the person's events again.
+    pub async fn find_events(&self, traces: &mut SubjectTraces) -> Result<(), SubjectError> {
+        traces.events = search!(self, |tx| find::events(tx, traces).await?)?;
+        if traces.have_too_many_events() { Err(SubjectError::TooMany) } else { Ok(()) }
+    }
+
     /// Reads all rows of a person who was found, of the tables that exist.
     pub async fn extract_person(
         &self,

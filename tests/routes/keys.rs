@@ -347,6 +347,10 @@ async fn a_wrong_wish_is_told_what_it_must_be(backend: Backend) {
         let refused = admin(app.post("/admin/keys").json(&wish)).await;
         refused.refused(400, &format!("Invalid value for field: {field}"));
     }
+    for path in ["/admin/keys?expires=30d", "/admin/keys/00000000/rotate?grace=1h"] {
+        let wish = json!({"name": "x", "scopes": ["track"]});
+        admin(app.post(path).json(&wish)).await.refused(400, "Bad Request");
+    }
     for body in
         [json!({"name": "x"}), json!({"name": "x", "scopes": "track"}), json!({"nome": "x"}), json!(null)]
     {

@@ -274,7 +274,8 @@ async fn a_request_that_cannot_be_extended_says_why(backend: Backend) {
         assert!(unknown.text().contains("No privacy request has this id"), "{}", unknown.text());
     }
     let done = note(&app, json!({"kind": "export", "email": "nobody@example.com"})).await;
-    assert_eq!(ask(&app, "/privacy/export", json!({"email": "nobody@example.com"})).await.status, 404);
+    let nothing = json!({"email": "nobody@example.com", "nothing_held": true});
+    assert_eq!(ask(&app, "/privacy/export", nothing).await.status, 404);
     let late = app.now() - TimeDelta::days(33);
     let late = note(&app, json!({"kind": "erase", "email": EMAIL, "received_at": late.to_rfc3339()})).await;
     for (request, why) in [(&done, "is completed"), (&late, "due date of the request is over")] {

@@ -24,23 +24,24 @@ fn of(conversation: Option<&str>, session: &str) -> Value {
 
 async fn events_of_an_erased_conversation_are_counted_and_not_kept(backend: Backend) {
     let app = open(&backend).await;
-    track(&app, of(Some("c-1"), "s-1")).await;
-    erase(&app, json!({"conversation_id": "c-1"})).await;
-    let late = track(&app, of(Some("c-1"), "s-1")).await;
+    track(&app, of(Some("conversation-buried"), "s-1")).await;
+    erase(&app, json!({"conversation_id": "conversation-buried"})).await;
+    let late = track(&app, of(Some("conversation-buried"), "s-1")).await;
     assert_eq!((&late["database_stored"], &late["reason"]), (&json!(false), &json!("not kept")));
-    let mixed = json!({"events": [event(of(Some("c-1"), "s-1")), event(of(Some("c-2"), "s-1"))]});
+    let mixed = json!({"events": [event(of(Some("conversation-buried"), "s-1")), event(of(Some("conversation-next"), "s-1"))]});
     assert_eq!(app.post("/track/batch").json(&mixed).send().await.ok()["unkept"], 1);
     assert_eq!(
         backend.texts("select conversation_id from ai_metrics").await,
-        ["c-2"],
+        ["conversation-next"],
         "a new one is a new one"
     );
     assert_eq!(app.metric("ai_response_time_seconds_count").await, Some(4.0));
     assert_eq!(backend.number("select sum(events) from ai_totals_now").await, 4);
-    let named = json!({"conversation_id": "c-1", "event_id": "8e03978e-40d5-43dd-bc93-6894a57f9324"});
+    let named =
+        json!({"conversation_id": "conversation-buried", "event_id": "8e03978e-40d5-43dd-bc93-6894a57f9324"});
     track(&app, named.clone()).await;
     assert_eq!(track(&app, named).await["duplicate"], true);
-    assert!(!backend.dump().contains("c-1"), "a tombstone names nobody");
+    assert!(!backend.dump().contains("conversation-buried"), "a tombstone names nobody");
 }
 
 async fn an_erased_session_binds_events_without_a_conversation_only(backend: Backend) {
@@ -49,7 +50,7 @@ async fn an_erased_session_binds_events_without_a_conversation_only(backend: Bac
     erase(&app, json!({"session_id": "office"})).await;
     assert_eq!(track(&app, of(None, "office")).await["database_stored"], false);
     assert_eq!(
-        track(&app, of(Some("c-1"), "office")).await["database_stored"],
+        track(&app, of(Some("conversation-buried"), "office")).await["database_stored"],
         true,
         "it may be somebody else's"
     );
@@ -62,14 +63,15 @@ async fn an_erased_session_binds_events_without_a_conversation_only(backend: Bac
 
 async fn an_erased_conversation_is_that_of_one_business(backend: Backend) {
     let app = open(&backend).await;
-    let of_business = |business: &str| json!({"business_id": business, "conversation_id": "c-1"});
+    let of_business =
+        |business: &str| json!({"business_id": business, "conversation_id": "conversation-buried"});
     for business in ["acme", "other"] {
         track(&app, of_business(business)).await;
     }
-    erase(&app, json!({"conversation_id": "c-1", "business_id": "acme"})).await;
+    erase(&app, json!({"conversation_id": "conversation-buried", "business_id": "acme"})).await;
     assert_eq!(track(&app, of_business("acme")).await["database_stored"], false);
     assert_eq!(track(&app, of_business("other")).await["database_stored"], true);
-    erase(&app, json!({"conversation_id": "c-1"})).await;
+    erase(&app, json!({"conversation_id": "conversation-buried"})).await;
     assert_eq!(track(&app, of_business("third")).await["database_stored"], false, "it was erased everywhere");
 }
 
@@ -95,10 +97,10 @@ async fn tombstones_have_an_end(backend: Backend) {
 
 async fn nothing_is_buried_by_what_erases_nobody(backend: Backend) {
     let app = open(&backend).await;
-    let unknown = json!({"conversation_id": "c-1"});
+    let unknown = json!({"conversation_id": "conversation-buried"});
     ask(&app, "/privacy/erase", unknown.clone()).await.refused(404, "Not Found");
-    assert_eq!(track(&app, of(Some("c-1"), "s-1")).await["database_stored"], true);
+    assert_eq!(track(&app, of(Some("conversation-buried"), "s-1")).await["database_stored"], true);
     ask(&app, "/privacy/erase?dry_run=true", unknown).await.ok();
-    assert_eq!(track(&app, of(Some("c-1"), "s-1")).await["database_stored"], true);
+    assert_eq!(track(&app, of(Some("conversation-buried"), "s-1")).await["database_stored"], true);
     assert_eq!(backend.number("select count(*) from mlops_tombstones").await, 0);
 }
