@@ -11,6 +11,7 @@
 mod attempt;
 mod batch;
 mod handle;
+mod late_withdrawals;
 mod maintenance;
 mod replay;
 mod rollup_merge;

@@ -94,7 +94,7 @@ impl From<DeskError> for ApiError {
     fn from(error: DeskError) -> Self {
         match error {
             DeskError::Unknown { near_misses, mentions } => unknown(near_misses, mentions),
-            DeskError::Several { people, confirm } => several(&people, confirm),
+            DeskError::Several { people, rows, confirm } => several(&people, &rows, confirm),
             DeskError::TooMany => Self::TooLarge(
                 "This person has more than 100000 rows, 32 MiB of data or 1000000 events; name their conversations \
                  one by one, by conversation_id",
@@ -129,11 +129,15 @@ fn unknown(near_misses: usize, mentions: Mentions) -> ApiError {
 }
 
 /// Returns the error for a selector behind which several people stand.
-fn several(people: &[(SubjectHash, u64)], confirm: String) -> ApiError {
+fn several(people: &[SubjectHash], rows: &[u64], confirm: String) -> ApiError {
+    let contacts = people.iter().zip(rows);
     let contacts =
-        people.iter().map(|(subject, rows)| json!({"subject": hex::encode(subject.bytes()), "rows": rows}));
+        contacts.map(|(subject, rows)| json!({"subject": hex::encode(subject.bytes()), "rows": rows}));
     let mut details = Map::new();
     details.insert("contacts".to_owned(), contacts.collect());
+    if people.len() > rows.len() {
+        details.insert("further_contacts".to_owned(), (people.len() - rows.len()).into());
+    }
     details.insert("confirm".to_owned(), confirm.into());
     let message = "Several people stand behind this identifier. Name one of them by e-mail address, or send the same request with \
                    this confirm to mean all of them. Nothing was changed";

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, Utc};
 use tokio::sync::{mpsc, oneshot};
 
+use super::late_withdrawals::LateWithdrawals;
 use super::rollup_merge::RollupMerge;
 use super::sink::Sink;
 use super::worker::Worker;
@@ -129,6 +130,16 @@ impl Ingest {
         let (first, prepared) = oneshot::channel();
         let rollup_merge = Arc::<RollupMerge>::default();
         lifecycle.spawn("rollups", rollup_merge.clone().run(store.clone(), lifecycle.ending().clone()));
+        if config.consent_required {
+            let every = Duration::from_secs(config.metrics_refresh_seconds.get().into());
+            let task = LateWithdrawals::default().run(
+                store.clone(),
+                clock.clone(),
+                every,
+                lifecycle.ending().clone(),
+            );
+            lifecycle.spawn("withdrawals", task);
+        }
         let spool = spool(config).map(Arc::new);
         if let Some(spool) = spool.clone() {
             let clock = clock.clone();

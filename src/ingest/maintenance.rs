@@ -4,7 +4,6 @@ use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
 use tokio::sync::oneshot;
 
 use super::sink::Sink;
@@ -25,8 +24,6 @@ pub(super) struct Maintenance {
     pub(super) is_due: bool,
     /// Whether rows of other programs are left to be counted.
     pub(super) is_counting: bool,
-    /// The time up to which the app's rows were searched for people who had withdrawn their consent.
-    withdrawn_until: Option<DateTime<Utc>>,
     /// Requests that wait for the next reload.
     waiters: Vec<Waiter>,
     reload: TotalsReload,
@@ -40,7 +37,6 @@ impl Maintenance {
         Self {
             is_due: false,
             is_counting: true,
-            withdrawn_until: None,
             waiters: Vec::new(),
             reload: TotalsReload::new(),
             reload_waiters: Vec::new(),
@@ -83,7 +79,6 @@ impl Maintenance {
         if self.is_counting {
             return Ok(());
         }
-        self.withdrawn_until = sink.delete_withdrawn(self.withdrawn_until).await;
         self.reload_waiters = mem::take(&mut self.waiters);
         if unless_busy(sink.begin_reload(&mut self.reload, BEGIN_LIMIT).await)?.is_none() {
             self.reload_waiters.clear();

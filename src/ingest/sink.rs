@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use chrono::{DateTime, TimeDelta, Utc};
 use parking_lot::Mutex;
 use strum::VariantArray;
 
@@ -24,9 +23,6 @@ use crate::store::{CountedRollup, Store, StoreError};
 /// How many times new series are looked for: businesses that another replica left no room for are counted under others, whose series
 /// may be new too.
 pub(super) const MAX_SHOWING: usize = 3;
-
-/// How long a transaction of the receptionist app takes at most.
-const COMMITTED_WITHIN: TimeDelta = TimeDelta::minutes(10);
 
 /// How long rows of other programs are counted before the service is ready.
 const FIRST_COUNT_LIMIT: Duration = Duration::from_secs(5);
@@ -104,20 +100,6 @@ impl Sink {
                 let counted = counted?;
                 self.metrics.count_redacted(counted.redacted);
                 Ok(counted.more)
-            }
-        }
-    }
-
-    /// Deletes events that were stored while a withdrawal held, as rows of the app that came or changed after `since` tell. Returns the
-    /// time up to which they were looked at.
-    pub(super) async fn delete_withdrawn(&self, since: Option<DateTime<Utc>>) -> Option<DateTime<Utc>> {
-        let now = self.clock.now();
-        match self.store.delete_withdrawn(since, now).await {
-            // A transaction of the app may commit some time after it noted when it began.
-            Ok(_) => Some(now - COMMITTED_WITHIN),
-            Err(error) => {
-                tracing::error!("cannot look for withdrawn consents among the app's new rows: {error}");
-                since
             }
         }
     }

@@ -80,14 +80,26 @@ pub enum Owner {
 
 impl Owner {
     /// Returns the owner of a conversation with the contact `own` and appointments with these contacts. Only a conversation
-    /// without a contact of its own belongs to that of its appointments.
+    /// without a contact of its own, or with a phone number alone, belongs to that of its appointments.
     #[must_use]
     pub fn of<'c>(own: &Contact, appointments: impl IntoIterator<Item = &'c Contact>) -> Self {
-        if !own.is_empty() {
-            return Self::Customer(own.clone());
-        }
-        let contacts: Vec<&Contact> =
+        let mut contacts: Vec<&Contact> =
             appointments.into_iter().filter(|contact| !contact.is_empty()).collect();
+        if own.is_empty() {
+            return Self::of_contacts(&contacts);
+        }
+        let mut customer = own.clone();
+        if own.emails.is_empty() {
+            // An appointment with the same number tells the address.
+            contacts.retain(|contact| own.agrees_with(contact));
+            if let Self::Customer(known) = Self::of_contacts(&contacts) {
+                customer.join(&known);
+            }
+        }
+        Self::Customer(customer)
+    }
+
+    fn of_contacts(contacts: &[&Contact]) -> Self {
         if contacts.is_empty() {
             return Self::Unknown;
         }
@@ -197,6 +209,12 @@ mod tests {
         assert!(Owner::of(&none, [&ana, &ben]) == Owner::Disputed);
         assert!(Owner::of(&none, [&ana, &phone]) == Owner::Disputed, "nothing tells that it is Ana's phone");
         assert!(Owner::of(&none, [&none]) == Owner::Unknown);
+        assert!(Owner::of(&phone, [&both, &ben]) == Owner::Customer(both.clone()), "the number is hers");
+        let son = contact(&["son@example.com", "+491512345678"]);
+        assert!(
+            Owner::of(&phone, [&both, &son]) == Owner::Customer(phone.clone()),
+            "the number is a family's"
+        );
     }
 
     #[test]

@@ -84,8 +84,10 @@ pub enum DeskError {
     /// Several people stand behind the selector.
     #[error("several people stand behind the selector")]
     Several {
-        /// Their hashes, with the number of their rows.
-        people: Vec<(SubjectHash, u64)>,
+        /// Their hashes.
+        people: Vec<SubjectHash>,
+        /// The number of rows of the first of them.
+        rows: Vec<u64>,
         /// The token with which the request is confirmed.
         confirm: String,
     },
@@ -288,9 +290,9 @@ impl Desk<'_> {
         if found.people.len() < 2 {
             return Ok(());
         }
-        let people: Vec<SubjectHash> = found.people.iter().map(|(subject, _)| *subject).collect();
+        let people = &found.people;
         let Inquiry { selector, business_id, .. } = case.inquiry;
-        let confirm = self.hasher.confirmation(case.kind.name(), selector, business_id.as_deref(), &people);
+        let confirm = self.hasher.confirmation(case.kind.name(), selector, business_id.as_deref(), people);
         if case.inquiry.confirm.as_ref() == Some(&confirm) {
             return Ok(());
         }
@@ -298,7 +300,7 @@ impl Desk<'_> {
         counts.insert("people".to_owned(), people.len().into());
         let (entry, _) = self.entry_and_completion(case, "several people", counts, false);
         retry_if_busy!(self, self.store.append_audit(self.now, &entry)).map(drop)?;
-        Err(DeskError::Several { people: found.people.clone(), confirm })
+        Err(DeskError::Several { people: people.clone(), rows: found.rows.clone(), confirm })
     }
 
     /// Records a request that was received through another channel at `received_at`.

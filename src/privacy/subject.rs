@@ -141,6 +141,8 @@ pub enum Buried {
     Conversation,
     /// The events of a session that belong to no conversation: a session may be an office's.
     Session,
+    /// What tells that a conversation was of several people, one of whom was erased: it does not become that of the others.
+    Dispute,
 }
 
 /// Hashes persons under `PRIVACY_HASH_KEY`.
@@ -184,6 +186,7 @@ impl Hasher {
         let domain = match kind {
             Buried::Conversation => "tombstone of a conversation",
             Buried::Session => "tombstone of a session",
+            Buried::Dispute => "tombstone of a dispute",
         };
         self.hash_of(domain, &[business.unwrap_or_default(), id])
     }

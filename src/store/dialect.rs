@@ -141,7 +141,7 @@ pub(super) trait Dialect: sqlx::Database {
     const BEGIN: &'static str;
     /// Removes the statement timeout of a session, for migrations.
     const NO_TIMEOUT: &'static str;
-    /// Extends the statement timeout of a transaction that reads many rows.
+    /// Extends the statement timeout of a transaction that reads many rows. A plan made while a table was small does not suit it.
     const LONG_TIMEOUT: &'static str;
     /// Waits until no other transaction adds series of metrics. SQLite has one writer at a time.
     const LOCK_SERIES: &'static str;
@@ -171,7 +171,8 @@ pub(super) trait Dialect: sqlx::Database {
 impl Dialect for sqlx::Postgres {
     const BEGIN: &'static str = "begin";
     const NO_TIMEOUT: &'static str = "set statement_timeout = 0";
-    const LONG_TIMEOUT: &'static str = "set local statement_timeout = '10s'";
+    const LONG_TIMEOUT: &'static str = "select set_config('statement_timeout', '10s', true),
+        set_config('plan_cache_mode', 'force_custom_plan', true)";
     const LOCK_SERIES: &'static str = "select pg_advisory_xact_lock(hashtext('ai_metric_labels'))";
     const LOCK_AUDIT: &'static str = "select pg_advisory_xact_lock(hashtext('mlops_audit'))";
     const SNAPSHOT: &'static str = "begin isolation level repeatable read read only";

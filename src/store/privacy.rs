@@ -50,7 +50,7 @@ pub(super) use schema::Schema;
 use traces::Condition;
 
 /// The time limit of finding and reading a person's rows: tables without an index are scanned.
-const SEARCH_LIMIT: Duration = Duration::from_secs(7);
+const SEARCH_LIMIT: Duration = Duration::from_secs(5);
 
 /// The maximum number of people behind a selector that are listed.
 const MAX_PEOPLE: usize = 50;
@@ -89,8 +89,10 @@ pub struct FoundSubject {
     pub traces: SubjectTraces,
     /// The number of their rows by table, of the tables that exist.
     pub counts: Counts,
-    /// The people behind the selector by their hashes, with the number of their rows.
-    pub people: Vec<(SubjectHash, u64)>,
+    /// The people behind the selector by their hashes.
+    pub people: Vec<SubjectHash>,
+    /// The number of rows of the first of them.
+    pub rows: Vec<u64>,
     /// The businesses that have rows about them.
     pub businesses: Vec<String>,
     /// What may be theirs, for a person to decide, by table: ids of conversations that led to appointments of different people, and of
@@ -145,23 +147,22 @@ async fn describe<C: Rows>(
     search: &Search<'_>,
     found: Found,
 ) -> Result<FoundSubject, sqlx::Error> {
-    let Found { traces, people, disputed, left_out } = found;
+    let Found { traces, people, left_out } = found;
     let (counts, businesses) =
         count(conn, schema, &traces, &traces.hashes(search.selector, search.hasher)).await?;
-    let mut rows = Vec::new();
-    if people.len() > 1 {
-        for (person, mut part) in people.into_iter().take(MAX_PEOPLE) {
-            part.events = find::events(conn, &part).await?;
-            let (counts, _) = count(conn, schema, &part, &[]).await?;
-            rows.push((search.hasher.hash(&person), counts.total()));
-        }
+    let (mut rows, is_one) = (Vec::new(), people.len() < 2);
+    let hashes = people.iter().map(|(person, _)| search.hasher.hash(person)).collect();
+    for (_, mut part) in people.into_iter().take(if is_one { 0 } else { MAX_PEOPLE }) {
+        part.events = find::events(conn, &part).await?;
+        rows.push(count(conn, schema, &part, &[]).await?.0.total());
     }
-    let undecided = [(Table::Conversations, disputed), (Table::Appointments, left_out)];
+    let undecided = [(Table::Conversations, traces.disputed.clone()), (Table::Appointments, left_out)];
     let undecided = undecided.into_iter().filter(|(_, ids)| !ids.is_empty());
     Ok(FoundSubject {
         traces,
         counts,
-        people: rows,
+        people: hashes,
+        rows,
         businesses: businesses.into_iter().collect(),
         undecided: undecided.map(|(table, ids)| (table.name(), ids)).collect(),
         not_searched: schema.not_searched(conn).await?,

@@ -221,7 +221,8 @@ impl House {
             if mentions.not_searched.contains(&"documents") {
                 return Err("42501: documents cannot be searched".into());
             }
-            self.consenting.delete_withdrawn(None, now).await?;
+            let changed = self.consenting.changed_conversations(None).await?;
+            self.consenting.delete_withdrawn(&changed, now).await?;
             self.store.bury(&found.traces, &self.hasher, now).await?;
             self.store.unbury(&found.traces, &self.hasher, now).await?;
             let erasure = Erasure {

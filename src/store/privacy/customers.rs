@@ -32,6 +32,8 @@ impl AppRow {
 pub(in crate::store) struct Conversations {
     rows: BTreeMap<String, AppRow>,
     appointments: BTreeMap<String, Vec<AppRow>>,
+    /// Those that were of several people before one of them was erased.
+    disputed: BTreeSet<String>,
 }
 
 impl Conversations {
@@ -56,6 +58,11 @@ impl Conversations {
         Ok(found)
     }
 
+    /// Notes conversations that are of several people whatever appointments they have now.
+    pub(super) fn dispute(&mut self, ids: BTreeSet<String>) {
+        self.disputed.extend(ids);
+    }
+
     /// Returns the row of a conversation.
     pub(super) fn row(&self, id: &str) -> Option<&AppRow> {
         self.rows.get(id)
@@ -76,11 +83,15 @@ impl Conversations {
         }
     }
 
-    /// Returns whose a conversation is.
-    pub(in crate::store) fn owner(&self, id: &str) -> Owner {
+    /// Returns whose a conversation is, as far as rows of `business` tell; all rows if that is `None`.
+    pub(in crate::store) fn owner(&self, id: &str, business: Option<&str>) -> Owner {
         let none = Contact::default();
-        let own = self.row(id).map_or(&none, |row| &row.contact);
-        Owner::of(own, self.appointments(id).iter().map(|appointment| &appointment.contact))
+        let own = self.row(id).filter(|row| row.is_of(business)).map_or(&none, |row| &row.contact);
+        if own.is_empty() && self.disputed.contains(id) {
+            return Owner::Disputed;
+        }
+        let appointments = self.appointments(id).iter().filter(|appointment| appointment.is_of(business));
+        Owner::of(own, appointments.map(|appointment| &appointment.contact))
     }
 }
 
@@ -108,7 +119,8 @@ pub(super) async fn rows<C: Rows>(
     let [email, phone] = ["customer_email", "customer_phone"].map(column);
     let (condition, bind) = match wanted {
         Wanted::Ids(_) if !schema.has(table, link) => return Ok(Vec::new()),
-        Wanted::Ids(ids) => (format!("cast({link} as text) {}", C::any_text(1)), json_list(ids)),
+        Wanted::Ids(ids) => (format!("cast({link} as text) {}", C::in_texts(1)), json_list(ids)),
+        Wanted::Contact(selector @ Selector::Phone(_)) => candidates::<C>(selector, &[&phone]),
         Wanted::Contact(selector) => candidates::<C>(selector, &[&email, &phone]),
     };
     if !schema.has(table, "id") {

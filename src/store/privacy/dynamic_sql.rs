@@ -49,11 +49,17 @@ pub(in crate::store) trait Rows: AddRollup {
     fn json_field(column: &str, name: &str) -> String;
     /// Returns the SQL that makes a time expression comparable with [`Rows::moment`].
     fn comparable(time: &str) -> String;
+    /// Returns the SQL for the time a second before that of [`Rows::moment`]: some columns have whole seconds.
+    fn second_before(n: usize) -> String;
     /// Returns the SQL for the time that `$n` has in RFC 3339, comparable with others.
     fn moment(n: usize) -> String;
 
     /// Returns the condition of being one of the texts in the JSON list `$n`.
     fn any_text(n: usize) -> String;
+    /// The same for a column that may have no index: the list is hashed.
+    fn in_texts(n: usize) -> String {
+        Self::any_text(n)
+    }
     /// Returns the condition of being one of the integers in the JSON list `$n`.
     fn any_number(n: usize) -> String;
     /// Returns the condition of being one of the byte strings in the JSON list `$n`, which has them in
@@ -137,7 +143,8 @@ macro_rules! run_statements {
 
 impl Rows for PgConnection {
     const SHORT_TIMEOUTS: &'static str =
-        "select set_config('statement_timeout', '4s', true), set_config('lock_timeout', '800ms', true)";
+        "select set_config('statement_timeout', '4s', true), set_config('lock_timeout', '800ms', true),
+            set_config('plan_cache_mode', 'force_custom_plan', true)";
     const LOCK: &'static str = " for update";
     const LOCK_CONSENTS_SHARED: &'static str =
         "select pg_advisory_xact_lock_shared(hashtext('mlops_consents'))";
@@ -164,10 +171,14 @@ impl Rows for PgConnection {
     }
 
     fn may_have_phone(text: &str, n: usize) -> String {
-        // Finds digits without a regular expression, by deleting all other characters.
+        // Finds digits without a regular expression, by deleting all other characters; few texts have three of the digits at all.
+        let has_digit = |at: usize| format!("position(substr(${n}, {at}, 1) in {text}) > 0");
         format!(
-            "position(${n} in translate({text}, translate({text}, '0123456789', ''), '')) > 0
-             or octet_length({text}) > length({text})"
+            "{} and {} and {} and position(${n} in translate({text}, translate({text}, '0123456789', ''), '')) > 0
+             or octet_length({text}) > length({text})",
+            has_digit(2),
+            has_digit(4),
+            has_digit(6)
         )
     }
 
@@ -186,8 +197,16 @@ impl Rows for PgConnection {
         format!("cast({time} as timestamptz)")
     }
 
+    fn second_before(n: usize) -> String {
+        format!("cast(${n} as timestamptz) - interval '1 second'")
+    }
+
     fn moment(n: usize) -> String {
         format!("cast(${n} as timestamptz)")
+    }
+
+    fn in_texts(n: usize) -> String {
+        format!("in (select jsonb_array_elements_text(cast(${n} as jsonb)))")
     }
 
     fn any_text(n: usize) -> String {
@@ -249,8 +268,10 @@ impl Rows for SqliteConnection {
     }
 
     fn may_have_phone(text: &str, n: usize) -> String {
-        // SQLite cannot extract digits from a text; these tables are small there, if they exist at all.
-        format!("${n} is not null and {text} is not null")
+        // SQLite cannot extract digits from a text.
+        let has_digit = |at: usize| format!("instr({text}, substr(${n}, {at}, 1)) > 0");
+        let has_all: Vec<String> = (1..=6).map(has_digit).collect();
+        format!("{} or length(cast({text} as blob)) > length({text})", has_all.join(" and "))
     }
 
     fn any_pair([first, second]: [&str; 2], n: usize) -> String {
@@ -265,6 +286,10 @@ impl Rows for SqliteConnection {
 
     fn comparable(time: &str) -> String {
         format!("strftime('%Y-%m-%d %H:%M:%f', {time})")
+    }
+
+    fn second_before(n: usize) -> String {
+        Self::comparable(&format!("${n}, '-1 second'"))
     }
 
     fn moment(n: usize) -> String {

@@ -32,6 +32,10 @@ const ERASE_LIMIT: Duration = Duration::from_secs(4);
 /// The number of attempts when another transaction has a lock.
 const MAX_ATTEMPTS: u32 = 3;
 
+/// How long it is known that a conversation was of several people: as long as it may be there.
+const FOREVER: DateTime<Utc> =
+    DateTime::from_timestamp(253_402_300_799, 0).expect("the last second of the year 9999");
+
 /// The pause between two attempts.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -207,6 +211,7 @@ async fn erase<C: Rows + Append>(
         return Ok(Attempt::Nothing);
     }
     tombstones::add(conn, &traces.tombstones(hasher), erasure.until).await?;
+    tombstones::add(conn, &traces.disputes(hasher), FOREVER).await?;
     let (entry, done) = (erasure.note)(&erased);
     complete(conn, &done).await?;
     conn.append(erasure.at, &entry).await?;
@@ -266,7 +271,7 @@ async fn with_late_appointments<C: Rows>(
     let conversations =
         Conversations::read(conn, schema, &traces.app_conversations, erasure.search.hasher.reader).await?;
     for id in &erasure.traces.app_conversations {
-        let (own, _) = appointments_of(&conversations, id, &conversations.owner(id));
+        let (own, _) = appointments_of(&conversations, id, &conversations.owner(id, erasure.search.business));
         let late = own.into_iter().filter(|row| row.is_of(erasure.search.business));
         let late = late.map(|row| row.id.clone()).filter(|id| !erasure.traces.appointments.contains(id));
         traces.appointments.extend(late);

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::customers::{AppRow, Conversations, Wanted, rows};
 use super::dynamic_sql::{Fields, Rows};
 use super::schema::{Schema, Table};
+use super::tombstones;
 use super::traces::{Name, SubjectTraces};
 use crate::event::PLACEHOLDER_IDS;
 use crate::privacy::contact::{Contact, Owner, People};
@@ -34,8 +35,6 @@ pub(super) struct Found {
     pub(super) traces: SubjectTraces,
     /// The people behind the selector, with their rows.
     pub(super) people: Vec<(Selector, SubjectTraces)>,
-    /// Conversations that led to appointments of different people, one of whom is the person.
-    pub(super) disputed: Vec<String>,
     /// Appointments in the person's conversations that have another contact.
     pub(super) left_out: Vec<String>,
 }
@@ -60,18 +59,20 @@ pub(super) async fn find<C: Rows>(
         Selector::Session(id) => {
             found.traces.sessions.push((business.map(str::to_owned), id.clone()));
             found.traces.named_session = true;
-            (conversations_of_session(conn, id).await?, Vec::new())
+            (conversations_of_session(conn, schema, id).await?, Vec::new())
         }
     };
-    let conversations = Conversations::read(conn, schema, &ids, hasher.reader).await?;
+    let mut conversations = Conversations::read(conn, schema, &ids, hasher.reader).await?;
+    conversations.dispute(tombstones::disputed(conn, &ids, hasher).await?);
     let mut owners = Owners::default();
+    let unattributed = unattributed(conn, &conversations, &ids, business).await?;
     for id in ids {
-        let owner = conversations.owner(&id);
+        let owner = conversations.owner(&id, business);
         match (&owner, selector) {
-            (Owner::Disputed, Selector::Email(_) | Selector::Phone(_)) => found.disputed.push(id),
+            (Owner::Disputed, Selector::Email(_) | Selector::Phone(_)) => found.traces.disputed.push(id),
             (owner, Selector::Email(_) | Selector::Phone(_))
                 if !owner.customer().is_some_and(|customer| customer.has(selector)) => {}
-            _ => add_conversation(&mut found, &mut owners, &conversations, id, &owner),
+            _ => add_conversation(&mut found, &mut owners, &conversations, &unattributed, id, &owner),
         }
     }
     for appointment in named {
@@ -84,6 +85,8 @@ pub(super) async fn find<C: Rows>(
     if let Selector::Session(id) = selector {
         add_other_conversations(conn, schema, search, id, &found.traces, &mut owners).await?;
     }
+    let appointments = &found.traces.appointments;
+    found.left_out.retain(|id| !appointments.contains(id));
     found.traces.events = events(conn, &found.traces).await?;
     found.people = owners.people(&found.traces);
     Ok(found)
@@ -130,17 +133,37 @@ impl Owners {
     }
 }
 
+/// Returns those of `ids` of which nothing tells that they are of `business`: they have no row, and events of it do not name them, or
+/// others do too.
+async fn unattributed<C: Rows>(
+    conn: &mut C,
+    conversations: &Conversations,
+    ids: &[String],
+    business: Option<&str>,
+) -> Result<BTreeSet<String>, sqlx::Error> {
+    let Some(business) = business else { return Ok(BTreeSet::new()) };
+    let without_row: Vec<String> = ids
+        .iter()
+        .filter(|id| conversations.row(id).is_none_or(|row| row.business.is_none()))
+        .filter(|id| !conversations.businesses(id).contains(business))
+        .cloned()
+        .collect();
+    let known = of_business_alone(conn, "conversation_id", without_row.clone(), business).await?;
+    Ok(without_row.into_iter().filter(|id| !known.contains(id)).collect())
+}
+
 /// Adds a conversation with its appointments.
 fn add_conversation(
     found: &mut Found,
     owners: &mut Owners,
     conversations: &Conversations,
+    unattributed: &BTreeSet<String>,
     id: String,
     owner: &Owner,
 ) {
     let limit = found.traces.business.clone();
     let row = conversations.row(&id);
-    let is_of_business = row.is_none_or(|row| row.is_of(limit.as_deref()));
+    let is_of_business = !unattributed.contains(&id) && row.is_none_or(|row| row.is_of(limit.as_deref()));
     if is_of_business {
         found.traces.app_conversations.push(id.clone());
         let (own, others) = appointments_of(conversations, &id, owner);
@@ -152,7 +175,8 @@ fn add_conversation(
                 owners.appointments.push((contact.clone(), appointment.id.clone()));
             }
         }
-        found.left_out.extend(others.into_iter().map(|appointment| appointment.id.clone()));
+        let others = others.into_iter().filter(|appointment| appointment.is_of(limit.as_deref()));
+        found.left_out.extend(others.map(|appointment| appointment.id.clone()));
     }
     // Events of another business may name a conversation in the same way.
     let name = (limit.or_else(|| row.and_then(|row| row.business.clone())), id);
@@ -200,17 +224,12 @@ async fn add_other_conversations<C: Rows>(
     traces: &SubjectTraces,
     owners: &mut Owners,
 ) -> Result<(), sqlx::Error> {
-    let placeholder = is_placeholder();
-    let sql = format!(
-        "select distinct conversation_id from ai_metrics
-         where session_id = $1 and conversation_id is not null and not conversation_id {placeholder}"
-    );
-    let all = conn.texts(sql, &[id.to_owned()]).await?;
+    let all = conn.texts(conversations_with(schema), &[id.to_owned()]).await?;
     let others: Vec<String> =
         all.into_iter().filter(|id| !traces.conversations.iter().any(|(_, known)| known == id)).collect();
     let conversations = Conversations::read(conn, schema, &others, search.hasher.reader).await?;
     for id in others {
-        if let Some(customer) = conversations.owner(&id).customer()
+        if let Some(customer) = conversations.owner(&id, search.business).customer()
             && conversations.row(&id).is_none_or(|row| row.is_of(search.business))
         {
             owners.events.push((customer.clone(), (search.business.map(str::to_owned), id)));
@@ -219,19 +238,48 @@ async fn add_other_conversations<C: Rows>(
     Ok(())
 }
 
-/// Returns the conversations of a session that no other session takes part in.
-async fn conversations_of_session<C: Rows>(conn: &mut C, session: &str) -> Result<Vec<String>, sqlx::Error> {
+/// Returns the queries for the conversations of the session `$1`, of events and of the app's messages that name sessions.
+fn conversations_with(schema: &Schema) -> String {
     let placeholder = is_placeholder();
-    let own = format!(
-        "select distinct conversation_id from ai_metrics
+    let of_events = format!(
+        "select conversation_id as id from ai_metrics
          where session_id = $1 and conversation_id is not null and not conversation_id {placeholder}"
     );
-    let own = conn.texts(own, &[session.to_owned()]).await?;
-    let others = format!(
+    let names_both =
+        |table: &Table| schema.has(*table, "session_id") && schema.has(*table, "conversation_id");
+    let of_messages = [Table::Messages, Table::ChatMessages].into_iter().filter(names_both).map(|table| {
+        format!(
+            "select cast(conversation_id as text) from {} where cast(session_id as text) = $1 and conversation_id is not null",
+            table.name()
+        )
+    });
+    [of_events].into_iter().chain(of_messages).collect::<Vec<_>>().join(" union ")
+}
+
+/// Returns the conversations of a session that no other session takes part in.
+async fn conversations_of_session<C: Rows>(
+    conn: &mut C,
+    schema: &Schema,
+    session: &str,
+) -> Result<Vec<String>, sqlx::Error> {
+    let placeholder = is_placeholder();
+    let own = conn.texts(conversations_with(schema), &[session.to_owned()]).await?;
+    let mut others = format!(
         "select distinct conversation_id from ai_metrics
          where conversation_id {} and session_id <> $2 and not session_id {placeholder}",
         C::any_text(1)
     );
+    for table in [Table::Messages, Table::ChatMessages] {
+        if schema.has(table, "session_id") && schema.has(table, "conversation_id") {
+            let of_messages = format!(
+                " union select cast(conversation_id as text) from {}
+                  where cast(conversation_id as text) {} and cast(session_id as text) <> $2",
+                table.name(),
+                C::any_text(1)
+            );
+            others.push_str(&of_messages);
+        }
+    }
     without(conn, own, others, Some(session)).await
 }
 
@@ -242,18 +290,34 @@ async fn find_sessions<C: Rows>(conn: &mut C, traces: &mut SubjectTraces) -> Res
         traces.sessions.extend(names);
     }
     let ids: Vec<String> = traces.sessions.iter().map(|(_, id)| id.clone()).collect();
-    // The same browser may talk to several businesses.
     traces.app_sessions = match traces.business.clone() {
         None => ids,
-        Some(business) => {
-            let shared = format!(
-                "select distinct session_id from ai_metrics where session_id {} and business_id <> $2",
-                C::any_text(1)
-            );
-            without(conn, ids, shared, Some(&business)).await?
-        }
+        Some(business) => of_business_alone(conn, "session_id", ids, &business).await?,
     };
     Ok(())
+}
+
+/// Returns those of `ids` that events of `business` name and events of no other: the same browser may talk to several businesses, and
+/// without events nothing tells.
+async fn of_business_alone<C: Rows>(
+    conn: &mut C,
+    column: &str,
+    ids: Vec<String>,
+    business: &str,
+) -> Result<Vec<String>, sqlx::Error> {
+    if ids.is_empty() {
+        return Ok(ids);
+    }
+    let of_it = format!(
+        "select distinct {column} from ai_metrics where {column} {} and business_id = $2",
+        C::any_text(1)
+    );
+    let own = conn.texts(of_it, &[json_list(&ids), business.to_owned()]).await?;
+    let shared = format!(
+        "select distinct {column} from ai_metrics where {column} {} and business_id <> $2",
+        C::any_text(1)
+    );
+    without(conn, own, shared, Some(business)).await
 }
 
 /// Returns the sessions of the conversations that take part in no other conversation.

@@ -14,7 +14,7 @@ use crate::privacy::subject::{ContactReader, Selector, contains_name};
 use crate::store::{Store, dialect};
 
 /// How long all tables may be searched: they have no index for this.
-const LIMIT: Duration = Duration::from_secs(3);
+const LIMIT: Duration = Duration::from_secs(2);
 
 /// The maximum number of names and contacts to search for.
 const MAX_TERMS: usize = 20;

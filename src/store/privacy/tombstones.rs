@@ -3,7 +3,7 @@
 //! An erasure first adds tombstones that last for a moment. For that it waits for the batches under way, and every later one sees
 //! them, so that nothing is stored any more that it will not find. With what it erases they become lasting.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -78,6 +78,32 @@ impl SubjectTraces {
         });
         tombstones.collect()
     }
+
+    /// Returns the tombstones of what was disputed with the person.
+    pub(super) fn disputes(&self, hasher: &Hasher) -> Vec<Tombstone> {
+        let of = |id: &String| {
+            let subject = hasher.tombstone(Buried::Dispute, None, id);
+            (hex::encode(subject.bytes()), hasher.mark(Buried::Dispute, id).to_string())
+        };
+        self.disputed.iter().map(of).collect()
+    }
+}
+
+/// Returns those of some conversations that were of several people before one of them was erased.
+pub(super) async fn disputed<C: Rows>(
+    conn: &mut C,
+    ids: &[String],
+    hasher: &Hasher,
+) -> Result<BTreeSet<String>, sqlx::Error> {
+    let subject = |id: &String| hex::encode(hasher.tombstone(Buried::Dispute, None, id).bytes());
+    let subjects: HashMap<String, &String> = ids.iter().map(|id| (subject(id), id)).collect();
+    if subjects.is_empty() {
+        return Ok(BTreeSet::new());
+    }
+    let sql = format!("select {} from mlops_tombstones where subject {}", C::hex("subject"), C::any_bytes(1));
+    let bind = json_list(&subjects.keys().collect::<Vec<_>>());
+    let found = conn.texts(sql, &[bind]).await?;
+    Ok(found.iter().filter_map(|subject| subjects.get(subject).map(|id| (*id).clone())).collect())
 }
 
 /// The hash of what is buried in hexadecimal, and its mark.

@@ -27,6 +27,8 @@ pub struct SubjectTraces {
     pub(super) app_sessions: Vec<String>,
     /// Ids of their appointments.
     pub(super) appointments: Vec<String>,
+    /// Conversations that led to appointments of different people, one of whom is the person.
+    pub(super) disputed: Vec<String>,
     /// Ids of their events.
     pub(super) events: Vec<i64>,
 }
@@ -129,8 +131,9 @@ impl SubjectTraces {
             links.or(|n| is_one(conversation, n), json_list(&self.app_conversations));
         }
         if schema.has(table, "session_id") && !self.app_sessions.is_empty() {
-            let any_conversation = self.named_session || !schema.has(table, "conversation_id");
-            let rule = if any_conversation { "" } else { " and conversation_id is null" };
+            // What names a conversation is found, or left out, with that.
+            let names_conversation = schema.has(table, "conversation_id");
+            let rule = if names_conversation { " and conversation_id is null" } else { "" };
             links.or(|n| format!("{}{rule}", is_one("session_id", n)), json_list(&self.app_sessions));
         }
         match schema.has(table, "business_id") {

@@ -9,6 +9,8 @@ on_every_backend! {
     one_business_is_searched_and_erased_alone,
     a_key_of_one_business_sees_and_touches_that_business_only,
     a_key_of_one_business_notes_consents_to_that_business_only,
+    messages_of_which_nothing_tells_the_business_are_not_those_of_one,
+    messages_of_a_session_are_told_apart,
 }
 
 async fn one_business_is_searched_and_erased_alone(backend: Backend) {
@@ -121,4 +123,46 @@ async fn a_key_of_one_business_notes_consents_to_that_business_only(backend: Bac
     );
     assert_eq!(backend.texts("select id from conversations").await, ["c-other"]);
     assert_eq!(backend.texts("select business_id from mlops_consents").await, ["other"]);
+}
+
+/// The chat messages of the app name no business, and events that do may be gone.
+async fn messages_of_which_nothing_tells_the_business_are_not_those_of_one(backend: Backend) {
+    let (backend, app, key) = with_a_key_of_one(backend).await;
+    backend
+        .execute(
+            "insert into chat_messages (id, conversation_id, session_id, message) values
+                ('k-1', 'c-other', 's-other', 'x'), ('k-2', null, 's-other', 'x'), ('k-3', 'nowhere', null, 'x')",
+        )
+        .await;
+    for body in [
+        json!({"session_id": "s-other"}),
+        json!({"conversation_id": "nowhere"}),
+        json!({"conversation_id": "c-other"}),
+    ] {
+        for path in ["/privacy/export", "/privacy/erase", "/privacy/erase?dry_run=true"] {
+            call(&app, &key, path, body.clone()).await.told(404, "Not Found");
+        }
+    }
+    assert_eq!(backend.number("select count(*) from chat_messages").await, 3);
+    let all = call(&app, KEY, "/privacy/export", json!({"session_id": "s-other"})).await.ok();
+    assert_eq!(counts(&all), json!({"chat_messages": 2, "conversations": 1}));
+}
+
+async fn messages_of_a_session_are_told_apart(backend: Backend) {
+    let backend = backend.with_app_tables().await;
+    backend
+        .execute(
+            "insert into conversations (id, business_id, customer_email) values
+                ('c-1', 'acme', 'ana@example.com'), ('c-2', 'acme', 'ben@example.com');
+             insert into chat_messages (id, conversation_id, session_id, message) values
+                ('k-1', 'c-1', 'office', 'x'), ('k-2', 'c-2', 'office', 'x'), ('k-3', null, 'office', 'x')",
+        )
+        .await;
+    let app = open(&backend).await;
+    let told = event(json!({"conversation_id": "c-1", "session_id": "office"}));
+    assert_eq!(app.track(&told).await.status, 200);
+    let session = json!({"session_id": "office"});
+    ask(&app, "/privacy/export", session.clone()).await.told(409, "Several people");
+    let ana = export(&app, json!({"email": "ana@example.com"})).await;
+    assert!(!ana["categories"].to_string().contains("k-2"), "{ana}");
 }

@@ -115,6 +115,9 @@ async fn a_conversation_belongs_to_the_contact_of_its_appointments(backend: Back
     assert_eq!(erased["counts"]["ai_metrics"], 1, "{erased}");
     assert_eq!(backend.texts("select id from conversations order by id").await, ["c-both", "c-none"]);
     assert_eq!(backend.texts("select id from appointments").await, ["a-4"]);
+    let ben = export(&app, json!({"email": "ben@example.com"})).await;
+    assert_eq!(counts(&ben), json!({"appointments": 1}), "what was of both does not become his: {ben}");
+    assert_eq!(ben["undecided"][0]["ids"], json!(["c-both"]));
     assert_eq!(backend.texts("select id from messages order by id").await, ["m-2", "m-3"]);
 }
 

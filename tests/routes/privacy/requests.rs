@@ -290,7 +290,7 @@ async fn a_request_that_cannot_be_extended_says_why(backend: Backend) {
         (json!({"reason": null}), "Invalid value for field: reason", "complexity"),
         (json!({"reason": "complexity", "note": "Ana"}), "Invalid request body", "unknown field: note"),
         (json!({"reason": "complexity", "ana@example.com": 1}), "Invalid request body", "unknown field"),
-        (json!(["complexity"]), "Invalid request body", "line 1"),
+        (json!(["complexity"]), "Invalid request body", "must be a JSON object"),
     ] {
         let refused = extend(&app, &young["id"], body.clone()).await;
         refused.refused(400, error);

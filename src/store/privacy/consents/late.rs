@@ -1,6 +1,7 @@
 //! Withdrawals that turn out later to concern an event: the app may note whose a conversation is after the event was stored.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
@@ -13,33 +14,37 @@ use crate::store::privacy::erase::record_keys;
 use crate::store::privacy::find::json_list;
 use crate::store::privacy::schema::Table;
 use crate::store::privacy::{Rows, Schema};
-use crate::store::{READ_LIMIT, Store, StoreError, WRITE_LIMIT, dialect};
+use crate::store::{READ_LIMIT, Store, StoreError, dialect};
 
-/// The number of conversations that are looked at in one transaction.
-const STEP: usize = 500;
+/// The time limit of looking at some conversations.
+const STEP_LIMIT: Duration = Duration::from_secs(8);
 
 impl Store {
-    /// Deletes events that were stored while a withdrawal held that concerns them, as rows of the app tell that came or changed after
-    /// `since`. They stay counted. Returns their number.
-    pub async fn delete_withdrawn(
+    /// Returns the conversations of which the app's rows came or changed after `since`, so that a withdrawal may turn out to concern
+    /// their events; none if consent is not required.
+    pub async fn changed_conversations(
         &self,
         since: Option<DateTime<Utc>>,
-        now: DateTime<Utc>,
-    ) -> Result<u64, StoreError> {
+    ) -> Result<Vec<String>, StoreError> {
+        if !self.keeping.by_consent {
+            return Ok(Vec::new());
+        }
+        on!(&self.read, READ_LIMIT, |conn| changed_conversations(conn, since).await)
+    }
+
+    /// Deletes those events of some conversations that were stored while a withdrawal held that concerns them. They stay counted. Returns
+    /// their number.
+    pub async fn delete_withdrawn(&self, ids: &[String], now: DateTime<Utc>) -> Result<u64, StoreError> {
         let Some(hasher) = self.keeping.hasher.as_ref().filter(|_| self.keeping.by_consent) else {
             return Ok(0);
         };
-        let changed = on!(&self.read, READ_LIMIT, |conn| changed_conversations(conn, since).await)?;
-        let mut deleted = 0;
-        for ids in changed.chunks(STEP) {
-            deleted += on!(&self.admin, WRITE_LIMIT, |conn| {
-                let mut tx = dialect::begin(conn).await?;
-                let deleted = delete_of(&mut *tx, ids, hasher, now).await?;
-                tx.commit().await?;
-                Ok(deleted)
-            })?;
-        }
-        Ok(deleted)
+        on!(&self.admin, STEP_LIMIT, |conn| {
+            let mut tx = dialect::begin(conn).await?;
+            dialect::extend_timeout(&mut *tx).await?;
+            let deleted = delete_of(&mut *tx, ids, hasher, now).await?;
+            tx.commit().await?;
+            Ok(deleted)
+        })
     }
 }
 
@@ -65,7 +70,7 @@ async fn changed_conversations<C: Rows>(
         }
         let times = ["created_at", "updated_at"].into_iter().filter(|column| schema.has(table, column));
         let is_later = |column| {
-            let (time, from, first) = (C::comparable(column), C::moment(1), C::moment(2));
+            let (time, from, first) = (C::comparable(column), C::second_before(1), C::second_before(2));
             format!("{time} >= {from} and {time} >= {first}")
         };
         let conditions: Vec<String> = times.map(is_later).collect();

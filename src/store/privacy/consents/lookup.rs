@@ -47,7 +47,7 @@ pub(super) fn customer_names(
     if conversations.row(id).is_some_and(|row| !row.is_of(Some(business_id))) {
         return Vec::new();
     }
-    let owner = conversations.owner(id);
+    let owner = conversations.owner(id, Some(business_id));
     let selectors =
         owner.customer().into_iter().flat_map(|customer| customer.selectors().collect::<Vec<_>>());
     selectors.map(|selector| hasher.hashes(&selector)).collect()
