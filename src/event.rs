@@ -62,6 +62,12 @@ pub const UNKNOWN: &str = "unknown";
 /// Conversation and session ids that identify nobody: [`UNKNOWN`], and what callers without an id send.
 pub const PLACEHOLDER_IDS: [&str; 4] = ["", UNKNOWN, "null", "undefined"];
 
+/// Returns whether an id identifies nobody, in whatever case it is written.
+#[must_use]
+pub fn is_placeholder_id(id: &str) -> bool {
+    PLACEHOLDER_IDS.iter().any(|placeholder| placeholder.eq_ignore_ascii_case(id.trim()))
+}
+
 /// The first eight bytes of the ids that the store assigns to rows of other programs: the first for a row that `/track`
 /// may still claim, the second for one that is too old.
 pub const FOREIGN_ID_PREFIXES: [[u8; 8]; 2] = [[0, 0, 0, 0, 0, 0, 0x80, 0], [0, 0, 0, 0, 0, 0, 0x80, 1]];

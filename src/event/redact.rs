@@ -56,6 +56,13 @@ mod tests {
             "491512345678",
             "０１５１ ２３４５６７８",
             "+49\u{2212}151\u{200b}2345678",
+            "ana@example.xn--p1ai",
+            "ana@example.com-booking",
+            "\"ana\"@example.com1",
+            "ana @ example.com",
+            "ana%2540example.com",
+            "0151·234·5678",
+            "0151|234|5678",
         ] {
             let mut redacted = event(contact, contact);
             assert_eq!(redacted.redact_labels(), 3, "{contact}");
@@ -88,6 +95,8 @@ mod tests {
             "gpt-3.5-turbo-16k-0613",
             "command-r-08-2024",
             "anthropic.claude-3-5-sonnet-20241022-v2:0",
+            "claude-3-5-haiku@latest",
+            "arn:aws:bedrock:us-east-1:123456789012:inference-profile/x",
         ] {
             assert_eq!(event("x", model).redact_labels(), 0, "{model}");
         }

@@ -11,8 +11,8 @@ use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::subject::{ContactReader, Hasher, Selector, SubjectHash};
-use crate::event::{Event, PLACEHOLDER_IDS};
+use super::subject::{ContactReader, Hasher, Selector, SubjectHash, has_contact};
+use crate::event::{Event, is_placeholder_id};
 
 /// The purpose that covers storing the rows of events.
 pub const CHAT_STORAGE: &str = "chat_storage";
@@ -169,7 +169,7 @@ pub fn policy_version(text: String) -> Result<String, String> {
 /// Parses a source. It is stored as it is, so it must not identify anyone.
 fn source(text: String) -> Result<String, String> {
     let fits = (1..=MAX_SOURCE_CHARS).contains(&text.chars().count()) && !text.contains(char::is_control);
-    match fits && !text.contains(['@', '＠']) && !has_phone(&text) {
+    match fits && !text.contains(['@', '＠']) && !has_phone(&text) && !has_contact(&text, MIN_PHONE_DIGITS) {
         true => Ok(text),
         false => Err(format!(
             "must be 1 to {MAX_SOURCE_CHARS} characters and identify nobody: no @, no {MIN_PHONE_DIGITS} or more \
@@ -187,7 +187,7 @@ fn has_phone(text: &str) -> bool {
 /// Returns whether it is a placeholder that events without a conversation or session send.
 fn is_placeholder(selector: &Selector) -> bool {
     match selector {
-        Selector::Conversation(id) | Selector::Session(id) => PLACEHOLDER_IDS.contains(&id.trim()),
+        Selector::Conversation(id) | Selector::Session(id) => is_placeholder_id(id),
         Selector::Email(_) | Selector::Phone(_) => false,
     }
 }

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::event::PLACEHOLDER_IDS;
+use crate::event::is_placeholder_id;
 use crate::http::error::ApiError;
 use crate::http::extract::BusinessLimit;
 use crate::privacy::consent::not_null;
@@ -105,7 +105,7 @@ impl SubjectSelector {
             _ => Selector::session(text),
         };
         match selector.map_err(|must_be| ApiError::InvalidField(name, must_be))? {
-            Selector::Conversation(_) | Selector::Session(_) if PLACEHOLDER_IDS.contains(&text) => {
+            Selector::Conversation(_) | Selector::Session(_) if is_placeholder_id(text) => {
                 let rule = "must be the id of one person; this value is a placeholder".to_owned();
                 Err(ApiError::InvalidField(name, rule))
             }

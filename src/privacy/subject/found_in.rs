@@ -16,25 +16,43 @@ pub fn has_contact(text: &str, min_digits: usize) -> bool {
     if text.bytes().all(|byte| byte.is_ascii_alphabetic() || matches!(byte, b'_' | b'-' | b' ')) {
         return false;
     }
-    let text = plain(text).replace("%40", "@");
-    has_email(&text) || has_phone(&text, min_digits)
+    let text = decoded(text);
+    // An Amazon resource name has the number of an account, which is no person's.
+    has_email(&text) || !text.starts_with("arn:") && has_phone(&text, min_digits)
+}
+
+/// Returns whether a text is meant as an e-mail address, readable or not: no id has an `@` in it, nor a link to an address.
+pub(super) fn is_like_an_address(text: &str) -> bool {
+    let text = decoded(text).to_lowercase();
+    ["@", "mailto:", "[at]", "(at)"].iter().any(|sign| text.contains(sign))
+}
+
+/// Returns whether a text is meant as a phone number, readable or not: it has one beside other words or signs, which ids do not have.
+pub(super) fn is_like_a_number(text: &str) -> bool {
+    let text = decoded(text);
+    text.trim().contains(|c: char| c.is_whitespace() || "():,;".contains(c))
+        && has_phone(&text, MIN_CALLED_DIGITS)
+}
+
+/// Returns a text in plain form, with the signs of addresses as they are meant.
+fn decoded(text: &str) -> String {
+    plain(text).replace("%25", "%").replace("%40", "@").replace('\u{3002}', ".")
 }
 
 fn has_email(text: &str) -> bool {
+    let text: String = text.replace(" @", "@").replace("@ ", "@");
     text.match_indices('@').any(|(at, _)| {
-        let has_name = text[..at].ends_with(|c: char| c.is_alphanumeric() || "._+-".contains(c));
+        let has_name = text[..at].ends_with(|c: char| !c.is_whitespace());
         let host = text[at + 1..].split(|c: char| !(c.is_alphanumeric() || c == '.' || c == '-')).next();
-        let domain =
-            host.and_then(|host| host.trim_end_matches('.').rsplit_once('.')).map(|(_, domain)| domain);
-        has_name
-            && domain
-                .is_some_and(|domain| domain.chars().count() > 1 && domain.chars().all(char::is_alphabetic))
+        let mut domains = host.into_iter().flat_map(|host| host.split('.').skip(1));
+        has_name && domains.any(|domain| domain.chars().take_while(|c| c.is_alphabetic()).count() > 1)
     })
 }
 
 fn has_phone(text: &str, min_digits: usize) -> bool {
-    let is_within =
-        |c: char| value(c).is_some() || c.is_whitespace() || "+-.()/_\u{2212}".contains(c) || is_dash(c);
+    let is_within = |c: char| {
+        value(c).is_some() || c.is_whitespace() || "+-.,:()/_|~\u{b7}\u{2212}".contains(c) || is_dash(c)
+    };
     text.split(|c| !is_within(c)).flat_map(without_dates).any(|run| {
         let digits = run.chars().filter(|c| value(*c).is_some()).count();
         let begins = run.find(|c| c == '+' || value(c).is_some()).map(|at| &run[at..]);

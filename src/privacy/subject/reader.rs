@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use super::{Selector, email, phone, written};
+use super::{Selector, email, found_in, phone};
 
 /// A country, whose national phone numbers can be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,10 +58,10 @@ impl ContactReader {
     /// Parses a text of unknown kind: with an `@`, an e-mail address; written like a phone number, a phone number; otherwise a
     /// conversation id.
     pub fn guess(self, text: &str) -> Result<Selector, String> {
-        if written::plain(text).contains('@') {
+        if found_in::is_like_an_address(text) {
             return self.email(text);
         }
-        if !phone::is_like_a_number(text) {
+        if !phone::is_like_a_number(text) && !found_in::is_like_a_number(text) {
             return Selector::conversation(text);
         }
         match self.phone(text) {
@@ -256,6 +256,8 @@ mod tests {
             ("491512345678", "phone"),
             ("00000000-0000-4000-8000-000000000000", "conversation_id"),
             ("conv-1", "conversation_id"),
+            ("8e03978e-40d5-43dd-bc93-6894a57f9324", "conversation_id"),
+            ("chat 7 of 2026-11-27", "conversation_id"),
             ("42", "conversation_id"),
         ] {
             assert_eq!(reader(None).guess(text).unwrap().kind(), kind, "{text}");
@@ -270,8 +272,21 @@ mod tests {
             "0151 2345678",
             "12345678",
             "(+49) 151",
+            "Tel. 0151 2345678",
+            "whatsapp:+491512345678",
+            "ana [at] example.com",
+            "ana(at)example.com",
+            "mailto:ana",
+            "0151 2345678, 030 1234567",
         ];
         assert_refused(|text| reader(None).guess(text), &unreadable);
-        assert_eq!(reader(Some("DE")).guess("0151 2345678").unwrap().expose(), "+491512345678");
+        for written in ["0151 2345678", "0151 2345678 ext. 12", "0151 2345678 #12"] {
+            assert_eq!(reader(Some("DE")).guess(written).unwrap().expose(), "+491512345678", "{written}");
+        }
+        assert_eq!(
+            reader(None).guess("ana%40example.com").map_err(drop),
+            Err(()),
+            "not decoded outside a link"
+        );
     }
 }

@@ -11,7 +11,7 @@ use super::dynamic_sql::Rows;
 use super::find::json_list;
 use super::traces::SubjectTraces;
 use crate::clock::timestamp;
-use crate::event::{Event, PLACEHOLDER_IDS};
+use crate::event::{Event, is_placeholder_id};
 use crate::privacy::subject::{Buried, Hasher, SubjectHash};
 use crate::store::{Store, StoreError, WRITE_LIMIT, dialect};
 
@@ -24,7 +24,7 @@ fn named(event: &Event) -> Option<(Buried, &str)> {
         Some(id) => (Buried::Conversation, id),
         None => (Buried::Session, &event.session_id),
     };
-    (!PLACEHOLDER_IDS.contains(&id.trim())).then_some((kind, id))
+    (!is_placeholder_id(id)).then_some((kind, id))
 }
 
 /// Returns the mark of the tombstones that may concern an event, whatever their business: a few bytes, because each batch carries them.
