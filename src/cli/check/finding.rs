@@ -75,7 +75,7 @@ impl Check {
         self.finding(Verdict::Wrong, found, Some(fix.into()))
     }
 
-    /// Returns the finding of a check that needs the database while [`super::database::DATABASE`] tells what is wrong with that.
+    /// Returns the finding of a check that needs the database while the check `database` tells what is wrong with that.
     pub(super) fn without_database(self) -> Finding {
         self.not_applicable("not checked without the database; see the check \"database\"")
     }
