@@ -65,7 +65,7 @@ pub use events::{CLAIM_MINUTES, Outcome, Written};
 pub use privacy::consents::{ConsentFilter, NumberedConsent};
 pub use privacy::requests::{Completion, Extension, OpenRequests, Request};
 pub use privacy::{
-    Counts, Erased, Erasure, Extract, FoundSubject, MAX_BYTES, MAX_ROWS, Mentions, Mode, Search,
+    Counts, Erased, Erasure, Extract, FoundSubject, ListedRows, MAX_BYTES, MAX_ROWS, Mentions, Mode, Search,
     SubjectError, SubjectTraces, Table,
 };
 pub use retention::{

@@ -11,16 +11,14 @@ use std::time::Duration;
 
 use axum::http::StatusCode;
 use chrono::TimeDelta;
-use serde::Serialize;
 use serde_json::{Map, json};
 
 use super::error::ApiError;
 use crate::app::App;
 use crate::audit::Actor;
 use crate::config::Config;
-use crate::privacy::export::document::ListedRows;
 use crate::privacy::subject::{Hasher, SubjectHash};
-use crate::privacy::{Desk, DeskError, Remarks};
+use crate::privacy::{Desk, DeskError};
 use crate::store::{Mentions, StoreError};
 
 /// Returns the desk that handles one request.
@@ -45,33 +43,6 @@ fn tombstone_days(config: &Config) -> u32 {
 /// The same if events are kept without an end.
 const TOMBSTONE_DAYS: u32 = 90;
 
-/// What a person has to know about what was found.
-#[derive(Debug, Serialize)]
-pub struct RemarksResponse {
-    /// The businesses whose rows were touched.
-    businesses: Vec<String>,
-    /// Rows of others that mention the person, in a dry run.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    mentioned: Vec<ListedRows>,
-    /// Rows that may be the person's and were left alone.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    undecided: Vec<ListedRows>,
-    /// Tables that were not searched.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    not_searched: Vec<String>,
-}
-
-impl From<Remarks> for RemarksResponse {
-    fn from(remarks: Remarks) -> Self {
-        Self {
-            mentioned: ListedRows::mentioned(remarks.mentions),
-            undecided: ListedRows::undecided(remarks.undecided),
-            businesses: remarks.businesses,
-            not_searched: remarks.not_searched,
-        }
-    }
-}
-
 /// The time limit of handling one request: less than the time limit of any HTTP request.
 const LIMIT: Duration = Duration::from_secs(9);
 
@@ -93,7 +64,7 @@ fn truth(name: &'static str, text: Option<&str>) -> Result<bool, ApiError> {
 impl From<DeskError> for ApiError {
     fn from(error: DeskError) -> Self {
         match error {
-            DeskError::Unknown { near_misses, mentions } => unknown(near_misses, mentions),
+            DeskError::Unknown { near_misses, mentions } => unknown(near_misses, &mentions),
             DeskError::Several { people, rows, confirm } => several(&people, &rows, confirm),
             DeskError::TooMany => Self::TooLarge(
                 "This person has more than 100000 rows, 32 MiB of data or 1000000 events; name their conversations \
@@ -112,7 +83,7 @@ impl From<DeskError> for ApiError {
 }
 
 /// Returns the error for a person about whom no data is stored.
-fn unknown(near_misses: usize, mentions: Mentions) -> ApiError {
+fn unknown(near_misses: usize, mentions: &Mentions) -> ApiError {
     let mut message = "No data is stored about this person".to_owned();
     let mut details = Map::new();
     if near_misses > 0 {
@@ -120,10 +91,9 @@ fn unknown(near_misses: usize, mentions: Mentions) -> ApiError {
             .push_str(". There are contacts that differ by one letter, digit or country: was it mistyped?");
         details.insert("near_misses".to_owned(), near_misses.into());
     }
-    let mentioned = ListedRows::mentioned(mentions);
-    if !mentioned.is_empty() {
+    if !mentions.found.is_empty() {
         message.push_str(". Rows of others mention the person");
-        details.insert("mentioned".to_owned(), json!(mentioned));
+        details.insert("mentioned".to_owned(), json!(mentions.found));
     }
     ApiError::Detailed(StatusCode::NOT_FOUND, "Not Found", message, details)
 }
@@ -131,8 +101,7 @@ fn unknown(near_misses: usize, mentions: Mentions) -> ApiError {
 /// Returns the error for a selector behind which several people stand.
 fn several(people: &[SubjectHash], rows: &[u64], confirm: String) -> ApiError {
     let contacts = people.iter().zip(rows);
-    let contacts =
-        contacts.map(|(subject, rows)| json!({"subject": hex::encode(subject.bytes()), "rows": rows}));
+    let contacts = contacts.map(|(subject, rows)| json!({"subject": subject.to_hex(), "rows": rows}));
     let mut details = Map::new();
     details.insert("contacts".to_owned(), contacts.collect());
     if people.len() > rows.len() {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
+use serde::Serialize;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
@@ -17,8 +18,8 @@ use crate::event::Event;
 use crate::ingest::Ingest;
 use crate::metrics::Metrics;
 use crate::store::{
-    Completion, Counts, Erased, Erasure, Extract, FoundSubject, Mentions, Mode, Request, Search, Store,
-    StoreError, SubjectError, SubjectTraces,
+    Completion, Counts, Erased, Erasure, Extract, FoundSubject, ListedRows, Mentions, Mode, Request, Search,
+    Store, StoreError, SubjectError, SubjectTraces,
 };
 
 /// The maximum number of attempts to write to a busy SQLite file, each lasting 1.5 s.
@@ -123,26 +124,28 @@ pub struct Receipt<T> {
 }
 
 /// What a person has to know about what was found, and may have to decide.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize)]
 pub struct Remarks {
     /// The businesses whose rows were touched.
     pub businesses: Vec<String>,
-    /// See [`FoundSubject::undecided`].
-    pub undecided: Vec<(&'static str, Vec<String>)>,
     /// Rows of others that mention the person, if they were searched for.
-    pub mentions: Mentions,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub mentioned: Vec<ListedRows>,
+    /// See [`FoundSubject::undecided`].
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub undecided: Vec<ListedRows>,
     /// Tables that were not searched.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub not_searched: Vec<String>,
 }
 
 impl Remarks {
-    fn of(found: &FoundSubject, mentions: Mentions) -> Self {
-        let mut not_searched = found.not_searched.clone();
-        not_searched.extend(mentions.not_searched.iter().map(|table| (*table).to_owned()));
+    fn of(found: FoundSubject, mentions: Mentions) -> Self {
+        let FoundSubject { businesses, undecided, mut not_searched, .. } = found;
+        not_searched.extend(mentions.not_searched.into_iter().map(str::to_owned));
         not_searched.sort_unstable();
         not_searched.dedup();
-        let (businesses, undecided) = (found.businesses.clone(), found.undecided.clone());
-        Self { businesses, undecided, mentions, not_searched }
+        Self { businesses, mentioned: mentions.found, undecided, not_searched }
     }
 }
 
@@ -178,11 +181,7 @@ struct Case<'c> {
 
 impl Desk<'_> {
     /// Exports the data stored about a person. `information` is stated in it.
-    pub async fn export(
-        &self,
-        inquiry: &Inquiry,
-        information: Information,
-    ) -> Result<Receipt<Document>, DeskError> {
+    pub async fn export(&self, inquiry: &Inquiry, information: Information) -> Result<Document, DeskError> {
         let case = self.case(RequestKind::Export, Action::PrivacyExport, inquiry);
         self.drain_ingest().await;
         let search = self.search(inquiry);
@@ -195,20 +194,19 @@ impl Desk<'_> {
             return self.complete_unknown(&case, &found.traces).await;
         }
         let mentions = self.store.mentions(&search, &found.traces).await?;
-        let (entry, done) = self.entry_and_completion(&case, "done", counts.to_json(), true);
+        let entry = self.entry(&case, "done", counts.to_json());
+        let done = self.completion(&case, counts.to_json(), true);
         retry_if_busy!(self, self.store.complete_request(&done, &entry, self.now))?;
         self.show_requests().await;
-        let remarks = Remarks::of(&found, mentions);
-        let document = Document {
+        Ok(Document {
             generated_at: self.now,
-            receipt: case.receipt.clone(),
+            receipt: case.receipt,
             found_by: inquiry.selector.kind(),
             tables,
             spooled: SpooledEvents::of(&spooled),
-            remarks: remarks.clone(),
+            remarks: Remarks::of(found, mentions),
             information,
-        };
-        Ok(Receipt { id: case.receipt, done: document, remarks })
+        })
     }
 
     /// Counts what an erasure would delete or anonymise.
@@ -222,14 +220,13 @@ impl Desk<'_> {
         counts.set("spool", self.spooled(found.traces.clone()).await?.len() as u64);
         let known = counts.total() > 0;
         let outcome = if known { "counted" } else { "unknown" };
-        let (entry, _) = self.entry_and_completion(&case, outcome, counts.to_json(), false);
-        let entry = entry.with("mode", mode.name());
+        let entry = self.entry(&case, outcome, counts.to_json()).with("mode", mode.name());
         retry_if_busy!(self, self.store.append_audit(self.now, &entry)).map(drop)?;
         if !known {
             return Err(self.unknown(inquiry, &found.traces).await?);
         }
         let mentions = self.store.mentions(&search, &found.traces).await?;
-        Ok(Receipt { id: case.receipt, done: counts, remarks: Remarks::of(&found, mentions) })
+        Ok(Receipt { id: case.receipt, done: counts, remarks: Remarks::of(found, mentions) })
     }
 
     /// Erases a person, including everything accepted earlier, from the queue, the spool and every table.
@@ -248,7 +245,7 @@ impl Desk<'_> {
         }
         let erased = erased?;
         self.clean_up(&erased).await;
-        let remarks = Remarks::of(&found, Mentions::default());
+        let remarks = Remarks::of(found, Mentions::default());
         Ok(Receipt { id: case.receipt, done: erased, remarks })
     }
 
@@ -271,8 +268,9 @@ impl Desk<'_> {
             at: self.now,
             until: self.now + self.tombstones_last,
             note: &|erased: &Erased| {
-                let (entry, done) = self.entry_and_completion(case, "done", details(erased, mode), true);
-                (entry.with("mode", mode.name()), done)
+                let details = details(erased, mode);
+                let entry = self.entry(case, "done", details.clone()).with("mode", mode.name());
+                (entry, self.completion(case, details, true))
             },
         };
         match self.store.erase_person(&erasure).await? {
@@ -298,7 +296,7 @@ impl Desk<'_> {
         }
         let mut counts = Map::new();
         counts.insert("people".to_owned(), people.len().into());
-        let (entry, _) = self.entry_and_completion(case, "several people", counts, false);
+        let entry = self.entry(case, "several people", counts);
         retry_if_busy!(self, self.store.append_audit(self.now, &entry)).map(drop)?;
         Err(DeskError::Several { people: people.clone(), rows: found.rows.clone(), confirm })
     }
@@ -367,29 +365,28 @@ impl Desk<'_> {
         }
     }
 
-    /// Returns the audit entry for what was done, and the completion of the request.
-    fn entry_and_completion(
-        &self,
-        case: &Case<'_>,
-        outcome: &str,
-        counts: Map<String, Value>,
-        listed: bool,
-    ) -> (Entry, Completion) {
+    /// Returns the audit entry for what was done.
+    fn entry(&self, case: &Case<'_>, outcome: &str, counts: Map<String, Value>) -> Entry {
         let entry = self.by.entry(case.action).about(case.subject);
         let entry = entry.with("receipt", case.receipt.clone()).with("outcome", outcome);
-        let entry = entry.with("found_by", case.inquiry.selector.kind()).with("counts", counts.clone());
-        let entry = entry.with("business_id", case.inquiry.business_id.clone());
+        let entry = entry.with("found_by", case.inquiry.selector.kind()).with("counts", counts);
+        entry.with("business_id", case.inquiry.business_id.clone())
+    }
+
+    /// Returns the completion of the request.
+    fn completion(&self, case: &Case<'_>, counts: Map<String, Value>, listed: bool) -> Completion {
         let subjects = self.hasher.hashes(&case.inquiry.selector);
-        (entry, Completion { request: self.request(case, counts), subjects, listed })
+        Completion { request: self.request(case, counts), subjects, listed }
     }
 
     /// Records that no data is stored about the person. An open request is completed only if the caller says so: the address may be
     /// mistyped.
     async fn complete_unknown<T>(&self, case: &Case<'_>, traces: &SubjectTraces) -> Result<T, DeskError> {
-        let (entry, done) = self.entry_and_completion(case, "unknown", Map::new(), false);
+        let entry = self.entry(case, "unknown", Map::new());
         match case.inquiry.nothing_held {
             true => {
                 let entry = entry.with("nothing_held", true);
+                let done = self.completion(case, Map::new(), false);
                 retry_if_busy!(self, self.store.complete_request(&done, &entry, self.now))?;
                 self.show_requests().await;
             }

@@ -1,4 +1,4 @@
-//! What a person is told beside their data (Art. 13, 15 (1) GDPR), the same in the notice and in exports.
+//! The information that accompanies a person's data (Art. 13, 15 (1) GDPR), the same in the notice and in exports.
 
 use serde::Serialize;
 
@@ -68,7 +68,7 @@ pub struct Controller {
     pub contact: Option<String>,
 }
 
-/// What a person is told, as far as it depends on settings.
+/// The information that accompanies a person's data, as far as it depends on settings.
 #[derive(Debug, Clone)]
 pub struct Information {
     /// Who is responsible.

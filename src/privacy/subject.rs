@@ -109,6 +109,12 @@ pub fn contains_name(text: &str, name: &str) -> bool {
 pub struct SubjectHash([u8; 32]);
 
 impl SubjectHash {
+    /// Returns the hash in hexadecimal.
+    #[must_use]
+    pub fn to_hex(&self) -> String {
+        hex::encode(self.0)
+    }
+
     /// Returns the bytes of the hash, as they are stored.
     #[must_use]
     pub const fn bytes(&self) -> &[u8; 32] {
@@ -208,7 +214,7 @@ impl Hasher {
         business: Option<&str>,
         people: &[SubjectHash],
     ) -> String {
-        let mut people: Vec<String> = people.iter().map(|subject| hex::encode(subject.bytes())).collect();
+        let mut people: Vec<String> = people.iter().map(SubjectHash::to_hex).collect();
         people.sort_unstable();
         let people = people.join(" ");
         let texts = [kind, selector.kind(), selector.expose(), business.unwrap_or_default(), people.as_str()];

@@ -39,6 +39,7 @@ pub use traces::SubjectTraces;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::{Db, Store, StoreError};
@@ -83,6 +84,17 @@ pub struct Extract {
     pub rows: Vec<Box<RawValue>>,
 }
 
+/// Rows of a table that a person has to look at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ListedRows {
+    /// The name of the table.
+    pub table: &'static str,
+    /// The number of rows.
+    pub rows: u64,
+    /// Their ids, or the first of them.
+    pub ids: Vec<String>,
+}
+
 /// What the store has about a person.
 pub struct FoundSubject {
     /// The identifiers that find their rows.
@@ -97,7 +109,7 @@ pub struct FoundSubject {
     pub businesses: Vec<String>,
     /// What may be theirs, for a person to decide, by table: ids of conversations that led to appointments of different people, and of
     /// appointments in their conversations that have another contact.
-    pub undecided: Vec<(&'static str, Vec<String>)>,
+    pub undecided: Vec<ListedRows>,
     /// Tables whose rows were not searched, because nothing attributes them to a person.
     pub not_searched: Vec<String>,
 }
@@ -158,13 +170,15 @@ async fn describe<C: Rows>(
     }
     let undecided = [(Table::Conversations, traces.disputed.clone()), (Table::Appointments, left_out)];
     let undecided = undecided.into_iter().filter(|(_, ids)| !ids.is_empty());
+    let listed =
+        |(table, ids): (Table, Vec<String>)| ListedRows { table: table.name(), rows: ids.len() as u64, ids };
     Ok(FoundSubject {
         traces,
         counts,
         people: hashes,
         rows,
         businesses: businesses.into_iter().collect(),
-        undecided: undecided.map(|(table, ids)| (table.name(), ids)).collect(),
+        undecided: undecided.map(listed).collect(),
         not_searched: schema.not_searched(conn).await?,
     })
 }

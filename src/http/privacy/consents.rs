@@ -169,7 +169,7 @@ pub async fn search(
         ..ConsentFilter::default()
     };
     let page = page(&app, &filter, limit).await?;
-    Ok(Json(ConsentSearchResponse { subject: hex::encode(subject.bytes()), in_force, page }))
+    Ok(Json(ConsentSearchResponse { subject: subject.to_hex(), in_force, page }))
 }
 
 async fn page(app: &App, filter: &ConsentFilter, limit: u32) -> Result<ConsentPage, ApiError> {
@@ -262,7 +262,7 @@ impl From<Consent> for ConsentResponse {
     fn from(consent: Consent) -> Self {
         Self {
             id: consent.id.to_string(),
-            subject: hex::encode(consent.subject.bytes()),
+            subject: consent.subject.to_hex(),
             business_id: consent.business_id,
             purpose: consent.purpose.name().to_owned(),
             policy_version: consent.policy_version,

@@ -4,13 +4,13 @@ use axum::Json;
 use serde::{Deserialize, Serialize};
 
 use super::subject_selector::{Purpose, SubjectSelector};
-use super::{RemarksResponse, desk, in_time, truth};
+use super::{desk, in_time, truth};
 use crate::app::App;
 use crate::audit::Actor;
 use crate::clock::timestamp;
 use crate::http::error::ApiError;
 use crate::http::extract::{BusinessLimit, JsonBody, Query, Subjects};
-use crate::privacy::Receipt;
+use crate::privacy::{Receipt, Remarks};
 use crate::store::{Counts, Erased, Mode};
 
 /// The query string. Unknown parameters are rejected: one may be a mistyped `dry_run`.
@@ -34,7 +34,7 @@ pub struct EraseResponse {
     #[serde(skip_serializing_if = "Option::is_none")]
     anonymised: Option<Counts>,
     #[serde(flatten)]
-    remarks: RemarksResponse,
+    remarks: Remarks,
     timestamp: String,
 }
 
@@ -68,7 +68,7 @@ impl EraseResponse {
             receipt_id: id,
             counts: done,
             anonymised: None,
-            remarks: remarks.into(),
+            remarks,
             timestamp: String::new(),
         }
     }

@@ -50,13 +50,13 @@ pub async fn export(
     let permit = tokio::time::timeout(PATIENCE, app.exports.acquire()).await;
     let _permit = permit.ok().and_then(Result::ok).ok_or(ApiError::Overloaded)?;
     let desk = desk(&app, hasher, by);
-    let receipt = in_time(desk.export(&inquiry, Information::of(&app.config))).await?;
-    let written = spawn_blocking(move || format.write(&receipt.done)).await;
+    let document = in_time(desk.export(&inquiry, Information::of(&app.config))).await?;
+    let name = format!("attachment; filename=\"privacy-export-{}.{}\"", document.receipt, format.ending());
+    let written = spawn_blocking(move || format.write(&document)).await;
     let bytes = written.map_err(|_| ApiError::Internal)?.map_err(|error| {
         tracing::error!("{error}");
         ApiError::Internal
     })?;
-    let name = format!("attachment; filename=\"privacy-export-{}.{}\"", receipt.id, format.ending());
     Ok(([(CONTENT_TYPE, format.media_type().to_owned()), (CONTENT_DISPOSITION, name)], bytes).into_response())
 }
 

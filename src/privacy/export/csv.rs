@@ -44,7 +44,7 @@ fn cell(value: Option<&RawValue>) -> String {
 }
 
 /// Prepends an apostrophe to every part of a text that a spreadsheet may take for a cell with a formula: at its beginning, and after
-/// each separator. Taking these apostrophes away gives the text back.
+/// each separator. Removing these apostrophes restores the text.
 fn defused(text: &str) -> Cow<'_, str> {
     let parts = || text.split_inclusive(SEPARATORS);
     if !text.starts_with(SEPARATORS) && !parts().any(is_formula) {
@@ -63,7 +63,7 @@ fn defused(text: &str) -> Cow<'_, str> {
 }
 
 /// Returns whether a spreadsheet may treat a part of a text as a formula: it begins with one behind white space and quotes, and is no
-/// plain number. A part that has the apostrophe already gets another, so that they can be told apart.
+/// plain number. A part that has the apostrophe already gets another, so that the two can be distinguished.
 fn is_formula(part: &str) -> bool {
     let part = part.strip_suffix(SEPARATORS).unwrap_or(part);
     let begin = part.trim_start_matches(|c: char| c.is_whitespace() || matches!(c, '"' | '\''));

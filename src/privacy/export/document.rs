@@ -11,7 +11,7 @@ use crate::privacy::information::{
     AUTOMATED_DECISIONS, COMPLAINT, Controller, Information, RECIPIENTS, RIGHTS, Right,
 };
 use crate::privacy::purpose::{Category, SPOOL};
-use crate::store::{Extract, Mentions};
+use crate::store::{Extract, ListedRows};
 
 /// The data stored about one person.
 #[derive(Debug)]
@@ -28,7 +28,7 @@ pub struct Document {
     pub spooled: SpooledEvents,
     /// What else there is to know.
     pub remarks: Remarks,
-    /// What the person is told besides.
+    /// The information that accompanies the data.
     pub information: Information,
 }
 
@@ -76,30 +76,6 @@ pub struct Section<'d> {
     pub columns: Vec<String>,
 }
 
-/// Rows of a table that are listed by their ids.
-#[derive(Debug, Serialize)]
-pub struct ListedRows {
-    table: &'static str,
-    /// The number of rows.
-    rows: u64,
-    /// Their ids, or the first of them.
-    ids: Vec<String>,
-}
-
-impl ListedRows {
-    /// Returns the rows that mention a person.
-    #[must_use]
-    pub fn mentioned(mentions: Mentions) -> Vec<Self> {
-        mentions.found.into_iter().map(|(table, rows, ids)| Self { table, rows, ids }).collect()
-    }
-
-    /// Returns the rows that may be a person's.
-    #[must_use]
-    pub fn undecided(rows: Vec<(&'static str, Vec<String>)>) -> Vec<Self> {
-        rows.into_iter().map(|(table, ids)| Self { table, rows: ids.len() as u64, ids }).collect()
-    }
-}
-
 /// The document, as it is serialised.
 #[derive(Debug, Serialize)]
 struct Serialized<'d> {
@@ -115,9 +91,9 @@ struct Serialized<'d> {
     categories: Vec<Section<'d>>,
     businesses: &'d [String],
     /// Rows of others that mention the person.
-    mentioned: Vec<ListedRows>,
+    mentioned: &'d [ListedRows],
     /// Rows that may be the person's.
-    undecided: Vec<ListedRows>,
+    undecided: &'d [ListedRows],
     not_searched: &'d [String],
 }
 
@@ -170,8 +146,8 @@ impl Document {
             automated_decisions: AUTOMATED_DECISIONS,
             categories: self.sections(),
             businesses: &self.remarks.businesses,
-            mentioned: ListedRows::mentioned(self.remarks.mentions.clone()),
-            undecided: ListedRows::undecided(self.remarks.undecided.clone()),
+            mentioned: &self.remarks.mentioned,
+            undecided: &self.remarks.undecided,
             not_searched: &self.remarks.not_searched,
         };
         serde_json::to_vec(&document).expect("strings, numbers and JSON serialise")

@@ -2,7 +2,7 @@
 
 use std::mem;
 
-use super::phone::value;
+use super::phone::{is_separator, value};
 use super::written::plain;
 
 /// The minimum number of digits of a number that begins like one that is called: with `+` or 0.
@@ -12,8 +12,10 @@ const MIN_CALLED_DIGITS: usize = 7;
 /// `@` before a date an address, as names of models have them.
 #[must_use]
 pub fn has_contact(text: &str, min_digits: usize) -> bool {
-    // Nearly all texts are words.
-    if text.bytes().all(|byte| byte.is_ascii_alphabetic() || matches!(byte, b'_' | b'-' | b' ')) {
+    // Nearly all texts are words, or names of models.
+    let may_be_email = text.bytes().any(|byte| matches!(byte, b'@' | b'%') || !byte.is_ascii());
+    let digits = text.bytes().filter(u8::is_ascii_digit).count();
+    if !may_be_email && digits < min_digits.min(MIN_CALLED_DIGITS) {
         return false;
     }
     let text = decoded(text);
@@ -50,9 +52,7 @@ fn has_email(text: &str) -> bool {
 }
 
 fn has_phone(text: &str, min_digits: usize) -> bool {
-    let is_within = |c: char| {
-        value(c).is_some() || c.is_whitespace() || "+-.,:()/_|~\u{b7}\u{2212}".contains(c) || is_dash(c)
-    };
+    let is_within = |c: char| value(c).is_some() || is_separator(c) || "+,:_|~".contains(c);
     text.split(|c| !is_within(c)).flat_map(without_dates).any(|run| {
         let digits = run.chars().filter(|c| value(*c).is_some()).count();
         let begins = run.find(|c| c == '+' || value(c).is_some()).map(|at| &run[at..]);
@@ -60,10 +60,6 @@ fn has_phone(text: &str, min_digits: usize) -> bool {
             begins.is_some_and(|run| run.starts_with('+') || run.chars().next().and_then(value) == Some(0));
         digits >= min_digits || is_called && digits >= MIN_CALLED_DIGITS
     })
-}
-
-const fn is_dash(c: char) -> bool {
-    matches!(c, '\u{2010}'..='\u{2015}')
 }
 
 /// Returns the parts of a run of digits and separators between dates such as 2026-11-27 and 20261127.

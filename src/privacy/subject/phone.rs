@@ -160,7 +160,8 @@ pub(super) fn value(c: char) -> Option<u32> {
     Some(u32::from(c) - u32::from(zero))
 }
 
-fn is_separator(c: char) -> bool {
+/// Returns whether a character may separate the digits of a number.
+pub(super) fn is_separator(c: char) -> bool {
     c.is_whitespace()
         || matches!(c, '-' | '.' | '(' | ')' | '/' | '\u{2010}'..='\u{2015}' | '\u{2212}' | '\u{b7}')
 }

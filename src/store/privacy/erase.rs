@@ -270,11 +270,11 @@ async fn with_late_appointments<C: Rows>(
     let mut traces = erasure.traces.clone();
     let conversations =
         Conversations::read(conn, schema, &traces.app_conversations, erasure.search.hasher.reader).await?;
+    let business = erasure.search.business;
     for id in &erasure.traces.app_conversations {
-        let (own, _) = appointments_of(&conversations, id, &conversations.owner(id, erasure.search.business));
-        let late = own.into_iter().filter(|row| row.is_of(erasure.search.business));
-        let late = late.map(|row| row.id.clone()).filter(|id| !erasure.traces.appointments.contains(id));
-        traces.appointments.extend(late);
+        let (own, _) = appointments_of(&conversations, id, &conversations.owner(id, business), business);
+        let late = own.into_iter().map(|row| row.id.clone());
+        traces.appointments.extend(late.filter(|id| !erasure.traces.appointments.contains(id)));
     }
     Ok(traces)
 }

@@ -53,26 +53,29 @@ pub(super) async fn find<C: Rows>(
     let Search { selector, business, hasher } = *search;
     let mut found = Found::default();
     found.traces.business = business.map(str::to_owned);
+    // Conversations of a named session in which others may take part too.
+    let mut of_session = Vec::new();
     let (ids, named) = match selector {
         Selector::Email(_) | Selector::Phone(_) => by_contact(conn, schema, search).await?,
         Selector::Conversation(id) => (vec![id.clone()], Vec::new()),
         Selector::Session(id) => {
             found.traces.sessions.push((business.map(str::to_owned), id.clone()));
             found.traces.named_session = true;
-            (conversations_of_session(conn, schema, id).await?, Vec::new())
+            of_session = conversations_of_session(conn, schema, id).await?;
+            (without_other_sessions(conn, schema, of_session.clone(), id).await?, Vec::new())
         }
     };
+    let by_contact = matches!(selector, Selector::Email(_) | Selector::Phone(_));
     let mut conversations = Conversations::read(conn, schema, &ids, hasher.reader).await?;
     conversations.dispute(tombstones::disputed(conn, &ids, hasher).await?);
     let mut owners = Owners::default();
     let unattributed = unattributed(conn, &conversations, &ids, business).await?;
     for id in ids {
         let owner = conversations.owner(&id, business);
-        match (&owner, selector) {
-            (Owner::Disputed, Selector::Email(_) | Selector::Phone(_)) => found.traces.disputed.push(id),
-            (owner, Selector::Email(_) | Selector::Phone(_))
-                if !owner.customer().is_some_and(|customer| customer.has(selector)) => {}
-            _ => add_conversation(&mut found, &mut owners, &conversations, &unattributed, id, &owner),
+        if !by_contact || owner.customer().is_some_and(|customer| customer.has(selector)) {
+            add_conversation(&mut found, &mut owners, &conversations, &unattributed, id, &owner);
+        } else if owner == Owner::Disputed {
+            found.traces.disputed.push(id);
         }
     }
     for appointment in named {
@@ -82,9 +85,7 @@ pub(super) async fn find<C: Rows>(
         }
     }
     find_sessions(conn, &mut found.traces).await?;
-    if let Selector::Session(id) = selector {
-        add_other_conversations(conn, schema, search, id, &found.traces, &mut owners).await?;
-    }
+    add_other_conversations(conn, schema, search, of_session, &found.traces, &mut owners).await?;
     let appointments = &found.traces.appointments;
     found.left_out.retain(|id| !appointments.contains(id));
     found.traces.events = events(conn, &found.traces).await?;
@@ -166,8 +167,7 @@ fn add_conversation(
     let is_of_business = !unattributed.contains(&id) && row.is_none_or(|row| row.is_of(limit.as_deref()));
     if is_of_business {
         found.traces.app_conversations.push(id.clone());
-        let (own, others) = appointments_of(conversations, &id, owner);
-        let own = own.into_iter().filter(|appointment| appointment.is_of(limit.as_deref()));
+        let (own, others) = appointments_of(conversations, &id, owner, limit.as_deref());
         for appointment in own {
             found.traces.appointments.push(appointment.id.clone());
             let own = Some(&appointment.contact).filter(|contact| !contact.is_empty());
@@ -175,8 +175,7 @@ fn add_conversation(
                 owners.appointments.push((contact.clone(), appointment.id.clone()));
             }
         }
-        let others = others.into_iter().filter(|appointment| appointment.is_of(limit.as_deref()));
-        found.left_out.extend(others.map(|appointment| appointment.id.clone()));
+        found.left_out.extend(others.into_iter().map(|appointment| appointment.id.clone()));
     }
     // Events of another business may name a conversation in the same way.
     let name = (limit.or_else(|| row.and_then(|row| row.business.clone())), id);
@@ -186,14 +185,16 @@ fn add_conversation(
     found.traces.conversations.push(name);
 }
 
-/// Returns the appointments of a conversation that are its owner's, and those with another contact. Without a known owner, all are its
-/// own.
+/// Returns the appointments of a conversation with `business` that are its owner's, and those with another contact. Without a known
+/// owner, all are its own.
 pub(super) fn appointments_of<'c>(
     conversations: &'c Conversations,
     id: &str,
     owner: &Owner,
+    business: Option<&str>,
 ) -> (Vec<&'c AppRow>, Vec<&'c AppRow>) {
-    conversations.appointments(id).iter().partition(|appointment| {
+    let of_business = conversations.appointments(id).iter().filter(|appointment| appointment.is_of(business));
+    of_business.partition(|appointment| {
         let contact = &appointment.contact;
         contact.is_empty() || owner.customer().is_none_or(|customer| customer.agrees_with(contact))
     })
@@ -215,18 +216,17 @@ async fn by_contact<C: Rows>(
     Ok((ids.into_iter().collect(), found.pop().unwrap_or_default()))
 }
 
-/// Adds whose the conversations are of which only events of the session `id` are found.
+/// Adds whose those conversations of a named session are of which only events of the session are found.
 async fn add_other_conversations<C: Rows>(
     conn: &mut C,
     schema: &Schema,
     search: &Search<'_>,
-    id: &str,
+    of_session: Vec<String>,
     traces: &SubjectTraces,
     owners: &mut Owners,
 ) -> Result<(), sqlx::Error> {
-    let all = conn.texts(conversations_with(schema), &[id.to_owned()]).await?;
-    let others: Vec<String> =
-        all.into_iter().filter(|id| !traces.conversations.iter().any(|(_, known)| known == id)).collect();
+    let is_known = |id: &String| traces.conversations.iter().any(|(_, known)| known == id);
+    let others: Vec<String> = of_session.into_iter().filter(|id| !is_known(id)).collect();
     let conversations = Conversations::read(conn, schema, &others, search.hasher.reader).await?;
     for id in others {
         if let Some(customer) = conversations.owner(&id, search.business).customer()
@@ -238,49 +238,55 @@ async fn add_other_conversations<C: Rows>(
     Ok(())
 }
 
-/// Returns the queries for the conversations of the session `$1`, of events and of the app's messages that name sessions.
-fn conversations_with(schema: &Schema) -> String {
-    let placeholder = is_placeholder();
-    let of_events = format!(
-        "select conversation_id as id from ai_metrics
-         where session_id = $1 and conversation_id is not null and not conversation_id {placeholder}"
-    );
+/// Returns the tables of the app's messages that name both a session and a conversation.
+fn messages_with_sessions(schema: &Schema) -> impl Iterator<Item = Table> {
     let names_both =
         |table: &Table| schema.has(*table, "session_id") && schema.has(*table, "conversation_id");
-    let of_messages = [Table::Messages, Table::ChatMessages].into_iter().filter(names_both).map(|table| {
-        format!(
-            "select cast(conversation_id as text) from {} where cast(session_id as text) = $1 and conversation_id is not null",
-            table.name()
-        )
-    });
-    [of_events].into_iter().chain(of_messages).collect::<Vec<_>>().join(" union ")
+    [Table::Messages, Table::ChatMessages].into_iter().filter(names_both)
 }
 
-/// Returns the conversations of a session that no other session takes part in.
+/// Returns the conversations of a session: of its events, and of the app's messages that name it.
 async fn conversations_of_session<C: Rows>(
     conn: &mut C,
     schema: &Schema,
     session: &str,
 ) -> Result<Vec<String>, sqlx::Error> {
     let placeholder = is_placeholder();
-    let own = conn.texts(conversations_with(schema), &[session.to_owned()]).await?;
-    let mut others = format!(
+    let of_events = format!(
         "select distinct conversation_id from ai_metrics
-         where conversation_id {} and session_id <> $2 and not session_id {placeholder}",
-        C::any_text(1)
+         where session_id = $1 and conversation_id is not null and not conversation_id {placeholder}"
     );
-    for table in [Table::Messages, Table::ChatMessages] {
-        if schema.has(table, "session_id") && schema.has(table, "conversation_id") {
-            let of_messages = format!(
-                " union select cast(conversation_id as text) from {}
-                  where cast(conversation_id as text) {} and cast(session_id as text) <> $2",
-                table.name(),
-                C::any_text(1)
-            );
-            others.push_str(&of_messages);
-        }
-    }
-    without(conn, own, others, Some(session)).await
+    let of_messages = messages_with_sessions(schema).map(|table| {
+        format!(
+            "select cast(conversation_id as text) from {} where cast(session_id as text) = $1 and conversation_id is not null",
+            table.name()
+        )
+    });
+    let sql = [of_events].into_iter().chain(of_messages).collect::<Vec<_>>().join(" union ");
+    conn.texts(sql, &[session.to_owned()]).await
+}
+
+/// Returns those of `conversations` that no session but `session` takes part in.
+async fn without_other_sessions<C: Rows>(
+    conn: &mut C,
+    schema: &Schema,
+    conversations: Vec<String>,
+    session: &str,
+) -> Result<Vec<String>, sqlx::Error> {
+    let (is_one, placeholder) = (C::any_text(1), is_placeholder());
+    let of_events = format!(
+        "select distinct conversation_id from ai_metrics
+         where conversation_id {is_one} and session_id <> $2 and not session_id {placeholder}"
+    );
+    let of_messages = messages_with_sessions(schema).map(|table| {
+        format!(
+            "select cast(conversation_id as text) from {}
+             where cast(conversation_id as text) {is_one} and cast(session_id as text) <> $2",
+            table.name()
+        )
+    });
+    let others = [of_events].into_iter().chain(of_messages).collect::<Vec<_>>().join(" union ");
+    without(conn, conversations, others, Some(session)).await
 }
 
 /// Adds the sessions of the conversations that take part in no other conversation, and notes which sessions lead to rows of the app.

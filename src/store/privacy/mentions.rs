@@ -8,7 +8,7 @@ use super::dynamic_sql::{Fields, Rows};
 use super::find::Search;
 use super::schema::{Column, DOCUMENTS, Schema, Table};
 use super::traces::SubjectTraces;
-use super::{StoreError, anonymise};
+use super::{ListedRows, StoreError, anonymise};
 use crate::privacy::contact::Contact;
 use crate::privacy::subject::{ContactReader, Selector, contains_name};
 use crate::store::{Store, dialect};
@@ -39,8 +39,8 @@ struct Terms {
 /// Rows that mention a person.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Mentions {
-    /// The table, the number of rows, and the ids of at most 100 of them.
-    pub found: Vec<(&'static str, u64, Vec<String>)>,
+    /// The rows, each table with the ids of at most 100.
+    pub found: Vec<ListedRows>,
     /// Tables that could not be searched: the role may not read them, time ran out, or nothing tells which rows are of the business.
     pub not_searched: Vec<&'static str>,
 }
@@ -68,7 +68,9 @@ impl Store {
                 Ok(found)
             });
             match searched {
-                Ok(Searched::Found(rows, ids)) if rows > 0 => mentions.found.push((table, rows, ids)),
+                Ok(Searched::Found(rows, ids)) if rows > 0 => {
+                    mentions.found.push(ListedRows { table, rows, ids });
+                }
                 Ok(Searched::Nowhere | Searched::Found(..)) => {}
                 Ok(Searched::Unreadable) | Err(StoreError::TimedOut) => mentions.not_searched.push(table),
                 Err(error) => return Err(error),
@@ -159,7 +161,7 @@ async fn search_table<C: Rows>(
     if conn.texts(C::READABLE.to_owned(), &[table.to_owned()]).await?.is_empty() {
         return Ok(Searched::Unreadable);
     }
-    let Some((theirs, mut binds)) = theirs_or_of_others::<C>(schema, table, traces) else {
+    let Some((is_of_others, mut binds)) = of_others::<C>(schema, table, traces) else {
         return Ok(Searched::Unreadable);
     };
     let mut conditions = Vec::new();
@@ -179,7 +181,7 @@ async fn search_table<C: Rows>(
         "null"
     };
     let sql = format!(
-        "select id, text from (select {id} as id, {} as text from {table} where {theirs}) others where ({})",
+        "select id, text from (select {id} as id, {} as text from {table} where {is_of_others}) others where ({})",
         text.join(" || ' ' || "),
         conditions.join(") or (")
     );
@@ -199,11 +201,7 @@ async fn search_table<C: Rows>(
 
 /// Returns the condition of rows that are not the person's but of the business that is meant, and its parameters; `None` if nothing tells
 /// which are of the business.
-fn theirs_or_of_others<C: Rows>(
-    schema: &Schema,
-    table: &str,
-    traces: &SubjectTraces,
-) -> Option<(String, Vec<String>)> {
+fn of_others<C: Rows>(schema: &Schema, table: &str, traces: &SubjectTraces) -> Option<(String, Vec<String>)> {
     let known = [Table::Messages, Table::ChatMessages, Table::Appointments]
         .into_iter()
         .find(|one| one.name() == table);

@@ -266,7 +266,7 @@ pub(in crate::store) async fn complete<C: Rows>(conn: &mut C, done: &Completion)
         C::time(1),
         C::any_bytes(4)
     );
-    let subjects: Vec<String> = done.subjects.iter().map(|subject| hex::encode(subject.bytes())).collect();
+    let subjects: Vec<String> = done.subjects.iter().map(SubjectHash::to_hex).collect();
     let binds = [
         done_at.map(timestamp).unwrap_or_default(),
         receipt_id.clone().unwrap_or_default(),
@@ -308,7 +308,7 @@ async fn add<C: Rows>(conn: &mut C, request: &Request) -> Result<(), sqlx::Error
         request.id.clone(),
         request.kind.clone(),
         request.selector.clone(),
-        hex::encode(request.subject.bytes()),
+        request.subject.to_hex(),
         request.source.clone(),
         timestamp(request.received_at),
         timestamp(request.due_at),

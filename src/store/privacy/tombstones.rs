@@ -12,7 +12,7 @@ use super::find::json_list;
 use super::traces::SubjectTraces;
 use crate::clock::timestamp;
 use crate::event::{Event, is_placeholder_id};
-use crate::privacy::subject::{Buried, Hasher, SubjectHash};
+use crate::privacy::subject::{Buried, Hasher};
 use crate::store::{Store, StoreError, WRITE_LIMIT, dialect};
 
 /// How long tombstones last while an erasure is under way: longer than any takes, so that a crash leaves none for long.
@@ -32,10 +32,10 @@ pub(in crate::store) fn mark_of(event: &Event, hasher: &Hasher) -> Option<i64> {
     named(event).map(|(kind, id)| hasher.mark(kind, id))
 }
 
-/// Returns the hashes whose tombstones concern an event: within its business, and within any.
-fn subjects_of(event: &Event, hasher: &Hasher) -> Vec<SubjectHash> {
+/// Returns the hashes, in hexadecimal, whose tombstones concern an event: within its business, and within any.
+fn subjects_of(event: &Event, hasher: &Hasher) -> Vec<String> {
     let businesses = [Some(event.business_id.as_str()), None];
-    let hash = |(kind, id)| businesses.map(|business| hasher.tombstone(kind, business, id)).into();
+    let hash = |(kind, id)| businesses.map(|business| hasher.tombstone(kind, business, id).to_hex()).into();
     named(event).map(hash).unwrap_or_default()
 }
 
@@ -47,7 +47,7 @@ pub(in crate::store) async fn erased<C: Rows>(
     hasher: &Hasher,
 ) -> Result<Vec<bool>, sqlx::Error> {
     conn.run(C::LOCK_TOMBSTONES_SHARED.to_owned(), &[]).await?;
-    let subjects: Vec<Vec<String>> = events.iter().map(|event| in_hex(&subjects_of(event, hasher))).collect();
+    let subjects: Vec<Vec<String>> = events.iter().map(|event| subjects_of(event, hasher)).collect();
     let all: HashSet<&String> = subjects.iter().flatten().collect();
     let first = events.iter().map(|event| event.at).min().unwrap_or(DateTime::UNIX_EPOCH);
     let sql = format!(
@@ -62,8 +62,11 @@ pub(in crate::store) async fn erased<C: Rows>(
     Ok(subjects.iter().map(|subjects| subjects.iter().any(|subject| buried.contains(subject))).collect())
 }
 
-fn in_hex(subjects: &[SubjectHash]) -> Vec<String> {
-    subjects.iter().map(|subject| hex::encode(subject.bytes())).collect()
+/// The hash of what is buried in hexadecimal, and its mark.
+pub(super) type Tombstone = (String, String);
+
+fn tombstone(hasher: &Hasher, kind: Buried, business: Option<&str>, id: &str) -> Tombstone {
+    (hasher.tombstone(kind, business, id).to_hex(), hasher.mark(kind, id).to_string())
 }
 
 impl SubjectTraces {
@@ -71,21 +74,14 @@ impl SubjectTraces {
     pub(super) fn tombstones(&self, hasher: &Hasher) -> Vec<Tombstone> {
         let names = [(Buried::Conversation, &self.conversations), (Buried::Session, &self.sessions)];
         let tombstones = names.into_iter().flat_map(|(kind, names)| {
-            names.iter().map(move |(business, id)| {
-                let subject = hasher.tombstone(kind, business.as_deref(), id);
-                (hex::encode(subject.bytes()), hasher.mark(kind, id).to_string())
-            })
+            names.iter().map(move |(business, id)| tombstone(hasher, kind, business.as_deref(), id))
         });
         tombstones.collect()
     }
 
     /// Returns the tombstones of what was disputed with the person.
     pub(super) fn disputes(&self, hasher: &Hasher) -> Vec<Tombstone> {
-        let of = |id: &String| {
-            let subject = hasher.tombstone(Buried::Dispute, None, id);
-            (hex::encode(subject.bytes()), hasher.mark(Buried::Dispute, id).to_string())
-        };
-        self.disputed.iter().map(of).collect()
+        self.disputed.iter().map(|id| tombstone(hasher, Buried::Dispute, None, id)).collect()
     }
 }
 
@@ -95,7 +91,7 @@ pub(super) async fn disputed<C: Rows>(
     ids: &[String],
     hasher: &Hasher,
 ) -> Result<BTreeSet<String>, sqlx::Error> {
-    let subject = |id: &String| hex::encode(hasher.tombstone(Buried::Dispute, None, id).bytes());
+    let subject = |id: &String| hasher.tombstone(Buried::Dispute, None, id).to_hex();
     let subjects: HashMap<String, &String> = ids.iter().map(|id| (subject(id), id)).collect();
     if subjects.is_empty() {
         return Ok(BTreeSet::new());
@@ -105,9 +101,6 @@ pub(super) async fn disputed<C: Rows>(
     let found = conn.texts(sql, &[bind]).await?;
     Ok(found.iter().filter_map(|subject| subjects.get(subject).map(|id| (*id).clone())).collect())
 }
-
-/// The hash of what is buried in hexadecimal, and its mark.
-pub(super) type Tombstone = (String, String);
 
 /// Adds tombstones, or lets those that are there last longer.
 pub(super) async fn add<C: Rows>(

@@ -92,7 +92,7 @@ impl SubjectTraces {
         let sessions = ids(&self.sessions);
         let sessions = sessions.iter().filter_map(|id| Selector::session(id).ok());
         let found = conversations.chain(sessions).map(|selector| hasher.hash(&selector));
-        hasher.hashes(named).into_iter().chain(found).map(|hash| hex::encode(hash.bytes())).collect()
+        hasher.hashes(named).into_iter().chain(found).map(|hash| hash.to_hex()).collect()
     }
 
     /// Returns the condition of their events, of those whose ids are not known yet.
@@ -149,24 +149,39 @@ impl SubjectTraces {
         table: Table,
         hashes: &[String],
     ) -> Option<Condition> {
-        let mut links = Condition::default();
         match table {
-            Table::Events if self.events.is_empty() => return None,
-            Table::Events => links.or(|n| format!("id {}", C::any_number(n)), json_list(&self.events)),
-            Table::Consents | Table::Audit | Table::Requests => {
-                schema.has(table, "subject").then_some(())?;
-                links.or(|n| format!("subject {}", C::any_bytes(n)), json_list(hashes));
-                let business = match table {
-                    Table::Audit => C::json_field("details", "business_id"),
-                    _ => "business_id".to_owned(),
-                };
-                links = self.within_business(links, &business);
+            Table::Events => self.event_ids::<C>(),
+            Table::Consents | Table::Requests => self.by_hash::<C>(schema, table, hashes, "business_id"),
+            Table::Audit => {
+                self.by_hash::<C>(schema, table, hashes, &C::json_field("details", "business_id"))
             }
             Table::Conversations | Table::Messages | Table::ChatMessages | Table::Appointments => {
-                return self.app_links::<C>(schema, table);
+                self.app_links::<C>(schema, table)
             }
         }
-        Some(links)
+    }
+
+    fn event_ids<C: Rows>(&self) -> Option<Condition> {
+        let mut ids = Condition::default();
+        if !self.events.is_empty() {
+            ids.or(|n| format!("id {}", C::any_number(n)), json_list(&self.events));
+        }
+        ids.if_any()
+    }
+
+    /// Returns the condition of rows of a table that has hashes, and the business in `business`.
+    fn by_hash<C: Rows>(
+        &self,
+        schema: &Schema,
+        table: Table,
+        hashes: &[String],
+        business: &str,
+    ) -> Option<Condition> {
+        let mut links = Condition::default();
+        if schema.has(table, "subject") {
+            links.or(|n| format!("subject {}", C::any_bytes(n)), json_list(hashes));
+        }
+        self.within_business(links, business).if_any()
     }
 
     fn within_business(&self, mut links: Condition, column: &str) -> Condition {

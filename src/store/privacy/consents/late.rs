@@ -74,13 +74,12 @@ async fn changed_conversations<C: Rows>(
             format!("{time} >= {from} and {time} >= {first}")
         };
         let conditions: Vec<String> = times.map(is_later).collect();
-        let conditions =
-            if conditions.is_empty() { "$1 <> $2 or true".to_owned() } else { conditions.join(" or ") };
-        let sql = format!(
-            "select distinct cast({id} as text) from {} where {id} is not null and ({conditions})",
-            table.name()
-        );
-        ids.extend(conn.texts(sql, &[since.clone(), first.clone()]).await?);
+        let all = format!("select distinct cast({id} as text) from {} where {id} is not null", table.name());
+        let (sql, binds) = match &conditions[..] {
+            [] => (all, Vec::new()),
+            some => (format!("{all} and ({})", some.join(" or ")), vec![since.clone(), first.clone()]),
+        };
+        ids.extend(conn.texts(sql, &binds).await?);
     }
     Ok(ids.into_iter().collect())
 }

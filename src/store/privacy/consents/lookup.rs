@@ -59,7 +59,7 @@ pub(super) async fn latest<C: Rows>(
     subjects: impl IntoIterator<Item = SubjectHash>,
 ) -> Result<Latest, sqlx::Error> {
     let subjects: HashSet<SubjectHash> = subjects.into_iter().collect();
-    let subjects: Vec<String> = subjects.iter().map(|subject| hex::encode(subject.bytes())).collect();
+    let subjects: Vec<String> = subjects.iter().map(SubjectHash::to_hex).collect();
     let sql = format!(
         "select {}, business_id, cast(seq as text), case when granted then 'y' else 'n' end, cast(at as text) from (
             select *, row_number() over (partition by subject, business_id order by seq desc) as turn
