@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, NaiveDate, Utc};
 use chrono_tz::Tz;
 
+use crate::business::Profiles;
 use crate::event::Event;
 
 /// The response type of an event in which the AI failed.
@@ -34,10 +35,12 @@ pub struct Rollup {
 }
 
 impl Rollup {
-    /// Creates the rollup of `events`, with days in the time zone `zone`.
-    pub fn of<'a>(events: impl IntoIterator<Item = &'a Event>, zone: Tz) -> Self {
-        let mut sorted: Vec<_> =
-            events.into_iter().map(|event| (day_of(event.at, zone), key_of(event), event)).collect();
+    /// Creates the rollup of `events`, with days in the time zones of their businesses.
+    pub fn of<'a>(events: impl IntoIterator<Item = &'a Event>, profiles: &Profiles) -> Self {
+        let mut sorted: Vec<_> = events
+            .into_iter()
+            .map(|event| (profiles.day(&event.business_id, event.at), key_of(event), event))
+            .collect();
         sorted.sort_by(|a, b| (a.0, a.1).cmp(&(b.0, b.1)));
         let mut rollup = Self::default();
         for group in sorted.chunk_by(|a, b| (a.0, a.1) == (b.0, b.1)) {

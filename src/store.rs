@@ -77,9 +77,9 @@ pub use rollups::pending::CountedRollup;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use chrono_tz::Tz;
 use sqlx::{Postgres, Sqlite};
 
+use crate::business::ProfileCache;
 use connection::file::WatchedFile;
 use connection::lease::Connections;
 use events::keeping::Keeping;
@@ -121,7 +121,7 @@ pub struct Store {
     file: Option<WatchedFile>,
     /// The path of the lock file of retention runs; `None` on Postgres, which has advisory locks.
     retention_lock: Option<PathBuf>,
-    zone: Tz,
+    profiles: ProfileCache,
     keeping: Keeping,
     place: String,
     /// Whether this role runs migrations.
@@ -133,6 +133,12 @@ impl Store {
     #[must_use]
     pub fn place(&self) -> &str {
         &self.place
+    }
+
+    /// Returns the copy of the business profiles in memory.
+    #[must_use]
+    pub const fn profiles(&self) -> &ProfileCache {
+        &self.profiles
     }
 
     /// Returns whether the database is an embedded file rather than a server.

@@ -9,6 +9,7 @@ const LAYERS: [(&str, &[&str]); 8] = [
     (
         "domain",
         &[
+            "business",
             "clock",
             "log_on_change",
             "event",

@@ -18,6 +18,7 @@ use uuid::Uuid;
 
 use super::rollups::AddRollup;
 use super::{CountedRollup, Db, READ_LIMIT, Store, StoreError, WRITE_LIMIT};
+use crate::business::Profiles;
 use crate::event::{Event, EventKey};
 use crate::rollup::Rollup;
 
@@ -53,13 +54,13 @@ impl Store {
     /// Writes events with distinct keys atomically, within `limit`. `again` means that the outcome of an earlier attempt
     /// is unknown, so events may be stored already even under generated ids.
     pub async fn write(&self, events: &[Event], again: bool, limit: Duration) -> Result<Written, StoreError> {
-        let (zone, keeping) = (self.zone, &self.keeping);
+        let (profiles, keeping) = (&self.profiles.current(), &self.keeping);
         match &self.write {
             Db::Postgres(db) => {
-                on!(@run db, limit, conn, keeping::on_postgres(conn, events, again, zone, keeping).await)
+                on!(@run db, limit, conn, keeping::on_postgres(conn, events, again, profiles, keeping).await)
             }
             Db::Sqlite(db) => {
-                on!(@run db, limit, conn, keeping::on_sqlite(conn, events, zone, db.queue(), keeping).await)
+                on!(@run db, limit, conn, keeping::on_sqlite(conn, events, profiles, db.queue(), keeping).await)
             }
         }
     }
@@ -108,9 +109,9 @@ fn is_counted_only(k: &str) -> String {
 }
 
 /// Returns the rollup of those `events` whose outcome is [`Outcome::Counted`].
-fn rollup_of(events: &[Event], outcomes: &[Outcome], zone: chrono_tz::Tz) -> Rollup {
+fn rollup_of(events: &[Event], outcomes: &[Outcome], profiles: &Profiles) -> Rollup {
     let counted = events.iter().zip(outcomes).filter(|(_, outcome)| **outcome == Outcome::Counted);
-    Rollup::of(counted.map(|(event, _)| event), zone)
+    Rollup::of(counted.map(|(event, _)| event), profiles)
 }
 
 /// Adds the rollup of a batch to the database.

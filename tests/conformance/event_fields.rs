@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::DateTime;
+use mlops_service::business::Profiles;
 use mlops_service::event::{COLUMNS, Event, Report};
 use mlops_service::privacy::Remarks;
 use mlops_service::privacy::export::document::{Document, SpooledEvents};
@@ -165,7 +166,7 @@ fn events_of_every_sum() -> Vec<Event> {
 async fn every_sum_is_found_again_pending_and_merged(backend: Backend) {
     let store = backend.store(&[]).await;
     let events = events_of_every_sum();
-    let rollup = Rollup::of(&events, chrono_tz::UTC);
+    let rollup = Rollup::of(&events, &Profiles::in_zone(chrono_tz::UTC));
     let (key, expected) = rollup.totals().into_iter().next().map(|(key, sums)| (key.clone(), sums)).unwrap();
     let distinct: BTreeSet<i64> = Sum::VARIANTS.iter().map(|sum| expected[*sum]).collect();
     assert_eq!((distinct.len(), distinct.contains(&0)), (Sum::VARIANTS.len(), false));

@@ -8,6 +8,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use mlops_service::audit::{Action, Actor, Entry};
 use mlops_service::auth::key::{KeyId, NamedKey, PlainKey, Previous, Scopes, SecretHash, Status};
+use mlops_service::business::Profiles;
 use mlops_service::event::{Event, Report};
 use mlops_service::rollup::{Key, Rollup, Sum, Sums};
 use mlops_service::store::{CountedRollup, Outcome, Store, StoreError};
@@ -83,7 +84,7 @@ async fn only_sums(store: &Store) -> Sums {
 }
 
 async fn assert_totals(store: &Store, events: &[Event]) {
-    let expected = Rollup::of(events, chrono_tz::UTC);
+    let expected = Rollup::of(events, &Profiles::in_zone(chrono_tz::UTC));
     let found = totals(store).await;
     assert_eq!(
         found.iter().map(|(key, sums)| (key, sums.clone())).collect::<BTreeMap<_, _>>(),
@@ -138,7 +139,7 @@ async fn a_large_batch_of_many_keys_adds_up_too(backend: Backend) {
 
 async fn assert_adds_up(backend: &Backend, events: &[Event]) {
     let store = backend.store(&[]).await;
-    let expected = Rollup::of(events, chrono_tz::UTC);
+    let expected = Rollup::of(events, &Profiles::in_zone(chrono_tz::UTC));
     let written = store.write(events, false, LIMIT).await.unwrap();
     assert_eq!(written.outcomes, vec![Outcome::Counted; events.len()]);
     assert_eq!(written.counted.rollup, expected);
@@ -172,7 +173,7 @@ async fn what_another_merges_is_merged_once(backend: Backend) {
     assert_eq!(newest_pending(&store).await, newest, "a newer one is left alone");
     while store.merge_leftover_rollups(newest, 3).await.unwrap() {}
     assert_now(&backend, &store, &events).await;
-    assert_merged(&backend, &Rollup::of(&events, chrono_tz::UTC)).await;
+    assert_merged(&backend, &Rollup::of(&events, &Profiles::in_zone(chrono_tz::UTC))).await;
 }
 
 async fn totals_are_those_of_the_moment_at_which_reading_them_begins(backend: Backend) {

@@ -7,6 +7,7 @@ use std::path::Path;
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::{Executor, PgConnection};
 
+use crate::business::ProfileCache;
 use crate::config::{Config, Database, Environment, Tls};
 use crate::store::connection::file::{WatchedFile, beside};
 use crate::store::connection::online_index;
@@ -52,7 +53,7 @@ impl Store {
             sweep,
             file,
             retention_lock,
-            zone: config.time_zone,
+            profiles: ProfileCache::new(config.time_zone),
             keeping,
             place,
             migrates,

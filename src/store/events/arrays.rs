@@ -3,13 +3,13 @@
 
 use std::iter::once;
 
-use chrono_tz::Tz;
 use sqlx::Postgres;
 use sqlx::postgres::PgArguments;
 use sqlx::query::Query;
 
+use crate::business::Profiles;
 use crate::event::{COLUMNS, Column, Event, Getter, success_e4};
-use crate::rollup::{Key, day_of};
+use crate::rollup::Key;
 use crate::store::placeholders::Placeholders;
 use crate::store::rollups::columns::list;
 use crate::store::rollups::pending::Columns;
@@ -45,10 +45,11 @@ pub(super) fn bind_events<'e>(
     query: Query<'e, Postgres, PgArguments>,
     keys: &Columns<'e>,
     events: &'e [Event],
-    zone: Tz,
+    profiles: &Profiles,
 ) -> Query<'e, Postgres, PgArguments> {
     let query = keys.bind_keys(query);
-    let query = query.bind(column(events, |event| keys.position_of(day_of(event.at, zone), event)));
+    let query = query
+        .bind(column(events, |event| keys.position_of(profiles.day(&event.business_id, event.at), event)));
     own_columns().fold(query, |query, own| bind_column(query, own, events))
 }
 

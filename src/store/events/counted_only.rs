@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use chrono::NaiveDateTime;
-use chrono_tz::Tz;
 use sqlx::{FromRow, PgConnection, SqliteConnection};
 use uuid::Uuid;
 
@@ -12,6 +11,7 @@ use super::arrays::column;
 use super::postgres::from_claimable;
 use super::sqlite::{self, claimable};
 use super::{Outcome, Written, claimable_from, count, is_counted_only, is_stored};
+use crate::business::Profiles;
 use crate::event::{Event, EventKey};
 use crate::rollup::Rollup;
 
@@ -63,7 +63,7 @@ static REMOVE_CLAIMED: LazyLock<String> = LazyLock::new(|| {
 pub(super) async fn on_postgres(
     conn: &mut PgConnection,
     events: &[Event],
-    zone: Tz,
+    profiles: &Profiles,
 ) -> Result<Written, sqlx::Error> {
     let known = sqlx::query(STORE_KEYS.as_str())
         .bind(column(events, |event| event.id))
@@ -77,7 +77,7 @@ pub(super) async fn on_postgres(
         [..] => remove_claimed(conn, &fresh, claimable_from(events)).await?,
     };
     let uncounted = fresh.into_iter().filter(|event| claimed.get(&event.key()) != Some(&true));
-    let counted = count(conn, Rollup::of(uncounted, zone)).await?;
+    let counted = count(conn, Rollup::of(uncounted, profiles)).await?;
     let outcomes = events.iter().map(|event| match known.get(&event.key()) {
         Some(true) => Outcome::CountedOnly,
         Some(false) => Outcome::Duplicate,
@@ -113,7 +113,7 @@ fn by_key(rows: Vec<Row>) -> HashMap<EventKey, bool> {
 pub(super) async fn on_sqlite(
     conn: &mut SqliteConnection,
     events: &[Event],
-    zone: Tz,
+    profiles: &Profiles,
 ) -> Result<Written, sqlx::Error> {
     let (mut outcomes, mut uncounted) = (Vec::with_capacity(events.len()), Vec::new());
     for event in events {
@@ -123,7 +123,7 @@ pub(super) async fn on_sqlite(
         }
         outcomes.push(outcome);
     }
-    let counted = count(conn, Rollup::of(uncounted, zone)).await?;
+    let counted = count(conn, Rollup::of(uncounted, profiles)).await?;
     Ok(Written { outcomes, counted })
 }
 

@@ -143,7 +143,7 @@ impl Store {
                 .await?;
             let (events, redacted): (Vec<Event>, Vec<u64>) =
                 rows.into_iter().map(|row| row.into_event(now)).unzip();
-            tx.add_rollup(&Rollup::of(&events, self.zone)).await?;
+            tx.add_rollup(&Rollup::of(&events, &self.profiles.current())).await?;
             tx.commit().await?;
             Ok(ForeignCount { more: due == CHUNK, redacted: redacted.iter().sum() })
         })

@@ -3,10 +3,10 @@
 
 use std::borrow::Cow;
 
-use chrono_tz::Tz;
 use sqlx::{Connection, PgConnection, SqliteConnection};
 
 use super::{CountedRollup, Outcome, Written, counted_only, postgres, reconcile, sqlite};
+use crate::business::Profiles;
 use crate::event::Event;
 use crate::privacy::subject::Hasher;
 use crate::store::connection::write_queue::WriteQueue;
@@ -53,13 +53,13 @@ pub(super) async fn on_postgres(
     conn: &mut PgConnection,
     events: &[Event],
     again: bool,
-    zone: Tz,
+    profiles: &Profiles,
     keeping: &Keeping,
 ) -> Result<Written, sqlx::Error> {
     // Most batches take one statement.
     if !keeping.by_consent
         && let Some(written) =
-            postgres::store_all_new(conn, events, again, zone, &keeping.marks(events)).await?
+            postgres::store_all_new(conn, events, again, profiles, &keeping.marks(events)).await?
     {
         return Ok(written);
     }
@@ -68,11 +68,11 @@ pub(super) async fn on_postgres(
     let (stored, counted_only) = split(events, &kept);
     let stored = match &stored[..] {
         [] => empty(),
-        some => store(&mut tx, some, again, zone, keeping.by_consent).await?,
+        some => store(&mut tx, some, again, profiles, keeping.by_consent).await?,
     };
     let counted_only = match &counted_only[..] {
         [] => empty(),
-        some => counted_only::on_postgres(&mut tx, some, zone).await?,
+        some => counted_only::on_postgres(&mut tx, some, profiles).await?,
     };
     tx.commit().await?;
     Ok(join(&kept, stored, counted_only))
@@ -83,16 +83,16 @@ async fn store(
     conn: &mut PgConnection,
     events: &[Event],
     again: bool,
-    zone: Tz,
+    profiles: &Profiles,
     may_be_new: bool,
 ) -> Result<Written, sqlx::Error> {
     let new = match may_be_new {
-        true => postgres::store_all_new(conn, events, again, zone, &[]).await?,
+        true => postgres::store_all_new(conn, events, again, profiles, &[]).await?,
         false => None,
     };
     match new {
         Some(written) => Ok(written),
-        None => reconcile::write(conn, events, zone).await,
+        None => reconcile::write(conn, events, profiles).await,
     }
 }
 
@@ -100,7 +100,7 @@ async fn store(
 pub(super) async fn on_sqlite(
     conn: &mut SqliteConnection,
     events: &[Event],
-    zone: Tz,
+    profiles: &Profiles,
     queue: Option<&WriteQueue>,
     keeping: &Keeping,
 ) -> Result<Written, sqlx::Error> {
@@ -115,11 +115,11 @@ pub(super) async fn on_sqlite(
     let (stored, counted_only) = split(events, &kept);
     let stored = match &stored[..] {
         [] => empty(),
-        some => sqlite::write_in(&mut tx, some, zone, queue).await?,
+        some => sqlite::write_in(&mut tx, some, profiles, queue).await?,
     };
     let counted_only = match &counted_only[..] {
         [] => empty(),
-        some => counted_only::on_sqlite(&mut tx, some, zone).await?,
+        some => counted_only::on_sqlite(&mut tx, some, profiles).await?,
     };
     tx.commit().await?;
     Ok(join(&kept, stored, counted_only))

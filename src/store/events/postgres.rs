@@ -2,11 +2,11 @@
 
 use std::sync::LazyLock;
 
-use chrono_tz::Tz;
 use sqlx::{Connection, PgConnection, Row};
 
 use super::arrays::{bind_events, column, event_rows, insert_events};
 use super::{Outcome, Written, claimable_from, is_counted_only, is_stored, tls_record};
+use crate::business::Profiles;
 use crate::event::Event;
 use crate::rollup::{Key, Rollup};
 use crate::store::placeholders::Placeholders;
@@ -83,13 +83,13 @@ pub(super) async fn store_all_new(
     conn: &mut PgConnection,
     events: &[Event],
     again: bool,
-    zone: Tz,
+    profiles: &Profiles,
     marks: &[i64],
 ) -> Result<Option<Written>, sqlx::Error> {
     let parts = tls_record::parts(events);
     let stored = match parts[..] {
-        [all] => store_new(conn, all, again, zone, marks).await?,
-        _ => store_new_in_parts(conn, &parts, again, zone, marks).await?,
+        [all] => store_new(conn, all, again, profiles, marks).await?,
+        _ => store_new_in_parts(conn, &parts, again, profiles, marks).await?,
     };
     Ok(stored.map(|counted| Written { outcomes: vec![Outcome::Counted; events.len()], counted }))
 }
@@ -99,13 +99,13 @@ async fn store_new_in_parts(
     conn: &mut PgConnection,
     parts: &[&[Event]],
     again: bool,
-    zone: Tz,
+    profiles: &Profiles,
     marks: &[i64],
 ) -> Result<Option<CountedRollup>, sqlx::Error> {
     let mut counted = CountedRollup::default();
     let mut tx = conn.begin().await?;
     for part in parts {
-        let Some(stored) = store_new(&mut tx, part, again, zone, marks).await? else { return Ok(None) };
+        let Some(stored) = store_new(&mut tx, part, again, profiles, marks).await? else { return Ok(None) };
         counted.add(stored);
     }
     tx.commit().await?;
@@ -117,14 +117,14 @@ async fn store_new(
     conn: &mut PgConnection,
     events: &[Event],
     again: bool,
-    zone: Tz,
+    profiles: &Profiles,
     marks: &[i64],
 ) -> Result<Option<CountedRollup>, sqlx::Error> {
-    let rollup = Rollup::of(events, zone);
+    let rollup = Rollup::of(events, profiles);
     let columns = Columns::of(&rollup);
     let known: Vec<&Event> = events.iter().filter(|event| again || event.named).collect();
     let store: &'static str = if known.is_empty() { &STORE_GENERATED } else { &STORE_UNLESS_STORED };
-    let query = columns.bind_sums(bind_events(sqlx::query(store), &columns, events, zone));
+    let query = columns.bind_sums(bind_events(sqlx::query(store), &columns, events, profiles));
     let mut query = columns.bind_latency(query).bind(claimable_from(events)).bind(marks);
     if !known.is_empty() {
         query = query.bind(column(known.iter().copied(), |event| event.id));

@@ -4,13 +4,13 @@
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
-use chrono_tz::Tz;
 use sqlx::{FromRow, PgConnection};
 use uuid::Uuid;
 
 use super::arrays::{bind_events, event_rows, insert_events};
 use super::postgres::from_claimable;
 use super::{Outcome, Written, claimable_from, count, is_counted_only, is_stored, rollup_of};
+use crate::business::Profiles;
 use crate::event::{Event, EventKey};
 use crate::rollup::Rollup;
 use crate::store::placeholders::Placeholders;
@@ -67,17 +67,17 @@ static RECONCILE: LazyLock<String> = LazyLock::new(|| {
 pub(super) async fn write(
     conn: &mut PgConnection,
     events: &[Event],
-    zone: Tz,
+    profiles: &Profiles,
 ) -> Result<Written, sqlx::Error> {
-    let all = Rollup::of(events, zone);
-    let query = bind_events(sqlx::query(RECONCILE.as_str()), &Columns::of(&all), events, zone);
+    let all = Rollup::of(events, profiles);
+    let query = bind_events(sqlx::query(RECONCILE.as_str()), &Columns::of(&all), events, profiles);
     let query = query.bind(claimable_from(events));
     let known =
         query.try_map(|row| <(String, Uuid, Option<bool>)>::from_row(&row)).fetch_all(&mut *conn).await?;
     let known: HashMap<EventKey, Option<bool>> =
         known.into_iter().map(|(business_id, id, counted)| (EventKey { business_id, id }, counted)).collect();
     let outcomes: Vec<_> = events.iter().map(|event| outcome(known.get(&event.key()))).collect();
-    let counted = count(conn, rollup_of(events, &outcomes, zone)).await?;
+    let counted = count(conn, rollup_of(events, &outcomes, profiles)).await?;
     Ok(Written { outcomes, counted })
 }
 

@@ -4,11 +4,11 @@ use std::collections::HashSet;
 use std::sync::LazyLock;
 
 use chrono::NaiveDateTime;
-use chrono_tz::Tz;
 use sqlx::SqliteConnection;
 use uuid::Uuid;
 
 use super::{Outcome, Written, claimable_from, count, counted_only, rollup_of};
+use crate::business::Profiles;
 use crate::event::{COLUMNS, Column, Event, EventKey, Getter, success_e4};
 use crate::store::bulk_insert::{BulkInsert, SqliteQuery};
 use crate::store::connection::write_queue::WriteQueue;
@@ -41,7 +41,7 @@ static EVENTS: LazyLock<BulkInsert> = LazyLock::new(|| {
 pub(super) async fn write_in(
     conn: &mut SqliteConnection,
     events: &[Event],
-    zone: Tz,
+    profiles: &Profiles,
     queue: Option<&WriteQueue>,
 ) -> Result<Written, sqlx::Error> {
     let (claimable, counted_only, newest, version): (bool, bool, i64, i64) =
@@ -54,7 +54,7 @@ pub(super) async fn write_in(
         true => reconcile(conn, events, counted_only).await?,
         false => insert_new(conn, events, newest).await?,
     };
-    let counted = count(conn, rollup_of(events, &outcomes, zone)).await?;
+    let counted = count(conn, rollup_of(events, &outcomes, profiles)).await?;
     Ok(Written { outcomes, counted })
 }
 

@@ -30,7 +30,7 @@ impl Store {
                 || sqlx::query(RECORD).bind(event.id).bind(&event.business_id).bind(at).execute(&mut *tx).await?.rows_affected() == 1;
                 counted.extend(is_new.then_some(event));
             }
-            tx.add_rollup(&Rollup::of(counted, self.zone)).await?;
+            tx.add_rollup(&Rollup::of(counted, &self.profiles.current())).await?;
             tx.commit().await
         })
     }

@@ -7,7 +7,6 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use chrono_tz::Tz;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use tokio::time::sleep;
@@ -20,6 +19,7 @@ use super::schema::{COUNTED_EVENTS, Schema, Table};
 use super::traces::{Condition, SubjectTraces};
 use super::{SubjectError, anonymise, tombstones};
 use crate::audit::Entry;
+use crate::business::Profiles;
 use crate::clock::timestamp;
 use crate::event::Event;
 use crate::rollup::Rollup;
@@ -168,7 +168,7 @@ impl Store {
     async fn try_erase(&self, erasure: &Erasure<'_>) -> Result<Attempt, StoreError> {
         crate::store::on!(&self.admin, ERASE_LIMIT, |conn| {
             let mut tx = dialect::begin(conn).await?;
-            let attempt = erase(&mut *tx, erasure, self.zone).await?;
+            let attempt = erase(&mut *tx, erasure, &self.profiles.current()).await?;
             match attempt {
                 Attempt::Done(_) => tx.commit().await?,
                 Attempt::Nothing | Attempt::Locked => tx.rollback().await?,
@@ -181,7 +181,7 @@ impl Store {
 async fn erase<C: Rows + Append>(
     conn: &mut C,
     erasure: &Erasure<'_>,
-    zone: Tz,
+    profiles: &Profiles,
 ) -> Result<Attempt, sqlx::Error> {
     conn.texts(C::SHORT_TIMEOUTS.to_owned(), &[]).await?;
     let schema = Schema::read(conn).await?;
@@ -190,7 +190,7 @@ async fn erase<C: Rows + Append>(
         return Ok(Attempt::Locked);
     }
     let mut erased =
-        Erased { counted: count_uncounted(conn, &events, erasure.at, zone).await?, ..Erased::default() };
+        Erased { counted: count_uncounted(conn, &events, erasure.at, profiles).await?, ..Erased::default() };
     if !erasure.mode.keeps(Table::Events) && schema.has_counted_events() {
         record_keys(conn, &events, erasure.at).await?;
     }
@@ -253,11 +253,11 @@ async fn count_uncounted<C: Rows>(
     conn: &mut C,
     events: &str,
     at: DateTime<Utc>,
-    zone: Tz,
+    profiles: &Profiles,
 ) -> Result<bool, sqlx::Error> {
     let uncounted = conn.count_uncounted(events).await?;
     let uncounted: Vec<Event> = uncounted.into_iter().map(|row| row.into_event(at).0).collect();
-    conn.add_rollup(&Rollup::of(&uncounted, zone)).await?;
+    conn.add_rollup(&Rollup::of(&uncounted, profiles)).await?;
     Ok(!uncounted.is_empty())
 }
 

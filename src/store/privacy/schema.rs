@@ -83,7 +83,7 @@ impl Column {
 }
 
 /// Tables that hold no person.
-const WITHOUT_PERSONS: [&str; 12] = [
+const WITHOUT_PERSONS: [&str; 22] = [
     COUNTED_EVENTS,
     "_sqlx_migrations",
     "ai_latency_daily",
@@ -93,9 +93,19 @@ const WITHOUT_PERSONS: [&str; 12] = [
     "ai_rollup_pending",
     "ai_totals",
     "mlops_api_keys",
+    "mlops_businesses",
+    "mlops_conversation_daily",
+    "mlops_cost_daily",
+    "mlops_fact_totals",
+    "mlops_first_latency_daily",
+    "mlops_hourly",
+    "mlops_intent_daily",
+    "mlops_outcome_daily",
+    "mlops_rebuild",
     "mlops_retention",
     "mlops_retention_deleted",
     "mlops_tombstones",
+    "mlops_undigested",
 ];
 
 /// The app's table of texts from which it answers.

@@ -111,7 +111,7 @@ impl Store {
                     bound!(sqlx::query_as(AssertSqlSafe(sql)), window).fetch_all(&mut *tx).await?;
                 deleted += rows.len() as u64;
                 let events: Vec<Event> = rows.into_iter().map(|row| row.into_event(now).0).collect();
-                tx.add_rollup(&Rollup::of(&events, self.zone)).await?;
+                tx.add_rollup(&Rollup::of(&events, &self.profiles.current())).await?;
             }
             deleted +=
                 bound!(sqlx::query(AssertSqlSafe(delete)), window).execute(&mut *tx).await?.rows_affected();

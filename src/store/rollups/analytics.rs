@@ -5,7 +5,6 @@ use std::sync::LazyLock;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::columns::{list, sum_columns};
-use crate::rollup::day_of;
 use crate::store::{READ_LIMIT, Store, StoreError};
 
 /// The sums that analytics shows of a business; see [`crate::rollup::Sum`].
@@ -50,7 +49,7 @@ impl Store {
         days: u16,
         now: DateTime<Utc>,
     ) -> Result<Summary, StoreError> {
-        let since = day_of(now, self.zone) - TimeDelta::days(i64::from(days) - 1);
+        let since = self.profiles.current().day(business_id, now) - TimeDelta::days(i64::from(days) - 1);
         on!(&self.read, READ_LIMIT, |conn| {
             sqlx::query_as(SUMMARY.as_str()).bind(business_id).bind(since).fetch_one(conn).await
         })
