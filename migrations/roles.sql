@@ -59,7 +59,7 @@ select format('alter function %s owner to %I', oid::regprocedure, :'owner')
 from pg_proc
 where pronamespace = :'schema'::regnamespace and proname ~ '^mlops_' and proowner <> :'owner'::regrole \gexec
 
--- ai_metrics belongs to the receptionist app. Migrations add a column and indexes, which only its owner may do, so the
+-- ai_metrics belongs to the receptionist app. Migrations add columns and indexes, which only its owner may do, so the
 -- migrating role becomes a member of the app's role. A superuser's table is transferred instead, so that no role becomes
 -- a member of a superuser.
 select case when r.rolsuper then format('alter table %s owner to %I', c.oid::regclass, :'owner')

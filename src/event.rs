@@ -51,8 +51,14 @@ impl Event {
 /// means that no rate was reported, counts as 1.
 #[must_use]
 pub fn success_e4(rate: Option<f64>) -> i32 {
+    e4(rate.unwrap_or(1.0))
+}
+
+/// Converts a number between 0 and 1 to ten-thousandths.
+#[must_use]
+pub fn e4(rate: f64) -> i32 {
     #[expect(clippy::cast_possible_truncation, reason = "a rate is at most 1")]
-    let e4 = (rate.unwrap_or(1.0) * 10_000.0).round() as i32;
+    let e4 = (rate * 10_000.0).round() as i32;
     e4
 }
 

@@ -28,6 +28,8 @@ pub enum Getter {
     Int(Get<i32>),
     /// A rate from 0 to 1, stored as 1 if there is none; see [`super::success_e4`].
     SuccessRate(Get<f64>),
+    /// A rating from 0 to 1, stored like a rate, but as null if there is none; see [`super::e4`].
+    Rating(Get<f64>),
     /// An amount in millionths of a US dollar, stored in dollars.
     Usd(Get<i64>),
     /// A boolean.

@@ -9,7 +9,9 @@ use uuid::Uuid;
 
 use super::UNKNOWN;
 use super::column::{Column, Getter};
-use super::kind::{EventId, Flag, Milliseconds, SuccessRate, Text, Usd, Whole, check, column, reported};
+use super::kind::{
+    EventId, Flag, Milliseconds, Satisfaction, SuccessRate, Text, Usd, Whole, check, column, reported,
+};
 use super::report::Refusal;
 use super::scalar::Scalar;
 
@@ -162,5 +164,15 @@ fields! {
         user_message_length: i32 = "user_message_length", Whole, 0;
         /// The length of the AI's response in characters; never negative.
         ai_response_length: i32 = "ai_response_length", Whole, 0;
+        /// Whether the numbers of tokens are estimates.
+        tokens_estimated: bool = "tokens_estimated", Flag, false;
+        /// The number of tokens of the prompt that came from a cache; never negative.
+        cached_tokens: Option<i32> = "cached_tokens", Whole, None;
+        /// The number of tokens of the completion that the model used for reasoning; never negative.
+        reasoning_tokens: Option<i32> = "reasoning_tokens", Whole, None;
+        /// Why a handoff was requested, in the receptionist's words; at most 50 characters.
+        handoff_reason: Option<String> = "handoff_reason", Text(0..=50), None;
+        /// How satisfied the customer was, from 0 to 1.
+        user_satisfaction: Option<f64> = "user_satisfaction", Satisfaction, None;
     }
 }

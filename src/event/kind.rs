@@ -17,6 +17,9 @@ pub(super) trait Kind {
     /// The type of the value in an event.
     type Value;
 
+    /// Whether an invalid value counts as null, rather than refusing the event.
+    const INVALID_IS_NULL: bool = false;
+
     /// Converts a value that is not null. Returns `None` if it has the wrong type or is out of bounds.
     fn accept(&self, value: Scalar<'_>) -> Option<Self::Value>;
 
@@ -33,7 +36,7 @@ pub(super) trait Stored: Kind {
     fn getter(get: Get<Self::Value>) -> Getter;
 }
 
-/// Validates the value of `field`. Returns `None` if it is absent or null.
+/// Validates the value of `field`. Returns `None` if it is absent or null, or counts as null.
 pub(super) fn check<K: Kind>(
     kind: &K,
     field: &'static str,
@@ -43,6 +46,9 @@ pub(super) fn check<K: Kind>(
         return Ok(None);
     }
     let value = kind.accept(value);
+    if value.is_none() && K::INVALID_IS_NULL {
+        return Ok(None);
+    }
     value.map(Some).ok_or_else(|| Refusal::Invalid { field, must_be: kind.must_be() })
 }
 
@@ -159,6 +165,33 @@ impl Kind for SuccessRate {
 impl Stored for SuccessRate {
     fn getter(get: Get<f64>) -> Getter {
         Getter::SuccessRate(get)
+    }
+}
+
+/// A rating from 0 to 1 by a customer. Anything else is ignored, because an event must not be lost for it.
+pub(super) struct Satisfaction;
+
+impl Kind for Satisfaction {
+    type Value = f64;
+
+    const INVALID_IS_NULL: bool = true;
+
+    fn accept(&self, value: Scalar<'_>) -> Option<f64> {
+        SuccessRate.accept(value)
+    }
+
+    fn must_be(&self) -> String {
+        SuccessRate.must_be()
+    }
+
+    fn report(&self, value: &f64) -> Json {
+        SuccessRate.report(value)
+    }
+}
+
+impl Stored for Satisfaction {
+    fn getter(get: Get<f64>) -> Getter {
+        Getter::Rating(get)
     }
 }
 

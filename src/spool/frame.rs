@@ -86,20 +86,43 @@ pub(super) fn find(page: &[u8]) -> (Vec<(i64, Event)>, usize) {
 mod tests {
     use super::*;
 
-    /// A payload as existing spool files contain it, which must remain readable.
-    const PAYLOAD: &str = r#"{"received_at":1767000000000001,"named":true,"ai_response_length":107,"api_cost_usd":105.000001,
+    /// A payload as spool files of versions before the migration 0016 contain it, which must remain readable.
+    const EARLIER_PAYLOAD: &str = r#"{"received_at":1767000000000001,"named":true,"ai_response_length":107,"api_cost_usd":105.000001,
         "appointment_booked":true,"appointment_requested":true,"business_id":"a business","completion_tokens":104,
         "conversation_id":"a conversation","event_id":"8e03978e-40d5-43dd-bc93-6894a57f9324","human_handoff_requested":true,
         "intent_detected":"an intent","model_name":"a model","prompt_tokens":103,"response_time_ms":101,
         "response_type":"a response type","session_id":"a session","success_rate":0.1234,"tokens_used":102,
         "user_message_length":106}"#;
 
+    /// What payloads contain beside that.
+    const LATER_FIELDS: &str = r#"{"tokens_estimated":true,"cached_tokens":108,"reasoning_tokens":109,
+        "handoff_reason":"a handoff reason","user_satisfaction":0.4321}"#;
+
+    fn payload(with: &Value) -> Value {
+        let mut payload: Value = serde_json::from_str(EARLIER_PAYLOAD).unwrap();
+        payload.as_object_mut().unwrap().extend(with.as_object().unwrap().clone());
+        payload
+    }
+
+    fn sent(payload: &Value) -> Event {
+        event(payload.to_string().as_bytes()).unwrap()
+    }
+
     #[test]
     fn a_frame_has_the_format_of_existing_files() {
-        let event = event(PAYLOAD.as_bytes()).unwrap();
-        let expected: Value = serde_json::from_str(PAYLOAD).unwrap();
+        let expected = payload(&serde_json::from_str(LATER_FIELDS).unwrap());
+        let event = sent(&expected);
         let frame = write(7, &event);
         assert_eq!(serde_json::from_slice::<Value>(&frame[HEAD..]).unwrap(), expected);
         assert_eq!(read(&frame), Some((7, event)));
+    }
+
+    #[test]
+    fn a_frame_of_an_earlier_version_lacks_only_the_later_fields() {
+        let earlier = event(EARLIER_PAYLOAD.as_bytes()).unwrap();
+        let absent = serde_json::json!({"tokens_estimated": false, "cached_tokens": null, "reasoning_tokens": null,
+            "handoff_reason": null, "user_satisfaction": null});
+        assert_eq!(earlier, sent(&payload(&absent)));
+        assert_eq!((earlier.prompt_tokens, earlier.ai_response_length), (Some(103), 107));
     }
 }

@@ -37,6 +37,7 @@ migrators![
     "0013_audit_walls.sql",
     "0014_request_extensions.sql",
     "0015_one_controller.sql",
+    "0016_event_fields.sql",
     "0017_conversations.sql",
 ];
 

@@ -33,6 +33,8 @@ fn planted() -> Value {
         "api_cost_usd": 105.000_001, "model_name": "a model", "intent_detected": "an intent",
         "response_type": "a response type", "appointment_requested": true, "appointment_booked": true,
         "human_handoff_requested": true, "user_message_length": 106, "ai_response_length": 107, "event_id": ID,
+        "tokens_estimated": true, "cached_tokens": 108, "reasoning_tokens": 109, "handoff_reason": "a handoff reason",
+        "user_satisfaction": 0.4321,
     })
 }
 

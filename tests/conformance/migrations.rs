@@ -50,7 +50,7 @@ async fn rows_of_the_labs_are_kept_and_counted() {
     let backend = lab_database().await;
     let before = backend.number(LAB_ROWS).await;
     let types = "select count(*) from information_schema.columns where table_name = 'ai_metrics'
-                 and data_type || coalesce(numeric_precision, 0) || ',' || coalesce(numeric_scale, 0)
+                 and column_name in ('api_cost_usd', 'success_rate') and data_type || coalesce(numeric_precision, 0) || ',' || coalesce(numeric_scale, 0)
                      in ('numeric10,6', 'numeric5,4')";
     let app = TestApp::open(&backend).await;
     assert_eq!(backend.number(LAB_ROWS).await, before);

@@ -115,6 +115,7 @@ fn varied(at: DateTime<Utc>) -> Vec<Event> {
     events.push(made(
         json!({"response_time_ms": most, "tokens_used": most, "prompt_tokens": most, "completion_tokens": most,
                "api_cost_usd": 9_999.999_999, "user_message_length": most, "ai_response_length": most,
+               "cached_tokens": most, "reasoning_tokens": most, "handoff_reason": "🦀".repeat(50), "user_satisfaction": 1,
                "business_id": "ü".repeat(255), "conversation_id": "🦀".repeat(255), "session_id": "s".repeat(255),
                "model_name": "m".repeat(100), "intent_detected": "i".repeat(50), "response_type": "r".repeat(50)}),
         at,
@@ -318,9 +319,9 @@ async fn foreign_rows_are_counted_once_and_never_below_zero(backend: Backend) {
         .execute(
             "insert into ai_metrics (business_id, session_id, response_time_ms, success_rate, tokens_used, prompt_tokens,
                 api_cost_usd, model_name, intent_detected, appointment_requested, user_message_length,
-                ai_response_length, response_type, created_at)
-             values ('acme', 's', -5, -1, -7, -1, -0.5, 'm', 'i', null, -1, -1, 'r', null),
-                    ('acme', 's', 2500, 0.25, 10, null, 0.1, 'm', 'i', true, 1, 1, 'r', '2024-02-29 23:59:59')",
+                ai_response_length, response_type, created_at, tokens_estimated, cached_tokens, user_satisfaction)
+             values ('acme', 's', -5, -1, -7, -1, -0.5, 'm', 'i', null, -1, -1, 'r', null, null, -1, -1),
+                    ('acme', 's', 2500, 0.25, 10, null, 0.1, 'm', 'i', true, 1, 1, 'r', '2024-02-29 23:59:59', true, 3, 0.5)",
         )
         .await;
     for _ in 0..2 {
@@ -336,15 +337,22 @@ async fn foreign_rows_are_counted_once_and_never_below_zero(backend: Backend) {
 async fn odd_foreign_rows_are_counted_too(backend: Backend) {
     let store = backend.store(&[]).await;
     let odd = match backend.is_postgres() {
-        true => ["1, 'NaN', 'NaN', 'infinity'", "1, 1, 0, '-infinity'", "1, 1, 0, '0044-03-15 BC'"],
-        false => {
-            ["1.5, 'x', 1e99, 'yesterday'", "9e18, 1, 0, 1700000000", "'many', null is null, x'00', x'ff'"]
-        }
+        true => [
+            "1, 'NaN', 'NaN', 'infinity', 'NaN'",
+            "1, 1, 0, '-infinity', 9.9",
+            "1, 1, 0, '0044-03-15 BC', null",
+        ],
+        false => [
+            "1.5, 'x', 1e99, 'yesterday', 'much'",
+            "9e18, 1, 0, 1700000000, 9e18",
+            "'many', null is null, x'00', x'ff', x'00'",
+        ],
     };
     for values in odd {
         let insert = format!(
             "insert into ai_metrics (business_id, session_id, user_message_length, ai_response_length, tokens_used,
-                model_name, intent_detected, response_type, response_time_ms, success_rate, api_cost_usd, created_at)
+                model_name, intent_detected, response_type, response_time_ms, success_rate, api_cost_usd, created_at,
+                user_satisfaction)
              values ('acme', 's', 1, 1, 1, 'm', 'i', 'r', {values})"
         );
         backend.execute(&insert).await;

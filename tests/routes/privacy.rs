@@ -48,7 +48,8 @@ async fn open(backend: &Backend) -> TestApp {
 async fn track_of(app: &TestApp, person: &Customer<'_>) {
     let (conversation, session) = (person.conversation(), person.session());
     for conversation in [Some(conversation), None] {
-        let told = event(json!({"conversation_id": conversation, "session_id": session}));
+        let told = event(json!({"conversation_id": conversation, "session_id": session,
+            "handoff_reason": format!("asked for {}", person.word), "user_satisfaction": 0.75}));
         assert_eq!(app.track(&told).await.status, 200);
     }
 }

@@ -10,6 +10,7 @@ on_every_backend! {
     the_least_event_has_the_contracts_defaults,
     nulls_are_absent_fields,
     unknown_fields_are_ignored,
+    a_satisfaction_out_of_bounds_costs_no_event,
     every_bound_is_kept_and_no_more,
     a_refused_event_changes_nothing,
     an_event_id_counts_once,
@@ -58,14 +59,16 @@ async fn the_least_event_has_the_contracts_defaults(backend: Backend) {
         and prompt_tokens is null and completion_tokens is null and api_cost_usd = 0
         and model_name = 'gemini-1.5-flash' and intent_detected = 'unknown' and response_type = 'unknown'
         and not appointment_requested and not appointment_booked and not human_handoff_requested
-        and user_message_length = 0 and ai_response_length = 0 and event_id is not null and created_at is not null";
+        and user_message_length = 0 and ai_response_length = 0 and not tokens_estimated and cached_tokens is null
+        and reasoning_tokens is null and handoff_reason is null and user_satisfaction is null and event_id is not null and created_at is not null";
     assert_eq!(backend.number(defaults).await, 1);
     assert_eq!(app.metric(r#"ai_success_rate{business_id="b"}"#).await, None, "the gauge is left alone");
 }
 
 async fn nulls_are_absent_fields(backend: Backend) {
     let app = TestApp::open(&backend).await;
-    let mut all = event(json!({"event_id": null}));
+    let mut all = event(json!({"event_id": null, "tokens_estimated": null, "cached_tokens": null,
+        "reasoning_tokens": null, "handoff_reason": null, "user_satisfaction": null}));
     for (name, value) in all.as_object_mut().unwrap() {
         if !["business_id", "response_time_ms", "tokens_used"].contains(&name.as_str()) {
             *value = Value::Null;
@@ -83,6 +86,37 @@ async fn unknown_fields_are_ignored(backend: Backend) {
     assert_eq!(backend.number("select count(*) from ai_metrics where id = 7").await, 0);
 }
 
+async fn a_satisfaction_out_of_bounds_costs_no_event(backend: Backend) {
+    let app = TestApp::open(&backend).await;
+    for (kept, value) in [("0", json!(0)), ("0.25", json!(0.25)), ("1", json!(1.0))] {
+        app.track(&event(json!({"user_satisfaction": value, "session_id": kept}))).await.ok();
+        let stored = format!(
+            "select count(*) from ai_metrics where session_id = '{kept}' and user_satisfaction = {kept}"
+        );
+        assert_eq!(backend.number(&stored).await, 1, "{value}");
+    }
+    let wrong = [
+        json!(-0.1),
+        json!(1.000_1),
+        json!(5),
+        json!("0.5"),
+        json!("very\n"),
+        json!(true),
+        json!([0.5]),
+        json!({"stars": 5}),
+    ];
+    for value in &wrong {
+        let reply = app.track(&event(json!({"user_satisfaction": value, "session_id": "wrong"}))).await;
+        assert_eq!(reply.status, 200, "{value}: {}", reply.text());
+    }
+    let huge = event(json!({"user_satisfaction": 7777, "session_id": "wrong"})).to_string();
+    let huge =
+        app.post("/track").header("content-type", "application/json").body(huge.replace("7777", "1e400"));
+    huge.send().await.ok();
+    let stored = "select count(*) from ai_metrics where session_id = 'wrong' and user_satisfaction is null";
+    assert_eq!(backend.number(stored).await, i64::try_from(wrong.len() + 1).unwrap());
+}
+
 /// Values that a field takes, and values that it does not.
 type Values = Vec<(&'static str, Value)>;
 
@@ -95,6 +129,7 @@ fn texts(good: &mut Values, bad: &mut Values) {
         ("model_name", 100),
         ("intent_detected", 50),
         ("response_type", 50),
+        ("handoff_reason", 50),
     ] {
         good.push((field, text(max)));
         bad.extend([(field, text(max + 1)), (field, json!(1)), (field, json!(["a"]))]);
@@ -106,9 +141,15 @@ fn texts(good: &mut Values, bad: &mut Values) {
 
 fn numbers(good: &mut Values, bad: &mut Values) {
     let most = 2_147_483_647_i64;
-    for field in
-        ["tokens_used", "prompt_tokens", "completion_tokens", "user_message_length", "ai_response_length"]
-    {
+    for field in [
+        "tokens_used",
+        "prompt_tokens",
+        "completion_tokens",
+        "user_message_length",
+        "ai_response_length",
+        "cached_tokens",
+        "reasoning_tokens",
+    ] {
         good.extend([(field, json!(0)), (field, json!(5.0)), (field, json!(most))]);
         bad.extend([(field, json!(-1)), (field, json!(most + 1)), (field, json!(0.5)), (field, json!("1"))]);
         bad.extend([(field, json!(true)), (field, json!({})), (field, json!(u64::MAX))]);
@@ -126,7 +167,9 @@ fn numbers(good: &mut Values, bad: &mut Values) {
             (field, json!(false)),
         ]);
     }
-    for field in ["appointment_requested", "appointment_booked", "human_handoff_requested"] {
+    for field in
+        ["appointment_requested", "appointment_booked", "human_handoff_requested", "tokens_estimated"]
+    {
         good.push((field, json!(true)));
         bad.extend([(field, json!(1)), (field, json!("true"))]);
     }

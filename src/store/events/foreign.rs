@@ -98,6 +98,9 @@ fn postgres_value(Column { name, get }: &Column) -> String {
         Getter::SuccessRate(_) => format!(
             "case when {name} = 'NaN' then 0 else cast(least(greatest({name}, 0), 1) as double precision) end"
         ),
+        Getter::Rating(_) => format!(
+            "case when cast({name} as double precision) <> 'NaN' then least(greatest(cast({name} as double precision), 0), 1) end"
+        ),
         Getter::Usd(_) => format!(
             "case when {name} = 'NaN' then 0 else cast(round(greatest({name}, 0) * 1000000) as bigint) end"
         ),
@@ -113,7 +116,9 @@ fn sqlite_value(Column { name, get }: &Column) -> String {
     match get {
         Getter::Id(_) | Getter::Text(_) => format!("cast({name} as text)"),
         Getter::Int(_) => format!("min(max(cast({name} as integer), 0), 2147483647)"),
-        Getter::SuccessRate(_) => format!("min(max(cast({name} as real), 0.0), 1.0)"),
+        Getter::SuccessRate(_) | Getter::Rating(_) => {
+            format!("min(max(cast({name} as real), 0.0), 1.0)")
+        }
         Getter::Usd(_) => {
             format!("cast(round(min(max(cast({name} as real), 0.0), 9999.999999) * 1000000) as integer)")
         }

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::{Outcome, Written, claimable_from, count, counted_only, rollup_of};
 use crate::business::Profiles;
-use crate::event::{COLUMNS, Column, Event, EventKey, Getter, success_e4};
+use crate::event::{COLUMNS, Column, Event, EventKey, Getter, e4, success_e4};
 use crate::store::bulk_insert::{BulkInsert, SqliteQuery};
 use crate::store::connection::write_queue::WriteQueue;
 
@@ -29,7 +29,7 @@ const CLAIMABLE: &str = "select id, event_id from ai_metrics
 
 static EVENTS: LazyLock<BulkInsert> = LazyLock::new(|| {
     let value = |column: &Column| match column.get {
-        Getter::SuccessRate(_) => "? / 10000.0",
+        Getter::SuccessRate(_) | Getter::Rating(_) => "? / 10000.0",
         Getter::Usd(_) => "? / 1000000.0",
         _ => "?",
     };
@@ -158,6 +158,7 @@ fn bind_event<'q>(query: SqliteQuery<'q>, event: &'q Event) -> SqliteQuery<'q> {
         Getter::Text(get) => query.bind(get(event)),
         Getter::Int(get) => query.bind(get(event)),
         Getter::SuccessRate(get) => query.bind(success_e4(get(event).copied())),
+        Getter::Rating(get) => query.bind(get(event).copied().map(e4)),
         Getter::Usd(get) => query.bind(get(event)),
         Getter::Flag(get) => query.bind(get(event)),
         Getter::Time(get) => query.bind(get(event).naive_utc()),

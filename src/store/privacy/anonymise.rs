@@ -39,6 +39,9 @@ const PLAIN_TYPES: [&str; 15] = [
 /// Parts of the names of columns that identify a person regardless of their type.
 const IDENTIFYING: [&str; 7] = ["customer", "conversation", "session", "contact", "phone", "email", "user"];
 
+/// Columns that are named after a person and identify nobody: the length of a message, and a rating.
+const MEASURES: [&str; 2] = ["user_message_length", "user_satisfaction"];
+
 /// Returns the assignments that anonymise a row of `table`; `None` if no column needs to change.
 pub(super) fn assignments(schema: &Schema, table: Table) -> Option<String> {
     let columns = schema.columns(table).iter().filter(|column| !column.generated && may_identify(column));
@@ -53,8 +56,7 @@ fn may_identify(column: &Column) -> bool {
 
 fn identifies(column: &Column) -> bool {
     let name = column.name.to_lowercase();
-    // The length of a message is not personal data.
-    IDENTIFYING.iter().any(|part| name.contains(part)) && name != "user_message_length"
+    IDENTIFYING.iter().any(|part| name.contains(part)) && !MEASURES.contains(&name.as_str())
 }
 
 fn is_free_text(column: &Column) -> bool {
@@ -100,6 +102,8 @@ mod tests {
             ("customer_id", "bigint"),
             ("conversation_id", "uuid"),
             ("calendar_event", "text"),
+            ("handoff_reason", "character varying(50)"),
+            ("user_satisfaction", "text"),
             ("metadata", "jsonb"),
             ("attendees", "integer[]"),
             ("whatever", "some_type"),
@@ -117,6 +121,10 @@ mod tests {
             ("reminded", "BOOLEAN"),
             ("kind", "enum"),
             ("user_message_length", "integer"),
+            ("user_satisfaction", "numeric(5,4)"),
+            ("cached_tokens", "integer"),
+            ("reasoning_tokens", "integer"),
+            ("tokens_estimated", "boolean"),
         ] {
             assert!(!may_identify(&column(name, kind)), "{name}");
         }

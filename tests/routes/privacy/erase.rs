@@ -150,7 +150,8 @@ async fn appointments_and_events_may_stay_without_the_person(backend: Backend) {
         and status = 'booked' and business_id = 'acme' and appointment_date is not null";
     assert_eq!(backend.number(kept).await, 2);
     let events = "select count(*) from ai_metrics where session_id = 'unknown' and conversation_id is null
-        and tokens_used = 75 and user_message_length = 42 and event_id is not null";
+        and tokens_used = 75 and user_message_length = 42 and event_id is not null and user_satisfaction = 0.75
+        and handoff_reason is null";
     assert_eq!(backend.number(events).await, 2);
 }
 

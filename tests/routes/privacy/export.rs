@@ -53,7 +53,8 @@ async fn every_row_about_a_person_is_given_with_every_column(backend: Backend) {
         (&json!("session-zqana"), &json!(75)),
         "{event}"
     );
-    assert_eq!(event.as_object().unwrap().len(), 20, "{event}");
+    assert_eq!(event.as_object().unwrap().len(), 25, "{event}");
+    assert_eq!(event["handoff_reason"], "asked for zqana", "{event}");
     let again = export(&app, json!({"email": ANA})).await;
     assert_eq!(rows(&again, "mlops_audit")[0]["action"], "privacy.export", "the first one");
     assert_eq!(rows(&again, "mlops_privacy_requests")[0]["kind"], "export");
