@@ -6,6 +6,7 @@ mod healthcheck;
 mod key;
 mod migrate;
 mod output;
+mod prices;
 mod retention;
 mod serve;
 
@@ -50,6 +51,9 @@ enum Verb {
     /// Verify the audit trail
     #[command(subcommand)]
     Audit(audit::Verb),
+    /// Show the prices of models, and check that none is missing
+    #[command(subcommand)]
+    Prices(prices::Verb),
     /// Print an example .env file
     EnvExample,
 }
@@ -67,6 +71,7 @@ pub fn run() -> ExitCode {
         Verb::Check(options) => check(options),
         Verb::Retention(verb) => with_config(|config| retention::run(config, verb)),
         Verb::Audit(verb) => with_config(|config| audit::run(config, verb)),
+        Verb::Prices(verb) => with_config(|config| prices::run(config, verb)),
         Verb::Key(verb) => with_config(|config| key::run(config, verb)),
     }
 }

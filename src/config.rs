@@ -9,8 +9,10 @@ pub mod dotenv;
 mod issuer;
 mod kubernetes;
 mod notice;
+mod prices;
 mod setting;
 mod source;
+mod text_file;
 mod tiers;
 mod weak_secret;
 
@@ -18,6 +20,7 @@ pub use address::{Database, PostgresUrl, RedisUrl, Tls};
 pub use check::MIN_PRODUCTION_KEY_CHARS;
 pub use issuer::{Issuer, IssuerUrl, KeySource};
 pub use notice::{Contact, Line, NoticeFile, Part, Placeholder};
+pub use prices::PricesFile;
 pub use setting::{
     ApiKey, Bounded, Environment, Folder, HashKey, Limit, LogFormat, MAX_KEY_BYTES, Mode, Origin, Setting,
     TimeOfDay, Wait,
@@ -222,6 +225,9 @@ settings! {
     /// HTML file to serve at /privacy instead of the built-in notice. It may contain placeholders, such as {{contact}}, listed
     /// in docs/privacy.md. It is read at start.
     privacy_notice_file: Option<NoticeFile> = "PRIVACY_NOTICE_FILE", default "", example "/etc/mlops-service/privacy.html";
+    /// CSV file with prices of models, which replaces rows of the built-in table or adds some: see docs/configuration.md. It is read at
+    /// start. mlops-service prices list shows the table, mlops-service prices check what it lacks. Unset: the built-in table.
+    prices_file: Option<PricesFile> = "PRICES_FILE", default "", example "/etc/mlops-service/prices.csv";
     /// Log format: text or json. Default: json in production, text elsewhere.
     log_format: Option<LogFormat> = "LOG_FORMAT", default "", example "json";
     /// Log filter in the syntax of Rust's tracing: a level, or target=level pairs.

@@ -22,6 +22,7 @@ pub mod ingest;
 pub mod lifecycle;
 mod log_on_change;
 pub mod metrics;
+pub mod pricing;
 pub mod privacy;
 pub mod quota;
 pub mod retention;

@@ -15,6 +15,7 @@ const LAYERS: [(&str, &[&str]); 8] = [
             "event",
             "fair_share",
             "rollup",
+            "pricing",
             "quota",
             "quota::notation",
             "quota::counts",

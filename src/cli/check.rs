@@ -5,6 +5,7 @@ mod database;
 mod files;
 mod finding;
 mod keys;
+mod prices;
 mod reach;
 mod retention;
 mod settings;
@@ -13,12 +14,14 @@ mod trail;
 use std::path::Path;
 use std::process::ExitCode;
 
+use chrono::NaiveDate;
 use clap::Args;
 use serde_json::json;
 
 use super::output::finish;
 use crate::clock::Clock;
 use crate::config::{Config, Database, Problems};
+use crate::pricing::Prices;
 use crate::retention::Policy;
 use crate::store::{Store, StoreError};
 use finding::{Finding, Verdict};
@@ -34,13 +37,34 @@ pub(super) struct Options {
 }
 
 pub(super) async fn run(config: Config, options: Options) -> ExitCode {
-    let findings = run_checks(&config).await;
+    report(&run_checks(&config).await, &options)
+}
+
+/// Runs the checks of the price table on a day, in UTC.
+pub(super) async fn prices(
+    config: &Config,
+    options: &Options,
+    prices: &Prices,
+    today: NaiveDate,
+) -> ExitCode {
+    let Opened { connected, problem } = open(config).await;
+    let store = connected.as_ref().filter(|_| problem.is_none());
+    let mut findings = vec![prices::file(config), database::usable(problem.as_ref())];
+    findings.extend(prices::checks(store, prices, today).await);
+    if let Some(store) = connected {
+        store.close().await;
+    }
+    report(&findings, options)
+}
+
+/// Prints findings. Returns the exit code for them.
+fn report(findings: &[Finding], options: &Options) -> ExitCode {
     let wrong = findings.iter().any(|finding| finding.verdict == Verdict::Wrong);
     let text = if options.json {
         json!({"ok": !wrong, "checks": findings}).to_string()
     } else {
         let lines = findings.iter().map(ToString::to_string);
-        lines.chain([summary(&findings)]).collect::<Vec<_>>().join("\n")
+        lines.chain([summary(findings)]).collect::<Vec<_>>().join("\n")
     };
     finish(text, if wrong { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
@@ -69,6 +93,7 @@ async fn run_checks(config: &Config) -> Vec<Finding> {
     findings.push(trail::chain(config, store, now).await);
     findings.extend(retention::checks(store, Policy::of(config), now).await);
     findings.extend(settings::checks(config));
+    findings.push(prices::file(config));
     if let Some(store) = connected {
         store.close().await;
     }

@@ -2,7 +2,7 @@
 
 use tracing_subscriber::EnvFilter;
 
-use super::{ApiKey, Config, Database, Environment, Problems, Tls, issuer};
+use super::{ApiKey, Config, Database, Environment, Problems, Tls, issuer, prices};
 
 /// The minimum length of an API key in production, in characters.
 pub const MIN_PRODUCTION_KEY_CHARS: usize = 32;
@@ -20,6 +20,7 @@ pub(super) fn together(config: &Config, problems: &mut Problems) {
     check_origins(config, &mut found);
     check_migration(config, &mut found);
     issuer::check(config, &mut found);
+    prices::check(config, &mut found);
     if config.environment == Environment::Production {
         check_production_keys(config, &mut found);
         check_production_secrets(config, &mut found);

@@ -1,14 +1,12 @@
 //! The settings of the privacy notice: who is responsible, the contact and a custom notice.
 
-use std::fs::File;
-use std::io::Read;
 use std::path::Path;
 
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::NaiveDate;
 use strum::VariantArray;
 use url::Url;
 
-use super::Setting;
+use super::{Setting, text_file};
 
 /// The maximum length of a contact, a name and an address, in characters.
 const MAX_LINE_CHARS: usize = 200;
@@ -132,7 +130,7 @@ impl Setting for NoticeFile {
     const SHOWN: bool = true;
 
     fn read(text: &str) -> Result<Self, String> {
-        let (html, updated) = load(Path::new(text))?;
+        let (html, updated) = text_file::read(Path::new(text), MAX_NOTICE_BYTES)?;
         let start = html.trim_start().get(..15).unwrap_or_default();
         if !start.eq_ignore_ascii_case("<!doctype html>") {
             return Err(
@@ -141,19 +139,6 @@ impl Setting for NoticeFile {
         }
         Ok(Self { parts: parts(&html)?, updated })
     }
-}
-
-/// Reads the file at `path`. Returns its text and when it was changed.
-fn load(path: &Path) -> Result<(String, NaiveDate), String> {
-    let unreadable = |error: std::io::Error| format!("names a file that cannot be read: {error}");
-    let file = File::open(path).map_err(unreadable)?;
-    let changed = file.metadata().and_then(|metadata| metadata.modified()).map_err(unreadable)?;
-    let mut text = String::new();
-    file.take(MAX_NOTICE_BYTES + 1).read_to_string(&mut text).map_err(unreadable)?;
-    if text.len() as u64 > MAX_NOTICE_BYTES {
-        return Err(format!("names a file larger than {} KiB", MAX_NOTICE_BYTES / 1024));
-    }
-    Ok((text, DateTime::<Utc>::from(changed).date_naive()))
 }
 
 /// Splits `html` at its placeholders.
