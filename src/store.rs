@@ -46,6 +46,7 @@ mod audit;
 mod bulk_insert;
 mod connection;
 mod dialect;
+mod digest;
 mod error;
 mod events;
 mod keys;

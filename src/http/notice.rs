@@ -80,6 +80,16 @@ const fn title_and_content(kind: Kind) -> (&'static str, &'static str) {
             "the chat and session ids, how long the answer took, what it cost, how long the messages were, what kind of \
              question it was, and whether it led to an appointment. No messages, no names",
         ),
+        Kind::Facts => (
+            "A summary of each chat",
+            "the chat id, when it began and ended, how many answers it had, what they cost, and whether it led to an \
+             appointment. No messages, no names",
+        ),
+        Kind::Outcomes => (
+            "What became of appointments",
+            "the ids of chat and appointment, whether it was booked, kept, cancelled or missed, when it takes place, and \
+             what it is worth",
+        ),
         Kind::Waiting => (
             "Records that wait",
             "the same records, on the disk of the service while the database cannot take them",

@@ -184,6 +184,7 @@ impl Desk<'_> {
     pub async fn export(&self, inquiry: &Inquiry, information: Information) -> Result<Document, DeskError> {
         let case = self.case(RequestKind::Export, Action::PrivacyExport, inquiry);
         self.drain_ingest().await;
+        self.store.digest_all().await?;
         let search = self.search(inquiry);
         let found = self.store.find_person(&search).await?;
         self.check_people(&case, &found).await?;
@@ -213,6 +214,7 @@ impl Desk<'_> {
     pub async fn count(&self, inquiry: &Inquiry, mode: Mode) -> Result<Receipt<Counts>, DeskError> {
         let case = self.case(RequestKind::Erase, Action::PrivacyEraseDryRun, inquiry);
         self.drain_ingest().await;
+        self.store.digest_all().await?;
         let search = self.search(inquiry);
         let mut found = self.store.find_person(&search).await?;
         self.check_people(&case, &found).await?;
@@ -260,6 +262,8 @@ impl Desk<'_> {
         self.store.find_events(&mut traces).await?;
         let theirs = Arc::new(traces.clone());
         let spooled = self.ingest.drain(Some(Arc::new(move |event: &Event| theirs.include(event)))).await;
+        // What their events add to the sums is read from their rows.
+        self.store.digest_all().await?;
         let erasure = Erasure {
             search: self.search(case.inquiry),
             traces: &traces,

@@ -27,6 +27,10 @@ pub enum Kind {
     Appointments,
     /// Events in the database.
     Events,
+    /// Facts about conversations.
+    Facts,
+    /// What became of appointments.
+    Outcomes,
     /// Events in the spool.
     Waiting,
     /// Consents.
@@ -53,6 +57,8 @@ impl Kind {
             Table::Conversations | Table::Messages | Table::ChatMessages => Self::Chats,
             Table::Appointments => Self::Appointments,
             Table::Events => Self::Events,
+            Table::Facts => Self::Facts,
+            Table::Outcomes | Table::Book => Self::Outcomes,
             Table::Consents => Self::Consents,
             Table::Audit => Self::Audit,
             Table::Requests => Self::Requests,
@@ -66,6 +72,8 @@ impl Kind {
             Self::Chats => "chats",
             Self::Appointments => "appointments",
             Self::Events => "events",
+            Self::Facts => "facts",
+            Self::Outcomes => "outcomes",
             Self::Waiting => "waiting",
             Self::Consents => "consents",
             Self::Requests => "requests",
@@ -80,6 +88,8 @@ impl Kind {
             Self::Chats => "To answer you, and to continue the conversation when you come back",
             Self::Appointments => "To manage the appointment and to tell you about changes",
             Self::Events => "To check that the assistant works, and to track its cost",
+            Self::Facts => "To see how well the assistant serves those who talk to it",
+            Self::Outcomes => "To see whether conversations lead to appointments that take place",
             Self::Waiting => "So that no record is lost while the database is unavailable",
             Self::Consents => "To respect your choice, and to be able to prove it",
             Self::Requests => "To answer in time, and to be able to prove it",
@@ -93,9 +103,9 @@ impl Kind {
         match (self, consent_required) {
             (Self::Chats, true) => CONSENT,
             (Self::Chats, false) | (Self::Appointments, _) => CONTRACT,
-            (Self::Events, true) => CONSENT_TO_RECORDS,
+            (Self::Events | Self::Facts, true) => CONSENT_TO_RECORDS,
             (Self::Waiting, true) => INTEREST_UNTIL_CHECKED,
-            (Self::Events | Self::Waiting, false) => INTEREST,
+            (Self::Events | Self::Facts | Self::Waiting, false) | (Self::Outcomes, _) => INTEREST,
             (Self::Consents, _) => "A legal obligation, GDPR Article 6(1)(c) with Article 7(1)",
             (Self::Requests, _) => "A legal obligation, GDPR Article 6(1)(c) with Article 12",
             (Self::Audit, _) => "A legal obligation, GDPR Article 6(1)(c) with Article 5(2)",
@@ -109,6 +119,8 @@ impl Kind {
             Self::Chats => "You, in the chat; the answers were written by an AI model",
             Self::Appointments => "You, in the chat, or the business that entered or changed the appointment",
             Self::Events | Self::Waiting => "Measured while the assistant answered you",
+            Self::Facts => "Worked out from the records of the answers you got",
+            Self::Outcomes => "The business, which reported it or noted it in its appointment book",
             Self::Consents => "You, where you gave or withdrew them",
             Self::Requests => "You, and the business that recorded what you asked for",
             Self::Audit => "Recorded by the service when it was done",
@@ -120,7 +132,7 @@ impl Kind {
         match self {
             Self::Chats => periods.chats,
             Self::Appointments => periods.appointments,
-            Self::Events | Self::Waiting => periods.events,
+            Self::Events | Self::Facts | Self::Outcomes | Self::Waiting => periods.events,
             Self::Consents | Self::Requests | Self::Audit => periods.audit,
         }
     }
@@ -130,6 +142,9 @@ impl Kind {
     pub fn kept(self, periods: RetentionPeriods) -> String {
         let time = days_in_words(self.days(periods));
         match self {
+            Self::Outcomes if self.days(periods).is_some() => {
+                format!("{time}, and no less than the appointment itself")
+            }
             Self::Consents => format!("As long as it is in force. Superseded ones: {time}"),
             Self::Waiting => "Until they are in the database".to_owned(),
             _ => time,
@@ -142,9 +157,12 @@ impl Kind {
         let kept = self.kept(periods);
         let end = match self {
             Self::Waiting => return kept,
-            Self::Chats | Self::Appointments | Self::Events | Self::Consents => {
-                "until it is no longer needed, or until you ask for its erasure"
-            }
+            Self::Chats
+            | Self::Appointments
+            | Self::Events
+            | Self::Facts
+            | Self::Outcomes
+            | Self::Consents => "until it is no longer needed, or until you ask for its erasure",
             Self::Requests | Self::Audit => "as long as it may have to be proved",
         };
         if self.days(periods).is_none() { format!("{kept}: {end}") } else { kept }
@@ -195,6 +213,18 @@ impl Category {
             Table::Events => (
                 "events",
                 "For each answer from the AI: how long it took, what it cost and its topic, but none of its text",
+            ),
+            Table::Facts => (
+                "conversation_facts",
+                "For each conversation: when it was, how many answers it had, what they cost and whether it led to an \
+                 appointment, but none of its text",
+            ),
+            Table::Outcomes => {
+                ("outcomes", "What became of appointments from these conversations, as reported")
+            }
+            Table::Book => (
+                "appointment_book",
+                "What became of appointments from these conversations, as last read from the appointment book",
             ),
             Table::Consents => ("consents", "The consents you gave and withdrew"),
             Table::Audit => (

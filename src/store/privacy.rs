@@ -16,8 +16,10 @@ macro_rules! search {
 }
 
 mod anonymise;
+mod book;
 pub(in crate::store) mod consents;
 mod counted_only;
+mod counts;
 pub(in crate::store) mod customers;
 mod dynamic_sql;
 mod erase;
@@ -30,7 +32,8 @@ mod scrub;
 pub(in crate::store) mod tombstones;
 mod traces;
 
-pub use erase::{Counts, Erased, Erasure, Mode};
+pub use counts::Counts;
+pub use erase::{Erased, Erasure, Mode};
 pub use find::Search;
 pub use mentions::Mentions;
 pub use schema::Table;
@@ -228,7 +231,8 @@ async fn extract<C: Rows>(
     for table in schema.tables() {
         let (columns, mut rows, mut fits) = (schema.columns(table), Vec::new(), true);
         if let Some(Condition { sql, binds }) = traces.condition::<C>(schema, table, hashes) {
-            let order = ["created_at", "at", "received_at", "seq", "id"];
+            let order =
+                ["created_at", "at", "received_at", "first_at", "occurred_at", "held_at", "seq", "id"];
             let order = order.into_iter().filter(|column| schema.has(table, column));
             let order = order.take(2).collect::<Vec<_>>().join(", ");
             let order = if order.is_empty() { order } else { format!(" order by {order}") };

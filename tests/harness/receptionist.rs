@@ -47,7 +47,8 @@ impl Customer<'_> {
     }
 
     /// Inserts rows with personal data in every column of the app's tables that can contain it: a conversation, two
-    /// messages, two chat messages, and two appointments, one of them without a conversation.
+    /// messages, two chat messages, and two appointments, one of them without a conversation; and what the service keeps
+    /// about the conversation.
     pub(crate) async fn plant(&self, backend: &Backend) {
         let Self { word, email, phone } = self;
         let (conversation, session) = (self.conversation(), self.session());
@@ -67,10 +68,43 @@ impl Customer<'_> {
                 ('a-2-{word}', 'acme', null, '{word}', '{email}', '{phone}', '2026-04-01', '11:00', 'more on {word}', null)"
         );
         backend.execute(&rows).await;
+        backend.plant_facts("acme", &conversation).await;
+        backend.plant_booking(&format!("a-1-{word}"), "acme", &conversation).await;
     }
 }
 
 impl Backend {
+    /// Inserts facts about a conversation, and an outcome of it that was posted.
+    pub(crate) async fn plant_facts(&self, business: &str, conversation: &str) {
+        let (at, id) = ("'2026-11-01T10:00:00+00:00'", self.new_uuid());
+        let rows = format!(
+            "insert into mlops_conversations (business_id, conversation_id, day, hour, first_at, last_at, first_response_ms,
+                first_intent, answers, requested, claimed, handoff, error, tokens, cost_nanos, outcome, in_book, posted,
+                value_micros)
+             values ('{business}', '{conversation}', '2026-11-01', 10, {at}, {at}, 900, 'appointment', 1, true, true, false,
+                false, 75, 2000000, 'kept', true, true, 120000000)
+             on conflict (business_id, conversation_id) do nothing;
+             insert into mlops_outcomes (business_id, outcome_id, conversation_id, outcome, value_micros, occurred_at)
+             values ('{business}', {id}, '{conversation}', 'kept', 120000000, {at})"
+        );
+        self.execute(&rows).await;
+    }
+
+    /// Inserts what was read of an appointment.
+    pub(crate) async fn plant_booking(&self, appointment: &str, business: &str, conversation: &str) {
+        let row = format!(
+            "insert into mlops_book (appointment_id, business_id, conversation_id, outcome, held_at)
+             values ('{appointment}', '{business}', '{conversation}', 'kept', '2026-03-01T10:00:00')
+             on conflict (appointment_id) do nothing"
+        );
+        self.execute(&row).await;
+    }
+
+    /// Returns the SQL for a new id.
+    pub(crate) fn new_uuid(&self) -> &'static str {
+        if self.is_postgres() { "gen_random_uuid()" } else { "randomblob(16)" }
+    }
+
     /// Creates the app's tables.
     pub(crate) async fn with_app_tables(self) -> Self {
         // Creates the SQLite file.

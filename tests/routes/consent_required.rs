@@ -374,6 +374,7 @@ async fn a_withdrawal_reaches_conversations_whose_contact_comes_later(backend: B
     for conversation in ["c-1", "c-2", "c-3"] {
         say(&app, json!({"session_id": format!("s-{conversation}")}), true).await;
         assert!(is_kept(&track(&app, of(conversation)).await), "nobody knows whose it is");
+        backend.plant_facts("acme", conversation).await;
     }
     let book = |id: &str, conversation: &str, email: &str| {
         format!(
@@ -393,6 +394,8 @@ async fn a_withdrawal_reaches_conversations_whose_contact_comes_later(backend: B
     look_for_late_withdrawals(&app).await;
     let left = backend.texts("select conversation_id from ai_metrics order by conversation_id").await;
     assert_eq!(left, ["c-2", "c-3"], "rows that were stored while the withdrawal held went");
+    let facts = "select conversation_id from mlops_conversations order by conversation_id";
+    assert_eq!(backend.texts(facts).await, ["c-2", "c-3"], "with the facts that they led to");
     assert_eq!(app.metric(COUNTED).await, Some(3.0), "and stay counted");
     assert!(!is_kept(&track(&app, of("c-1")).await), "now it is known");
     say(&app, json!("ana@example.com"), true).await;

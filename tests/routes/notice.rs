@@ -128,6 +128,8 @@ async fn the_notice_names_the_controller() {
 fn kind(category: &str) -> &str {
     match category {
         "conversations" | "messages" | "chat_messages" => "chats",
+        "conversation_facts" => "facts",
+        "appointment_book" => "outcomes",
         other => other,
     }
 }
@@ -156,11 +158,11 @@ async fn the_notice_and_an_export_name_the_same_basis_and_time_for_each_kind_of_
                 assert!(row.contains(&format!("<td>{told}</td>")), "{name}: {told} is not in {row}");
             }
             let is_by_consent = text(category, "lawful_basis").contains("6(1)(a)");
-            let follows_consent = ["chats", "events"].contains(&kind(&name));
+            let follows_consent = ["chats", "events", "facts"].contains(&kind(&name));
             assert_eq!(is_by_consent, follows_consent && consent_required == "true", "{category}");
             compared.insert(kind(&name).to_owned());
         }
-        assert_eq!(compared.len(), 6, "{compared:?}");
+        assert_eq!(compared.len(), 8, "{compared:?}");
         let waiting = SPOOL.kind.lawful_basis(consent_required == "true");
         let waits = page.contains("data-what=\"waiting\"");
         assert_eq!(waits, backend.is_postgres(), "events wait for Postgres only");

@@ -81,7 +81,11 @@ fn placeholder(table: Table, column: &Column) -> String {
         "bytea" | "blob" => "''".to_owned(),
         array if array.ends_with("[]") => "'{}'".to_owned(),
         plain if PLAIN_TYPES.iter().any(|one| plain.starts_with(one)) => "'0'".to_owned(),
-        // The cast truncates to the length of the column, which would reject a longer text.
+        // The casts truncate to the length of the column, which would reject a longer text.
+        // Any other text would be taken for a conversation that led to the appointment.
+        _ if table == Table::Appointments && column.name == "conversation_id" => {
+            format!("cast('{UNKNOWN}' as {})", column.kind)
+        }
         _ => format!("cast('{PLACEHOLDER}' as {})", column.kind),
     }
 }
@@ -136,6 +140,7 @@ mod tests {
         let appointment = |name: &str, kind: &str| placeholder(Table::Appointments, &must(name, kind));
         assert_eq!(placeholder(Table::Events, &must("session_id", "text")), "'unknown'");
         assert_eq!(appointment("customer_name", "varchar(5)"), "cast('anonymised' as varchar(5))");
+        assert_eq!(appointment("conversation_id", "text"), "cast('unknown' as text)");
         assert_eq!(appointment("customer_id", "bigint"), "'0'");
         assert_eq!(appointment("details", "jsonb"), "'{}'");
         assert_eq!(placeholder(Table::Appointments, &column("notes", "text")), "null");

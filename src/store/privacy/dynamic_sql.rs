@@ -29,6 +29,10 @@ pub(in crate::store) trait Rows: AddRollup {
     const LOCK_CONSENTS_SHARED: &'static str;
     /// Waits until no other transaction adds tombstones, and keeps others from it until the end of this one.
     const LOCK_TOMBSTONES_SHARED: &'static str;
+    /// Waits until no digest is under way, and keeps others from it until the end of this transaction.
+    const LOCK_DIGEST: &'static str;
+    /// A text that nobody can guess, as an SQL expression.
+    const RANDOM_TEXT: &'static str;
     /// Selects the columns of the tables in the JSON list `$1`: the table's name, then the fields of
     /// [`Column`], in column order; no rows for a table that does not exist.
     const COLUMNS: &'static str;
@@ -150,6 +154,9 @@ impl Rows for PgConnection {
         "select pg_advisory_xact_lock_shared(hashtext('mlops_consents'))";
     const LOCK_TOMBSTONES_SHARED: &'static str =
         "select pg_advisory_xact_lock_shared(hashtext('mlops_tombstones'))";
+    const LOCK_DIGEST: &'static str = "select pg_advisory_xact_lock(hashtext('mlops_digest'))";
+    const RANDOM_TEXT: &'static str =
+        "encode(sha256(convert_to(concat(random(), random(), clock_timestamp()), 'UTF8')), 'hex')";
     const LOCK_FREE: &'static str = " for update skip locked";
     const COLUMNS: &'static str = "select name, cast(attname as text),
             case when typtype = 'e' then 'enum' else format_type(atttypid, atttypmod) end,
@@ -251,6 +258,8 @@ impl Rows for SqliteConnection {
     const LOCK: &'static str = "";
     const LOCK_CONSENTS_SHARED: &'static str = "select 1";
     const LOCK_TOMBSTONES_SHARED: &'static str = "select 1";
+    const LOCK_DIGEST: &'static str = "select 1";
+    const RANDOM_TEXT: &'static str = "lower(hex(randomblob(16)))";
     const LOCK_FREE: &'static str = "";
     const COLUMNS: &'static str =
         "select value, name, c.type, case when \"notnull\" or pk then 'y' else 'n' end,

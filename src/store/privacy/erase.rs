@@ -3,21 +3,19 @@
 //! The transaction never waits for rows of events that another has locked, so it cannot deadlock with writers
 //! of events; it is retried instead. For the app's own tables it waits for a short time.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use serde::Serialize;
-use serde_json::{Map, Value};
 use tokio::time::sleep;
 
+use super::counts::Counts;
 use super::customers::Conversations;
 use super::dynamic_sql::Rows;
 use super::find::{Search, appointments_of, json_list};
 use super::requests::{Completion, complete};
 use super::schema::{COUNTED_EVENTS, Schema, Table};
 use super::traces::{Condition, SubjectTraces};
-use super::{SubjectError, anonymise, tombstones};
+use super::{SubjectError, anonymise, book, tombstones};
 use crate::audit::Entry;
 use crate::business::Profiles;
 use crate::clock::timestamp;
@@ -64,41 +62,14 @@ impl Mode {
             Table::Conversations
             | Table::Messages
             | Table::ChatMessages
+            | Table::Facts
+            | Table::Outcomes
+            | Table::Book
             | Table::Consents
             | Table::Audit
             | Table::Requests => false,
         };
         self == Self::Anonymise && has_sums
-    }
-}
-
-/// The number of rows by table.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-#[serde(transparent)]
-pub struct Counts(BTreeMap<&'static str, u64>);
-
-impl Counts {
-    /// Sets the number of rows of a table.
-    pub fn set(&mut self, table: &'static str, rows: u64) {
-        self.0.insert(table, rows);
-    }
-
-    /// Returns the number of rows of a table.
-    #[must_use]
-    pub fn of(&self, table: &str) -> u64 {
-        self.0.get(table).copied().unwrap_or(0)
-    }
-
-    /// Returns the total number of rows.
-    #[must_use]
-    pub fn total(&self) -> u64 {
-        self.0.values().sum()
-    }
-
-    /// Converts the counts to a JSON object.
-    #[must_use]
-    pub fn to_json(&self) -> Map<String, Value> {
-        self.0.iter().map(|(table, rows)| ((*table).to_owned(), (*rows).into())).collect()
     }
 }
 
@@ -184,6 +155,8 @@ async fn erase<C: Rows + Append>(
     profiles: &Profiles,
 ) -> Result<Attempt, sqlx::Error> {
     conn.texts(C::SHORT_TIMEOUTS.to_owned(), &[]).await?;
+    // A digest under way would write facts and bookings anew that it read before.
+    conn.run(C::LOCK_DIGEST.to_owned(), &[]).await?;
     let schema = Schema::read(conn).await?;
     let events = json_list(&erasure.traces.events);
     if !lock(conn, &schema, erasure.traces, &events).await? {
@@ -197,6 +170,7 @@ async fn erase<C: Rows + Append>(
     let Search { selector, hasher, .. } = erasure.search;
     let traces = with_late_appointments(conn, &schema, erasure).await?;
     let hashes = traces.hashes(selector, hasher);
+    let unlinked = book::let_stay(conn, &schema, &traces).await?;
     for table in Table::ERASED.into_iter().filter(|table| !schema.columns(*table).is_empty()) {
         let condition = traces.condition::<C>(&schema, table, &hashes);
         let rows = match condition {
@@ -206,6 +180,8 @@ async fn erase<C: Rows + Append>(
         if erasure.mode.keeps(table) { &mut erased.anonymised } else { &mut erased.deleted }
             .set(table.name(), rows);
     }
+    // What stays of these rows says nothing about the person any more.
+    erased.deleted.set(Table::Book.name(), erased.deleted.of(Table::Book.name()) + unlinked);
     erased.deleted.set("spool", erasure.spooled);
     if erased.deleted.total() + erased.anonymised.total() == 0 {
         return Ok(Attempt::Nothing);

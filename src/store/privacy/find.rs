@@ -386,6 +386,6 @@ pub(super) async fn events<C: Rows>(conn: &mut C, traces: &SubjectTraces) -> Res
 }
 
 /// Returns a list in the form of a statement's parameter.
-pub(super) fn json_list<T: serde::Serialize>(list: &[T]) -> String {
+pub(in crate::store) fn json_list<T: serde::Serialize>(list: &[T]) -> String {
     serde_json::to_string(list).expect("texts and numbers are JSON")
 }

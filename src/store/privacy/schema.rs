@@ -21,6 +21,12 @@ pub enum Table {
     Appointments,
     /// Events.
     Events,
+    /// Facts about conversations, which events lead to.
+    Facts,
+    /// Posted outcomes of conversations.
+    Outcomes,
+    /// What was last read of the app's appointments.
+    Book,
     /// Consents, by the hash of their subject.
     Consents,
     /// The audit trail, by the hash of the subject.
@@ -32,10 +38,13 @@ pub enum Table {
 impl Table {
     /// Tables whose rows an erasure deletes or anonymises, in that order: rows that refer to a conversation
     /// before it.
-    pub const ERASED: [Self; 6] = [
+    pub const ERASED: [Self; 9] = [
         Self::Messages,
         Self::ChatMessages,
+        Self::Book,
         Self::Appointments,
+        Self::Outcomes,
+        Self::Facts,
         Self::Events,
         Self::Conversations,
         Self::Consents,
@@ -50,6 +59,9 @@ impl Table {
             Self::ChatMessages => "chat_messages",
             Self::Appointments => "appointments",
             Self::Events => "ai_metrics",
+            Self::Facts => "mlops_conversations",
+            Self::Outcomes => "mlops_outcomes",
+            Self::Book => "mlops_book",
             Self::Consents => "mlops_consents",
             Self::Audit => "mlops_audit",
             Self::Requests => "mlops_privacy_requests",
@@ -185,7 +197,14 @@ impl Schema {
         let is_searchable = |table: Table| match table {
             Table::Messages | Table::ChatMessages => links[..2].iter().any(|link| self.has(table, link)),
             Table::Appointments => links[..4].iter().any(|link| self.has(table, link)),
-            Table::Conversations | Table::Events | Table::Consents | Table::Audit | Table::Requests => true,
+            Table::Conversations
+            | Table::Events
+            | Table::Facts
+            | Table::Outcomes
+            | Table::Book
+            | Table::Consents
+            | Table::Audit
+            | Table::Requests => true,
         };
         self.tables().filter(|table| !is_searchable(*table)).map(Table::name).collect()
     }
@@ -205,6 +224,9 @@ mod tests {
                 | Table::ChatMessages
                 | Table::Appointments
                 | Table::Events
+                | Table::Facts
+                | Table::Outcomes
+                | Table::Book
                 | Table::Consents => false,
             };
             assert_ne!(Table::ERASED.contains(&table), proves_it, "{table:?}");

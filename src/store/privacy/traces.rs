@@ -57,6 +57,19 @@ impl Condition {
         self.sql = format!("{}{operator}({condition})", self.sql);
     }
 
+    /// Adds the rows whose `column` is one of `names`, of its business where that is known, and that meet `rule`.
+    fn or_named<C: Rows>(&mut self, column: &str, names: &[Name], rule: &str) {
+        let (known, unknown): (Vec<&Name>, Vec<&Name>) =
+            names.iter().partition(|(business, _)| business.is_some());
+        if !known.is_empty() {
+            self.or(|n| format!("{}{rule}", C::any_pair(["business_id", column], n)), json_list(&known));
+        }
+        if !unknown.is_empty() {
+            let ids: Vec<&String> = unknown.into_iter().map(|(_, id)| id).collect();
+            self.or(|n| format!("{column} {}{rule}", C::any_text(n)), json_list(&ids));
+        }
+    }
+
     fn if_any(self) -> Option<Self> {
         (!self.sql.is_empty()).then_some(self)
     }
@@ -99,18 +112,24 @@ impl SubjectTraces {
     pub(super) fn event_links<C: Rows>(&self) -> Option<Condition> {
         let mut links = Condition::default();
         let sessions_rule = if self.named_session { "" } else { " and conversation_id is null" };
-        for (column, names, rule) in
-            [("conversation_id", &self.conversations, ""), ("session_id", &self.sessions, sessions_rule)]
-        {
-            let (known, unknown): (Vec<&Name>, Vec<&Name>) =
-                names.iter().partition(|(business, _)| business.is_some());
-            if !known.is_empty() {
-                links.or(|n| format!("{}{rule}", C::any_pair(["business_id", column], n)), json_list(&known));
-            }
-            if !unknown.is_empty() {
-                let ids: Vec<&String> = unknown.into_iter().map(|(_, id)| id).collect();
-                links.or(|n| format!("{column} {}{rule}", C::any_text(n)), json_list(&ids));
-            }
+        links.or_named::<C>("conversation_id", &self.conversations, "");
+        links.or_named::<C>("session_id", &self.sessions, sessions_rule);
+        self.within_business(links, "business_id").if_any()
+    }
+
+    /// Returns the condition of rows about their conversations in one of the service's own tables.
+    pub(super) fn conversation_links<C: Rows>(&self) -> Option<Condition> {
+        let mut links = Condition::default();
+        links.or_named::<C>("conversation_id", &self.conversations, "");
+        self.within_business(links, "business_id").if_any()
+    }
+
+    /// Returns the condition of what was read of their appointments, and of those of their conversations.
+    fn book_links<C: Rows>(&self) -> Option<Condition> {
+        let mut links = Condition::default();
+        links.or_named::<C>("conversation_id", &self.conversations, "");
+        if !self.appointments.is_empty() {
+            links.or(|n| format!("appointment_id {}", C::any_text(n)), json_list(&self.appointments));
         }
         self.within_business(links, "business_id").if_any()
     }
@@ -151,6 +170,8 @@ impl SubjectTraces {
     ) -> Option<Condition> {
         match table {
             Table::Events => self.event_ids::<C>(),
+            Table::Facts | Table::Outcomes => self.conversation_links::<C>(),
+            Table::Book => self.book_links::<C>(),
             Table::Consents | Table::Requests => self.by_hash::<C>(schema, table, hashes, "business_id"),
             Table::Audit => {
                 self.by_hash::<C>(schema, table, hashes, &C::json_field("details", "business_id"))

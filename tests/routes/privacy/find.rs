@@ -72,8 +72,8 @@ async fn two_people_who_share_a_phone_are_not_taken_for_one(backend: Backend) {
     several.told(409, "Several people");
     let contacts = several.json()["contacts"].as_array().unwrap().clone();
     let rows: Vec<_> = contacts.iter().map(|contact| contact["rows"].clone()).collect();
-    // A conversation with two messages and a chat message, two appointments, and an event.
-    assert_eq!(rows, [7, 7], "{contacts:?}");
+    // A conversation with two messages and a chat message, two appointments, an event, facts, an outcome, and a booking.
+    assert_eq!(rows, [10, 10], "{contacts:?}");
     assert!(contacts.iter().all(|contact| contact["subject"].as_str().unwrap().len() == 64));
     let both = confirmed(&app, "/privacy/export", by_phone).await;
     assert_eq!(counts(&both)["conversations"], 2, "who asks by the phone asks for both");

@@ -32,12 +32,13 @@ impl Store {
         on!(&self.read, READ_LIMIT, |conn| changed_conversations(conn, since).await)
     }
 
-    /// Deletes those events of some conversations that were stored while a withdrawal held that concerns them. They stay counted. Returns
-    /// their number.
+    /// Deletes those events of some conversations that were stored while a withdrawal held that concerns them, and the facts about these
+    /// conversations. They stay counted. Returns the number of events.
     pub async fn delete_withdrawn(&self, ids: &[String], now: DateTime<Utc>) -> Result<u64, StoreError> {
         let Some(hasher) = self.keeping.hasher.as_ref().filter(|_| self.keeping.by_consent) else {
             return Ok(0);
         };
+        self.digest_all().await?;
         on!(&self.admin, STEP_LIMIT, |conn| {
             let mut tx = dialect::begin(conn).await?;
             dialect::extend_timeout(&mut *tx).await?;
@@ -91,6 +92,7 @@ async fn delete_of<C: Rows>(
     hasher: &Hasher,
     now: DateTime<Utc>,
 ) -> Result<u64, sqlx::Error> {
+    conn.run(C::LOCK_DIGEST.to_owned(), &[]).await?;
     conn.run(C::LOCK_CONSENTS_SHARED.to_owned(), &[]).await?;
     let schema = Schema::of_customers(conn).await?;
     let conversations = Conversations::read(conn, &schema, ids, hasher.reader).await?;
@@ -113,7 +115,8 @@ async fn delete_of<C: Rows>(
     Ok(deleted)
 }
 
-/// Deletes the events of a conversation of a business that were stored from `at` on. Their keys are recorded, so that they count once.
+/// Deletes the events of a conversation of a business that were stored from `at` on, and the facts that they led to. Their keys are
+/// recorded, so that they count once.
 async fn delete_events<C: Rows>(
     conn: &mut C,
     id: &str,
@@ -133,5 +136,7 @@ async fn delete_events<C: Rows>(
     }
     let events: Vec<i64> = events.iter().filter_map(|id| id.parse().ok()).collect();
     record_keys(conn, &json_list(&events), now).await?;
+    let facts = "delete from mlops_conversations where conversation_id = $1 and business_id = $2".to_owned();
+    conn.run(facts, &[id.to_owned(), business.to_owned()]).await?;
     conn.run(format!("delete from ai_metrics where id {}", C::any_number(1)), &[json_list(&events)]).await
 }
