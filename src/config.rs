@@ -128,7 +128,7 @@ settings! {
     spool_max_mb: Bounded<1, 65_536> = "SPOOL_MAX_MB", default "512", example "512";
     /// Time zone of the days in analytics, as an IANA name. A change does not affect days already summed.
     time_zone: Tz = "TIME_ZONE", default "UTC", example "Europe/Berlin";
-    /// Days to keep events (rows of ai_metrics); their sums stay. off: forever.
+    /// Days to keep events (rows of ai_metrics) and facts about conversations; their sums stay. off: forever.
     retention_days: Limit<Bounded<1, 36_500>> = "RETENTION_DAYS", default "90", example "90";
     /// Time of the daily deletion of old data: HH:MM in TIME_ZONE.
     retention_at: TimeOfDay = "RETENTION_AT", default "03:00", example "03:00";

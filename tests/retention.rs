@@ -3,6 +3,7 @@
 mod command;
 mod desk;
 mod events;
+mod facts;
 mod receptionist;
 mod task;
 

@@ -33,7 +33,7 @@ impl Policy {
     #[must_use]
     pub const fn days(&self, kind: Retained) -> Option<u32> {
         match kind {
-            Retained::Events => self.events,
+            Retained::Events | Retained::Facts | Retained::Outcomes | Retained::Book => self.events,
             Retained::Messages | Retained::ChatMessages | Retained::Conversations => self.chats,
             Retained::Appointments => self.appointments,
             Retained::Requests | Retained::Consents | Retained::Audit => self.audit,

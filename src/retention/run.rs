@@ -219,7 +219,7 @@ impl Run<'_> {
             let bounded = Window::new(&table, &window, cutoff, now + HORIZON);
             let pause = match self.process_window(bounded, &mut pace, now).await {
                 Ok(Some(Processed { deleted: Deleted { rows, took }, uncountable, ahead })) => {
-                    from = window.end;
+                    from = self.store.next_window(&table, window.end).await?;
                     done.uncountable += uncountable;
                     done.ahead += ahead;
                     self.record(done, rows);

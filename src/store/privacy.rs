@@ -35,6 +35,7 @@ mod traces;
 pub use counts::Counts;
 pub use erase::{Erased, Erasure, Mode};
 pub use find::Search;
+pub(super) use find::json_list;
 pub use mentions::Mentions;
 pub use schema::Table;
 pub use traces::SubjectTraces;

@@ -27,11 +27,15 @@ use strum::VariantArray;
 const STEP_LIMIT: Duration = Duration::from_secs(12);
 
 /// A kind of data with a retention period, in the order in which a run processes them: messages before their
-/// conversations.
+/// conversations, facts before what is kept as long as they are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, VariantArray)]
 pub enum Retained {
     /// Events.
     Events,
+    /// Facts about conversations.
+    Facts,
+    /// Posted outcomes of conversations without facts.
+    Outcomes,
     /// The receptionist app's messages.
     Messages,
     /// The same in installations that call the table `chat_messages`.
@@ -40,6 +44,8 @@ pub enum Retained {
     Conversations,
     /// The app's appointments.
     Appointments,
+    /// What was read of appointments that are gone, of conversations without facts.
+    Book,
     /// Completed privacy requests.
     Requests,
     /// Superseded consents and withdrawals.
@@ -58,10 +64,13 @@ impl Retained {
     pub const fn table(self) -> &'static str {
         match self {
             Self::Events => "ai_metrics",
+            Self::Facts => "mlops_conversations",
+            Self::Outcomes => "mlops_outcomes",
             Self::Messages => "messages",
             Self::ChatMessages => "chat_messages",
             Self::Conversations => "conversations",
             Self::Appointments => "appointments",
+            Self::Book => "mlops_book",
             Self::Requests => "mlops_privacy_requests",
             Self::Consents => "mlops_consents",
             Self::CountedIds => "mlops_counted_events",

@@ -81,7 +81,8 @@ impl House {
         let first = match right.rsplit(' ').next().unwrap_or_default() {
             "mlops_api_keys" => Part::Keys,
             _ if right.starts_with("delete on mlops_") || right.starts_with("execute") => Part::Retention,
-            "conversations"
+            "mlops_book"
+            | "conversations"
             | "messages"
             | "appointments"
             | "documents"
@@ -113,7 +114,9 @@ impl House {
             format!(
                 "insert into conversations (id, business_id, customer_email) values ('{who}-{n}', 'acme', '{who}-{n}@example.com');
                  insert into messages (id, conversation_id, content) values ('{who}-{n}', '{who}-{n}', 'text');
-                 insert into appointments (id, conversation_id, customer_email) values ('{who}-{n}', '{who}-{n}', '{who}-{n}@example.com');"
+                 insert into appointments (id, conversation_id, customer_email) values ('{who}-{n}', '{who}-{n}', '{who}-{n}@example.com');
+                 {}",
+                facts_of(&format!("{who}-{n}"), "now()")
             )
         };
         let row = |session: &str, created_at: &str| {
@@ -130,6 +133,7 @@ impl House {
             row("claimed-without-consent", "now()"),
             row("foreign", "now() - interval '1 day'"),
             row("old", old),
+            facts_of(&format!("facts-{n}"), old),
             format!(
                 "insert into conversations (id, updated_at, created_at) values ('old-{n}', {old}, {old});
                  insert into messages (id, conversation_id, created_at) values ('old-{n}', 'old-{n}', {old});
@@ -280,6 +284,19 @@ impl House {
         self.store.purge_audit(now - TimeDelta::days(730), now, &by).await?.ok_or("nothing was purged")?;
         Ok(())
     }
+}
+
+/// The statements that insert facts about a conversation, an outcome and what was read of its appointment, of that time.
+fn facts_of(conversation: &str, at: &str) -> String {
+    format!(
+        "insert into mlops_conversations (business_id, conversation_id, day, hour, first_at, last_at, first_response_ms,
+            first_intent, answers, requested, claimed, handoff, error, tokens, cost_nanos, in_book, posted, value_micros)
+         values ('acme', '{conversation}', current_date, 0, {at}, {at}, 1, 'i', 1, true, true, false, false, 1, 1, true, true, 1);
+         insert into mlops_outcomes (business_id, outcome_id, conversation_id, outcome, occurred_at)
+         values ('acme', gen_random_uuid(), '{conversation}', 'booked', {at});
+         insert into mlops_book (appointment_id, business_id, conversation_id, outcome, held_at)
+         values ('{conversation}', 'acme', '{conversation}', 'booked', {at});"
+    )
 }
 
 fn made(changes: Value, at: DateTime<Utc>) -> Event {

@@ -22,7 +22,8 @@ pub(super) async fn checks(store: Option<&Store>, policy: Policy, now: DateTime<
 /// Checks that old events are deleted.
 async fn of_events(store: Option<&Store>, policy: Policy, now: DateTime<Utc>) -> Finding {
     let Some(days) = policy.days(Retained::Events) else {
-        return RETENTION.wrong("off: events are kept forever", "set RETENTION_DAYS=90");
+        return RETENTION
+            .wrong("off: events and facts about conversations are kept forever", "set RETENTION_DAYS=90");
     };
     let record = match with_store(RETENTION, store, async |store| store.retention_record().await).await {
         Ok(record) => record,

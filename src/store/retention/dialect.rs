@@ -8,10 +8,16 @@ pub(super) struct RetentionSql {
     /// Selects the names and types of the columns of the table `$1`; no rows if it does not exist or is a
     /// view.
     pub(super) columns: &'static str,
+    /// Selects those of a table or view `$1` that the service may read.
+    pub(super) readable_columns: &'static str,
+    /// The condition of a row of `t`, an event, that is not digested yet, if there can be any.
+    pub(super) undigested: Option<&'static str>,
     /// The condition of the rows of `t` in the window from `$1` to before `$2`.
-    pub(super) window: fn(Retained) -> &'static str,
+    pub(super) window: fn(Retained) -> String,
     /// The query for the start of the first window and the end of the last one.
     pub(super) extent: fn(Retained) -> String,
+    /// The query for the start of the next window, from `$1` on, where a gap before it may be skipped; null at the end.
+    pub(super) next: fn(Retained) -> Option<String>,
     /// Converts a time expression to a comparable form.
     pub(super) time: fn(&str) -> String,
     /// The condition that a time or date is `infinity`.
@@ -38,13 +44,21 @@ const POSTGRES: RetentionSql = RetentionSql {
     columns: "select cast(a.attname as text), format_type(a.atttypid, null) from pg_attribute a
         join pg_class c on c.oid = a.attrelid
         where c.oid = to_regclass($1) and c.relkind = 'r' and a.attnum > 0 and not a.attisdropped",
-    window: |_| "t.ctid >= cast('(' || cast($1 as bigint) || ',0)' as tid) and t.ctid < cast('(' || cast($2 as bigint) || ',0)' as tid)",
+    readable_columns: "select cast(attname as text), format_type(atttypid, null) from pg_attribute
+        where attrelid = to_regclass($1) and attnum > 0 and not attisdropped and has_table_privilege(attrelid, 'select')",
+    // The list is read once, and nearly always empty.
+    undigested: Some("t.id = any(array(select unnest(event_rows) from mlops_undigested))"),
+    window: |_| {
+        let page = |n| format!("cast('(' || cast(${n} as bigint) || ',0)' as tid)");
+        format!("t.ctid >= {} and t.ctid < {}", page(1), page(2))
+    },
     extent: |kind| {
         format!(
             "select cast(0 as bigint), pg_relation_size('{}') / cast(current_setting('block_size') as bigint)",
             kind.table()
         )
     },
+    next: |_| None,
     time: str::to_owned,
     is_infinite: |time| format!("{time} = 'infinity'"),
     holds_times: |kind| kind == "date" || kind.starts_with("timestamp"),
@@ -55,38 +69,57 @@ const POSTGRES: RetentionSql = RetentionSql {
 /// null.
 const SQLITE: RetentionSql = RetentionSql {
     columns: "select name, type from pragma_table_info($1)",
-    window: |kind| match kind {
-        Retained::CountedIds => {
-            "t.at >= strftime('%Y-%m-%dT%H:%M:%S', $1, 'unixepoch') and t.at < strftime('%Y-%m-%dT%H:%M:%S', $2, 'unixepoch')"
-        }
-        Retained::Events
-        | Retained::Messages
-        | Retained::ChatMessages
-        | Retained::Conversations
-        | Retained::Appointments
-        | Retained::Requests
-        | Retained::Consents
-        | Retained::Tombstones
-        | Retained::Audit => "t.rowid >= $1 and t.rowid < $2",
+    readable_columns: "select name, type from pragma_table_info($1)",
+    undigested: None,
+    window: |kind| match dated_by(kind) {
+        Some(time) => format!("t.{time} >= {} and t.{time} < {}", second(1), second(2)),
+        None => "t.rowid >= $1 and t.rowid < $2".to_owned(),
     },
-    extent: |kind| match kind {
-        Retained::CountedIds => "select coalesce(cast(strftime('%s', min(at)) as integer), 0),
-            coalesce(cast(strftime('%s', max(at)) as integer) + 1, 0) from mlops_counted_events"
-            .to_owned(),
-        Retained::Events
-        | Retained::Messages
-        | Retained::ChatMessages
-        | Retained::Conversations
-        | Retained::Appointments
-        | Retained::Requests
-        | Retained::Consents
-        | Retained::Tombstones
-        | Retained::Audit => {
-            format!("select coalesce(min(rowid), 0), coalesce(max(rowid) + 1, 0) from {}", kind.table())
-        }
+    extent: |kind| match dated_by(kind) {
+        Some(time) => format!(
+            "select coalesce({}, 0), coalesce({} + 1, 0) from {}",
+            seconds(&format!("min({time})")),
+            seconds(&format!("max({time})")),
+            kind.table()
+        ),
+        None => format!("select coalesce(min(rowid), 0), coalesce(max(rowid) + 1, 0) from {}", kind.table()),
+    },
+    next: |kind| {
+        let time = dated_by(kind)?;
+        let first = seconds(&format!("min({time})"));
+        Some(format!("select {first} from {} where {time} >= {}", kind.table(), second(1)))
     },
     time: |text| format!("strftime('%Y-%m-%d %H:%M:%f', {text})"),
     is_infinite: |text| format!("lower({text}) = 'infinity'"),
     holds_times: |_| true,
     skip_locked: "",
 };
+
+/// Returns the column by whose time the windows of a table without row ids are found.
+const fn dated_by(kind: Retained) -> Option<&'static str> {
+    match kind {
+        Retained::Facts => Some("last_at"),
+        Retained::Outcomes => Some("occurred_at"),
+        Retained::CountedIds => Some("at"),
+        Retained::Events
+        | Retained::Messages
+        | Retained::ChatMessages
+        | Retained::Conversations
+        | Retained::Appointments
+        | Retained::Book
+        | Retained::Requests
+        | Retained::Consents
+        | Retained::Tombstones
+        | Retained::Audit => None,
+    }
+}
+
+/// Returns the SQL for the time `$n` seconds after 1970, as times are stored.
+fn second(n: usize) -> String {
+    format!("strftime('%Y-%m-%dT%H:%M:%S', ${n}, 'unixepoch')")
+}
+
+/// Returns the SQL for the seconds from 1970 to a stored time.
+fn seconds(time: &str) -> String {
+    format!("cast(strftime('%s', {time}) as integer)")
+}

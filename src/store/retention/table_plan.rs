@@ -16,6 +16,8 @@ pub struct TablePlan {
     pub kind: Retained,
     /// The extent of its windows, in pages, row ids or seconds.
     pub range: Range<i64>,
+    /// The column of what was read of appointments that names rows of this table, which count on when they are deleted.
+    pub(super) settles: Option<&'static str>,
     /// The condition of an old row of `t`; `$3` is the cutoff.
     pub(super) old: String,
     /// The condition of a counted row of `t` without a valid time.
@@ -23,6 +25,10 @@ pub struct TablePlan {
     /// The condition of a row of `t` that is dated ahead; `$4` is the horizon.
     pub(super) ahead: String,
 }
+
+/// The condition that there are no facts about the conversation of the row `t`.
+const WITHOUT_FACTS: &str = "not exists (select 1 from mlops_conversations f
+    where f.business_id = t.business_id and f.conversation_id = t.conversation_id)";
 
 /// The columns of the relevant tables with their types, and the SQL of the database.
 struct Catalogue {
@@ -44,19 +50,42 @@ impl Store {
     /// rows.
     pub async fn plan(&self, kind: Retained) -> Result<Option<TablePlan>, StoreError> {
         let mut catalogue = Catalogue { tables: BTreeMap::new(), sql: self.sql() };
-        for kind in [kind, Retained::Messages, Retained::ChatMessages] {
-            let columns: Vec<(String, String)> = on!(&self.sweep, STEP_LIMIT, |conn| {
-                sqlx::query_as(catalogue.sql.columns).bind(kind.table()).fetch_all(conn).await
-            })?;
-            catalogue.tables.insert(kind, columns.into_iter().collect());
+        for related in [kind, Retained::Messages, Retained::ChatMessages] {
+            catalogue.tables.insert(related, self.columns(catalogue.sql.columns, related).await?);
+        }
+        if kind == Retained::Book {
+            let columns = self.columns(catalogue.sql.readable_columns, Retained::Appointments).await?;
+            catalogue.tables.insert(Retained::Appointments, columns);
         }
         let Some(old) = catalogue.old(kind) else { return Ok(None) };
         let extent = (catalogue.sql.extent)(kind);
         let (first, end) = on!(&self.sweep, STEP_LIMIT, |conn| {
             sqlx::query_as(AssertSqlSafe(extent)).fetch_one(conn).await
         })?;
-        let (undated, ahead) = (catalogue.undated(kind), catalogue.ahead(kind));
-        Ok(Some(TablePlan { kind, range: first..end, old, undated, ahead }))
+        let (settles, undated, ahead) =
+            (catalogue.settles(kind), catalogue.undated(kind), catalogue.ahead(kind));
+        Ok(Some(TablePlan { kind, range: first..end, settles, old, undated, ahead }))
+    }
+
+    /// Returns the columns of the table of `kind`, with their types.
+    async fn columns(
+        &self,
+        sql: &'static str,
+        kind: Retained,
+    ) -> Result<BTreeMap<String, String>, StoreError> {
+        let columns: Vec<(String, String)> = on!(&self.sweep, STEP_LIMIT, |conn| {
+            sqlx::query_as(sql).bind(kind.table()).fetch_all(conn).await
+        })?;
+        Ok(columns.into_iter().collect())
+    }
+
+    /// Returns where the next window of a table begins, from `at` on: behind a gap, where that is known.
+    pub async fn next_window(&self, table: &TablePlan, at: i64) -> Result<i64, StoreError> {
+        let Some(next) = (self.sql().next)(table.kind) else { return Ok(at) };
+        let next: Option<i64> = on!(&self.sweep, STEP_LIMIT, |conn| {
+            sqlx::query_scalar(AssertSqlSafe(next)).bind(at).fetch_one(conn).await
+        })?;
+        Ok(next.unwrap_or(table.range.end))
     }
 }
 
@@ -64,9 +93,21 @@ impl Catalogue {
     /// Returns the condition of an old row of `t`.
     fn old(&self, kind: Retained) -> Option<String> {
         match kind {
-            Retained::Events | Retained::Messages | Retained::ChatMessages => {
+            Retained::Events => {
+                let old = self.before("t", self.time(kind, "created_at")?);
+                // The digest reads the rows.
+                let digested = self.sql.undigested.map(|undigested| format!(" and not {undigested}"));
+                Some(format!("{old}{}", digested.unwrap_or_default()))
+            }
+            Retained::Facts => Some(self.before("t", self.time(kind, "last_at")?)),
+            Retained::Outcomes => {
+                let old = self.before("t", self.time(kind, "occurred_at")?);
+                Some(format!("{old} and {WITHOUT_FACTS}"))
+            }
+            Retained::Messages | Retained::ChatMessages => {
                 Some(self.before("t", self.time(kind, "created_at")?))
             }
+            Retained::Book => self.old_in_book(),
             Retained::Conversations => self.old_conversation(),
             Retained::Appointments => self.old_appointment(),
             Retained::Requests => Some(self.before("t", self.time(kind, "done_at")?)),
@@ -140,16 +181,52 @@ impl Catalogue {
         Some(format!("coalesce({}) is not null{}", as_texts(&columns), all_before.collect::<String>()))
     }
 
+    /// Returns the condition of what was read of an appointment that no reading finds any more, held before the cutoff or deleted by the
+    /// service, of a conversation without facts: the digest needs the others to tell what changed.
+    fn old_in_book(&self) -> Option<String> {
+        let held = self.before("t", self.time(Retained::Book, "held_at")?);
+        let columns = &self.tables[&Retained::Appointments];
+        let is_there = ["id", "conversation_id"].iter().all(|column| columns.contains_key(*column));
+        let gone = " and not exists (select 1 from appointments a
+            where cast(a.id as text) = t.appointment_id and a.conversation_id is not null)";
+        let gone = if is_there { gone } else { "" };
+        Some(format!("(t.settled or coalesce({held}, true)) and {WITHOUT_FACTS}{gone}"))
+    }
+
+    /// Returns the column of what was read of appointments that names rows of `kind`, if they have ids.
+    fn settles(&self, kind: Retained) -> Option<&'static str> {
+        let link = match kind {
+            Retained::Appointments => "appointment_id",
+            // With it, its appointments lose their link to it.
+            Retained::Conversations => "conversation_id",
+            Retained::Events
+            | Retained::Facts
+            | Retained::Outcomes
+            | Retained::Messages
+            | Retained::ChatMessages
+            | Retained::Book
+            | Retained::Requests
+            | Retained::Consents
+            | Retained::CountedIds
+            | Retained::Tombstones
+            | Retained::Audit => return None,
+        };
+        self.tables[&kind].contains_key("id").then_some(link)
+    }
+
     /// Returns the condition of a row of `t` without a valid time. An uncounted row must be counted first.
     fn undated(&self, kind: Retained) -> String {
         match kind {
             Retained::Events => {
                 format!("({} is null and t.event_id is not null)", (self.sql.time)("t.created_at"))
             }
-            Retained::Messages
+            Retained::Facts
+            | Retained::Outcomes
+            | Retained::Messages
             | Retained::ChatMessages
             | Retained::Conversations
             | Retained::Appointments
+            | Retained::Book
             | Retained::Requests
             | Retained::Consents
             | Retained::CountedIds
@@ -167,6 +244,8 @@ impl Catalogue {
         let known = match kind {
             // On SQLite, a run dates those at `infinity` like others with an invalid time.
             Retained::Events => vec![column("created_at").map(|time| after(&time))],
+            Retained::Facts => vec![column("last_at").map(is_ahead)],
+            Retained::Outcomes => vec![column("occurred_at").map(is_ahead)],
             Retained::Messages | Retained::ChatMessages => vec![column("created_at").map(is_ahead)],
             Retained::Conversations => {
                 let times: Vec<String> =
@@ -183,8 +262,8 @@ impl Catalogue {
             }
             Retained::Requests => vec![column("done_at").map(is_ahead)],
             Retained::Consents | Retained::CountedIds | Retained::Audit => vec![column("at").map(is_ahead)],
-            // Their end is ahead.
-            Retained::Tombstones => Vec::new(),
+            // Their end, and when appointments take place, is ahead.
+            Retained::Tombstones | Retained::Book => Vec::new(),
         };
         let known: Vec<String> = known.into_iter().flatten().chain(["$4 is null".to_owned()]).collect();
         known.join(" or ")

@@ -13,6 +13,7 @@ use super::{Retained, STEP_LIMIT, TablePlan};
 use crate::event::Event;
 use crate::rollup::Rollup;
 use crate::store::events::foreign::ForeignRow;
+use crate::store::privacy::{Rows, json_list};
 
 /// Row counts of a window.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -84,7 +85,8 @@ impl Store {
 
     /// Deletes the old rows of a window and records their number, in one transaction. Rows that no rollup
     /// includes yet are counted in it or, with `leave_uncounted`, left alone. Rows without a valid time are
-    /// dated `now`, which starts their retention period.
+    /// dated `now`, which starts their retention period. What was read of appointments that go, or lose their conversation,
+    /// counts on.
     pub async fn delete_old(
         &self,
         window: Window<'_>,
@@ -94,7 +96,7 @@ impl Store {
     ) -> Result<Deleted, StoreError> {
         const RECORD: &str = "insert into mlops_retention_deleted (table_name, deleted) values ($1, $2)
             on conflict (table_name) do update set deleted = mlops_retention_deleted.deleted + excluded.deleted";
-        let TablePlan { kind, undated, .. } = window.plan;
+        let TablePlan { kind, undated, settles, .. } = window.plan;
         let (delete, uncounted) = (self.delete_sql(window.plan), self.uncounted_sql(window.plan));
         let date = format!(
             "update {} as t set created_at = $4 where {} and {undated}",
@@ -113,8 +115,14 @@ impl Store {
                 let events: Vec<Event> = rows.into_iter().map(|row| row.into_event(now).0).collect();
                 tx.add_rollup(&Rollup::of(&events, &self.profiles.current())).await?;
             }
-            deleted +=
-                bound!(sqlx::query(AssertSqlSafe(delete)), window).execute(&mut *tx).await?.rows_affected();
+            deleted += if let Some(link) = settles {
+                let delete = AssertSqlSafe(format!("{delete} returning cast(id as text)"));
+                let ids: Vec<String> = bound!(sqlx::query_scalar(delete), window).fetch_all(&mut *tx).await?;
+                settle(&mut *tx, link, &ids).await?;
+                ids.len() as u64
+            } else {
+                bound!(sqlx::query(AssertSqlSafe(delete)), window).execute(&mut *tx).await?.rows_affected()
+            };
             if counts.undated > 0 {
                 let date = bound!(sqlx::query(AssertSqlSafe(date)), window).bind(now.naive_utc());
                 date.execute(&mut *tx).await?;
@@ -154,14 +162,26 @@ impl Store {
     }
 }
 
+/// Has what was read of appointments count on, of those whose `link` is one of `ids`: the rows of the app are gone.
+async fn settle<C: Rows>(conn: &mut C, link: &str, ids: &[String]) -> Result<(), sqlx::Error> {
+    if ids.is_empty() {
+        return Ok(());
+    }
+    let sql = format!("update mlops_book set settled = true where not settled and {link} {}", C::any_text(1));
+    conn.run(sql, &[json_list(ids)]).await.map(drop)
+}
+
 /// Returns the condition of a row of `t` that no rollup includes yet.
 const fn uncounted(kind: Retained) -> &'static str {
     match kind {
         Retained::Events => "(t.event_id is null)",
-        Retained::Messages
+        Retained::Facts
+        | Retained::Outcomes
+        | Retained::Messages
         | Retained::ChatMessages
         | Retained::Conversations
         | Retained::Appointments
+        | Retained::Book
         | Retained::Requests
         | Retained::Consents
         | Retained::CountedIds
