@@ -21,14 +21,31 @@ local function response_time()
    return math.min(9000, math.floor(150 - 1500 * math.log(1 - random())))
 end
 
--- The two parts of an event of one of so many businesses, between which belongs the end of its conversation's id.
+-- Conversations that go on at the same time, each of six answers.
+local OPEN, ANSWERS = 64, 6
+local conversations = {}
+
+local function conversation(businesses)
+   local place = random(OPEN)
+   local open = conversations[place]
+   if not open or open.left == 0 then
+      open = { left = ANSWERS, business = random(businesses),
+         id = random(0, 0xffffffff), rest = format("%06x", random(0, 0xffffff)) }
+      conversations[place] = open
+   end
+   open.left = open.left - 1
+   return open
+end
+
+-- The two parts of an event with one of so many businesses, and the end of its conversation's id, which belongs between them.
 function event.parts(businesses)
-   local business = random(businesses)
+   local open = conversation(businesses)
+   local business = open.business
    local prompt, completion = random(50, 900), random(10, 400)
    local tail = format(TAIL, business, random(0, 0xffffffff), random(0, 0xffffff), response_time(), random(50, 99),
       prompt + completion, prompt, completion, random(0, 999), models[business % 3 + 1], intents[random(10)],
       types[random(10)], random(2) == 1 and "true" or "false", random(5, 300), random(5, 300))
-   return format(HEAD, random(0, 0xffffffff)), tail
+   return format(HEAD, open.id), tail, open.rest
 end
 
 -- The first lines of a request for `path` with the API key, up to the length of its body.

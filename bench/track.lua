@@ -1,7 +1,6 @@
 -- Every request reports one event of its own. Takes the API key and the number of businesses as its arguments.
 
 local event = require("event")
-local random, format = math.random, string.format
 local threads = 0
 local head, businesses
 
@@ -18,7 +17,7 @@ end
 
 -- The whole request is put together here: wrk's own formatting would take a good part of a core.
 function request()
-   local first, second = event.parts(businesses)
-   local body = first .. format("%06x", random(0, 0xffffff)) .. second
+   local first, second, rest = event.parts(businesses)
+   local body = first .. rest .. second
    return head .. #body .. "\r\n\r\n" .. body
 end

@@ -7,6 +7,7 @@ mod key;
 mod migrate;
 mod output;
 mod prices;
+mod rebuild;
 mod retention;
 mod serve;
 
@@ -48,6 +49,8 @@ enum Verb {
     /// Delete data past its retention period
     #[command(subcommand)]
     Retention(retention::Verb),
+    /// Build facts about conversations from events that are older than these facts
+    Rebuild(rebuild::Options),
     /// Verify the audit trail
     #[command(subcommand)]
     Audit(audit::Verb),
@@ -70,6 +73,7 @@ pub fn run() -> ExitCode {
         Verb::Healthcheck => with_config(healthcheck::run),
         Verb::Check(options) => check(options),
         Verb::Retention(verb) => with_config(|config| retention::run(config, verb)),
+        Verb::Rebuild(options) => with_config(|config| rebuild::run(config, options)),
         Verb::Audit(verb) => with_config(|config| audit::run(config, verb)),
         Verb::Prices(verb) => with_config(|config| prices::run(config, verb)),
         Verb::Key(verb) => with_config(|config| key::run(config, verb)),

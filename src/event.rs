@@ -12,6 +12,7 @@ mod scalar;
 pub use column::{Column, Get, Getter};
 pub use fields::{COLUMNS, Event, ReadColumn, Row};
 pub use report::{MAX_KEY_CHARS, Refusal, Report};
+pub(crate) use scalar::Scalar;
 
 use sha2::{Digest, Sha256};
 use uuid::Uuid;

@@ -11,6 +11,7 @@ pub mod keys;
 pub mod metrics;
 pub mod middleware;
 pub mod notice;
+pub mod outcomes;
 pub mod privacy;
 pub mod probes;
 pub mod refresh;

@@ -10,6 +10,7 @@
 
 mod attempt;
 mod batch;
+mod digest;
 mod handle;
 mod late_withdrawals;
 mod maintenance;

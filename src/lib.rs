@@ -15,6 +15,7 @@ pub mod business;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod conversation;
 pub mod event;
 pub mod fair_share;
 pub mod http;

@@ -1,5 +1,6 @@
 //! Prometheus metrics: a view of the stored totals, and the service's own HTTP and process metrics.
 
+mod facts;
 mod family;
 mod log;
 mod pages;
@@ -28,6 +29,7 @@ use prometheus::{
 use strum::VariantArray;
 use tokio_util::sync::CancellationToken;
 
+use crate::conversation::FactTotals;
 use crate::security::SecurityEvent;
 use pages::Pages;
 
@@ -61,6 +63,7 @@ pub struct RedisMetrics {
 pub struct Metrics {
     registry: Registry,
     totals: SharedTotals,
+    facts: facts::SharedFacts,
     process: Arc<Process>,
     requests: IntCounterVec,
     durations: HistogramVec,
@@ -95,6 +98,7 @@ impl Metrics {
         let metrics = Self {
             registry: Registry::new(),
             totals: SharedTotals::default(),
+            facts: facts::SharedFacts::default(),
             process: Arc::default(),
             requests: IntCounterVec::new(requests, &["method", "route", "status"]).expect("names are valid"),
             durations: HistogramVec::new(durations.buckets(HTTP_BUCKETS.to_vec()), &["method", "route"])
@@ -110,24 +114,29 @@ impl Metrics {
             pages,
         };
         metrics.start_security_at_zero();
-        let own: [Box<dyn prometheus::core::Collector>; 12] = [
-            Box::new(totals::TotalsCollector::new(metrics.totals.clone())),
-            Box::new(process::ProcessCollector::new(metrics.process.clone())),
-            Box::new(metrics.requests.clone()),
-            Box::new(metrics.durations.clone()),
-            Box::new(metrics.security.clone()),
-            Box::new(metrics.near.clone()),
-            Box::new(metrics.shadow.clone()),
-            Box::new(metrics.requests_open.clone()),
-            Box::new(metrics.requests_overdue.clone()),
-            Box::new(metrics.audit_head.clone()),
-            Box::new(metrics.redacted.clone()),
-            Box::new(log::LogCollector::new()),
-        ];
-        for collector in own.into_iter().chain(metrics.retention.collectors()) {
+        for collector in metrics.collectors().into_iter().chain(metrics.retention.collectors()) {
             metrics.registry.register(collector).expect("every name is registered once");
         }
         (metrics, page_maker)
+    }
+
+    /// Returns the collectors to register, without those of retention.
+    fn collectors(&self) -> [Box<dyn prometheus::core::Collector>; 13] {
+        [
+            Box::new(totals::TotalsCollector::new(self.totals.clone())),
+            Box::new(facts::FactsCollector::new(self.facts.clone(), self.totals.clone())),
+            Box::new(process::ProcessCollector::new(self.process.clone())),
+            Box::new(self.requests.clone()),
+            Box::new(self.durations.clone()),
+            Box::new(self.security.clone()),
+            Box::new(self.near.clone()),
+            Box::new(self.shadow.clone()),
+            Box::new(self.requests_open.clone()),
+            Box::new(self.requests_overdue.clone()),
+            Box::new(self.audit_head.clone()),
+            Box::new(self.redacted.clone()),
+            Box::new(log::LogCollector::new()),
+        ]
     }
 
     fn start_security_at_zero(&self) {
@@ -231,6 +240,11 @@ impl Metrics {
     /// Replaces the totals with those read from the store.
     pub fn replace_totals(&self, totals: Totals) {
         *self.totals.write() = Some(totals);
+    }
+
+    /// Replaces what is added up beside the rollups with what was read from the store.
+    pub fn show_facts(&self, facts: FactTotals) {
+        *self.facts.write() = Some(facts);
     }
 
     /// Returns what `read` returns for the totals; `None` before they are loaded.

@@ -60,6 +60,7 @@ pub use audit::Purged;
 pub use connection::inspect::Encryption;
 pub(crate) use connection::open::create_file;
 pub use connection::privileges::Privileges;
+pub use digest::{NewOutcome, Posting, Rebuild};
 pub use error::StoreError;
 pub use events::foreign::ForeignCount;
 pub use events::{CLAIM_MINUTES, Outcome, Written};
@@ -76,11 +77,14 @@ pub use rollups::analytics::Summary;
 pub use rollups::pending::CountedRollup;
 
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use sqlx::{Postgres, Sqlite};
 
 use crate::business::ProfileCache;
+use crate::pricing::Prices;
 use connection::file::WatchedFile;
 use connection::lease::Connections;
 use events::keeping::Keeping;
@@ -123,6 +127,9 @@ pub struct Store {
     /// The path of the lock file of retention runs; `None` on Postgres, which has advisory locks.
     retention_lock: Option<PathBuf>,
     profiles: ProfileCache,
+    prices: Arc<Prices>,
+    /// Whether the app's appointments can be read, as last looked up.
+    shares_book: Arc<AtomicBool>,
     keeping: Keeping,
     place: String,
     /// Whether this role runs migrations.

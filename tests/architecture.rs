@@ -11,6 +11,8 @@ const LAYERS: [(&str, &[&str]); 8] = [
         &[
             "business",
             "clock",
+            "conversation",
+            "pricing",
             "log_on_change",
             "event",
             "fair_share",

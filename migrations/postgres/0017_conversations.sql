@@ -117,8 +117,8 @@ create table mlops_cost_daily (
     -- Of those, answers without a reported cost, for which the computed one counts.
     filled bigint not null,
     filled_nanos bigint not null,
-    -- The reported cost of answers that have both.
-    both_reported_nanos bigint not null,
+    -- The reported cost of answers that have both, in millionths.
+    both_reported_micros bigint not null,
     -- Answers with both token counts and no price.
     unpriced bigint not null,
     -- Answers without both token counts.
@@ -145,6 +145,8 @@ create table mlops_outcomes (
     outcome text not null,
     value_micros bigint,
     occurred_at timestamptz not null,
+    -- The day on which it counts in mlops_outcome_daily, because its conversation has no facts. Null: it has.
+    without_facts_on date,
     primary key (business_id, outcome_id)
 );
 
@@ -161,7 +163,9 @@ create table mlops_book (
     -- When it takes place, in the time zone of the business.
     held_at timestamp,
     -- Whether the row in the app's table is gone because an erasure or retention took it: it counts on.
-    settled boolean not null default false
+    settled boolean not null default false,
+    -- As in mlops_outcomes.
+    without_facts_on date
 );
 
 create index mlops_book_conversation on mlops_book (business_id, conversation_id);
@@ -171,7 +175,7 @@ create table mlops_outcome_daily (
     business_id text not null,
     day date not null,
     outcome text not null,
-    conversations bigint not null,
+    outcomes bigint not null,
     primary key (business_id, day, outcome)
 ) with (fillfactor = 75);
 

@@ -111,8 +111,8 @@ create table mlops_cost_daily (
     -- Of those, answers without a reported cost, for which the computed one counts.
     filled bigint not null,
     filled_nanos bigint not null,
-    -- The reported cost of answers that have both.
-    both_reported_nanos bigint not null,
+    -- The reported cost of answers that have both, in millionths.
+    both_reported_micros bigint not null,
     -- Answers with both token counts and no price.
     unpriced bigint not null,
     -- Answers without both token counts.
@@ -139,6 +139,8 @@ create table mlops_outcomes (
     outcome text not null,
     value_micros bigint,
     occurred_at text not null,
+    -- The day on which it counts in mlops_outcome_daily, because its conversation has no facts. Null: it has.
+    without_facts_on text,
     primary key (business_id, outcome_id)
 ) without rowid;
 
@@ -155,7 +157,9 @@ create table mlops_book (
     -- When it takes place, in the time zone of the business.
     held_at text,
     -- Whether the row in the app's table is gone because an erasure or retention took it: it counts on.
-    settled boolean not null default false
+    settled boolean not null default false,
+    -- As in mlops_outcomes.
+    without_facts_on text
 );
 
 create index mlops_book_conversation on mlops_book (business_id, conversation_id);
@@ -165,7 +169,7 @@ create table mlops_outcome_daily (
     business_id text not null,
     day text not null,
     outcome text not null,
-    conversations bigint not null,
+    outcomes bigint not null,
     primary key (business_id, day, outcome)
 ) without rowid;
 

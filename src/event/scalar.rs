@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 
 /// The JSON value of a field. Strings without escapes are borrowed from the body.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub(super) enum Scalar<'a> {
+pub(crate) enum Scalar<'a> {
     /// Absent, or `null`.
     #[default]
     Null,

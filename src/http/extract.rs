@@ -3,11 +3,13 @@
 mod body;
 mod business;
 mod events;
+mod outcomes;
 mod text;
 
 pub use body::{AnyBody, JsonBody};
 pub use business::{BusinessId, BusinessLimit};
 pub use events::{EventBatch, EventBody, IDEMPOTENCY_KEY};
+pub use outcomes::{OutcomeBody, ReportedOutcomes};
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;

@@ -9,6 +9,7 @@ use crate::clock::timestamp;
 use crate::config::Environment;
 use crate::http::middleware::request_context::RequestContext;
 use crate::metrics::SpoolStats;
+use crate::store::Rebuild;
 
 /// The name of the service that the labs expect.
 const SERVICE: &str = "mlops-service-prometheus";
@@ -59,7 +60,22 @@ pub struct DetailedHealthResponse {
     /// Only present if there is a spool.
     #[serde(skip_serializing_if = "Option::is_none")]
     spool: Option<Spooled>,
+    /// Only present while facts about conversations are built from older events.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rebuild: Option<Rebuilding>,
     endpoints: Endpoints,
+}
+
+#[derive(Debug, Serialize)]
+struct Rebuilding {
+    left: i64,
+    of: i64,
+}
+
+impl From<Rebuild> for Rebuilding {
+    fn from(state: Rebuild) -> Self {
+        Self { left: state.left(), of: state.of_rows }
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -144,6 +160,7 @@ pub async fn detailed(
             metrics_tracking: "active",
         },
         spool: app.ingest.spool(app.clock.now()).map(Spooled::from),
+        rebuild: app.ingest.rebuild().map(Rebuilding::from),
         endpoints: Endpoints {
             metrics: "/metrics",
             health: "/health",

@@ -15,8 +15,8 @@ use super::middleware::gate::Gate;
 use super::middleware::guard::{self, Policy};
 use super::privacy::{consents, erase, export, requests};
 use super::{
-    analytics, audit, dashboard, error::ApiError, health, keys, metrics, notice, probes, refresh, track,
-    track_batch,
+    analytics, audit, dashboard, error::ApiError, health, keys, metrics, notice, outcomes, probes, refresh,
+    track, track_batch,
 };
 use crate::app::App;
 use crate::auth::key::Scope;
@@ -107,6 +107,7 @@ pub fn table(app: &App) -> Routes {
         .row(Method::GET, "/health/ready", Public, Nobody, probes::ready)
         .row(Method::POST, "/track", TRACK, Track, track::track)
         .row(Method::POST, "/track/batch", TRACK, Track, track_batch::track)
+        .row(Method::POST, "/outcomes", TRACK, Track, outcomes::post)
         .row(Method::GET, "/analytics/{business_id}", ANALYTICS, Analytics, analytics::of_business)
         .row(Method::POST, "/refresh-metrics", REFRESH, RefreshMetrics, refresh::refresh)
         .row(Method::GET, "/admin/keys", ADMIN, Default, keys::list)

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, Utc};
 use tokio::sync::{mpsc, oneshot};
 
+use super::digest::DigestTask;
 use super::late_withdrawals::LateWithdrawals;
 use super::rollup_merge::RollupMerge;
 use super::sink::Sink;
@@ -19,7 +20,7 @@ use crate::fair_share::{FairShare, Share, Tenant};
 use crate::lifecycle::Lifecycle;
 use crate::metrics::{Metrics, SpoolStats};
 use crate::spool::Spool;
-use crate::store::{Store, StoreError};
+use crate::store::{Rebuild, Store, StoreError};
 
 /// How long a request waits for the ingest task, whose own time limits are shorter.
 const REPLY_TIMEOUT: Duration = Duration::from_millis(2_900);
@@ -80,6 +81,7 @@ pub struct Ingest {
     ready: Arc<AtomicBool>,
     spool: Option<Arc<Spool>>,
     metrics: Metrics,
+    digest: Arc<DigestTask>,
 }
 
 /// A command to the ingest task.
@@ -130,8 +132,12 @@ impl Ingest {
         let (first, prepared) = oneshot::channel();
         let rollup_merge = Arc::<RollupMerge>::default();
         lifecycle.spawn("rollups", rollup_merge.clone().run(store.clone(), lifecycle.ending().clone()));
+        let digest = Arc::<DigestTask>::default();
+        let every = Duration::from_secs(config.metrics_refresh_seconds.get().into());
+        let rounds = (clock.clone(), every);
+        let task = digest.clone().run(store.clone(), metrics.clone(), rounds, lifecycle.ending().clone());
+        lifecycle.spawn("digest", task);
         if config.consent_required {
-            let every = Duration::from_secs(config.metrics_refresh_seconds.get().into());
             let task = LateWithdrawals::default().run(
                 store.clone(),
                 clock.clone(),
@@ -145,10 +151,14 @@ impl Ingest {
             let clock = clock.clone();
             metrics.show_spool(move || stats(&spool, clock.now()));
         }
-        let sink = Sink::new(config, store, metrics.clone(), clock, spool.clone(), rollup_merge);
+        let sink =
+            Sink::new(config, store, metrics.clone(), clock, spool.clone(), (rollup_merge, digest.clone()));
         let worker = Worker::new(config, sink, ready.clone(), first);
         lifecycle.spawn("ingest", worker.run(commands, lifecycle.ending().clone()));
-        (Self { queue, places: FairShare::new(queue_size), queue_size, ready, spool, metrics }, prepared)
+        (
+            Self { queue, places: FairShare::new(queue_size), queue_size, ready, spool, metrics, digest },
+            prepared,
+        )
     }
 
     /// Tracks `event`, reported by `tenant`. Returns `Ok` only once it is committed, to the store or to the spool.
@@ -217,6 +227,17 @@ impl Ingest {
         let Some(spool) = &self.spool else { return Ok(Vec::new()) };
         let found = spool.find(&*filter).await?;
         Ok(found.into_iter().map(|spooled| spooled.event).collect())
+    }
+
+    /// Returns how far facts are built from older events; `None` if that is not under way.
+    #[must_use]
+    pub fn rebuild(&self) -> Option<Rebuild> {
+        self.digest.rebuild()
+    }
+
+    /// Has metrics soon tell of outcomes that were just stored.
+    pub fn notify_digest(&self) {
+        self.digest.notify();
     }
 
     /// Returns whether events can be written to the store, as far as the task knows.

@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 use strum::VariantArray;
 
 use super::batch::Batch;
+use super::digest::DigestTask;
 use super::replay;
 use super::rollup_merge::RollupMerge;
 use super::totals_reload::{self, CountedSince, TotalsReload};
@@ -38,6 +39,7 @@ pub(super) struct Sink {
     clock: Clock,
     pub(super) max_businesses: usize,
     pub(super) rollup_merge: Arc<RollupMerge>,
+    digest: Arc<DigestTask>,
     pub(super) since: Mutex<CountedSince>,
     /// For each label, whether it was logged that it is full.
     logged_full: [AtomicBool; Label::VARIANTS.len()],
@@ -50,16 +52,17 @@ impl Sink {
         metrics: Metrics,
         clock: Clock,
         spool: Option<Arc<Spool>>,
-        rollup_merge: Arc<RollupMerge>,
+        (rollup_merge, digest): (Arc<RollupMerge>, Arc<DigestTask>),
     ) -> Self {
         let max_businesses = config.metrics_max_businesses.get() as usize;
         let (since, logged_full) = Default::default();
-        Self { store, spool, metrics, clock, max_businesses, rollup_merge, since, logged_full }
+        Self { store, spool, metrics, clock, max_businesses, rollup_merge, digest, since, logged_full }
     }
 
     /// Migrates the tables and counts existing rows of other programs. Returns whether some are left.
     pub(super) async fn migrate(&self) -> Result<bool, StoreError> {
         self.store.migrate().await?;
+        self.digest.begin();
         let (begun, mut more) = (Instant::now(), true);
         while more && begun.elapsed() < FIRST_COUNT_LIMIT {
             more = self.count_foreign_rows().await?;
@@ -111,6 +114,7 @@ impl Sink {
     /// Fails if new series cannot be stored; then the totals must be reloaded.
     pub(super) async fn add_stored(&self, counted: CountedRollup) -> Result<(), StoreError> {
         let shown = self.show_stored(&counted.rollup).await;
+        self.digest.notify();
         if !counted.pending.is_empty() {
             self.rollup_merge.add(counted);
         }
@@ -182,6 +186,18 @@ impl Sink {
         self.store.count_without_rows(&events, self.clock.now()).await?;
         spool.discard(&found).await?;
         Ok(found.len() as u64)
+    }
+
+    /// Updates the metrics of what is added up beside the rollups.
+    pub(super) async fn show_facts(&self) {
+        let facts = async {
+            self.store.digest_all().await?;
+            self.store.fact_totals().await
+        };
+        match facts.await {
+            Ok(facts) => self.metrics.show_facts(facts),
+            Err(error) => tracing::warn!("cannot read the totals of conversations: {error}"),
+        }
     }
 
     /// Updates the metrics of open privacy requests.

@@ -71,6 +71,7 @@ impl Sink {
             totals.add(key, sums);
         }
         self.show_requests().await;
+        self.show_facts().await;
         Ok(totals)
     }
 

@@ -8,7 +8,7 @@ use strum::VariantArray;
 
 use super::SharedTotals;
 use super::family::Spec;
-use super::series::{Bounds, Series, ShownSeries};
+use super::series::{Bounds, Series, SeriesKind, ShownSeries};
 use crate::rollup::{ERROR_RESPONSE, HISTOGRAM, Key, Sum, Sums};
 
 /// A label whose values come from callers, in the order of a key's parts.
@@ -103,6 +103,15 @@ impl Totals {
         if key.response_type == ERROR_RESPONSE {
             business.handoffs_after_error += sums[Sum::Handoffs];
         }
+    }
+
+    /// Returns the labels under which a business and, if it is of a model, the model count; `None` while they are not shown although there
+    /// is room for them.
+    pub(super) fn settled_labels(&self, key: &Key, of_model: bool) -> Option<Key> {
+        let new = self.shown.new_series(&std::iter::once(key));
+        let is_new = |kind| new.iter().any(|(series, _)| series.kind == kind);
+        let unsettled = is_new(SeriesKind::Business) || of_model && is_new(SeriesKind::Models);
+        (!unsettled).then(|| self.shown.labels(key))
     }
 
     /// Returns the labels with values that count as `other`.

@@ -161,6 +161,10 @@ pub(super) trait Dialect: sqlx::Database {
     const LOCK_CONSENTS: &'static str;
     /// Waits until no batch relies on tombstones and no other transaction adds some. SQLite has one writer at a time.
     const LOCK_TOMBSTONES: &'static str;
+    /// Waits until no other transaction changes facts about conversations or their sums. SQLite has one writer at a time.
+    const LOCK_DIGEST: &'static str;
+    /// Has a transaction not wait for the disk at its end, for work that is repeated if it is lost.
+    const RELAX_COMMIT: &'static str;
     /// The values of a foreign row, in the types of an event; see [`super::events::foreign`].
     const FOREIGN_VALUES: &'static LazyLock<String>;
     /// The id that marks the foreign row `id` as counted: see [`crate::event::FOREIGN_ID_PREFIXES`]. Rows
@@ -181,6 +185,8 @@ impl Dialect for sqlx::Postgres {
     const PURGE_AUDIT: &'static str = "select mlops_audit_purge($1)";
     const LOCK_CONSENTS: &'static str = "select pg_advisory_xact_lock(hashtext('mlops_consents'))";
     const LOCK_TOMBSTONES: &'static str = "select pg_advisory_xact_lock(hashtext('mlops_tombstones'))";
+    const LOCK_DIGEST: &'static str = "select pg_advisory_xact_lock(hashtext('mlops_digest'))";
+    const RELAX_COMMIT: &'static str = "set local synchronous_commit = off";
     const FOREIGN_VALUES: &'static LazyLock<String> = &POSTGRES_VALUES;
     const FOREIGN_ID: &'static str =
         "cast('00000000-0000-800' || case when created_at > $1 then '0' else '1' end
@@ -200,6 +206,8 @@ impl Dialect for sqlx::Sqlite {
         select json_extract(details, '$.last_seq') from mlops_audit where action = 'audit.purged' order by seq desc limit 1)";
     const LOCK_CONSENTS: &'static str = "select 1";
     const LOCK_TOMBSTONES: &'static str = "select 1";
+    const LOCK_DIGEST: &'static str = "select 1";
+    const RELAX_COMMIT: &'static str = "select 1";
     const FOREIGN_VALUES: &'static LazyLock<String> = &SQLITE_VALUES;
     const FOREIGN_ID: &'static str =
         "unhex('000000000000800' || case when created_at > $1 then '0' else '1' end
@@ -271,4 +279,8 @@ run! {
     lock_consents: LOCK_CONSENTS;
     /// Waits until no batch relies on tombstones and no other transaction adds some.
     lock_tombstones: LOCK_TOMBSTONES;
+    /// Waits until no other transaction changes facts about conversations or their sums.
+    lock_digest: LOCK_DIGEST;
+    /// Has a transaction not wait for the disk at its end.
+    relax_commit: RELAX_COMMIT;
 }

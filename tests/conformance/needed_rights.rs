@@ -6,13 +6,14 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use mlops_service::audit::{Action, Actor, Entry};
 use mlops_service::auth::key::{KeyId, NamedKey, PlainKey, SecretHash};
+use mlops_service::conversation::{self, ConversationKey, PostedOutcome};
 use mlops_service::event::{Event, Report};
 use mlops_service::metrics::{Bounds, Series, SeriesKind};
 use mlops_service::privacy::consent::{Consent, Purpose};
 use mlops_service::privacy::subject::{Hasher, SubjectHash};
 use mlops_service::rollup::Key;
 use mlops_service::store::{
-    Completion, ConsentFilter, Erased, Erasure, Mode, Request, Retained, Search, Store, Window,
+    Completion, ConsentFilter, Erased, Erasure, Mode, NewOutcome, Request, Retained, Search, Store, Window,
 };
 use serde_json::{Map, Value, json};
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
@@ -171,6 +172,7 @@ impl House {
         self.store.totals(&[], drop, |_, _| {}).await?;
         self.store.totals(&[Arc::new(written.counted.clone())], drop, |_, _| {}).await?;
         self.store.merge_rollup(&written.counted).await?;
+        self.use_facts(n, now).await?;
         while self.store.count_foreign_rows(now).await?.more {}
         self.store.merge_leftover_rollups(i64::MAX, 100).await?;
         self.store.summary("acme", 30, now).await?;
@@ -187,6 +189,29 @@ impl House {
         ];
         self.consenting.write(&silent, false, LIMIT).await?;
         self.store.count_without_rows(&silent, now).await?;
+        Ok(())
+    }
+
+    async fn use_facts(&self, n: u64, now: DateTime<Utc>) -> Result<(), Failed> {
+        self.store.digest_all().await?;
+        let outcome = |id: &str| NewOutcome {
+            key: ConversationKey { business_id: "acme".to_owned(), conversation_id: id.to_owned() },
+            posted: PostedOutcome {
+                id: Uuid::new_v4(),
+                outcome: conversation::Outcome::Booked,
+                value_micros: None,
+                occurred_at: now,
+            },
+        };
+        let outcomes = [outcome(&format!("ana-{n}")), outcome(&format!("unknown-yet-{n}"))];
+        self.store.post_outcomes(&outcomes, now).await?;
+        let joined = made(json!({"conversation_id": format!("unknown-yet-{n}")}), now);
+        self.store.write(&[joined], false, LIMIT).await?;
+        self.store.digest_all().await?;
+        while self.store.read_book(now).await? {}
+        self.store.rebuild().await?;
+        self.store.rebuild_some(1_000_000).await?;
+        self.store.fact_totals().await?;
         Ok(())
     }
 

@@ -129,7 +129,7 @@ fn describe(error: &serde_json::Error) -> String {
 }
 
 /// Returns whether a name is a word or two, rather than something personal.
-fn is_like_a_field(name: &str) -> bool {
+pub(super) fn is_like_a_field(name: &str) -> bool {
     let is_plain = |c: char| c.is_ascii_alphabetic() || matches!(c, '_' | '-');
     (1..=MAX_FIELD_CHARS).contains(&name.len()) && name.chars().all(is_plain)
 }

@@ -90,7 +90,7 @@ fn checked_event(
 }
 
 /// Parses the idempotency key: a UUID or any other name, bare or as a quoted string.
-fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
+pub(super) fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
     let Some(value) = headers.get(IDEMPOTENCY_KEY) else { return Ok(None) };
     let must_be = "Idempotency-Key must be at most 255 printable ASCII characters";
     let printable = value.to_str().ok().filter(|text| !text.contains('\t'));

@@ -3,6 +3,7 @@
 use std::fs::{DirBuilder, OpenOptions};
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::{Executor, PgConnection};
@@ -54,6 +55,8 @@ impl Store {
             file,
             retention_lock,
             profiles: ProfileCache::new(config.time_zone),
+            prices: config.prices(),
+            shares_book: Arc::default(),
             keeping,
             place,
             migrates,
@@ -74,6 +77,11 @@ impl Store {
     /// Runs migrations or, if another role is to run them, checks that none is missing. Replicas that start
     /// together run them one at a time.
     pub async fn migrate(&self) -> Result<(), StoreError> {
+        self.run_migrations().await?;
+        self.begin_rebuild().await
+    }
+
+    async fn run_migrations(&self) -> Result<(), StoreError> {
         match &self.write {
             Db::Postgres(db) => {
                 let mut lease = db.lease().await?;

@@ -11,10 +11,9 @@ use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
 use sqlx::{AssertSqlSafe, ColumnIndex, Decode, FromRow, Type};
 
 use crate::event::{COLUMNS, Column, Event, Getter, ReadColumn, Row};
-use crate::rollup::{Key, Rollup};
-use crate::store::rollups::AddRollup;
+use crate::rollup::Key;
 use crate::store::rollups::columns::list;
-use crate::store::{CLAIM_MINUTES, Store, StoreError, WRITE_LIMIT, dialect};
+use crate::store::{CLAIM_MINUTES, Store, StoreError, WRITE_LIMIT, dialect, digest};
 
 /// The number of rows counted in one transaction.
 const CHUNK: i64 = 2_000;
@@ -24,6 +23,8 @@ pub(in crate::store) struct ForeignRow {
     /// The event, without its time.
     event: Event,
     created_at: Option<NaiveDateTime>,
+    /// The `id` of the row.
+    row_id: i64,
 }
 
 /// A row of either driver.
@@ -47,7 +48,8 @@ macro_rules! foreign_rows_of {
         impl FromRow<'_, $row> for ForeignRow {
             fn from_row(row: &$row) -> Result<Self, sqlx::Error> {
                 let event = Event::from_row(&DriverRow(row), DateTime::UNIX_EPOCH)?;
-                Ok(Self { event, created_at: DriverRow(row).read("created_at")? })
+                let row = DriverRow(row);
+                Ok(Self { event, created_at: row.read("created_at")?, row_id: row.read("row_id")? })
             }
         }
     )+};
@@ -56,6 +58,16 @@ macro_rules! foreign_rows_of {
 foreign_rows_of!(sqlx::postgres::PgRow, sqlx::sqlite::SqliteRow);
 
 impl ForeignRow {
+    /// Returns the `id` of the row.
+    pub(in crate::store) const fn row_id(&self) -> i64 {
+        self.row_id
+    }
+
+    /// Converts a row that was counted before to an event. Without a valid time it is of no day that matters.
+    pub(in crate::store) fn into_stored_event(self) -> Event {
+        self.into_event(DateTime::UNIX_EPOCH).0
+    }
+
     /// Converts the row to an event. A row without a valid time is dated `now`. Also returns how many labels were redacted.
     pub(in crate::store) fn into_event(self, now: DateTime<Utc>) -> (Event, u64) {
         let mut event = Event { at: self.created_at.map_or(now, |at| at.and_utc()), ..self.event };
@@ -80,14 +92,16 @@ pub(in crate::store) static POSTGRES_VALUES: LazyLock<String> = LazyLock::new(||
 pub(in crate::store) static SQLITE_VALUES: LazyLock<String> = LazyLock::new(|| values(sqlite_value));
 
 /// Returns the select list of a foreign row. Nothing has validated the row, so values are clamped to the bounds of an
-/// event: counters must not decrease. Strings outside the key are left empty, because no sum needs them and they may
+/// event: counters must not decrease. Strings that neither a sum nor the facts about a conversation need are left empty, because they may
 /// identify a person.
 fn values(value: fn(&Column) -> String) -> String {
     let columns = COLUMNS.iter().filter(|column| !matches!(column.get, Getter::Id(_)));
-    list(columns.map(|column| match column.get {
-        Getter::Text(_) if !Key::COLUMNS.contains(&column.name) => format!("'' as {}", column.name),
+    let is_needed = |name: &str| Key::COLUMNS.contains(&name) || name == "conversation_id";
+    let columns = columns.map(|column| match column.get {
+        Getter::Text(_) if !is_needed(column.name) => format!("'' as {}", column.name),
         _ => format!("{} as {}", value(column), column.name),
-    }))
+    });
+    list(columns.chain(["cast(id as bigint) as row_id".to_owned()]))
 }
 
 /// Returns the expression for the value of a column. Decimals may be NaN, and times infinite.
@@ -137,6 +151,7 @@ impl Store {
     /// Counts some of the uncounted foreign rows.
     pub async fn count_foreign_rows(&self, now: DateTime<Utc>) -> Result<ForeignCount, StoreError> {
         let claimable_from = (now - TimeDelta::minutes(CLAIM_MINUTES)).naive_utc();
+        let profiles = self.profiles.current();
         on!(&self.write, WRITE_LIMIT, |conn| {
             let mut tx = dialect::begin(conn).await?;
             let next: (i64, Option<i64>) = sqlx::query_as(NEXT).bind(CHUNK).fetch_one(&mut *tx).await?;
@@ -146,11 +161,9 @@ impl Store {
                 .bind(last)
                 .fetch_all(&mut *tx)
                 .await?;
-            let (events, redacted): (Vec<Event>, Vec<u64>) =
-                rows.into_iter().map(|row| row.into_event(now)).unzip();
-            tx.add_rollup(&Rollup::of(&events, &self.profiles.current())).await?;
+            let redacted = digest::count_rows(&mut *tx, rows, now, self.appraisal(&profiles)).await?;
             tx.commit().await?;
-            Ok(ForeignCount { more: due == CHUNK, redacted: redacted.iter().sum() })
+            Ok(ForeignCount { more: due == CHUNK, redacted })
         })
     }
 }

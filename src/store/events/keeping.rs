@@ -11,6 +11,7 @@ use crate::event::Event;
 use crate::privacy::subject::Hasher;
 use crate::store::connection::write_queue::WriteQueue;
 use crate::store::dialect;
+use crate::store::digest::Appraisal;
 use crate::store::privacy::consents::lookup;
 use crate::store::privacy::{Rows, tombstones};
 
@@ -26,7 +27,11 @@ pub(in crate::store) struct Keeping {
 impl Keeping {
     /// Returns for each event whether its row may be kept. Must run inside a transaction; neither a consent nor a tombstone is added until
     /// its end.
-    async fn decide<C: Rows>(&self, conn: &mut C, events: &[Event]) -> Result<Vec<bool>, sqlx::Error> {
+    pub(in crate::store) async fn decide<C: Rows>(
+        &self,
+        conn: &mut C,
+        events: &[Event],
+    ) -> Result<Vec<bool>, sqlx::Error> {
         let Some(hasher) = &self.hasher else { return Ok(vec![true; events.len()]) };
         let mut kept = match self.by_consent {
             true => lookup::consented(conn, events, hasher).await?,
@@ -100,7 +105,7 @@ async fn store(
 pub(super) async fn on_sqlite(
     conn: &mut SqliteConnection,
     events: &[Event],
-    profiles: &Profiles,
+    appraisal: Appraisal<'_>,
     queue: Option<&WriteQueue>,
     keeping: &Keeping,
 ) -> Result<Written, sqlx::Error> {
@@ -115,11 +120,11 @@ pub(super) async fn on_sqlite(
     let (stored, counted_only) = split(events, &kept);
     let stored = match &stored[..] {
         [] => empty(),
-        some => sqlite::write_in(&mut tx, some, profiles, queue).await?,
+        some => sqlite::write_in(&mut tx, some, appraisal, queue).await?,
     };
     let counted_only = match &counted_only[..] {
         [] => empty(),
-        some => counted_only::on_sqlite(&mut tx, some, profiles).await?,
+        some => counted_only::on_sqlite(&mut tx, some, appraisal.profiles).await?,
     };
     tx.commit().await?;
     Ok(join(&kept, stored, counted_only))

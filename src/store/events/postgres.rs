@@ -56,7 +56,10 @@ fn store_new_sql(look_up: bool) -> String {
                           and m.created_at > {from}
                         limit 1) claimable)) as all_new
         ), stored as (
-            {insert_events} from input where (select all_new from new)
+            {insert_events} from input where (select all_new from new) returning id
+        ), undigested as (
+            insert into mlops_undigested (event_rows) select array_agg(cast(id as bigint)) from stored
+            having count(*) > 0
         ), pending as (
             insert into ai_rollup_pending ({columns}) select {keys}, {sums} where (select all_new from new)
             returning seq

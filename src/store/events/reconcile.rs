@@ -50,13 +50,17 @@ static RECONCILE: LazyLock<String> = LazyLock::new(|| {
             using (business_id, session_id, response_time_ms, tokens_used, turn)
         ), claimed as (
             update ai_metrics m set event_id = p.event_id from paired p where m.id = p.id
-            returning p.business_id, m.event_id, p.counted
+            returning p.business_id, m.event_id, p.counted, m.id
         ), inserted as (
             {insert_events} from input
             where (business_id, event_id) not in (select business_id, event_id from paired)
               and (business_id, event_id) not in (select business_id, event_id from counted_only)
             on conflict (business_id, event_id) do nothing
-            returning business_id, event_id
+            returning business_id, event_id, id
+        ), undigested as (
+            insert into mlops_undigested (event_rows) select array_agg(cast(id as bigint)) from (
+                select id from inserted union all select id from claimed where not counted) counted_now
+            having count(*) > 0
         ) select business_id, event_id, false as counted from inserted
         union all select business_id, event_id, counted from claimed
         union all select business_id, event_id, null from counted_only"

@@ -8,10 +8,10 @@ use sqlx::SqliteConnection;
 use uuid::Uuid;
 
 use super::{Outcome, Written, claimable_from, count, counted_only, rollup_of};
-use crate::business::Profiles;
 use crate::event::{COLUMNS, Column, Event, EventKey, Getter, e4, success_e4};
 use crate::store::bulk_insert::{BulkInsert, SqliteQuery};
 use crate::store::connection::write_queue::WriteQueue;
+use crate::store::digest::{self, Appraisal};
 
 /// Selects whether there are foreign rows that may be claimed, whether any event is counted only (neither is the case
 /// in most installations), the id of the newest row, and the `data_version`, which changes when another connection has
@@ -41,7 +41,7 @@ static EVENTS: LazyLock<BulkInsert> = LazyLock::new(|| {
 pub(super) async fn write_in(
     conn: &mut SqliteConnection,
     events: &[Event],
-    profiles: &Profiles,
+    appraisal: Appraisal<'_>,
     queue: Option<&WriteQueue>,
 ) -> Result<Written, sqlx::Error> {
     let (claimable, counted_only, newest, version): (bool, bool, i64, i64) =
@@ -50,11 +50,16 @@ pub(super) async fn write_in(
         queue.record_version(version);
     }
     let counted_only = counted_only && events.iter().any(|event| event.named);
-    let outcomes = match claimable || counted_only {
+    let (outcomes, left_to_rebuild) = match claimable || counted_only {
         true => reconcile(conn, events, counted_only).await?,
-        false => insert_new(conn, events, newest).await?,
+        false => (insert_new(conn, events, newest).await?, Vec::new()),
     };
-    let counted = count(conn, rollup_of(events, &outcomes, profiles)).await?;
+    let counted = count(conn, rollup_of(events, &outcomes, appraisal.profiles)).await?;
+    let stored =
+        events.iter().zip(&outcomes).enumerate().filter(|(place, (_, outcome))| {
+            **outcome == Outcome::Counted && !left_to_rebuild.contains(place)
+        });
+    digest::add(conn, appraisal.digest(stored.map(|(_, (event, _))| event))).await?;
     Ok(Written { outcomes, counted })
 }
 
@@ -76,33 +81,30 @@ async fn insert_new(
     Ok(events.iter().map(outcome).collect())
 }
 
-/// Writes events one by one, if some of them may claim foreign rows or be counted only.
+/// Writes events one by one, if some of them may claim foreign rows or be counted only. Also returns the places of those whose rows a
+/// rebuild of facts will come to.
 async fn reconcile(
     conn: &mut SqliteConnection,
     events: &[Event],
     counted_only: bool,
-) -> Result<Vec<Outcome>, sqlx::Error> {
-    let from = claimable_from(events);
-    let mut outcomes = Vec::with_capacity(events.len());
-    for event in events {
-        let outcome = match counted_only && event.named && counted_only::is_counted(conn, event).await? {
-            true => Outcome::CountedOnlyDuplicate,
-            false => write_one(conn, event, from).await?,
-        };
-        outcomes.push(outcome);
+) -> Result<(Vec<Outcome>, Vec<usize>), sqlx::Error> {
+    const BELOW: &str = "select coalesce((select below from mlops_rebuild), 0)";
+    let (from, below) = (claimable_from(events), sqlx::query_scalar(BELOW).fetch_one(&mut *conn).await?);
+    let (mut outcomes, mut left_to_rebuild) = (Vec::with_capacity(events.len()), Vec::new());
+    for (place, event) in events.iter().enumerate() {
+        if counted_only && event.named && counted_only::is_counted(conn, event).await? {
+            outcomes.push(Outcome::CountedOnlyDuplicate);
+            continue;
+        }
+        let claimed = claim(conn, event, from).await?;
+        left_to_rebuild
+            .extend(claimed.and_then(|(_, row)| row).filter(|row| *row < below).map(|_: i64| place));
+        outcomes.push(match claimed {
+            Some((outcome, _)) => outcome,
+            None => insert_one(conn, event).await?,
+        });
     }
-    Ok(outcomes)
-}
-
-async fn write_one(
-    conn: &mut SqliteConnection,
-    event: &Event,
-    from: NaiveDateTime,
-) -> Result<Outcome, sqlx::Error> {
-    match claim(conn, event, from).await? {
-        Some(claimed) => Ok(claimed),
-        None => insert_one(conn, event).await,
-    }
+    Ok((outcomes, left_to_rebuild))
 }
 
 async fn insert_one(conn: &mut SqliteConnection, event: &Event) -> Result<Outcome, sqlx::Error> {
@@ -110,19 +112,20 @@ async fn insert_one(conn: &mut SqliteConnection, event: &Event) -> Result<Outcom
     Ok(if inserted == 1 { Outcome::Counted } else { Outcome::Duplicate })
 }
 
-/// Claims a foreign row for the event. Returns `None` if there is no such row and the event must be inserted.
+/// Claims a foreign row for the event. Returns the outcome, with the `id` of the row that was claimed; `None` if there is no such row and
+/// the event must be inserted.
 async fn claim(
     conn: &mut SqliteConnection,
     event: &Event,
     from: NaiveDateTime,
-) -> Result<Option<Outcome>, sqlx::Error> {
+) -> Result<Option<(Outcome, Option<i64>)>, sqlx::Error> {
     if is_stored(conn, event).await? {
-        return Ok(Some(Outcome::Duplicate));
+        return Ok(Some((Outcome::Duplicate, None)));
     }
     let Some((id, counted)) = claimable(conn, event, from).await? else { return Ok(None) };
     let claim = sqlx::query("update ai_metrics set event_id = $1 where id = $2").bind(event.id).bind(id);
     claim.execute(conn).await?;
-    Ok(Some(if counted.is_some() { Outcome::Claimed } else { Outcome::Counted }))
+    Ok(Some((if counted.is_some() { Outcome::Claimed } else { Outcome::Counted }, Some(id))))
 }
 
 /// Returns whether the row of the event is stored.

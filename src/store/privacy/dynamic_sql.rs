@@ -7,6 +7,7 @@ use futures_util::TryStreamExt;
 use sqlx::{AssertSqlSafe, PgConnection, Postgres, Row, Sqlite, SqliteConnection};
 
 use super::schema::Column;
+use crate::store::dialect::Dialect;
 use crate::store::events::foreign::{ForeignRow, count_sql};
 use crate::store::rollups::AddRollup;
 
@@ -154,7 +155,7 @@ impl Rows for PgConnection {
         "select pg_advisory_xact_lock_shared(hashtext('mlops_consents'))";
     const LOCK_TOMBSTONES_SHARED: &'static str =
         "select pg_advisory_xact_lock_shared(hashtext('mlops_tombstones'))";
-    const LOCK_DIGEST: &'static str = "select pg_advisory_xact_lock(hashtext('mlops_digest'))";
+    const LOCK_DIGEST: &'static str = <Postgres as Dialect>::LOCK_DIGEST;
     const RANDOM_TEXT: &'static str =
         "encode(sha256(convert_to(concat(random(), random(), clock_timestamp()), 'UTF8')), 'hex')";
     const LOCK_FREE: &'static str = " for update skip locked";
@@ -258,7 +259,7 @@ impl Rows for SqliteConnection {
     const LOCK: &'static str = "";
     const LOCK_CONSENTS_SHARED: &'static str = "select 1";
     const LOCK_TOMBSTONES_SHARED: &'static str = "select 1";
-    const LOCK_DIGEST: &'static str = "select 1";
+    const LOCK_DIGEST: &'static str = <Sqlite as Dialect>::LOCK_DIGEST;
     const RANDOM_TEXT: &'static str = "lower(hex(randomblob(16)))";
     const LOCK_FREE: &'static str = "";
     const COLUMNS: &'static str =

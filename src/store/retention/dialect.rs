@@ -10,8 +10,8 @@ pub(super) struct RetentionSql {
     pub(super) columns: &'static str,
     /// Selects those of a table or view `$1` that the service may read.
     pub(super) readable_columns: &'static str,
-    /// The condition of a row of `t`, an event, that is not digested yet, if there can be any.
-    pub(super) undigested: Option<&'static str>,
+    /// The condition of a row of `t`, an event, that is not digested yet.
+    pub(super) undigested: &'static str,
     /// The condition of the rows of `t` in the window from `$1` to before `$2`.
     pub(super) window: fn(Retained) -> String,
     /// The query for the start of the first window and the end of the last one.
@@ -47,7 +47,8 @@ const POSTGRES: RetentionSql = RetentionSql {
     readable_columns: "select cast(attname as text), format_type(atttypid, null) from pg_attribute
         where attrelid = to_regclass($1) and attnum > 0 and not attisdropped and has_table_privilege(attrelid, 'select')",
     // The list is read once, and nearly always empty.
-    undigested: Some("t.id = any(array(select unnest(event_rows) from mlops_undigested))"),
+    undigested: "(t.id = any(array(select unnest(event_rows) from mlops_undigested))
+        or t.id < coalesce((select below from mlops_rebuild), 0))",
     window: |_| {
         let page = |n| format!("cast('(' || cast(${n} as bigint) || ',0)' as tid)");
         format!("t.ctid >= {} and t.ctid < {}", page(1), page(2))
@@ -70,7 +71,7 @@ const POSTGRES: RetentionSql = RetentionSql {
 const SQLITE: RetentionSql = RetentionSql {
     columns: "select name, type from pragma_table_info($1)",
     readable_columns: "select name, type from pragma_table_info($1)",
-    undigested: None,
+    undigested: "t.id < coalesce((select below from mlops_rebuild), 0)",
     window: |kind| match dated_by(kind) {
         Some(time) => format!("t.{time} >= {} and t.{time} < {}", second(1), second(2)),
         None => "t.rowid >= $1 and t.rowid < $2".to_owned(),

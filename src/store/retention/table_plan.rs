@@ -96,8 +96,7 @@ impl Catalogue {
             Retained::Events => {
                 let old = self.before("t", self.time(kind, "created_at")?);
                 // The digest reads the rows.
-                let digested = self.sql.undigested.map(|undigested| format!(" and not {undigested}"));
-                Some(format!("{old}{}", digested.unwrap_or_default()))
+                Some(format!("{old} and not {}", self.sql.undigested))
             }
             Retained::Facts => Some(self.before("t", self.time(kind, "last_at")?)),
             Retained::Outcomes => {
