@@ -18,6 +18,7 @@ pub mod config;
 pub mod conversation;
 pub mod event;
 pub mod fair_share;
+mod field_name;
 pub mod http;
 pub mod ingest;
 pub mod lifecycle;

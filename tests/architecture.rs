@@ -16,6 +16,7 @@ const LAYERS: [(&str, &[&str]); 8] = [
             "log_on_change",
             "event",
             "fair_share",
+            "field_name",
             "rollup",
             "pricing",
             "quota",

@@ -18,11 +18,9 @@ use super::text;
 use crate::app::App;
 use crate::event::Refusal;
 use crate::fair_share::Share;
+use crate::field_name::is_like_a_field;
 use crate::http::error::ApiError;
 use crate::http::middleware::request_context::RequestContext;
-
-/// The maximum length of the name of a field that is repeated to its sender, in characters.
-const MAX_FIELD_CHARS: usize = 30;
 
 /// What a route accepts as a body.
 #[derive(Debug, Clone, Copy)]
@@ -126,12 +124,6 @@ fn describe(error: &serde_json::Error) -> String {
     }
     let (line, column) = (error.line(), error.column());
     format!("unknown field or wrong type at line {line}, column {column}")
-}
-
-/// Returns whether a name is a word or two, rather than something personal.
-pub(super) fn is_like_a_field(name: &str) -> bool {
-    let is_plain = |c: char| c.is_ascii_alphabetic() || matches!(c, '_' | '-');
-    (1..=MAX_FIELD_CHARS).contains(&name.len()) && name.chars().all(is_plain)
 }
 
 /// Reads a body of JSON, which may be empty.

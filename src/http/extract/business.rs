@@ -7,11 +7,9 @@ use serde::Deserialize;
 use super::Path;
 use crate::app::App;
 use crate::auth::Principal;
+use crate::business::is_business_id;
 use crate::http::error::ApiError;
 use crate::http::middleware::request_context::RequestContext;
-
-/// The maximum length of a business id, in characters.
-const MAX_BUSINESS_CHARS: usize = 255;
 
 const MUST_BE: &str = "business_id must be 1 to 255 characters, without control characters";
 
@@ -72,9 +70,6 @@ impl BusinessLimit {
     pub fn within(&self, requested: Option<String>) -> Result<Option<String>, ApiError> {
         let Some(business_id) = requested else { return Ok(self.own().map(str::to_owned)) };
         authorize(self.0.principal(), &business_id)?;
-        if business_id.is_empty() {
-            return Err(ApiError::InvalidValue("business_id", MUST_BE));
-        }
         check(&business_id)?;
         Ok(Some(business_id))
     }
@@ -85,10 +80,7 @@ pub(super) fn authorize(principal: &Principal, business_id: &str) -> Result<(), 
     if principal.may_use(business_id) { Ok(()) } else { Err(ApiError::BusinessDenied) }
 }
 
-/// Rejects ids that no event can have; Postgres does not accept a NUL in text.
+/// Rejects ids that no event can have.
 fn check(business_id: &str) -> Result<(), ApiError> {
-    if business_id.chars().count() > MAX_BUSINESS_CHARS || business_id.contains(char::is_control) {
-        return Err(ApiError::InvalidValue("business_id", MUST_BE));
-    }
-    Ok(())
+    if is_business_id(business_id) { Ok(()) } else { Err(ApiError::InvalidValue("business_id", MUST_BE)) }
 }

@@ -10,12 +10,13 @@ use serde_json::error::Category;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use super::body::{BatchBytes, is_like_a_field};
+use super::body::BatchBytes;
 use super::business::authorize;
 use super::events::idempotency_key;
 use crate::app::App;
 use crate::clock::parse_timestamp;
 use crate::conversation::{ConversationKey, Outcome, PostedOutcome};
+use crate::field_name::is_like_a_field;
 use crate::event::{Refusal, Scalar, id_from_key, is_placeholder_id};
 use crate::http::error::ApiError;
 use crate::http::middleware::request_context::RequestContext;
