@@ -104,6 +104,8 @@ insert into needed values
     ('mlops_outcome_daily', 'select, insert, update'),
     ('mlops_fact_totals', 'select, insert, update'),
     ('mlops_rebuild', 'select, insert, update'),
+    -- Business profiles.
+    ('mlops_businesses', 'select, insert, update'),
     -- Keys, privacy, retention and the audit trail.
     ('mlops_api_keys', 'select, insert, update'),
     ('mlops_privacy_requests', 'select, insert, update, delete'),
@@ -112,6 +114,9 @@ insert into needed values
     ('mlops_retention_deleted', 'select, insert, update, delete'),
     ('mlops_audit', 'select, insert'),
     ('_sqlx_migrations', 'select'),
+    -- The receptionist app's tables: names and opening hours of businesses, for their profiles.
+    ('businesses', 'select'),
+    ('business_settings', 'select'),
     -- The receptionist app's tables, for access, erasure and retention. Conversations are locked before they are deleted,
     -- appointments may be anonymised.
     ('conversations', 'select, delete, update (id)'),

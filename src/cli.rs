@@ -140,11 +140,12 @@ fn fail(what: impl std::fmt::Display) -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// Opens the store and migrates it, or logs why that failed.
+/// Opens the store, migrates it and reads the business profiles, or logs why that failed.
 async fn open(config: &Config) -> Result<Store, ExitCode> {
     let opened = async {
         let store = Store::open(config)?;
         store.migrate().await?;
+        store.load_profiles().await?;
         Ok::<_, StoreError>(store)
     };
     opened.await.map_err(|error| fail(format!("cannot use the database: {error}")))

@@ -126,7 +126,8 @@ settings! {
     spool_dir: Limit<Folder> = "SPOOL_DIR", default "data/spool", example "/var/lib/mlops-service/spool";
     /// Maximum size of the spool in MiB; when it is full, events are refused.
     spool_max_mb: Bounded<1, 65_536> = "SPOOL_MAX_MB", default "512", example "512";
-    /// Time zone of the days in analytics, as an IANA name. A change does not affect days already summed.
+    /// Time zone of the days in analytics, as an IANA name, of businesses without one of their own. A change does not affect
+    /// days already summed.
     time_zone: Tz = "TIME_ZONE", default "UTC", example "Europe/Berlin";
     /// Days to keep events (rows of ai_metrics) and facts about conversations; their sums stay. off: forever.
     retention_days: Limit<Bounded<1, 36_500>> = "RETENTION_DAYS", default "90", example "90";
@@ -206,7 +207,7 @@ settings! {
     ingest_queue_size: Bounded<1, 65_536> = "INGEST_QUEUE_SIZE", default "8192", example "8192";
     /// Threads that serve requests and write events. Default: one for every two cores.
     worker_threads: Option<Bounded<1, 1_024>> = "WORKER_THREADS", default "", example "2";
-    /// Seconds between reloads of the totals, which pick up what other replicas wrote.
+    /// Seconds between reloads of the totals and of business profiles, which pick up what other replicas wrote.
     metrics_refresh_seconds: Bounded<1, 3_600> = "METRICS_REFRESH_SECONDS", default "15", example "15";
     /// Businesses with their own label values on /metrics; further ones are folded into "other".
     metrics_max_businesses: Bounded<1, 100_000> = "METRICS_MAX_BUSINESSES", default "1000", example "1000";

@@ -14,6 +14,7 @@ mod digest;
 mod handle;
 mod late_withdrawals;
 mod maintenance;
+mod profile_refresh;
 mod replay;
 mod rollup_merge;
 mod sink;

@@ -44,6 +44,7 @@ macro_rules! from_row {
 
 mod audit;
 mod bulk_insert;
+mod businesses;
 mod connection;
 mod dialect;
 mod digest;

@@ -1,6 +1,7 @@
 //! What every implementation of a seam must do, written once.
 
 mod audit;
+mod businesses;
 mod digest;
 mod event_fields;
 mod limiter;

@@ -19,6 +19,7 @@ mod network;
 mod overload;
 mod pooler;
 mod power_cut;
+mod profiles;
 mod proxy;
 mod redis;
 mod replicas;

@@ -32,6 +32,8 @@ pub enum Action {
     KeyRotated,
     /// A key was revoked.
     KeyRevoked,
+    /// The profile of a business was changed.
+    BusinessChanged,
     /// A request to a privacy or administration route was rejected.
     AdminRefused,
     /// The service started, with these settings.
@@ -57,6 +59,7 @@ impl Action {
             Self::KeyCreated => "key.created",
             Self::KeyRotated => "key.rotated",
             Self::KeyRevoked => "key.revoked",
+            Self::BusinessChanged => "business.changed",
             Self::AdminRefused => "admin.refused",
             Self::ServiceStarted => "service.started",
             Self::AuditPurged => "audit.purged",

@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::digest::DigestTask;
 use super::late_withdrawals::LateWithdrawals;
+use super::profile_refresh;
 use super::rollup_merge::RollupMerge;
 use super::sink::Sink;
 use super::worker::Worker;
@@ -137,6 +138,8 @@ impl Ingest {
         let rounds = (clock.clone(), every);
         let task = digest.clone().run(store.clone(), metrics.clone(), rounds, lifecycle.ending().clone());
         lifecycle.spawn("digest", task);
+        let profiles = profile_refresh::run(store.clone(), every, lifecycle.ending().clone());
+        lifecycle.spawn("profiles", profiles);
         if config.consent_required {
             let task = LateWithdrawals::default().run(
                 store.clone(),

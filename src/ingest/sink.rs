@@ -59,9 +59,11 @@ impl Sink {
         Self { store, spool, metrics, clock, max_businesses, rollup_merge, digest, since, logged_full }
     }
 
-    /// Migrates the tables and counts existing rows of other programs. Returns whether some are left.
+    /// Migrates the tables, reads the profiles, on whose time zones the days of events depend, and counts existing rows of other
+    /// programs. Returns whether some are left.
     pub(super) async fn migrate(&self) -> Result<bool, StoreError> {
         self.store.migrate().await?;
+        self.store.load_profiles().await?;
         self.digest.begin();
         let (begun, mut more) = (Instant::now(), true);
         while more && begun.elapsed() < FIRST_COUNT_LIMIT {

@@ -96,7 +96,11 @@ impl Worker {
             let prepare = async {
                 let is_other = self.sink.store.reopen_replaced_file().await?;
                 let is_migrated = self.migrated && !is_other;
-                let counting = if is_migrated { None } else { Some(self.sink.migrate().await?) };
+                let counting = match is_migrated {
+                    // They may have changed while the store was away.
+                    true => self.sink.store.load_profiles().await.map(|()| None)?,
+                    false => Some(self.sink.migrate().await?),
+                };
                 self.sink.prepare().await.map(|()| counting)
             };
             match spill_until(&self.sink, commands, stop, prepare).await {

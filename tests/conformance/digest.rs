@@ -132,11 +132,11 @@ async fn found(backend: &Backend) -> Vec<String> {
 async fn assert_consistent(backend: &Backend) {
     assert_eq!(found(backend).await, expected(backend).await);
     let sums = [
-        "select cast(sum(conversations) as bigint) from mlops_conversation_daily",
-        "select cast(sum(conversations) as bigint) from mlops_hourly",
-        "select cast(sum(conversations) as bigint) from mlops_intent_daily",
-        "select cast(sum(conversations) as bigint) from mlops_first_latency_daily",
-        "select cast(sum(amount) as bigint) from mlops_fact_totals where kind = 'conversations'",
+        "select cast(coalesce(sum(conversations), 0) as bigint) from mlops_conversation_daily",
+        "select cast(coalesce(sum(conversations), 0) as bigint) from mlops_hourly",
+        "select cast(coalesce(sum(conversations), 0) as bigint) from mlops_intent_daily",
+        "select cast(coalesce(sum(conversations), 0) as bigint) from mlops_first_latency_daily",
+        "select cast(coalesce(sum(amount), 0) as bigint) from mlops_fact_totals where kind = 'conversations'",
         "select count(*) from mlops_conversations",
     ];
     let mut numbers = Vec::new();
@@ -146,14 +146,14 @@ async fn assert_consistent(backend: &Backend) {
     assert!(numbers.iter().all(|number| *number == numbers[0]), "{numbers:?}");
     let answers = [
         "select count(*) from ai_metrics",
-        "select cast(sum(answers) as bigint) from mlops_hourly",
-        "select cast(sum(answers) as bigint) from mlops_cost_daily",
+        "select cast(coalesce(sum(answers), 0) as bigint) from mlops_hourly",
+        "select cast(coalesce(sum(answers), 0) as bigint) from mlops_cost_daily",
     ];
     for sql in answers {
         assert_eq!(backend.number(sql).await, backend.number(answers[0]).await, "{sql}");
     }
     let errors = "select count(*) from ai_metrics where response_type = 'error'";
-    let hourly = "select cast(sum(errors) as bigint) from mlops_hourly";
+    let hourly = "select cast(coalesce(sum(errors), 0) as bigint) from mlops_hourly";
     assert_eq!(backend.number(hourly).await, backend.number(errors).await);
 }
 
@@ -167,17 +167,17 @@ async fn sums_are_those_of_independent_queries_over_the_rows(backend: Backend) {
         keep(&store, &some_events(u8::try_from(batch).unwrap(), size, start())).await;
         assert_consistent(&backend).await;
     }
-    let tokens = "select cast(sum(tokens) as bigint) from mlops_conversations";
+    let tokens = "select cast(coalesce(sum(tokens), 0) as bigint) from mlops_conversations";
     let of_rows =
-        "select cast(sum(tokens_used) as bigint) from ai_metrics where coalesce(conversation_id, '') <> ''";
+        "select cast(coalesce(sum(tokens_used), 0) as bigint) from ai_metrics where coalesce(conversation_id, '') <> ''";
     assert_eq!(backend.number(tokens).await, backend.number(of_rows).await);
     // 2.50 and 10 dollars per million tokens.
-    let computed = "select cast(sum(computed_nanos) as bigint) from mlops_cost_daily";
+    let computed = "select cast(coalesce(sum(computed_nanos), 0) as bigint) from mlops_cost_daily";
     let of_rows =
-        "select cast(sum(prompt_tokens * 2500 + completion_tokens * 10000) as bigint) from ai_metrics
+        "select cast(coalesce(sum(prompt_tokens * 2500 + completion_tokens * 10000), 0) as bigint) from ai_metrics
         where prompt_tokens is not null";
     assert_eq!(backend.number(computed).await, backend.number(of_rows).await);
-    let filled = "select cast(sum(filled) as bigint) from mlops_cost_daily";
+    let filled = "select cast(coalesce(sum(filled), 0) as bigint) from mlops_cost_daily";
     let of_rows = "select count(*) from ai_metrics where prompt_tokens is not null and api_cost_usd = 0";
     assert_eq!(backend.number(filled).await, backend.number(of_rows).await);
 }
@@ -254,7 +254,7 @@ async fn repeats_and_claims_are_digested_once(backend: Backend) {
     store.count_foreign_rows(real_now()).await.unwrap();
     keep(&store, &[made(json!({"session_id": "after", "conversation_id": "after"}), real_now())]).await;
     assert_eq!(backend.rows().await, 52);
-    let answers = "select cast(sum(answers) as bigint) from mlops_hourly";
+    let answers = "select cast(coalesce(sum(answers), 0) as bigint) from mlops_hourly";
     assert_eq!(backend.number(answers).await, 52);
 }
 
@@ -350,11 +350,11 @@ async fn an_outcome_joins_its_conversation_when_an_event_comes(backend: Backend)
         [outcome(1, "late", Outcome::Booked, 1, Some(50)), outcome(2, "late", Outcome::Kept, 2, None)];
     let posted = store.post_outcomes(&outcomes, real_now()).await.unwrap();
     assert_eq!(posted, [Posting::Recorded; 2]);
-    let waiting = "select cast(sum(outcomes) as bigint) from mlops_outcome_daily";
+    let waiting = "select cast(coalesce(sum(outcomes), 0) as bigint) from mlops_outcome_daily";
     assert_eq!(backend.number(waiting).await, 2);
     keep(&store, &[made(json!({"conversation_id": "late"}), start())]).await;
     assert_eq!(backend.number(waiting).await, 0);
-    let state = "select cast(sum(kept) as bigint) from mlops_conversation_daily";
+    let state = "select cast(coalesce(sum(kept), 0) as bigint) from mlops_conversation_daily";
     assert_eq!(backend.number(state).await, 1);
     let totals =
         "select label || ' ' || amount from mlops_fact_totals where kind = 'outcomes' order by label";
@@ -369,12 +369,12 @@ async fn an_error_alone_is_no_handoff(backend: Backend) {
         made(changes, start())
     };
     keep(&store, &[with("a", "error"), with("b", "text")]).await;
-    assert_eq!(backend.number("select cast(sum(handoffs) as bigint) from mlops_conversation_daily").await, 1);
+    assert_eq!(backend.number("select cast(coalesce(sum(handoffs), 0) as bigint) from mlops_conversation_daily").await, 1);
     assert_eq!(
-        backend.number("select cast(sum(contained) as bigint) from mlops_conversation_daily").await,
+        backend.number("select cast(coalesce(sum(contained), 0) as bigint) from mlops_conversation_daily").await,
         0
     );
-    assert_eq!(backend.number("select cast(sum(errors) as bigint) from mlops_hourly").await, 1);
+    assert_eq!(backend.number("select cast(coalesce(sum(errors), 0) as bigint) from mlops_hourly").await, 1);
 }
 
 async fn absurd_costs_of_one_business_stop_nothing(backend: Backend) {
@@ -386,5 +386,5 @@ async fn absurd_costs_of_one_business_stop_nothing(backend: Backend) {
         .execute("update mlops_fact_totals set amount = 4000000000000000000 where kind = 'computed_nanos'")
         .await;
     keep(&store, &[made(most, start()), made(json!({"business_id": "other"}), start())]).await;
-    assert_eq!(backend.number("select cast(sum(answers) as bigint) from mlops_hourly").await, 3);
+    assert_eq!(backend.number("select cast(coalesce(sum(answers), 0) as bigint) from mlops_hourly").await, 3);
 }

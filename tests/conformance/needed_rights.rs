@@ -6,6 +6,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use mlops_service::audit::{Action, Actor, Entry};
 use mlops_service::auth::key::{KeyId, NamedKey, PlainKey, SecretHash};
+use mlops_service::business::{FromApp, ProfileChange};
 use mlops_service::conversation::{self, ConversationKey, PostedOutcome};
 use mlops_service::event::{Event, Report};
 use mlops_service::metrics::{Bounds, Series, SeriesKind};
@@ -80,7 +81,7 @@ impl House {
         self.plant().await?;
         let n = self.uses;
         let first = match right.rsplit(' ').next().unwrap_or_default() {
-            "mlops_api_keys" => Part::Keys,
+            "mlops_api_keys" | "mlops_businesses" | "businesses" | "business_settings" => Part::Keys,
             _ if right.starts_with("delete on mlops_") || right.starts_with("execute") => Part::Retention,
             "mlops_book"
             | "conversations"
@@ -98,7 +99,10 @@ impl House {
             match part {
                 (index, part) if index > 0 && *part == first => {}
                 (_, Part::Events) => self.write_events(n).await?,
-                (_, Part::Keys) => self.manage_keys(n).await?,
+                (_, Part::Keys) => {
+                    self.manage_keys(n).await?;
+                    self.manage_profiles(n).await?;
+                }
                 (_, Part::People) => self.handle_people(n).await?,
                 (_, Part::Retention) => self.retain().await?,
             }
@@ -225,6 +229,22 @@ impl House {
         self.store.restore_secret(key.id, SecretHash([1; 32]), now, &entry()).await?;
         self.store.record_key_uses(&[(key.id, now)]).await?;
         self.store.revoke_key(key.id, false, now, |_| entry()).await?;
+        Ok(())
+    }
+
+    async fn manage_profiles(&self, n: u64) -> Result<(), Failed> {
+        let mut change = ProfileChange::default();
+        // Once for a new row, and once for one that is there.
+        for name in ["first", "second"] {
+            change.set_name(name)?;
+            self.store.set_profile(&format!("b-{n}"), &change, real_now(), &Actor::service()).await?;
+        }
+        self.store.load_profiles().await?;
+        let listed = self.store.businesses("", 500).await?;
+        let acme = listed.iter().find(|(id, _)| id == "acme").map(|(_, profile)| profile.from_app);
+        if acme != Some(FromApp { name: true, opening_hours: true }) {
+            return Err(format!("42501: the app's tables cannot be read: {acme:?}").into());
+        }
         Ok(())
     }
 

@@ -16,6 +16,7 @@ use crate::harness::{
 /// The receptionist app's tables.
 const APP: &str = "
     create table businesses (id text primary key, name text);
+    create table business_settings (business_id text references businesses (id), business_hours jsonb);
     create table conversations (id text primary key, business_id text references businesses (id), customer_name text,
         customer_email text, customer_phone text, status text, created_at timestamptz default now(),
         updated_at timestamptz default now());
@@ -28,6 +29,7 @@ const APP: &str = "
         customer_phone text, appointment_date date, appointment_time time, status text, notes text,
         created_at timestamptz default now());
     insert into businesses values ('acme', 'Acme');
+    insert into business_settings values ('acme', '{\"monday\":{\"open\":\"09:00\",\"close\":\"17:00\"}}');
     insert into conversations (id, business_id) values ('c-1', 'acme');
     insert into messages (id, conversation_id) values ('m-1', 'c-1');
     insert into chat_messages (id) values ('m-2');
@@ -237,6 +239,7 @@ async fn the_service_serves_with_a_role_that_can_do_nothing_else() {
     cannot_change_the_house(&roles).await;
     cannot_touch_what_it_does_not_need(&roles).await;
     let needed = [
+        "select * from businesses, business_settings",
         "select * from conversations, messages, chat_messages, appointments",
         "select id from conversations for update",
         "update appointments set customer_name = null where id = 'a-1'",
@@ -315,10 +318,11 @@ async fn cannot_touch_what_it_does_not_need(roles: &Roles) {
             "insert into _sqlx_migrations select * from _sqlx_migrations",
             "update _sqlx_migrations set success = false",
             "delete from _sqlx_migrations",
-            "select * from businesses",
             "insert into businesses values ('more')",
             "update businesses set name = 'more'",
             "delete from businesses",
+            "update business_settings set business_hours = null",
+            "delete from mlops_businesses",
             "insert into conversations (id) values ('more')",
             "update conversations set customer_email = null",
             "update messages set content = null",

@@ -12,7 +12,7 @@ on_every_backend! {
 }
 
 /// Tables that hold no person, and why.
-const WITHOUT_PERSONS: [(&str, &str); 23] = [
+const WITHOUT_PERSONS: [(&str, &str); 24] = [
     ("_sqlx_migrations", "names and checksums of migrations"),
     ("ai_latency_daily", "counts by day and business"),
     ("ai_metric_labels", "names of businesses, models, intents and response types"),
@@ -20,9 +20,10 @@ const WITHOUT_PERSONS: [(&str, &str); 23] = [
     ("ai_rollup_daily", "sums by day, business, model, intent and response type"),
     ("ai_rollup_pending", "the same, of batches that are not merged yet; on Postgres alone"),
     ("ai_totals", "the same, over all time"),
+    ("business_settings", "the same: how they want to be served"),
     ("businesses", "the app's own customers are companies"),
     ("mlops_api_keys", "names of programs and hashes of their keys"),
-    ("mlops_businesses", "names, opening hours and budgets of companies"),
+    ("mlops_businesses", "names, time zones, opening hours and budgets of companies"),
     ("mlops_conversation_daily", "sums by day and business"),
     ("mlops_cost_daily", "sums by day, business and model"),
     ("mlops_counted_events", "ids of events, which an erasure itself writes there"),

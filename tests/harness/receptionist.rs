@@ -5,6 +5,9 @@ use super::Backend;
 /// Creates the app's tables, on both databases: SQLite accepts any type name.
 const TABLES: &str = "
     create table businesses (id text primary key, name text not null);
+    create table business_settings (
+        id text primary key, business_id text not null references businesses (id) on delete cascade,
+        business_hours jsonb, welcome_message text);
     create table conversations (
         id text primary key, business_id text not null references businesses (id) on delete cascade,
         customer_name text, customer_email text, customer_phone text, status text default 'active',

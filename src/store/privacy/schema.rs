@@ -142,6 +142,11 @@ impl Schema {
         Self::of(conn, &[Table::Conversations.name(), Table::Appointments.name()]).await
     }
 
+    /// Reads the schema of the app's tables of businesses.
+    pub(in crate::store) async fn of_businesses<C: Rows>(conn: &mut C) -> Result<Self, sqlx::Error> {
+        Self::of(conn, &["businesses", "business_settings"]).await
+    }
+
     async fn of<C: Rows>(conn: &mut C, names: &[&str]) -> Result<Self, sqlx::Error> {
         let mut tables: BTreeMap<String, Vec<Column>> = BTreeMap::new();
         let mut collect = |fields: Fields| {
@@ -162,6 +167,12 @@ impl Schema {
     /// Returns the columns of a table by its name, in order; none if it does not exist.
     pub(super) fn columns_of(&self, name: &str) -> &[Column] {
         self.0.get(name).map_or(&[], Vec::as_slice)
+    }
+
+    /// Returns whether a table exists and has all these columns.
+    pub(in crate::store) fn has_columns(&self, table: &str, columns: &[&str]) -> bool {
+        let has = |column: &&str| self.columns_of(table).iter().any(|one| one.name == **column);
+        self.0.contains_key(table) && columns.iter().all(has)
     }
 
     /// Returns whether ids of events counted without a row can be stored.
