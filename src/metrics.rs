@@ -1,5 +1,6 @@
 //! Prometheus metrics: a view of the stored totals, and the service's own HTTP and process metrics.
 
+mod budgets;
 mod facts;
 mod family;
 mod log;
@@ -29,6 +30,7 @@ use prometheus::{
 use strum::VariantArray;
 use tokio_util::sync::CancellationToken;
 
+use crate::business::ProfileCache;
 use crate::conversation::FactTotals;
 use crate::security::SecurityEvent;
 use pages::Pages;
@@ -231,6 +233,12 @@ impl Metrics {
         self.registry.register(collector).expect("every name is registered once");
     }
 
+    /// Registers the gauge of budgets in `profiles`. Must be called at most once.
+    pub fn show_budgets(&self, profiles: ProfileCache) {
+        let collector = Box::new(budgets::BudgetCollector::new(profiles, self.totals.clone()));
+        self.registry.register(collector).expect("every name is registered once");
+    }
+
     /// Returns the resource usage of the process.
     #[must_use]
     pub fn process(&self) -> &Process {
@@ -275,7 +283,8 @@ mod tests {
     #[test]
     fn collectors_show_exactly_the_families_that_they_declare() {
         let totals = SharedTotals::new(RwLock::new(Some(Totals::new(1))));
-        let collectors: [Box<dyn Collector>; 3] = [
+        let collectors: [Box<dyn Collector>; 4] = [
+            Box::new(budgets::BudgetCollector::new(ProfileCache::new(chrono_tz::Tz::UTC), totals.clone())),
             Box::new(totals::TotalsCollector::new(totals)),
             Box::new(process::ProcessCollector::new(Arc::default())),
             Box::new(spool::SpoolCollector::new(SpoolStats::default)),

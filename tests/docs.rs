@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
+use mlops_service::audit::Actor;
+use mlops_service::business::ProfileChange;
 use mlops_service::config::VARIABLES;
 use mlops_service::http::routes::{Access, Row, table};
 use serde_json::json;
@@ -154,6 +156,10 @@ async fn the_metrics_page_lists_exactly_the_metrics() {
         [("REDIS_URL", redis.as_str()), ("RATE_LIMIT_TRACK", "1/hour"), ("RATE_LIMIT_MODE", "shadow")];
     let app = TestApp::with(&backend, &settings).await;
     app.start_tasks();
+    let mut budget = ProfileChange::default();
+    budget.set_monthly_budget(50.0).unwrap();
+    app.app.store.set_profile("acme", &budget, app.now(), &Actor::service()).await.unwrap();
+    app.app.store.load_profiles().await.unwrap();
     for _ in 0..2 {
         app.track(&event(json!({"human_handoff_requested": true}))).await.ok();
     }

@@ -44,6 +44,7 @@ impl App {
         let store = Store::open(&config).map_err(|error| format!("the database cannot be used: {error}"))?;
         let (metrics, pages) = Metrics::new();
         lifecycle.spawn("metrics", metrics.clone().run(pages, lifecycle.ending().clone()));
+        metrics.show_budgets(store.profiles().clone());
         let limits = limits(&config, &metrics)?;
         let access = Authenticator::new(&config, store.clone(), &clock)?;
         let (ingest, prepared) =

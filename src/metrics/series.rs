@@ -139,6 +139,12 @@ impl ShownSeries {
         }
     }
 
+    /// Returns whether a business has a place.
+    pub(super) fn shows(&self, business_id: &str) -> bool {
+        let key = Key { business_id: business_id.to_owned(), ..Key::default() };
+        self.places.has(&Series { kind: SeriesKind::Business, key })
+    }
+
     fn business<'k>(&self, key: &'k Key, added: &Places) -> &'k str {
         let business = Key { business_id: key.business_id.clone(), ..Key::default() };
         let business = Series { kind: SeriesKind::Business, key: business };

@@ -87,6 +87,12 @@ impl Totals {
         self.shown.new_series(keys)
     }
 
+    /// Returns whether a business has a label value of its own.
+    #[must_use]
+    pub fn shows(&self, business_id: &str) -> bool {
+        self.shown.shows(business_id)
+    }
+
     /// Adds the sums of one key. Values without a place count as `other`.
     pub fn add(&mut self, key: &Key, sums: &Sums) {
         let labels = self.shown.labels(key);
