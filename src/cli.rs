@@ -1,6 +1,7 @@
 //! The command line: one subcommand, by default `serve`.
 
 mod audit;
+mod business;
 mod check;
 mod healthcheck;
 mod key;
@@ -44,6 +45,9 @@ enum Verb {
     /// Create, list, rotate and revoke named API keys
     #[command(subcommand)]
     Key(key::Verb),
+    /// Show and change business profiles
+    #[command(subcommand)]
+    Business(business::Verb),
     /// Run the security checklist; exits with 1 if a check fails
     Check(check::Options),
     /// Delete data past its retention period
@@ -76,6 +80,7 @@ pub fn run() -> ExitCode {
         Verb::Rebuild(options) => with_config(|config| rebuild::run(config, options)),
         Verb::Audit(verb) => with_config(|config| audit::run(config, verb)),
         Verb::Prices(verb) => with_config(|config| prices::run(config, verb)),
+        Verb::Business(verb) => with_config(|config| business::run(config, verb)),
         Verb::Key(verb) => with_config(|config| key::run(config, verb)),
     }
 }

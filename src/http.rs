@@ -2,6 +2,7 @@
 
 pub mod analytics;
 pub mod audit;
+pub mod businesses;
 pub mod connection;
 pub mod dashboard;
 pub mod error;

@@ -3,6 +3,7 @@
 mod analytics;
 mod attempts;
 mod audit;
+mod businesses;
 mod consent_required;
 mod consents;
 mod cors;

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand};
 
-use super::output::{finish, print, print_error};
+use super::output::{finish, print, print_error, table};
 use super::{fail, open};
 use crate::audit::Actor;
 use crate::auth::key::{KeyId, NamedKey, PlainKey};
@@ -104,7 +104,7 @@ async fn perform(config: &Config, key_cache: &KeyCache, verb: Verb) -> Result<Ex
             for error in unreadable {
                 tracing::error!("skipping a key whose row cannot be read: {error}");
             }
-            Ok(finish(table(&keys, key_cache.now()), ExitCode::SUCCESS))
+            Ok(finish(list(&keys, key_cache.now()), ExitCode::SUCCESS))
         }
     }
 }
@@ -145,22 +145,11 @@ fn print_once(config: &Config, event: SecurityEvent, key: &NamedKey, plain: &Pla
     print(plain.expose())
 }
 
-fn table(keys: &[NamedKey], now: DateTime<Utc>) -> String {
+fn list(keys: &[NamedKey], now: DateTime<Utc>) -> String {
     let head =
         ["ID", "NAME", "STATUS", "SCOPES", "TIER", "BUSINESS", "CREATED", "EXPIRES", "LAST USED", "PARENT"];
     let rows: Vec<[String; 10]> = keys.iter().map(|key| row(key, now)).collect();
-    let width = |column: usize| {
-        let cells = rows.iter().map(|row| row[column].chars().count());
-        cells.chain([head[column].len()]).max().unwrap_or(0)
-    };
-    let widths: Vec<usize> = (0..head.len()).map(width).collect();
-    let head = [head.map(str::to_owned)];
-    let lines = head.iter().chain(&rows).map(|row| {
-        let cells: Vec<String> =
-            row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
-        cells.join("  ").trim_end().to_owned()
-    });
-    lines.collect::<Vec<_>>().join("\n")
+    table(head, &rows)
 }
 
 fn row(key: &NamedKey, now: DateTime<Utc>) -> [String; 10] {

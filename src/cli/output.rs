@@ -33,3 +33,17 @@ pub(super) fn finish(text: impl Display, code: ExitCode) -> ExitCode {
         Ok(()) | Err(_) => code,
     }
 }
+
+/// Returns rows below a head, in columns as wide as their widest cell.
+pub(super) fn table<const N: usize>(head: [&str; N], rows: &[[String; N]]) -> String {
+    let head = [head.map(str::to_owned)];
+    let lines = || head.iter().chain(rows);
+    let width = |column: usize| lines().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..N).map(width).collect();
+    let line = |row: &[String; N]| {
+        let cells: Vec<String> =
+            row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+        cells.join("  ").trim_end().to_owned()
+    };
+    lines().map(line).collect::<Vec<_>>().join("\n")
+}

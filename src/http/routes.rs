@@ -15,8 +15,8 @@ use super::middleware::gate::Gate;
 use super::middleware::guard::{self, Policy};
 use super::privacy::{consents, erase, export, requests};
 use super::{
-    analytics, audit, dashboard, error::ApiError, health, keys, metrics, notice, outcomes, probes, refresh,
-    track, track_batch,
+    analytics, audit, businesses, dashboard, error::ApiError, health, keys, metrics, notice, outcomes,
+    probes, refresh, track, track_batch,
 };
 use crate::app::App;
 use crate::auth::key::Scope;
@@ -114,6 +114,9 @@ pub fn table(app: &App) -> Routes {
         .row(Method::POST, "/admin/keys", ADMIN, Default, keys::create)
         .row(Method::POST, "/admin/keys/{id}/rotate", ADMIN, Default, keys::rotate)
         .row(Method::DELETE, "/admin/keys/{id}", ADMIN, Default, keys::revoke)
+        .row(Method::GET, "/admin/businesses", ADMIN, Default, businesses::list)
+        .row(Method::GET, "/admin/businesses/{business_id}", ADMIN, Default, businesses::show)
+        .row(Method::PUT, "/admin/businesses/{business_id}", ADMIN, Default, businesses::set)
         .row(Method::GET, "/admin/audit", Access::Personal(Scope::Admin), Default, audit::list)
         .row(Method::POST, "/privacy/export", PRIVACY, Default, export::export)
         .row(Method::POST, "/privacy/erase", PRIVACY, Default, erase::erase)

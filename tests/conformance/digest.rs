@@ -168,8 +168,7 @@ async fn sums_are_those_of_independent_queries_over_the_rows(backend: Backend) {
         assert_consistent(&backend).await;
     }
     let tokens = "select cast(coalesce(sum(tokens), 0) as bigint) from mlops_conversations";
-    let of_rows =
-        "select cast(coalesce(sum(tokens_used), 0) as bigint) from ai_metrics where coalesce(conversation_id, '') <> ''";
+    let of_rows = "select cast(coalesce(sum(tokens_used), 0) as bigint) from ai_metrics where coalesce(conversation_id, '') <> ''";
     assert_eq!(backend.number(tokens).await, backend.number(of_rows).await);
     // 2.50 and 10 dollars per million tokens.
     let computed = "select cast(coalesce(sum(computed_nanos), 0) as bigint) from mlops_cost_daily";
@@ -369,9 +368,16 @@ async fn an_error_alone_is_no_handoff(backend: Backend) {
         made(changes, start())
     };
     keep(&store, &[with("a", "error"), with("b", "text")]).await;
-    assert_eq!(backend.number("select cast(coalesce(sum(handoffs), 0) as bigint) from mlops_conversation_daily").await, 1);
     assert_eq!(
-        backend.number("select cast(coalesce(sum(contained), 0) as bigint) from mlops_conversation_daily").await,
+        backend
+            .number("select cast(coalesce(sum(handoffs), 0) as bigint) from mlops_conversation_daily")
+            .await,
+        1
+    );
+    assert_eq!(
+        backend
+            .number("select cast(coalesce(sum(contained), 0) as bigint) from mlops_conversation_daily")
+            .await,
         0
     );
     assert_eq!(backend.number("select cast(coalesce(sum(errors), 0) as bigint) from mlops_hourly").await, 1);

@@ -47,7 +47,8 @@ fn reached(row: &Row, reply: &Reply) -> bool {
             | "/privacy/requests"
             | "/privacy/requests/{id}/extension",
             &Method::POST,
-        ) => reply.status == 400,
+        )
+        | ("/admin/businesses/{business_id}", &Method::PUT) => reply.status == 400,
         (path, _) if path.contains("{id}") => reply.status == 404,
         _ => reply.status == 200,
     }
@@ -82,6 +83,9 @@ async fn the_table_is_the_contracts() {
         "POST /admin/keys Scope(Admin) 200 per 1 day; 50 per 1 hour",
         "POST /admin/keys/{id}/rotate Scope(Admin) 200 per 1 day; 50 per 1 hour",
         "DELETE /admin/keys/{id} Scope(Admin) 200 per 1 day; 50 per 1 hour",
+        "GET /admin/businesses Scope(Admin) 200 per 1 day; 50 per 1 hour",
+        "GET /admin/businesses/{business_id} Scope(Admin) 200 per 1 day; 50 per 1 hour",
+        "PUT /admin/businesses/{business_id} Scope(Admin) 200 per 1 day; 50 per 1 hour",
         "GET /admin/audit Personal(Admin) 200 per 1 day; 50 per 1 hour",
         "POST /privacy/export Personal(Privacy) 200 per 1 day; 50 per 1 hour",
         "POST /privacy/erase Personal(Privacy) 200 per 1 day; 50 per 1 hour",

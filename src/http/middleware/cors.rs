@@ -24,7 +24,7 @@ pub fn layer(config: &Config) -> CorsLayer {
     let readable = [X_REQUEST_ID, RETRY_AFTER].into_iter().chain(QUOTA_HEADERS);
     CorsLayer::new()
         .allow_origin(allowed_origins(&config.origins()))
-        .allow_methods([Method::GET, Method::HEAD, Method::POST, Method::DELETE])
+        .allow_methods([Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::DELETE])
         .allow_headers([AUTHORIZATION, CONTENT_TYPE, X_API_KEY, IDEMPOTENCY_KEY, X_REQUEST_ID])
         .expose_headers(readable.collect::<Vec<_>>())
         .vary([ORIGIN])

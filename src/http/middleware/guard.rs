@@ -104,7 +104,8 @@ impl Policy {
     pub fn new(app: &App, row: &Row) -> Self {
         let quota = row.quota.quota(&app.config).cloned();
         let has_tiers = row.quota == QuotaOf::Track;
-        let (method, reads_body) = (method_label(&row.method), row.method == Method::POST);
+        let (method, reads_body) =
+            (method_label(&row.method), matches!(row.method, Method::POST | Method::PUT));
         Self { app: app.clone(), method, path: row.path, access: row.access, quota, has_tiers, reads_body }
     }
 
