@@ -61,7 +61,7 @@ pub use audit::Purged;
 pub use connection::inspect::Encryption;
 pub(crate) use connection::open::create_file;
 pub use connection::privileges::Privileges;
-pub use digest::{NewOutcome, Posting, Rebuild};
+pub use digest::{Book, NewOutcome, Posting, Rebuild};
 pub use error::StoreError;
 pub use events::foreign::ForeignCount;
 pub use events::{CLAIM_MINUTES, Outcome, Written};

@@ -12,6 +12,7 @@ mod health;
 mod keys;
 mod metrics;
 mod notice;
+mod outcomes;
 mod privacy;
 mod refresh;
 mod table;

@@ -1,6 +1,7 @@
 //! `check`: runs the security checklist. To add a check, add a function that returns a [`Finding`] to one of
 //! the files below, and a row to the table in docs/operations.md.
 
+mod book;
 mod database;
 mod files;
 mod finding;
@@ -92,6 +93,7 @@ async fn run_checks(config: &Config) -> Vec<Finding> {
     findings.extend(database::checks(config, connected.as_ref(), store.is_some()).await);
     findings.push(trail::chain(config, store, now).await);
     findings.extend(retention::checks(store, Policy::of(config), now).await);
+    findings.push(book::shared(store).await);
     findings.extend(settings::checks(config));
     findings.push(prices::file(config));
     if let Some(store) = connected {

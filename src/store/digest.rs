@@ -18,6 +18,7 @@ pub(in crate::store) mod sql;
 mod sums;
 mod totals;
 
+pub use book::Book;
 pub use outcomes::{NewOutcome, Posting};
 pub use rebuild::Rebuild;
 

@@ -239,7 +239,9 @@ async fn a_late_event_moves_its_conversation_to_an_earlier_day(backend: Backend)
 async fn repeats_and_claims_are_digested_once(backend: Backend) {
     let store = backend.store(&[]).await;
     let mut events = some_events(9, 50, start());
-    events.iter_mut().for_each(|event| event.named = true);
+    for event in &mut events {
+        event.named = true;
+    }
     keep(&store, &events).await;
     store.write(&events, true, LIMIT).await.unwrap();
     store.write(&events[..7], false, LIMIT).await.unwrap();

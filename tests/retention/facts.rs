@@ -71,7 +71,7 @@ async fn facts_go_with_the_events_and_leave_the_sums(backend: Backend) {
     assert_eq!((done.rows, done.ahead), (Some(2), 1));
     assert_eq!(left(&backend, "mlops_conversations").await, ["ahead", "young"]);
     let sums = "select sum(conversations) from (select conversations from mlops_conversation_daily
-        union all select conversations from mlops_outcome_daily) s";
+        union all select outcomes from mlops_outcome_daily) s";
     assert_eq!(backend.number(sums).await, 6);
 }
 

@@ -138,8 +138,10 @@ fn batch<'a>(
 
 /// Parses a JSON object.
 fn object(json: &[u8]) -> Result<Fields<'_>, ApiError> {
-    if json.trim_ascii().is_empty() || json.trim_ascii() == b"null" {
-        return Err(Refusal::NoData.into());
+    match json.trim_ascii() {
+        b"" | b"null" => return Err(Refusal::NoData.into()),
+        [b'[', inside @ .., b']'] if inside.trim_ascii().is_empty() => return Err(Refusal::NoData.into()),
+        _ => {}
     }
     let fields: Fields<'_> = serde_json::from_slice(json).map_err(|error| match error.classify() {
         Category::Data => Refusal::NotObject,

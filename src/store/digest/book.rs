@@ -14,18 +14,32 @@ use crate::business::Profiles;
 use crate::conversation::{ConversationKey, FactSums, TotalKind};
 use crate::event::{Event, PLACEHOLDER_IDS};
 use crate::store::privacy::tombstones;
-use crate::store::{Db, Store, StoreError, dialect};
+use crate::store::{Db, READ_LIMIT, Store, StoreError, dialect};
 
 /// The time limit of reading a part of the book.
 const BOOK_LIMIT: Duration = Duration::from_secs(12);
 
 /// The number of appointments that are brought up to date in one transaction.
-const APPOINTMENTS: usize = 1_000;
+const APPOINTMENTS: i64 = 1_000;
 
 /// Selects the columns of the app's table that may be read, with their types; none if it does not exist.
 const COLUMNS: &str = "select cast(attname as text), format_type(atttypid, null) from pg_attribute
     where attrelid = to_regclass('appointments') and attnum > 0 and not attisdropped
       and has_column_privilege(attrelid, attnum, 'select')";
+
+/// Whether the app's book can be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Book {
+    /// The app's appointments are not in the same database.
+    None,
+    /// They are, but these columns are missing or may not be read.
+    Lacks(Vec<&'static str>),
+    /// They can be read.
+    Shared,
+}
+
+/// The columns of the app's table that reading the book needs.
+const NEEDED: [&str; 4] = ["id", "business_id", "conversation_id", "status"];
 
 /// An appointment that came, changed or vanished since the book was last read.
 struct Change {
@@ -58,6 +72,20 @@ impl Store {
         self.shares_book.load(Ordering::Relaxed)
     }
 
+    /// Looks up whether the app's book can be read.
+    pub async fn book(&self) -> Result<Book, StoreError> {
+        const IS_THERE: &str = "select to_regclass('appointments') is not null";
+        let Db::Postgres(db) = &self.read else { return Ok(Book::None) };
+        on!(@run db, READ_LIMIT, conn, {
+            if !sqlx::query_scalar(IS_THERE).fetch_one(&mut *conn).await? {
+                return Ok(Book::None);
+            }
+            let columns: Vec<(String, String)> = sqlx::query_as(COLUMNS).fetch_all(conn).await?;
+            let lacks: Vec<&str> = lacking(&columns).collect();
+            Ok(if lacks.is_empty() { Book::Shared } else { Book::Lacks(lacks) })
+        })
+    }
+
     /// Brings what is known of the app's book up to date. Returns whether more may be left.
     pub async fn read_book(&self, now: DateTime<Utc>) -> Result<bool, StoreError> {
         let Db::Postgres(db) = &self.admin else { return Ok(false) };
@@ -71,15 +99,15 @@ impl Store {
             dialect::extend_timeout(&mut *tx).await?;
             // Looked for before the lock is taken, because it reads the whole table.
             let changed: Vec<Change> = sqlx::query_as(AssertSqlSafe(query("cardinality($2::text[]) = 0")))
-                .bind(APPOINTMENTS as i64).bind(&[] as &[String]).fetch_all(&mut *tx).await?;
+                .bind(APPOINTMENTS).bind(&[] as &[String]).fetch_all(&mut *tx).await?;
             if changed.is_empty() {
                 return Ok(false);
             }
-            let is_full = changed.len() == APPOINTMENTS;
+            let is_full = changed.len().try_into() == Ok(APPOINTMENTS);
             dialect::lock_digest(&mut *tx).await?;
             let ids: Vec<&str> = changed.iter().map(|change| change.appointment_id.as_str()).collect();
             let sql = AssertSqlSafe(query("appointment_id = any($2::text[])"));
-            let changed: Vec<Change> = sqlx::query_as(sql).bind(APPOINTMENTS as i64).bind(&ids).fetch_all(&mut *tx).await?;
+            let changed: Vec<Change> = sqlx::query_as(sql).bind(APPOINTMENTS).bind(&ids).fetch_all(&mut *tx).await?;
             let buried = self.buried(&mut tx, &changed, now).await?;
             apply(&mut tx, changed, &buried, &profiles, now).await?;
             tx.commit().await?;
@@ -112,14 +140,19 @@ impl Store {
     }
 }
 
+/// Returns those of the [`NEEDED`] columns that are not among `columns`.
+fn lacking(columns: &[(String, String)]) -> impl Iterator<Item = &'static str> {
+    NEEDED.into_iter().filter(|needed| columns.iter().all(|(column, _)| column != needed))
+}
+
 /// Returns what makes the query for at most `$1` appointments that changed and satisfy a condition; `None` if a column is missing. An
 /// appointment keeps its conversation when the app forgets it. If consent is required, only conversations with facts matter.
 fn changes_sql(columns: &[(String, String)], by_consent: bool) -> Option<impl Fn(&str) -> String> {
     let of_type =
         |name: &str| columns.iter().find(|(column, _)| column == name).map(|(_, of_type)| of_type.as_str());
-    ["id", "business_id", "conversation_id", "status"]
-        .into_iter()
-        .try_for_each(|name| of_type(name).map(drop))?;
+    if lacking(columns).next().is_some() {
+        return None;
+    }
     let held_at = match (of_type("appointment_date"), of_type("appointment_time")) {
         (Some("date"), Some("time without time zone")) => {
             "appointment_date + coalesce(appointment_time, '00:00')"
