@@ -2,10 +2,12 @@
 
 mod bucket;
 mod key;
+mod latencies;
 mod sums;
 
-pub use bucket::{HISTOGRAM, histogram_bucket, latency_bucket};
+pub use bucket::{HISTOGRAM, bucket_latency, histogram_bucket, latency_bucket};
 pub use key::{Key, key_of};
+pub use latencies::Latencies;
 pub use sums::{LastSuccess, Sum, Sums, newest};
 
 use std::collections::BTreeMap;

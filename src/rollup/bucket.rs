@@ -38,6 +38,19 @@ pub fn latency_bucket(ms: i32) -> i16 {
     bucket
 }
 
+/// Returns the response time in milliseconds that represents all those of a [`latency_bucket`], at most 1 % off any of them:
+/// 2γ^i / (γ + 1) for bucket `i` (`DDSketch`, as above), and 0 for that of 0 ms. Below 50 ms a bucket has at most one whole number of milliseconds,
+/// which is returned exactly; above, the value is rounded to nanoseconds.
+#[must_use]
+pub fn bucket_latency(bucket: i16) -> f64 {
+    if bucket <= LATENCY_ZERO {
+        return 0.0;
+    }
+    let gamma = (1.0 + LATENCY_ERROR) / (1.0 - LATENCY_ERROR);
+    let estimate = 2.0 * gamma.powi(bucket.into()) / (gamma + 1.0);
+    if estimate < 50.0 { estimate.round() } else { (estimate * 1e6).round() / 1e6 }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -59,9 +72,9 @@ mod tests {
 
     #[test]
     fn a_latency_bucket_is_exact_to_one_percent() {
-        let gamma = (1.0 + LATENCY_ERROR) / (1.0 - LATENCY_ERROR);
+        assert_eq!(bucket_latency(latency_bucket(0)).to_bits(), 0);
         for ms in (1..100_000).chain([i32::MAX]) {
-            let estimate = 2.0 * f64::powi(gamma, latency_bucket(ms).into()) / (gamma + 1.0);
+            let estimate = bucket_latency(latency_bucket(ms));
             let error = (estimate - f64::from(ms)).abs() / f64::from(ms);
             assert!(error <= LATENCY_ERROR * 1.000_001, "{ms} ms estimated as {estimate}");
         }
