@@ -30,6 +30,7 @@ MEASUREMENTS = [
     reads.metrics,
     reads.peer_metrics,
     reads.history,
+    reads.insight,
     reads.first_answer,
     reads.idle,
 ]

@@ -13,7 +13,7 @@ BUSINESSES = 20
 SMALL, USED = 10_000, 100_000
 
 # Databases with the tables of the service, and how many events are in them. `own` was made by the service alone.
-TRACKED = {"track_empty": 0, "track_used": USED, "own": USED, "series": 0, "small": SMALL}
+TRACKED = {"track_empty": 0, "track_used": USED, "own": USED, "series": 0, "businesses": 0, "small": SMALL}
 
 # The database that an earlier build of the service migrated.
 BEFORE = "track_used_before"
@@ -27,6 +27,8 @@ class Lab:
 
     def __init__(self, plan, programs, postgres, folder):
         self.plan, self.programs, self.postgres, self.folder = plan, programs, postgres, folder
+        # Events per second from which facts were built, by database.
+        self.rebuilt = {}
 
     def prepare(self):
         """Creates the databases, and sees that the peers do what the service does."""
@@ -42,6 +44,7 @@ class Lab:
         if self.programs.before:
             self.earlier().create_tracked(BEFORE, USED)
         self.postgres.run_file("series", "series.sql")
+        self.postgres.run_file("businesses", "businesses.sql")
         self.compare_health()
         self.keep_series()
 
@@ -57,6 +60,17 @@ class Lab:
             self.postgres.run_file(database, "events.sql", events=events)
             self.postgres.ask(f"{column} drop default", database)
             self.postgres.run_file(database, "rollups.sql")
+            self.build_facts(database, events)
+
+    def build_facts(self, database, events):
+        """Has the service build facts about conversations from all events, as after an upgrade. Earlier builds have none."""
+        if self.postgres.ask("select to_regclass('mlops_rebuild') is not null", database).strip() != "t":
+            return
+        self.postgres.ask("update mlops_rebuild set below = (select max(id) + 1 from ai_metrics), of_rows = "
+                          "(select count(*) from ai_metrics)", database)
+        took = service.rebuild(self.programs.service, self.folder / "rebuild", DATABASE_URL=self.postgres.url(database))
+        self.rebuilt[database] = events / took
+        self.postgres.ask("vacuum analyze", database)
 
     def earlier(self):
         """The same with the earlier build as the service."""

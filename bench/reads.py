@@ -86,6 +86,28 @@ def history(lab):
     return started | {f"analytics {name}": statistics.median(times) * 1e3 for name, times in took.items()}
 
 
+# Every part of the analytics of a business.
+ALL = (
+    "conversations,series,hours,percentiles,by_model,by_intent,by_response_type,funnel,cost,previous,quality"
+)
+
+
+def insight(lab):
+    """All parts of `/analytics` over a year, over few and over many events, and beside a business that has none; the list of 1,000."""
+    with lab.service("small") as small, lab.service("large") as large, lab.service("businesses") as many:
+        clients = {"small": service.Client(small.port), "large": service.Client(large.port)}
+        took = {name: [] for name in (*clients, "none", "list")}
+        lister = service.Client(many.port)
+        businesses = itertools.cycle(range(BUSINESSES))
+        for business in itertools.islice(businesses, max(lab.plan.samples // 4, 2 * BUSINESSES)):
+            for name, client in clients.items():
+                took[name].append(client.timed(f"/analytics/business-{business}?days=366&include={ALL}"))
+            took["none"].append(clients["large"].timed("/analytics/nobody?days=1"))
+            took["list"].append(lister.timed("/analytics"))
+    numbers = {f"insight {name}": statistics.median(times) * 1e3 for name, times in took.items()}
+    return numbers | {"rebuilt rate": lab.rebuilt["large"]}
+
+
 def first_answer(lab):
     """From nothing to the first answer, the SQLite file and its tables made on the way."""
     took = []

@@ -75,6 +75,7 @@ def rows(samples, plan, small):
         at_least(samples, "`GET /health`", "health rate", "bare rate", "bare axum", 0.5),
         metrics(samples),
         at_most_twice(samples, f"`GET /analytics/{{id}}` over {plan.events:,} events", "analytics", small),
+        *insight(samples, plan, small),
         at_most_twice(samples, f"start to first 200 of `/health/ready`, {plan.events:,} events", "start", small),
         below(samples, "start to first answer, new SQLite file", "first answer", "ms", 100),
         below(samples, "resident memory, idle, SQLite", "resident", "MB", 25, MB),
@@ -175,6 +176,24 @@ def at_most_twice(samples, figure, name, small):
     ratio = samples.ratio(f"{name} large", f"{name} small")
     compared = f"over {small:,}: {samples.text(f'{name} small', 'ms', digits=2)}"
     return Row(figure, samples.text(f"{name} large", "ms", digits=2), compared, f"{ratio:.2f}", "≤ 2", ratio <= 2)
+
+
+def insight(samples, plan, small):
+    """Analytics with all their parts, the list of businesses, and building facts from older events."""
+    large, little = samples.median("insight large"), samples.ratio("insight large", "insight small")
+    limit = 5 * samples.median("insight none") + 10
+    figure = f"`GET /analytics/{{id}}`, all parts, 366 days, {plan.events:,} events"
+    measured, none = samples.text("insight large", "ms", digits=2), samples.text("insight none", "ms", digits=2)
+    few = f"over {small:,}: {samples.text('insight small', 'ms', digits=2)}"
+    rate = samples.median("rebuilt rate")
+    return [
+        Row(figure, measured, few, f"{little:.2f}", "≤ 1.5", little <= 1.5),
+        Row("– beside the sums of a business without events", measured, none, f"{large / limit:.2f}",
+            "≤ 5 times + 10 ms", large <= limit),
+        below(samples, "`GET /analytics`, 1,000 businesses, 30 days", "insight list", "ms", 50),
+        Row("rebuilding facts from older events", f"{rate:,.0f} events/s", "50,000 /s", f"{rate / 50_000:.2f}",
+            "≥ 50,000 /s", rate >= 50_000),
+    ]
 
 
 def below(samples, figure, name, unit, limit, scale=1):

@@ -92,10 +92,21 @@ def service(binary, folder, **settings):
 
 def migrate(binary, folder, **settings):
     """Brings the tables of a database up to date."""
+    run(binary, "migrate", folder, settings)
+
+
+def rebuild(binary, folder, **settings):
+    """Builds facts about conversations from the events in a database. Returns how long that took, in seconds."""
+    begun = time.perf_counter()
+    run(binary, "rebuild", folder, settings)
+    return time.perf_counter() - begun
+
+
+def run(binary, command, folder, settings):
     folder.mkdir(exist_ok=True)
-    done = subprocess.run([binary, "migrate"], env=settings, cwd=folder, capture_output=True, text=True)
+    done = subprocess.run([binary, command], env=settings, cwd=folder, capture_output=True, text=True)
     if done.returncode:
-        raise RuntimeError(f"the migration failed:\n{done.stdout}{done.stderr}")
+        raise RuntimeError(f"{command} failed:\n{done.stdout}{done.stderr}")
 
 
 class Redis(Server):

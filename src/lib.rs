@@ -4,10 +4,11 @@
 //! guard before its handler. An event is parsed by [`event`] and queued by [`ingest`], whose only task writes it with
 //! its [`rollup`] to the [`store`] and adds it to the totals in [`metrics`].
 //!
-//! Dependencies point one way: [`cli`] → [`http`] → [`app`] → [`privacy`] → ([`ingest`], [`retention`],
+//! Dependencies point one way: [`cli`] → [`http`] → [`analytics`] → [`app`] → [`privacy`] → ([`ingest`], [`retention`],
 //! [`quota`], [`auth`]) → ([`store`], [`spool`]) → ([`config`], [`metrics`], [`security`]) → the domain.
 //! ARCHITECTURE.md lists the files of the domain.
 
+pub mod analytics;
 pub mod app;
 pub mod audit;
 pub mod auth;

@@ -252,7 +252,7 @@ impl Metrics {
 
     /// Replaces what is added up beside the rollups with what was read from the store.
     pub fn show_facts(&self, facts: FactTotals) {
-        *self.facts.write() = Some(facts);
+        self.facts.lock().replace(facts);
     }
 
     /// Returns what `read` returns for the totals; `None` before they are loaded.

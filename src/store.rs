@@ -42,6 +42,7 @@ macro_rules! from_row {
     };
 }
 
+mod analytics;
 mod audit;
 mod bulk_insert;
 mod businesses;
@@ -57,6 +58,10 @@ mod privacy;
 mod retention;
 mod rollups;
 
+pub use analytics::{
+    ConversationFacts, ConversationFilter, Costs, Day, DayRange, Facts, Figures, FiguresQuery, FiguresRead,
+    Headline, Hour, Intent, ListedBusiness, Model, MonthSpent, OutcomeFilter, RankedBy,
+};
 pub use audit::Purged;
 pub use connection::inspect::Encryption;
 pub(crate) use connection::open::create_file;
@@ -86,6 +91,7 @@ use sqlx::{Postgres, Sqlite};
 
 use crate::business::ProfileCache;
 use crate::pricing::Prices;
+use analytics::FiguresCache;
 use connection::file::WatchedFile;
 use connection::lease::Connections;
 use events::keeping::Keeping;
@@ -131,6 +137,7 @@ pub struct Store {
     prices: Arc<Prices>,
     /// Whether the app's appointments can be read, as last looked up.
     shares_book: Arc<AtomicBool>,
+    figures: FiguresCache,
     keeping: Keeping,
     place: String,
     /// Whether this role runs migrations.

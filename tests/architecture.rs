@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The layers from the bottom to the top, each with the modules in it. The longest path that fits a module tells its layer.
-const LAYERS: [(&str, &[&str]); 8] = [
+const LAYERS: [(&str, &[&str]); 9] = [
     (
         "domain",
         &[
@@ -54,6 +54,7 @@ const LAYERS: [(&str, &[&str]); 8] = [
     ),
     ("privacy", &["privacy"]),
     ("app", &["app"]),
+    ("analytics", &["analytics"]),
     ("http", &["http"]),
     ("cli", &["cli"]),
 ];

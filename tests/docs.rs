@@ -163,6 +163,9 @@ async fn the_metrics_page_lists_exactly_the_metrics() {
     for _ in 0..2 {
         app.track(&event(json!({"human_handoff_requested": true}))).await.ok();
     }
+    let outcome = json!({"business_id": "acme", "conversation_id": "c-1", "outcome": "kept"});
+    app.post("/outcomes").json(&outcome).send().await.ok();
+    app.post("/refresh-metrics").send().await.ok();
     let is_overdue_shown = async || app.metrics().await.contains("retention_overdue_rows{");
     eventually("overdue rows are counted", is_overdue_shown).await;
     assert_eq!(shown(&app.metrics().await), documented());

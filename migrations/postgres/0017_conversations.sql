@@ -182,7 +182,7 @@ create table mlops_outcome_daily (
 -- Sums over all time, for metrics.
 create table mlops_fact_totals (
     business_id text not null,
-    -- conversations, computed_nanos by model, or outcomes by outcome
+    -- conversations, computed_nanos by model, outcomes by outcome, or settled: changes of outcomes
     kind text not null,
     label text not null,
     amount bigint not null,

@@ -41,6 +41,12 @@ create table mlops_conversations (
 create index mlops_conversations_newest on mlops_conversations (business_id, first_at desc, conversation_id);
 create index mlops_conversations_last on mlops_conversations (last_at);
 
+-- Events that are stored and not yet added to the tables below: the ids of their rows in ai_metrics, as JSON arrays, batch by batch.
+create table mlops_undigested (
+    seq integer primary key autoincrement,
+    event_rows text not null
+);
+
 -- Sums over conversations by the day of their first answer, and over answers by their own day.
 create table mlops_conversation_daily (
     business_id text not null,
@@ -176,7 +182,7 @@ create table mlops_outcome_daily (
 -- Sums over all time, for metrics.
 create table mlops_fact_totals (
     business_id text not null,
-    -- conversations, computed_nanos by model, or outcomes by outcome
+    -- conversations, computed_nanos by model, outcomes by outcome, or settled: changes of outcomes
     kind text not null,
     label text not null,
     amount bigint not null,

@@ -58,7 +58,7 @@ fn added(state: &Rebuild) -> u64 {
 
 fn report(done: &Rebuild) -> String {
     let all = "Facts about conversations are built from all stored events";
-    match done.known_from() {
+    match done.known_from {
         None => format!("{all}."),
         Some(day) => format!("{all}; of days before {day}, events are missing."),
     }

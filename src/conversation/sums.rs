@@ -1,6 +1,6 @@
 //! What conversations and answers add up to: the rows of the tables of sums. No person is in them.
 //!
-//! Each table is declared once, by [`sum_rows`]; its statements follow from that (`store/digest/sums.rs`).
+//! Each table is declared once, by `sum_rows!`; its statements follow from that (`store/digest/sums.rs`).
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -245,6 +245,8 @@ pub enum TotalKind {
     ComputedNanos,
     /// Outcomes, by their name.
     Outcomes,
+    /// How often what became of an appointment changed for a conversation with facts; without a label. It is for caches, not for metrics.
+    Settled,
 }
 
 impl TotalKind {

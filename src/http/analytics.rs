@@ -1,24 +1,31 @@
-//! `GET /analytics/{business_id}`.
+//! `/analytics`: the figures of businesses.
+
+pub mod conversations;
+mod cursor;
+pub mod list;
+mod sheet;
 
 use axum::Json;
+use axum::http::HeaderMap;
+use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 
 use super::error::ApiError;
 use super::extract::{BusinessId, Query};
+use crate::analytics::{
+    Includes, Metrics, OfDay, Part, Period, PeriodError, PeriodQuery, Report, UnknownPart, report,
+};
 use crate::app::App;
 use crate::clock::timestamp;
-use crate::store::Summary;
-
-/// The number of days to sum up by default.
-const DEFAULT_DAYS: u16 = 30;
-
-/// The maximum number of days to sum up.
-const MAX_DAYS: u16 = 366;
+use crate::store::StoreError;
+use sheet::{Sheet, prefers_csv, with_vary};
 
 /// The query string.
 #[derive(Debug, Deserialize)]
-pub struct Period {
-    days: Option<String>,
+pub struct AnalyticsQuery {
+    #[serde(flatten)]
+    period: PeriodQuery,
+    include: Option<String>,
 }
 
 /// The body of the response.
@@ -26,73 +33,92 @@ pub struct Period {
 pub struct AnalyticsResponse {
     business_id: String,
     period: String,
-    metrics: Figures,
+    #[serde(flatten)]
+    figures: Figures,
     monitoring: &'static str,
     prometheus_metrics_url: &'static str,
     timestamp: String,
 }
 
+/// What a request asked for.
 #[derive(Debug, Serialize)]
-struct Figures {
-    total_conversations: i64,
-    avg_response_time_ms: f64,
-    avg_tokens_used: f64,
-    total_api_cost_usd: f64,
-    appointment_requests: i64,
-    appointments_booked: i64,
-    human_handoffs: i64,
-    appointment_conversion_rate: f64,
+#[serde(untagged)]
+enum Figures {
+    /// Nothing in particular.
+    Metrics { metrics: Metrics },
+    /// Parts.
+    Report(Box<Report>),
 }
 
-/// `GET /analytics/{business_id}?days=30`: returns the sums and averages of a business over the last days.
+/// `GET /analytics/{business_id}`: returns the figures of a business over a period, by default the last 30 days, with the parts that
+/// `include` names; as CSV, its days.
 pub async fn of_business(
     app: App,
     business_id: BusinessId,
-    Query(period): Query<Period>,
-) -> Result<Json<AnalyticsResponse>, ApiError> {
-    let days = period.days()?;
+    Query(query): Query<AnalyticsQuery>,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
     let now = app.clock.now();
-    let summary = app.store.summary(business_id.as_str(), days, now).await.map_err(|error| {
-        tracing::error!("cannot read analytics: {error}");
-        ApiError::StoreUnavailable
-    })?;
-    Ok(Json(AnalyticsResponse {
+    let today = app.store.profiles().current().day(business_id.as_str(), now);
+    let period = query.period.read(today)?;
+    let mut includes = Includes::read(query.include.as_deref().unwrap_or_default())?;
+    let as_csv = prefers_csv(&headers);
+    if as_csv {
+        includes = [Part::Series].into_iter().collect();
+    }
+    let figures = figures(&app, business_id.as_str(), &period, &includes);
+    let figures = figures.await.map_err(|error| unavailable(&error))?;
+    if let (true, Figures::Report(report)) = (as_csv, &figures) {
+        let series = report.series.as_deref().unwrap_or_default();
+        return Ok(Sheet::new(&OfDay::COLUMNS, series)?.into_response());
+    }
+    Ok(with_vary(Json(AnalyticsResponse {
         business_id: business_id.into_string(),
-        period: format!("{days}_days"),
-        metrics: summary.into(),
+        period: period.name,
+        figures,
         monitoring: "prometheus",
         prometheus_metrics_url: "/metrics",
         timestamp: timestamp(now),
-    }))
+    })))
 }
 
-impl Period {
-    fn days(&self) -> Result<u16, ApiError> {
-        let Some(days) = &self.days else { return Ok(DEFAULT_DAYS) };
-        let digits = days.bytes().all(|byte| byte.is_ascii_digit());
-        let days = days.parse().ok().filter(|days| digits && (1..=MAX_DAYS).contains(days));
-        days.ok_or(ApiError::InvalidValue("days", "days must be a whole number from 1 to 366"))
+async fn figures(
+    app: &App,
+    business_id: &str,
+    period: &Period,
+    includes: &Includes,
+) -> Result<Figures, StoreError> {
+    if includes.is_empty() {
+        let sums = app.store.summary(business_id, period.days).await?;
+        return Ok(Figures::Metrics { metrics: sums.into() });
+    }
+    Ok(Figures::Report(Box::new(report(app, business_id, period, includes).await?)))
+}
+
+fn unavailable(error: &StoreError) -> ApiError {
+    tracing::error!("cannot read analytics: {error}");
+    ApiError::StoreUnavailable
+}
+
+/// Returns the number of entries of a page, by default 50.
+fn limit(text: Option<&str>) -> Result<u32, ApiError> {
+    const LIMITS: (u32, u32) = (50, 500);
+    let digits = text.is_none_or(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+    let limit =
+        text.map_or(Ok(LIMITS.0), str::parse).ok().filter(|limit| digits && (1..=LIMITS.1).contains(limit));
+    limit.ok_or_else(|| {
+        ApiError::InvalidField("limit", format!("must be a whole number from 1 to {}", LIMITS.1))
+    })
+}
+
+impl From<PeriodError> for ApiError {
+    fn from(error: PeriodError) -> Self {
+        Self::InvalidField(error.field, error.must_be)
     }
 }
 
-impl From<Summary> for Figures {
-    #[expect(clippy::cast_precision_loss, reason = "millionths of a dollar stay below 2^53")]
-    fn from(sums: Summary) -> Self {
-        Self {
-            total_conversations: sums.events,
-            avg_response_time_ms: ratio(sums.response_time_ms, sums.events),
-            avg_tokens_used: ratio(sums.tokens, sums.events),
-            total_api_cost_usd: sums.cost_micros as f64 / 1e6,
-            appointment_requests: sums.appointments_requested,
-            appointments_booked: sums.appointments_booked,
-            human_handoffs: sums.handoffs,
-            appointment_conversion_rate: ratio(sums.appointments_booked, sums.appointments_requested),
-        }
+impl From<UnknownPart> for ApiError {
+    fn from(error: UnknownPart) -> Self {
+        Self::InvalidField("include", error.to_string())
     }
-}
-
-/// Returns `part` ÷ `whole`; 0.0 if `whole` is 0.
-#[expect(clippy::cast_precision_loss, reason = "sums stay below 2^53")]
-fn ratio(part: i64, whole: i64) -> f64 {
-    if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
 }

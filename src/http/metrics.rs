@@ -19,6 +19,7 @@ pub async fn text(
     let is_gzip = accepts_gzip(&headers);
     let connection = context.connection().cloned();
     let closer = connection.map(|connection| -> Closer { Box::new(move || connection.close()) });
+    app.ingest.catch_up(&app.store).await;
     let page = app.metrics.page(is_gzip, closer).await.ok_or(ApiError::Overloaded)?;
     let encoding: Option<[(HeaderName, &str); 1]> = is_gzip.then_some([(CONTENT_ENCODING, "gzip")]);
     let kind = [(CONTENT_TYPE, crate::metrics::CONTENT_TYPE), (VARY, ACCEPT_ENCODING.as_str())];

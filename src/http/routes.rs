@@ -10,6 +10,7 @@ use axum::http::Method;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{MethodFilter, on};
 
+use super::analytics::conversations;
 use super::middleware::flood;
 use super::middleware::gate::Gate;
 use super::middleware::guard::{self, Policy};
@@ -108,7 +109,15 @@ pub fn table(app: &App) -> Routes {
         .row(Method::POST, "/track", TRACK, Track, track::track)
         .row(Method::POST, "/track/batch", TRACK, Track, track_batch::track)
         .row(Method::POST, "/outcomes", TRACK, Track, outcomes::post)
+        .row(Method::GET, "/analytics", ANALYTICS, Analytics, analytics::list::businesses)
         .row(Method::GET, "/analytics/{business_id}", ANALYTICS, Analytics, analytics::of_business)
+        .row(
+            Method::GET,
+            "/analytics/{business_id}/conversations",
+            ANALYTICS,
+            Analytics,
+            conversations::conversations,
+        )
         .row(Method::POST, "/refresh-metrics", REFRESH, RefreshMetrics, refresh::refresh)
         .row(Method::GET, "/admin/keys", ADMIN, Default, keys::list)
         .row(Method::POST, "/admin/keys", ADMIN, Default, keys::create)

@@ -2,10 +2,11 @@
 //! facts.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use tokio::sync::Notify;
+use tokio::sync::{Mutex as AsyncMutex, Notify};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -16,6 +17,9 @@ use crate::store::{Rebuild, Store, StoreError};
 
 /// The least time from one digest to the next: answers of a conversation that come meanwhile are digested together.
 const PAUSE: Duration = Duration::from_secs(1);
+
+/// How long a scrape waits for what was stored before it to be digested.
+const CATCH_UP_LIMIT: Duration = Duration::from_secs(1);
 
 /// How often it is looked for what another process left, and for totals that it counted.
 const LOOK_EVERY: Duration = Duration::from_secs(15);
@@ -34,6 +38,10 @@ const PROGRESS_EVERY: Duration = Duration::from_secs(10);
 pub(super) struct DigestTask {
     migrated: Notify,
     due: Notify,
+    /// Whether something was stored that metrics do not tell of yet.
+    is_behind: AtomicBool,
+    /// Held while metrics are brought up to date.
+    showing: AsyncMutex<()>,
     /// How far the rebuild under way is; `None` if there is none.
     rebuild: Mutex<Option<Rebuild>>,
 }
@@ -51,7 +59,30 @@ impl DigestTask {
 
     /// Has events that were just stored be digested.
     pub(super) fn notify(&self) {
+        self.is_behind.store(true, Ordering::Relaxed);
         self.due.notify_one();
+    }
+
+    /// Has metrics tell of everything that was stored before, unless that takes too long.
+    pub(super) async fn catch_up(&self, store: &Store, metrics: &Metrics) {
+        if self.is_behind.load(Ordering::Relaxed) {
+            let shown = timeout(CATCH_UP_LIMIT, self.show(store, metrics, false)).await;
+            // The task tries again, and logs why it cannot.
+            self.is_behind.fetch_or(shown.is_err(), Ordering::Relaxed);
+        }
+    }
+
+    /// Digests events and shows what is counted over all time; if `always` is not set, only if something was stored since that was done last.
+    async fn show(&self, store: &Store, metrics: &Metrics, always: bool) -> Result<(), StoreError> {
+        let _one_at_a_time = self.showing.lock().await;
+        if !self.is_behind.swap(false, Ordering::Relaxed) && !always {
+            return Ok(());
+        }
+        let shown = digest(store, metrics).await;
+        if shown.is_err() {
+            self.is_behind.store(true, Ordering::Relaxed);
+        }
+        shown
     }
 
     /// Digests events when they are due, builds facts from older events, and reads the app's book `every` so often, until `stop`.
@@ -77,9 +108,10 @@ impl DigestTask {
         let mut log = LogOnChange::new("events are digested again");
         loop {
             let begun = Instant::now();
-            let digested = digest(store, metrics).await;
+            let digested = self.show(store, metrics, true).await;
             log.update(digested.err().map(|error| format!("cannot digest events: {error}")));
-            sleep(PAUSE.saturating_sub(begun.elapsed())).await;
+            // Most of the time is left to others, however long it takes.
+            sleep(PAUSE.max(begun.elapsed() * 2)).await;
             // What other processes left is digested all the same.
             drop(timeout(LOOK_EVERY, self.due.notified()).await);
         }

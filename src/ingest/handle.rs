@@ -238,6 +238,11 @@ impl Ingest {
         self.digest.rebuild()
     }
 
+    /// Has metrics tell of everything that was stored before, unless that takes long.
+    pub async fn catch_up(&self, store: &Store) {
+        self.digest.catch_up(store, &self.metrics).await;
+    }
+
     /// Has metrics soon tell of outcomes that were just stored.
     pub fn notify_digest(&self) {
         self.digest.notify();

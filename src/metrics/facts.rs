@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use parking_lot::RwLock;
+use parking_lot::Mutex;
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::{MetricFamily, MetricType};
 
@@ -31,8 +31,27 @@ const OUTCOMES: Spec = Spec {
     kind: MetricType::COUNTER,
 };
 
-/// The amounts as last read from the store; `None` before that.
-pub(super) type SharedFacts = Arc<RwLock<Option<FactTotals>>>;
+/// Amounts by kind and labels.
+type Amounts = BTreeMap<(TotalKind, [String; 2]), i64>;
+
+/// The amounts as last read from the store.
+#[derive(Debug, Default)]
+pub(super) struct Facts {
+    /// `None` until they have been read.
+    read: Option<FactTotals>,
+    /// The same by the labels that are shown; `None` until a scrape needs them.
+    shown: Option<Amounts>,
+}
+
+impl Facts {
+    /// Replaces the amounts.
+    pub(super) fn replace(&mut self, read: FactTotals) {
+        *self = Self { read: Some(read), shown: None };
+    }
+}
+
+/// See [`Facts`].
+pub(super) type SharedFacts = Arc<Mutex<Facts>>;
 
 /// Exports the amounts, with the labels that the totals show.
 pub(super) struct FactsCollector {
@@ -57,29 +76,41 @@ impl Collector for FactsCollector {
     }
 
     fn collect(&self) -> Vec<MetricFamily> {
-        let (totals, facts) = (self.totals.read(), self.facts.read());
-        match (&*totals, &*facts) {
-            (Some(totals), Some(facts)) => families(totals, facts).into(),
-            _ => Vec::new(),
+        let (totals, mut facts) = (self.totals.read(), self.facts.lock());
+        let (Some(totals), Some(read)) = (&*totals, &facts.read) else { return Vec::new() };
+        if let Some(shown) = &facts.shown {
+            return families(shown).into();
         }
+        let (amounts, is_settled) = by_label(totals, read);
+        let families = families(&amounts);
+        facts.shown = is_settled.then_some(amounts);
+        families.into()
     }
+}
+
+/// Adds the amounts up by the labels that are shown. Also returns whether every amount has such labels.
+fn by_label(totals: &Totals, facts: &FactTotals) -> (Amounts, bool) {
+    let (mut amounts, mut is_settled) = (Amounts::new(), true);
+    for (business_id, kind, label, amount) in facts.iter() {
+        let is_model = kind == TotalKind::ComputedNanos;
+        let model_name = if is_model { label.to_owned() } else { String::new() };
+        let key = Key { business_id: business_id.to_owned(), model_name, ..Key::default() };
+        // What will be shown soon must not count as other, which would decrease then.
+        let Some(labels) = totals.settled_labels(&key, is_model) else {
+            is_settled = false;
+            continue;
+        };
+        let label = if is_model { labels.model_name } else { label.to_owned() };
+        *amounts.entry((kind, [labels.business_id, label])).or_default() += amount;
+    }
+    (amounts, is_settled)
 }
 
 #[expect(
     clippy::cast_precision_loss,
     reason = "Prometheus' numbers are doubles; amounts stay far below 2^53"
 )]
-fn families(totals: &Totals, facts: &FactTotals) -> [MetricFamily; 3] {
-    let mut amounts: BTreeMap<(TotalKind, [String; 2]), i64> = BTreeMap::new();
-    for (business_id, kind, label, amount) in facts.iter() {
-        let is_model = kind == TotalKind::ComputedNanos;
-        let model_name = if is_model { label.to_owned() } else { String::new() };
-        let key = Key { business_id: business_id.to_owned(), model_name, ..Key::default() };
-        // What will be shown soon must not count as other, which would decrease then.
-        let Some(labels) = totals.settled_labels(&key, is_model) else { continue };
-        let label = if is_model { labels.model_name } else { label.to_owned() };
-        *amounts.entry((kind, [labels.business_id, label])).or_default() += amount;
-    }
+fn families(amounts: &Amounts) -> [MetricFamily; 3] {
     let of = |kind: TotalKind| amounts.iter().filter(move |((other, _), _)| *other == kind);
     let conversations = of(TotalKind::Conversations)
         .fold(CONVERSATIONS.family(), |family, ((_, [id, _]), amount)| family.with(&[id], *amount as f64));

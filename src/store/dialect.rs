@@ -165,6 +165,10 @@ pub(super) trait Dialect: sqlx::Database {
     const LOCK_DIGEST: &'static str;
     /// Has a transaction not wait for the disk at its end, for work that is repeated if it is lost.
     const RELAX_COMMIT: &'static str;
+    /// The weekday of the column `day`, from 1 (Monday) to 7.
+    const WEEKDAY: &'static str;
+    /// Selects the businesses of answers that the totals do not have yet.
+    const PENDING_BUSINESSES: &'static str;
     /// The values of a foreign row, in the types of an event; see [`super::events::foreign`].
     const FOREIGN_VALUES: &'static LazyLock<String>;
     /// The id that marks the foreign row `id` as counted: see [`crate::event::FOREIGN_ID_PREFIXES`]. Rows
@@ -187,6 +191,9 @@ impl Dialect for sqlx::Postgres {
     const LOCK_TOMBSTONES: &'static str = "select pg_advisory_xact_lock(hashtext('mlops_tombstones'))";
     const LOCK_DIGEST: &'static str = "select pg_advisory_xact_lock(hashtext('mlops_digest'))";
     const RELAX_COMMIT: &'static str = "set local synchronous_commit = off";
+    const WEEKDAY: &'static str = "extract(isodow from day)";
+    const PENDING_BUSINESSES: &'static str =
+        "select unnest(business_id) from ai_rollup_pending where seq > 0";
     const FOREIGN_VALUES: &'static LazyLock<String> = &POSTGRES_VALUES;
     const FOREIGN_ID: &'static str =
         "cast('00000000-0000-800' || case when created_at > $1 then '0' else '1' end
@@ -208,6 +215,8 @@ impl Dialect for sqlx::Sqlite {
     const LOCK_TOMBSTONES: &'static str = "select 1";
     const LOCK_DIGEST: &'static str = "select 1";
     const RELAX_COMMIT: &'static str = "select 1";
+    const WEEKDAY: &'static str = "((strftime('%w', day) + 6) % 7 + 1)";
+    const PENDING_BUSINESSES: &'static str = "select business_id from ai_totals where false";
     const FOREIGN_VALUES: &'static LazyLock<String> = &SQLITE_VALUES;
     const FOREIGN_ID: &'static str =
         "unhex('000000000000800' || case when created_at > $1 then '0' else '1' end

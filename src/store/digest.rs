@@ -1,8 +1,8 @@
 //! Digests stored events: keeps facts about conversations, and adds up what they and their answers amount to.
 //!
-//! On SQLite this happens with each batch. On Postgres a batch only notes the ids of its rows (`mlops_undigested`), and a task
-//! digests them a moment later: what it buys is that `POST /track` waits for one statement, and that the answers of a conversation
-//! are often digested together. It can go when a batch can update a row of each conversation at the cost of one insert.
+//! A batch only notes the ids of its rows (`mlops_undigested`), and a task digests them a moment later. What it buys: `POST /track` waits
+//! for one insert, and the answers of a conversation are often digested together; with a digest in each batch, SQLite took 0.57 times
+//! as many events a second. It can go when a batch can update a row of each conversation at the cost of one insert.
 //!
 //! Whoever changes facts or sums of facts holds one lock until the end of its transaction, so that a conversation is always
 //! counted as it was counted before.

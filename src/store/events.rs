@@ -55,13 +55,12 @@ impl Store {
     /// is unknown, so events may be stored already even under generated ids.
     pub async fn write(&self, events: &[Event], again: bool, limit: Duration) -> Result<Written, StoreError> {
         let (profiles, keeping) = (&self.profiles.current(), &self.keeping);
-        let appraisal = self.appraisal(profiles);
         match &self.write {
             Db::Postgres(db) => {
                 on!(@run db, limit, conn, keeping::on_postgres(conn, events, again, profiles, keeping).await)
             }
             Db::Sqlite(db) => {
-                on!(@run db, limit, conn, keeping::on_sqlite(conn, events, appraisal, db.queue(), keeping).await)
+                on!(@run db, limit, conn, keeping::on_sqlite(conn, events, profiles, db.queue(), keeping).await)
             }
         }
     }

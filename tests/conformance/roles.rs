@@ -314,7 +314,6 @@ async fn cannot_touch_what_it_does_not_need(roles: &Roles) {
             "delete from ai_rollup_daily",
             "delete from ai_latency_daily",
             "select * from ai_metric_labels",
-            "select * from ai_latency_daily_now",
             "insert into _sqlx_migrations select * from _sqlx_migrations",
             "update _sqlx_migrations set success = false",
             "delete from _sqlx_migrations",

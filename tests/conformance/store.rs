@@ -5,13 +5,13 @@ use std::slice;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Days, TimeDelta, Utc};
 use mlops_service::audit::{Action, Actor, Entry};
 use mlops_service::auth::key::{KeyId, NamedKey, PlainKey, Previous, Scopes, SecretHash, Status};
 use mlops_service::business::Profiles;
 use mlops_service::event::{Event, Report};
 use mlops_service::rollup::{Key, Rollup, Sum, Sums};
-use mlops_service::store::{CountedRollup, Outcome, Store, StoreError};
+use mlops_service::store::{CountedRollup, DayRange, Outcome, Store, StoreError};
 use serde_json::json;
 use tokio::runtime::Handle;
 use tokio::task::block_in_place;
@@ -389,10 +389,14 @@ async fn a_summary_covers_whole_days_of_the_time_zone(backend: Backend) {
     // In New York it is the evening of the 9th: this is the 9th, the 8th, and the 8th of February.
     let events = [hours(1), hours(30), hours(29 * 24)];
     assert_eq!(keep(&store, &events).await, [Outcome::Counted; 3]);
+    let to = store.profiles().current().day("acme", now);
+    let last = |days: u64| DayRange { from: to - Days::new(days - 1), to };
     for (days, events) in [(1, 1), (2, 2), (29, 2), (30, 3), (366, 3)] {
-        assert_eq!(store.summary("acme", days, now).await.unwrap().events, events, "{days} days");
+        assert_eq!(store.summary("acme", last(days)).await.unwrap().events, events, "{days} days");
     }
-    assert_eq!(store.summary("nobody", 30, now).await.unwrap().events, 0);
+    let yesterday = DayRange { to: to - Days::new(1), ..last(2) };
+    assert_eq!(store.summary("acme", yesterday).await.unwrap().events, 1, "without the last day");
+    assert_eq!(store.summary("nobody", last(30)).await.unwrap().events, 0);
 }
 
 async fn the_newest_success_rate_is_kept(backend: Backend) {

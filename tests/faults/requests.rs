@@ -48,15 +48,29 @@ pub(super) async fn drained(service: &Service) {
     eventually("the spool is empty", async || depth().await == 0).await;
 }
 
-/// Waits until the counters of the service match the stored rows.
+/// Waits until the counters of the service match the stored rows, and so do the facts about conversations and their sums.
 pub(super) async fn assert_counters(service: &Service, backend: &Backend) {
+    const CONVERSATIONS: &str = "select count(*) from (
+        select distinct business_id, conversation_id from ai_metrics where conversation_id is not null) conversations";
+    const ANSWERS: &str = "select cast(coalesce(sum(answers), 0) as bigint) from mlops_hourly";
     let (rows, tokens) =
         (backend.rows().await, backend.number("select sum(tokens_used) from ai_metrics").await);
-    let stored = [rows, rows, tokens].map(|sum| sum.to_string());
-    let names = ["ai_response_time_seconds_count", "ai_requests_total", "ai_tokens_used_total"];
+    let conversations = backend.number(CONVERSATIONS).await;
+    let stored = [rows, rows, tokens, conversations].map(|sum| sum.to_string());
+    let names = [
+        "ai_response_time_seconds_count",
+        "ai_requests_total",
+        "ai_tokens_used_total",
+        "ai_conversations_total",
+    ];
     eventually("the counters are the store's", async || {
         let metrics = http_client().get(service.url("/metrics")).send().await.unwrap().text().await.unwrap();
         names.map(|name| sum(&metrics, name).to_string()) == stored
+    })
+    .await;
+    eventually("the facts are of all rows", async || {
+        let facts = backend.number("select count(*) from mlops_conversations").await;
+        [backend.number(ANSWERS).await, facts] == [rows, conversations]
     })
     .await;
 }

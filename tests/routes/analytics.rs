@@ -1,8 +1,69 @@
 //! `GET /analytics/{business_id}`, on both databases.
 
+mod conversations;
+mod figures;
+mod list;
+
+use std::fmt::Write;
+
+use chrono::NaiveDate;
 use serde_json::json;
 
 use crate::harness::{Backend, TestApp, event, on_every_backend};
+
+/// The columns of `mlops_conversation_daily` apart from its key.
+const FACTS: [&str; 20] = [
+    "conversations",
+    "conversation_answers",
+    "requested",
+    "claimed",
+    "booked",
+    "claimed_not_booked",
+    "in_book_not_claimed",
+    "booked_not_claimed",
+    "kept",
+    "cancelled",
+    "no_show",
+    "dropped",
+    "handoffs",
+    "contained",
+    "with_hours",
+    "after_hours",
+    "value_booked_micros",
+    "value_kept_micros",
+    "answers",
+    "answers_without_conversation",
+];
+
+/// Removes all sums of facts, of events that were digested before, so that others can be planted.
+async fn forget_facts(app: &TestApp, backend: &Backend) {
+    app.app.store.digest_all().await.unwrap();
+    for table in [
+        "mlops_conversations",
+        "mlops_conversation_daily",
+        "mlops_hourly",
+        "mlops_intent_daily",
+        "mlops_cost_daily",
+        "mlops_first_latency_daily",
+    ] {
+        backend.execute(&format!("delete from {table}")).await;
+    }
+}
+
+/// Inserts the sums of a day; those that `sums` does not name are 0.
+async fn plant_facts(backend: &Backend, business_id: &str, day: NaiveDate, sums: &[(&str, i64)]) {
+    let value = |column: &str| sums.iter().find(|(name, _)| *name == column).map_or(0, |(_, value)| *value);
+    assert!(sums.iter().all(|(name, _)| FACTS.contains(name)), "{sums:?}");
+    let mut values = String::new();
+    for column in FACTS {
+        write!(values, ", {}", value(column)).unwrap();
+    }
+    let columns = FACTS.join(", ");
+    let insert = format!(
+        "insert into mlops_conversation_daily (business_id, day, {columns}) values ('{business_id}', '{day}'{values})"
+    );
+    backend.execute(&insert).await;
+}
 
 on_every_backend! {
     the_answer_is_computed_from_what_is_stored,

@@ -10,7 +10,7 @@ use tower_http::timeout::TimeoutLayer;
 use crate::http::error::ApiError;
 
 /// The time limit of receiving a request and responding to it. Whichever neighbouring service hangs, handlers
-/// respond within 3 s, apart from those of privacy requests; only a slowly sent body takes longer.
+/// respond within 3 s, within 5 s where they read analytics, apart from those of privacy requests; only a slowly sent body takes longer.
 const REQUEST_LIMIT: Duration = Duration::from_secs(10);
 
 /// Returns the layer that responds with 408 and an empty body to a request that takes too long.

@@ -10,6 +10,7 @@ use sqlx::{Executor, PgConnection};
 
 use crate::business::ProfileCache;
 use crate::config::{Config, Database, Environment, Tls};
+use crate::store::analytics::FiguresCache;
 use crate::store::connection::file::{WatchedFile, beside};
 use crate::store::connection::online_index;
 use crate::store::dialect::{self, Pools};
@@ -57,6 +58,7 @@ impl Store {
             profiles: ProfileCache::new(config.time_zone),
             prices: config.prices(),
             shares_book: Arc::default(),
+            figures: FiguresCache::new(),
             keeping,
             place,
             migrates,

@@ -160,6 +160,7 @@ pub(super) async fn settle<C: FactsDialect>(
         if after != *before {
             sums.count(&key, before, -1);
             sums.count(&key, &after, 1);
+            sums.totals.add(&key.business_id, TotalKind::Settled, "", 1);
             settled.insert(key, after);
         }
     }

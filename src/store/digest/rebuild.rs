@@ -29,9 +29,11 @@ pub struct Rebuild {
 
 from_row!(Rebuild { below, of_rows, reached, known_from });
 
-const STATE: &str = "select below, of_rows, reached, known_from from mlops_rebuild";
-
 impl Rebuild {
+    /// The query for it.
+    pub(in crate::store) const STATE: &'static str =
+        "select below, of_rows, reached, known_from from mlops_rebuild";
+
     /// Returns whether every row was added.
     #[must_use]
     pub const fn is_done(&self) -> bool {
@@ -44,14 +46,12 @@ impl Rebuild {
         (self.below - 1).clamp(0, self.of_rows)
     }
 
-    /// Returns the first day that facts and sums tell everything of; `None` if they do of all days.
+    /// Returns the first day of which conversations are known; `None` if they are of all days. Before the first step of a rebuild, only what
+    /// came since its begin is known: that is `today`.
     #[must_use]
-    pub fn known_from(&self) -> Option<NaiveDate> {
-        if self.is_done() {
-            self.known_from
-        } else {
-            self.reached.or(Some(NaiveDate::MAX)).max(self.known_from)
-        }
+    pub fn known_from(&self, today: NaiveDate) -> Option<NaiveDate> {
+        let under_way = (!self.is_done()).then(|| self.reached.unwrap_or(today));
+        under_way.max(self.known_from)
     }
 }
 
@@ -62,7 +62,7 @@ impl Store {
         const BEGIN: &str =
             "insert into mlops_rebuild (id, below, of_rows) values (1, $1, $2) on conflict (id) do nothing";
         on!(&self.admin, STEP_LIMIT, |conn| {
-            let noted: Option<Rebuild> = sqlx::query_as(STATE).fetch_optional(&mut *conn).await?;
+            let noted: Option<Rebuild> = sqlx::query_as(Rebuild::STATE).fetch_optional(&mut *conn).await?;
             if noted.is_some() {
                 return Ok(());
             }
@@ -74,7 +74,7 @@ impl Store {
 
     /// Returns how far facts and sums were built from older events.
     pub async fn rebuild(&self) -> Result<Rebuild, StoreError> {
-        on!(&self.read, READ_LIMIT, |conn| sqlx::query_as(STATE).fetch_one(conn).await)
+        on!(&self.read, READ_LIMIT, |conn| sqlx::query_as(Rebuild::STATE).fetch_one(conn).await)
     }
 
     /// Adds the older events with the next `most` ids. Returns how far it is then.
@@ -87,7 +87,7 @@ impl Store {
             let mut tx = dialect::begin(conn).await?;
             dialect::relax_commit(&mut *tx).await?;
             dialect::lock_digest(&mut *tx).await?;
-            let state: Rebuild = sqlx::query_as(STATE).fetch_one(&mut *tx).await?;
+            let state: Rebuild = sqlx::query_as(Rebuild::STATE).fetch_one(&mut *tx).await?;
             if state.is_done() {
                 return Ok(state);
             }
@@ -150,4 +150,24 @@ fn older_rows<DB: Dialect>(_: &sqlx::Transaction<'_, DB>) -> String {
         "select {} from ai_metrics where id >= $1 and id < $2 and event_id is not null",
         DB::FOREIGN_VALUES.as_str()
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn conversations_are_known_from_where_rows_were_missing_or_the_rebuild_has_come() {
+        let day = |n: u64| NaiveDate::default() + Days::new(n);
+        let today = day(9);
+        for (below, reached, known_from, expected) in [
+            (1, Some(day(2)), None, None),
+            (1, Some(day(2)), Some(day(1)), Some(day(1))),
+            (7, Some(day(2)), Some(day(1)), Some(day(2))),
+            (7, None, Some(day(1)), Some(today)),
+        ] {
+            let rebuild = Rebuild { below, of_rows: 9, reached, known_from };
+            assert_eq!(rebuild.known_from(today), expected, "{rebuild:?}");
+        }
+    }
 }

@@ -1,11 +1,14 @@
 //! What differs between the databases when facts are read.
 
+use std::sync::LazyLock;
+
 use sqlx::postgres::PgRow;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{AssertSqlSafe, FromRow, PgConnection, SqliteConnection};
 
 use super::rows::PutRows;
 use crate::store::dialect;
+use crate::store::events::foreign::{ForeignRow, POSTGRES_VALUES, SQLITE_VALUES};
 
 const BELOW: &str = "select cast(coalesce((select below from mlops_rebuild), 0) as bigint)";
 
@@ -25,9 +28,43 @@ pub(in crate::store) trait FactsDialect: PutRows {
     /// Returns the id of rows below which a rebuild will come to.
     async fn rebuilt_below(&mut self) -> Result<i64, sqlx::Error>;
 
+    /// Takes the oldest batches that are to be digested, of about `events` events together. Returns the ids of their rows.
+    async fn take_undigested(&mut self, events: i64, batches: i64) -> Result<Vec<i64>, sqlx::Error>;
+
+    /// Returns the rows with these ids that exist, without those that a rebuild will come to.
+    async fn events_of(&mut self, ids: &[i64]) -> Result<Vec<ForeignRow>, sqlx::Error>;
+
     /// Runs a statement with one parameter, a JSON text. Returns the number of affected rows.
     async fn run_json(&mut self, sql: String, json: String) -> Result<u64, sqlx::Error>;
 }
+
+/// Returns the statement that deletes the oldest batches, of about `$1` events together and at most `$2`, and returns the ids of their rows.
+fn take(length: &str) -> String {
+    format!(
+        "delete from mlops_undigested where seq in (
+            select seq from (
+                select seq, sum({length}) over (order by seq) - {length} as before
+                from (select * from mlops_undigested order by seq limit $2) oldest) due
+            where before < $1)
+        returning event_rows"
+    )
+}
+
+static POSTGRES_TAKE: LazyLock<String> = LazyLock::new(|| take("cardinality(event_rows)"));
+
+static SQLITE_TAKE: LazyLock<String> = LazyLock::new(|| take("json_array_length(event_rows)"));
+
+/// Returns the query for the rows that satisfy `condition`.
+fn rows_of(values: &str, condition: &str) -> String {
+    format!(
+        "select {values} from ai_metrics where {condition} and id >= coalesce((select below from mlops_rebuild), 0)"
+    )
+}
+
+static POSTGRES_ROWS: LazyLock<String> = LazyLock::new(|| rows_of(&POSTGRES_VALUES, "id = any($1)"));
+
+static SQLITE_ROWS: LazyLock<String> =
+    LazyLock::new(|| rows_of(&SQLITE_VALUES, "id in (select value from json_each($1))"));
 
 impl FactsDialect for PgConnection {
     const KEYS: &'static str = "(select pair ->> 0 as business_id, pair ->> 1 as conversation_id
@@ -46,6 +83,16 @@ impl FactsDialect for PgConnection {
 
     async fn rebuilt_below(&mut self) -> Result<i64, sqlx::Error> {
         sqlx::query_scalar(BELOW).fetch_one(self).await
+    }
+
+    async fn take_undigested(&mut self, events: i64, batches: i64) -> Result<Vec<i64>, sqlx::Error> {
+        let taken = sqlx::query_scalar(POSTGRES_TAKE.as_str()).bind(events).bind(batches);
+        let taken: Vec<Vec<i64>> = taken.fetch_all(self).await?;
+        Ok(taken.into_iter().flatten().collect())
+    }
+
+    async fn events_of(&mut self, ids: &[i64]) -> Result<Vec<ForeignRow>, sqlx::Error> {
+        sqlx::query_as(POSTGRES_ROWS.as_str()).bind(ids).fetch_all(self).await
     }
 
     async fn run_json(&mut self, sql: String, json: String) -> Result<u64, sqlx::Error> {
@@ -70,6 +117,17 @@ impl FactsDialect for SqliteConnection {
 
     async fn rebuilt_below(&mut self) -> Result<i64, sqlx::Error> {
         sqlx::query_scalar(BELOW).fetch_one(self).await
+    }
+
+    async fn take_undigested(&mut self, events: i64, batches: i64) -> Result<Vec<i64>, sqlx::Error> {
+        let taken = sqlx::query_scalar(SQLITE_TAKE.as_str()).bind(events).bind(batches);
+        let taken: Vec<String> = taken.fetch_all(self).await?;
+        Ok(taken.iter().flat_map(|ids| serde_json::from_str::<Vec<i64>>(ids).unwrap_or_default()).collect())
+    }
+
+    async fn events_of(&mut self, ids: &[i64]) -> Result<Vec<ForeignRow>, sqlx::Error> {
+        let ids = serde_json::to_string(ids).expect("integers become JSON");
+        sqlx::query_as(SQLITE_ROWS.as_str()).bind(ids).fetch_all(self).await
     }
 
     async fn run_json(&mut self, sql: String, json: String) -> Result<u64, sqlx::Error> {

@@ -11,7 +11,6 @@ use crate::event::Event;
 use crate::privacy::subject::Hasher;
 use crate::store::connection::write_queue::WriteQueue;
 use crate::store::dialect;
-use crate::store::digest::Appraisal;
 use crate::store::privacy::consents::lookup;
 use crate::store::privacy::{Rows, tombstones};
 
@@ -105,7 +104,7 @@ async fn store(
 pub(super) async fn on_sqlite(
     conn: &mut SqliteConnection,
     events: &[Event],
-    appraisal: Appraisal<'_>,
+    profiles: &Profiles,
     queue: Option<&WriteQueue>,
     keeping: &Keeping,
 ) -> Result<Written, sqlx::Error> {
@@ -120,11 +119,11 @@ pub(super) async fn on_sqlite(
     let (stored, counted_only) = split(events, &kept);
     let stored = match &stored[..] {
         [] => empty(),
-        some => sqlite::write_in(&mut tx, some, appraisal, queue).await?,
+        some => sqlite::write_in(&mut tx, some, profiles, queue).await?,
     };
     let counted_only = match &counted_only[..] {
         [] => empty(),
-        some => counted_only::on_sqlite(&mut tx, some, appraisal.profiles).await?,
+        some => counted_only::on_sqlite(&mut tx, some, profiles).await?,
     };
     tx.commit().await?;
     Ok(join(&kept, stored, counted_only))

@@ -8,10 +8,10 @@ use sqlx::SqliteConnection;
 use uuid::Uuid;
 
 use super::{Outcome, Written, claimable_from, count, counted_only, rollup_of};
+use crate::business::Profiles;
 use crate::event::{COLUMNS, Column, Event, EventKey, Getter, e4, success_e4};
 use crate::store::bulk_insert::{BulkInsert, SqliteQuery};
 use crate::store::connection::write_queue::WriteQueue;
-use crate::store::digest::{self, Appraisal};
 
 /// Selects whether there are foreign rows that may be claimed, whether any event is counted only (neither is the case
 /// in most installations), the id of the newest row, and the `data_version`, which changes when another connection has
@@ -20,6 +20,10 @@ const STATE: &str = "select exists (select 1 from ai_metrics where event_id is n
         or event_id between x'00000000000080008000000000000000' and x'00000000000080008000ffffffffffff'),
     exists (select 1 from mlops_counted_events), coalesce((select max(id) from ai_metrics), 0),
     (select data_version from pragma_data_version)";
+
+/// Has the rows with an id above `$1`, and those in the JSON list `$2`, be digested.
+const LEAVE_TO_DIGEST: &str = "insert into mlops_undigested (event_rows)
+    select json_group_array(id) from ai_metrics where id > $1 or id in (select value from json_each($2))";
 
 const CLAIMABLE: &str = "select id, event_id from ai_metrics
     where (event_id is null
@@ -41,7 +45,7 @@ static EVENTS: LazyLock<BulkInsert> = LazyLock::new(|| {
 pub(super) async fn write_in(
     conn: &mut SqliteConnection,
     events: &[Event],
-    appraisal: Appraisal<'_>,
+    profiles: &Profiles,
     queue: Option<&WriteQueue>,
 ) -> Result<Written, sqlx::Error> {
     let (claimable, counted_only, newest, version): (bool, bool, i64, i64) =
@@ -50,16 +54,15 @@ pub(super) async fn write_in(
         queue.record_version(version);
     }
     let counted_only = counted_only && events.iter().any(|event| event.named);
-    let (outcomes, left_to_rebuild) = match claimable || counted_only {
+    let (outcomes, claimed) = match claimable || counted_only {
         true => reconcile(conn, events, counted_only).await?,
         false => (insert_new(conn, events, newest).await?, Vec::new()),
     };
-    let counted = count(conn, rollup_of(events, &outcomes, appraisal.profiles)).await?;
-    let stored =
-        events.iter().zip(&outcomes).enumerate().filter(|(place, (_, outcome))| {
-            **outcome == Outcome::Counted && !left_to_rebuild.contains(place)
-        });
-    digest::add(conn, appraisal.digest(stored.map(|(_, (event, _))| event))).await?;
+    let counted = count(conn, rollup_of(events, &outcomes, profiles)).await?;
+    if outcomes.contains(&Outcome::Counted) {
+        let claimed = serde_json::json!(claimed).to_string();
+        sqlx::query(LEAVE_TO_DIGEST).bind(newest).bind(claimed).execute(conn).await?;
+    }
     Ok(Written { outcomes, counted })
 }
 
@@ -81,30 +84,29 @@ async fn insert_new(
     Ok(events.iter().map(outcome).collect())
 }
 
-/// Writes events one by one, if some of them may claim foreign rows or be counted only. Also returns the places of those whose rows a
-/// rebuild of facts will come to.
+/// Writes events one by one, if some of them may claim foreign rows or be counted only. Also returns the ids of the rows that were claimed
+/// before they were counted.
 async fn reconcile(
     conn: &mut SqliteConnection,
     events: &[Event],
     counted_only: bool,
-) -> Result<(Vec<Outcome>, Vec<usize>), sqlx::Error> {
-    const BELOW: &str = "select coalesce((select below from mlops_rebuild), 0)";
-    let (from, below) = (claimable_from(events), sqlx::query_scalar(BELOW).fetch_one(&mut *conn).await?);
-    let (mut outcomes, mut left_to_rebuild) = (Vec::with_capacity(events.len()), Vec::new());
-    for (place, event) in events.iter().enumerate() {
+) -> Result<(Vec<Outcome>, Vec<i64>), sqlx::Error> {
+    let from = claimable_from(events);
+    let (mut outcomes, mut claimed) = (Vec::with_capacity(events.len()), Vec::new());
+    for event in events {
         if counted_only && event.named && counted_only::is_counted(conn, event).await? {
             outcomes.push(Outcome::CountedOnlyDuplicate);
             continue;
         }
-        let claimed = claim(conn, event, from).await?;
-        left_to_rebuild
-            .extend(claimed.and_then(|(_, row)| row).filter(|row| *row < below).map(|_: i64| place));
-        outcomes.push(match claimed {
-            Some((outcome, _)) => outcome,
+        outcomes.push(match claim(conn, event, from).await? {
+            Some((outcome, row)) => {
+                claimed.extend(row.filter(|_| outcome == Outcome::Counted));
+                outcome
+            }
             None => insert_one(conn, event).await?,
         });
     }
-    Ok((outcomes, left_to_rebuild))
+    Ok((outcomes, claimed))
 }
 
 async fn insert_one(conn: &mut SqliteConnection, event: &Event) -> Result<Outcome, sqlx::Error> {

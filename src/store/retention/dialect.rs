@@ -71,7 +71,8 @@ const POSTGRES: RetentionSql = RetentionSql {
 const SQLITE: RetentionSql = RetentionSql {
     columns: "select name, type from pragma_table_info($1)",
     readable_columns: "select name, type from pragma_table_info($1)",
-    undigested: "t.id < coalesce((select below from mlops_rebuild), 0)",
+    undigested: "(t.id in (select e.value from mlops_undigested, json_each(event_rows) e)
+        or t.id < coalesce((select below from mlops_rebuild), 0))",
     window: |kind| match dated_by(kind) {
         Some(time) => format!("t.{time} >= {} and t.{time} < {}", second(1), second(2)),
         None => "t.rowid >= $1 and t.rowid < $2".to_owned(),

@@ -2,56 +2,65 @@
 
 use std::sync::LazyLock;
 
-use chrono::{DateTime, TimeDelta, Utc};
-
-use super::columns::{list, sum_columns};
+use super::columns::list;
+use crate::store::analytics::{DayRange, sums};
 use crate::store::{READ_LIMIT, Store, StoreError};
 
-/// The sums that analytics shows of a business; see [`crate::rollup::Sum`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Summary {
-    /// The number of events.
-    pub events: i64,
-    /// Response times in milliseconds.
-    pub response_time_ms: i64,
-    /// Tokens of prompts and completions together.
-    pub tokens: i64,
-    /// Costs in millionths of a US dollar.
-    pub cost_micros: i64,
-    /// Events in which an appointment was requested.
-    pub appointments_requested: i64,
-    /// Events in which an appointment was booked.
-    pub appointments_booked: i64,
-    /// Events in which a handoff to a human was requested.
-    pub handoffs: i64,
+sums! {
+    /// The sums that analytics shows of answers; see [`crate::rollup::Sum`].
+    Summary {
+        /// The number of events.
+        events,
+        /// Response times in milliseconds.
+        response_time_ms,
+        /// Tokens of prompts and completions together.
+        tokens,
+        /// Costs in millionths of a US dollar.
+        cost_micros,
+        /// Events in which an appointment was requested.
+        appointments_requested,
+        /// Events in which an appointment was booked.
+        appointments_booked,
+        /// Events in which a handoff to a human was requested.
+        handoffs,
+        /// Events in which the AI failed: those whose response type is [`crate::rollup::ERROR_RESPONSE`].
+        errors,
+    }
 }
 
-from_row!(Summary {
-    events,
-    response_time_ms,
-    tokens,
-    cost_micros,
-    appointments_requested,
-    appointments_booked,
-    handoffs
-});
+/// Returns the expression of the view `ai_rollup_daily_now` for a column of [`Summary`].
+fn expression(column: &str) -> String {
+    match column {
+        "errors" => {
+            format!("case when response_type = '{}' then events else 0 end", crate::rollup::ERROR_RESPONSE)
+        }
+        column => column.to_owned(),
+    }
+}
+
+/// Returns the columns of [`Summary`] as columns of the view `ai_rollup_daily_now`.
+pub(in crate::store) fn answer_columns() -> String {
+    list(Summary::COLUMNS.iter().map(|column| format!("{} as {column}", expression(column))))
+}
+
+/// Returns `columns` summed up; 0 over no rows.
+pub(in crate::store) fn summed(columns: &[&str]) -> String {
+    list(columns.iter().map(|column| format!("coalesce(cast(sum({column}) as bigint), 0) as {column}")))
+}
 
 static SUMMARY: LazyLock<String> = LazyLock::new(|| {
-    let sums = sum_columns().map(|column| format!("coalesce(cast(sum({column}) as bigint), 0) as {column}"));
-    format!("select {} from ai_rollup_daily_now where business_id = $1 and day >= $2", list(sums))
+    let (sums, answers) = (summed(Summary::COLUMNS), answer_columns());
+    format!(
+        "select {sums} from (select {answers} from ai_rollup_daily_now where business_id = $1 and day between $2 and $3) answers"
+    )
 });
 
 impl Store {
-    /// Returns the summary of `business_id` over `days` calendar days, the last of which is the day of `now`.
-    pub async fn summary(
-        &self,
-        business_id: &str,
-        days: u16,
-        now: DateTime<Utc>,
-    ) -> Result<Summary, StoreError> {
-        let since = self.profiles.current().day(business_id, now) - TimeDelta::days(i64::from(days) - 1);
+    /// Returns the summary of `business_id` over `days`.
+    pub async fn summary(&self, business_id: &str, days: DayRange) -> Result<Summary, StoreError> {
         on!(&self.read, READ_LIMIT, |conn| {
-            sqlx::query_as(SUMMARY.as_str()).bind(business_id).bind(since).fetch_one(conn).await
+            let query = sqlx::query_as(SUMMARY.as_str()).bind(business_id);
+            query.bind(days.from).bind(days.to).fetch_one(conn).await
         })
     }
 }

@@ -1,0 +1,127 @@
+//! The figures of one business.
+
+use chrono::NaiveDate;
+use serde::Serialize;
+
+use super::price::price_of;
+use super::sections::{
+    AllPercentiles, Basis, Conversations, Cost, Funnel, Metrics, Month, OfDay, OfHour, OfIntent, OfModel,
+    OfResponseType, Previous, Quality, Totals,
+};
+use super::{Includes, Part, Period};
+use crate::app::App;
+use crate::business::Profile;
+use crate::store::{FiguresQuery, FiguresRead, StoreError};
+
+/// The figures of a business over a period. Parts that were not asked for are missing; null is what cannot be known.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Report {
+    /// The first day.
+    pub from: String,
+    /// The last day.
+    pub to: String,
+    /// The time zone that the days are in, an IANA name.
+    pub time_zone: &'static str,
+    /// The first day of which conversations are known; null if they are of every day. Those of earlier days are in no figure.
+    pub known_from: Option<String>,
+    /// Sums and averages of answers.
+    pub metrics: Metrics,
+    /// See [`Part::Conversations`]; null if no conversation of the period is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub conversations: Option<Option<Conversations>>,
+    /// See [`Part::Funnel`]; likewise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub funnel: Option<Option<Funnel>>,
+    /// See [`Part::Series`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub series: Option<Vec<OfDay>>,
+    /// See [`Part::Hours`]; null if no conversation of the period is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hours: Option<Option<Vec<OfHour>>>,
+    /// See [`Part::Percentiles`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub percentiles: Option<AllPercentiles>,
+    /// See [`Part::ByModel`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub by_model: Option<Vec<OfModel>>,
+    /// See [`Part::ByIntent`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub by_intent: Option<Vec<OfIntent>>,
+    /// See [`Part::ByResponseType`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub by_response_type: Option<Vec<OfResponseType>>,
+    /// See [`Part::Cost`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cost: Option<Cost>,
+    /// See [`Part::Previous`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub previous: Option<Previous>,
+    /// See [`Part::Quality`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub quality: Option<Quality>,
+}
+
+/// Computes the figures of a business over a period, with the parts that are asked for.
+pub async fn report(
+    app: &App,
+    business_id: &str,
+    period: &Period,
+    includes: &Includes,
+) -> Result<Report, StoreError> {
+    let (now, profiles) = (app.clock.now(), app.store.profiles().current());
+    let (today, zone) = (profiles.day(business_id, now), profiles.zone(business_id));
+    app.store.digest_all().await?;
+    let query = FiguresQuery {
+        business_id,
+        days: period.days,
+        previous: includes.has(Part::Previous).then(|| period.previous()),
+        month: Month::days(today),
+        today,
+    };
+    let read = app.store.figures(&query).await?;
+    let basis = Basis { known_from: read.known_from, shares_book: app.store.shares_book() };
+    let month = Month::new(read.month, now, zone);
+    let subject = Subject { app, period, today, basis, month, profile: profiles.get(business_id) };
+    Ok(subject.report(&read, includes, zone.name()))
+}
+
+/// What figures are computed of.
+struct Subject<'a> {
+    app: &'a App,
+    period: &'a Period,
+    today: NaiveDate,
+    basis: Basis,
+    month: Month,
+    profile: Option<&'a Profile>,
+}
+
+impl Subject<'_> {
+    fn report(&self, read: &FiguresRead, includes: &Includes, time_zone: &'static str) -> Report {
+        let (figures, days, basis) = (&read.current, self.period.days, self.basis);
+        let totals = Totals::of(&figures.days, days.to, basis, |_| true);
+        let are_known = totals.known.is_some();
+        let opening_hours = self.profile.and_then(|profile| profile.opening_hours.as_ref());
+        let budget = self.profile.and_then(|profile| profile.monthly_budget_micros);
+        let has = |part| includes.has(part);
+        let previous = read.previous.as_ref();
+        Report {
+            from: days.from.to_string(),
+            to: days.to.to_string(),
+            time_zone,
+            known_from: basis.known_from.map(|day| day.to_string()),
+            metrics: totals.all.answers.into(),
+            conversations: has(Part::Conversations).then(|| Conversations::of(&totals)),
+            funnel: has(Part::Funnel).then(|| Funnel::of(&totals, basis)),
+            series: has(Part::Series).then(|| OfDay::all(figures, days, self.today, basis)),
+            hours: has(Part::Hours).then(|| are_known.then(|| OfHour::all(figures, opening_hours))),
+            percentiles: has(Part::Percentiles).then(|| AllPercentiles::of(figures)),
+            by_model: has(Part::ByModel).then(|| OfModel::all(figures, |model| price_of(self.app, model))),
+            by_intent: has(Part::ByIntent).then(|| OfIntent::all(figures, basis, are_known)),
+            by_response_type: has(Part::ByResponseType).then(|| OfResponseType::all(figures)),
+            cost: has(Part::Cost).then(|| Cost::of(&totals, basis, &self.month, budget)),
+            previous: previous
+                .map(|previous| Previous::of(figures, previous, self.period, self.today, basis)),
+            quality: has(Part::Quality).then(|| Quality::of(&totals)),
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! `series`.
+
+use chrono::NaiveDate;
+use serde::Serialize;
+
+use super::{Basis, counted_cost};
+use crate::analytics::Usd;
+use crate::store::{DayRange, Figures};
+
+/// A day. Nothing happened on a day of zeros; what is `None` is not known.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct OfDay {
+    /// The day, such as `2026-11-01`.
+    pub day: String,
+    /// Answers.
+    pub answers: i64,
+    /// Conversations.
+    pub conversations: Option<i64>,
+    /// Conversations in which an appointment was requested.
+    pub requested: Option<i64>,
+    /// Booked conversations.
+    pub booked: Option<i64>,
+    /// Conversations handed to a person.
+    pub handoffs: Option<i64>,
+    /// Answers in which the AI failed.
+    pub errors: i64,
+    /// Tokens of prompts and completions together.
+    pub tokens: i64,
+    /// The counted cost.
+    pub cost_usd: Usd,
+    /// The median response time in milliseconds; `None` without answers.
+    pub p50_ms: Option<f64>,
+    /// The 95th percentile, likewise.
+    pub p95_ms: Option<f64>,
+    /// Whether it is not over: today, and days to come.
+    pub unfinished: bool,
+}
+
+impl OfDay {
+    /// The names of its fields, in order.
+    pub const COLUMNS: [&'static str; 12] = [
+        "day",
+        "answers",
+        "conversations",
+        "requested",
+        "booked",
+        "handoffs",
+        "errors",
+        "tokens",
+        "cost_usd",
+        "p50_ms",
+        "p95_ms",
+        "unfinished",
+    ];
+
+    /// Returns every day of a period, oldest first.
+    pub(in crate::analytics) fn all(
+        figures: &Figures,
+        period: DayRange,
+        today: NaiveDate,
+        basis: Basis,
+    ) -> Vec<Self> {
+        let of_day = |day: NaiveDate| {
+            let sums = figures.days.get(&day).copied().unwrap_or_default();
+            let known = |count: i64| basis.knows(day).then_some(count);
+            Self {
+                day: day.to_string(),
+                answers: sums.answers.events,
+                conversations: known(sums.facts.conversations),
+                requested: known(sums.facts.requested),
+                booked: known(basis.booked_of(&sums.facts)),
+                handoffs: known(sums.facts.handoffs),
+                errors: sums.answers.errors,
+                tokens: sums.answers.tokens,
+                cost_usd: counted_cost(&sums),
+                p50_ms: sums.p50_ms,
+                p95_ms: sums.p95_ms,
+                unfinished: day >= today,
+            }
+        };
+        period.days().map(of_day).collect()
+    }
+}

@@ -1,0 +1,167 @@
+//! `GET /analytics/{business_id}/conversations`: what is known about single conversations.
+
+use axum::Json;
+use axum::http::{HeaderMap, Uri};
+use axum::response::{IntoResponse, Response};
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use url::form_urlencoded;
+
+use super::cursor::{self, cursor};
+use super::sheet::{Sheet, prefers_csv, with_vary};
+use super::{limit, unavailable};
+use crate::analytics::Usd;
+use crate::app::App;
+use crate::clock::timestamp;
+use crate::http::error::ApiError;
+use crate::http::extract::{BusinessId, Query};
+use crate::store::{ConversationFacts, ConversationFilter, OutcomeFilter};
+
+/// The outcomes that a conversation may have.
+const OUTCOMES: [&str; 4] = ["booked", "kept", "no_show", "cancelled"];
+
+/// What stands for no known outcome in a request.
+const NO_OUTCOME: &str = "none";
+
+/// The query string.
+#[derive(Debug, Deserialize)]
+pub struct ConversationsQuery {
+    outcome: Option<String>,
+    handoff: Option<String>,
+    error: Option<String>,
+    limit: Option<String>,
+    after: Option<String>,
+}
+
+/// The body of the response.
+#[derive(Debug, Serialize)]
+pub struct ConversationsResponse {
+    conversations: Vec<ConversationResponse>,
+    /// The cursor of the next page; null on the last one.
+    next: Option<String>,
+}
+
+/// What is known about a conversation.
+#[derive(Debug, Serialize)]
+#[expect(clippy::struct_excessive_bools, reason = "they do not depend on each other")]
+pub struct ConversationResponse {
+    conversation_id: String,
+    first_at: String,
+    last_at: String,
+    answers: i64,
+    requested: bool,
+    booked: bool,
+    claimed: bool,
+    handoff: bool,
+    error: bool,
+    in_hours: Option<bool>,
+    outcome: Option<String>,
+    cost_usd: Usd,
+}
+
+impl ConversationResponse {
+    /// The names of its fields, in order.
+    const COLUMNS: [&'static str; 12] = [
+        "conversation_id",
+        "first_at",
+        "last_at",
+        "answers",
+        "requested",
+        "booked",
+        "claimed",
+        "handoff",
+        "error",
+        "in_hours",
+        "outcome",
+        "cost_usd",
+    ];
+
+    fn of(facts: ConversationFacts, shares_book: bool) -> Self {
+        let booked = facts.in_book || facts.posted;
+        Self {
+            conversation_id: facts.conversation_id,
+            first_at: timestamp(facts.first_at),
+            last_at: timestamp(facts.last_at),
+            answers: facts.answers,
+            requested: facts.requested,
+            booked: booked || facts.claimed && !shares_book,
+            claimed: facts.claimed,
+            handoff: facts.handoff,
+            error: facts.error,
+            in_hours: facts.in_hours,
+            outcome: facts.outcome,
+            cost_usd: Usd::from_nanos(facts.cost_nanos),
+        }
+    }
+}
+
+/// `GET /analytics/{business_id}/conversations`: returns a page of conversations, newest first, as JSON or CSV.
+pub async fn conversations(
+    app: App,
+    business_id: BusinessId,
+    Query(query): Query<ConversationsQuery>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let (filter, limit) = (query.filter()?, limit(query.limit.as_deref())?);
+    app.store.digest_all().await.map_err(|error| unavailable(&error))?;
+    // One more than the limit, to find out whether there is a next page.
+    let found = app.store.conversations(business_id.as_str(), &filter, limit + 1).await;
+    let mut found = found.map_err(|error| unavailable(&error))?;
+    let more = found.len() > limit as usize;
+    found.truncate(limit as usize);
+    let last = found.last().filter(|_| more);
+    let next =
+        last.map(|last| cursor(&(last.first_at.timestamp_micros(), &last.conversation_id))).transpose()?;
+    let shares_book = app.store.shares_book();
+    let conversations: Vec<_> =
+        found.into_iter().map(|facts| ConversationResponse::of(facts, shares_book)).collect();
+    if prefers_csv(&headers) {
+        let next = next.map(|next| next_query(&uri, &next));
+        return Ok(Sheet::new(&ConversationResponse::COLUMNS, &conversations)?
+            .with_next(next)
+            .into_response());
+    }
+    Ok(with_vary(Json(ConversationsResponse { conversations, next })))
+}
+
+/// Returns the query string of the request for the next page.
+fn next_query(uri: &Uri, next: &str) -> String {
+    let pairs = form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes());
+    let others = pairs.filter(|(name, _)| name != "after");
+    form_urlencoded::Serializer::new(String::new()).extend_pairs(others).append_pair("after", next).finish()
+}
+
+impl ConversationsQuery {
+    fn filter(&self) -> Result<ConversationFilter, ApiError> {
+        Ok(ConversationFilter {
+            outcome: self.outcome.as_deref().map(outcome).transpose()?,
+            handoff: self.handoff.as_deref().map(|text| flag("handoff", text)).transpose()?,
+            error: self.error.as_deref().map(|text| flag("error", text)).transpose()?,
+            after: self.place()?,
+        })
+    }
+
+    fn place(&self) -> Result<Option<(DateTime<Utc>, String)>, ApiError> {
+        let place: Option<(i64, String)> = cursor::place(self.after.as_deref())?;
+        let Some((micros, conversation_id)) = place else { return Ok(None) };
+        let first_at = DateTime::from_timestamp_micros(micros).ok_or_else(cursor::invalid)?;
+        Ok(Some((first_at, conversation_id)))
+    }
+}
+
+fn outcome(text: &str) -> Result<OutcomeFilter, ApiError> {
+    if text == NO_OUTCOME {
+        return Ok(OutcomeFilter::Unknown);
+    }
+    let known = OUTCOMES.into_iter().find(|outcome| *outcome == text).map(OutcomeFilter::Is);
+    known.ok_or_else(|| {
+        ApiError::InvalidField("outcome", format!("must be one of {}, {NO_OUTCOME}", OUTCOMES.join(", ")))
+    })
+}
+
+fn flag(name: &'static str, text: &str) -> Result<bool, ApiError> {
+    text.parse().map_err(|_: std::str::ParseBoolError| {
+        ApiError::InvalidField(name, "must be true or false".to_owned())
+    })
+}

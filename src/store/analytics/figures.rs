@@ -1,0 +1,232 @@
+//! Sums over a period, all of which can be added up.
+
+use std::collections::BTreeMap;
+use std::ops::AddAssign;
+
+use chrono::NaiveDate;
+
+use crate::rollup::Latencies;
+use crate::store::rollups::analytics::Summary;
+
+/// Declares a struct of sums whose fields are columns, that can be added up and read from a row of either database.
+macro_rules! sums {
+    ($(#[$meta:meta])* $name:ident { $($(#[$field_meta:meta])* $field:ident,)+ }) => {
+        $(#[$meta])*
+        #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+        pub struct $name {
+            $($(#[$field_meta])* pub $field: i64,)+
+        }
+
+        impl $name {
+            /// Its columns.
+            pub(in crate::store) const COLUMNS: &'static [&'static str] = &[$(stringify!($field)),+];
+        }
+
+        impl std::ops::AddAssign for $name {
+            fn add_assign(&mut self, other: Self) {
+                $(self.$field += other.$field;)+
+            }
+        }
+
+        from_row!($name { $($field),+ });
+    };
+}
+pub(in crate::store) use sums;
+
+sums! {
+    /// Sums over conversations by the day of their first answer, and over their answers by their own day: `mlops_conversation_daily`.
+    Facts {
+        /// Conversations.
+        conversations,
+        /// Answers in these conversations, on whichever day.
+        conversation_answers,
+        /// Conversations in which an appointment was requested.
+        requested,
+        /// Conversations of which an event claims a booking.
+        claimed,
+        /// Conversations with a booking in the app's book or a posted one, cancelled ones included.
+        booked,
+        /// Claimed ones without either.
+        claimed_not_booked,
+        /// Those with a booking in the book that no event claims.
+        in_book_not_claimed,
+        /// Booked ones that no event claims.
+        booked_not_claimed,
+        /// Conversations whose newest outcome is that the appointment was kept.
+        kept,
+        /// … that it was cancelled.
+        cancelled,
+        /// … that the customer did not come.
+        no_show,
+        /// Requested, and neither booked, nor claimed, nor handed to a person.
+        dropped,
+        /// Conversations handed to a person.
+        handoffs,
+        /// Conversations without a handoff and without an error.
+        contained,
+        /// Conversations at whose beginning the opening hours were known.
+        with_hours,
+        /// Those of them that began outside the opening hours.
+        after_hours,
+        /// The value of booked appointments, in millionths of a US dollar.
+        value_booked_micros,
+        /// The value of kept appointments, in millionths of a US dollar.
+        value_kept_micros,
+        /// Stored answers of the day.
+        answers,
+        /// Those of them that name no conversation.
+        answers_without_conversation,
+    }
+}
+
+sums! {
+    /// What answers cost by the price table, in billionths of a US dollar: `mlops_cost_daily`.
+    Costs {
+        /// Stored answers.
+        answers,
+        /// Answers with a reported cost.
+        reported,
+        /// Answers with a computed cost.
+        computed,
+        /// The computed cost.
+        computed_nanos,
+        /// Answers without a reported cost, for which the computed one counts.
+        filled,
+        /// The computed cost of those.
+        filled_nanos,
+        /// The reported cost of answers that have both.
+        both_reported_micros,
+        /// Answers with both token counts and no price.
+        unpriced,
+        /// Answers without both token counts.
+        not_computable,
+        /// Answers whose token counts are a guess.
+        estimated,
+    }
+}
+
+sums! {
+    /// What belongs to an intent: answers by their own, conversations by that of their first answer.
+    Intent {
+        /// Answers.
+        answers,
+        /// Answers in which the AI failed.
+        errors,
+        /// Conversations.
+        conversations,
+        /// Conversations in which an appointment was requested.
+        requested,
+        /// Booked conversations; see [`Facts::booked`].
+        booked,
+        /// See [`Facts::claimed_not_booked`].
+        claimed_not_booked,
+    }
+}
+
+sums! {
+    /// What belongs to an hour of the week.
+    Hour {
+        /// Conversations that began then.
+        conversations,
+        /// Those in which an appointment was requested.
+        requested,
+        /// Stored answers.
+        answers,
+    }
+}
+
+/// What belongs to a model.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Model {
+    /// Sums over answers.
+    pub answers: Summary,
+    /// What they cost by the price table.
+    pub costs: Costs,
+}
+
+impl AddAssign for Model {
+    fn add_assign(&mut self, other: Self) {
+        self.answers += other.answers;
+        self.costs += other.costs;
+    }
+}
+
+/// What belongs to a day.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Day {
+    /// Sums over answers.
+    pub answers: Summary,
+    /// What they cost by the price table.
+    pub costs: Costs,
+    /// Sums over conversations.
+    pub facts: Facts,
+    /// Outcomes of conversations without facts.
+    pub outcomes_without_conversation: i64,
+    /// The median of response times in milliseconds; `None` without answers, or if it was not read.
+    pub p50_ms: Option<f64>,
+    /// Their 95th percentile, likewise.
+    pub p95_ms: Option<f64>,
+}
+
+impl AddAssign for Day {
+    /// Adds the sums of another day; percentiles cannot be added.
+    fn add_assign(&mut self, other: Self) {
+        self.answers += other.answers;
+        self.costs += other.costs;
+        self.facts += other.facts;
+        self.outcomes_without_conversation += other.outcomes_without_conversation;
+        (self.p50_ms, self.p95_ms) = (None, None);
+    }
+}
+
+/// All sums over a period.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Figures {
+    /// By day; a day on which nothing happened is missing.
+    pub days: BTreeMap<NaiveDate, Day>,
+    /// By model.
+    pub models: BTreeMap<String, Model>,
+    /// By intent.
+    pub intents: BTreeMap<String, Intent>,
+    /// Answers by response type.
+    pub response_types: BTreeMap<String, i64>,
+    /// By weekday, from 1 (Monday) to 7, and hour.
+    pub hours: BTreeMap<(u8, u8), Hour>,
+    /// Response times of all answers.
+    pub latencies: Latencies,
+    /// Response times of the first answers of conversations.
+    pub first_latencies: Latencies,
+}
+
+impl Figures {
+    /// Adds figures of other days.
+    pub(super) fn add(&mut self, other: &Self) {
+        add_all(&mut self.days, &other.days);
+        add_all(&mut self.models, &other.models);
+        add_all(&mut self.intents, &other.intents);
+        add_all(&mut self.response_types, &other.response_types);
+        add_all(&mut self.hours, &other.hours);
+        self.latencies.merge(&other.latencies);
+        self.first_latencies.merge(&other.first_latencies);
+    }
+
+    /// Returns roughly how many bytes of memory they take.
+    pub(super) fn weight(&self) -> u64 {
+        let texts = self.models.keys().chain(self.intents.keys()).chain(self.response_types.keys());
+        let texts: usize = texts.map(|text| text.len() + 64).sum();
+        let models = self.models.len() * size_of::<Model>() + self.intents.len() * size_of::<Intent>();
+        let hours = self.hours.len() * (size_of::<Hour>() + 8);
+        let buckets = (self.latencies.buckets() + self.first_latencies.buckets()) * 16;
+        (self.days.len() * (size_of::<Day>() + 8) + texts + models + hours + buckets) as u64
+    }
+}
+
+/// Adds values key by key. A key that is new keeps its value as it is, percentiles included.
+fn add_all<K: Ord + Clone, V: AddAssign + Copy>(mine: &mut BTreeMap<K, V>, theirs: &BTreeMap<K, V>) {
+    for (key, value) in theirs {
+        match mine.get_mut(key) {
+            Some(mine) => *mine += *value,
+            None => drop(mine.insert(key.clone(), *value)),
+        }
+    }
+}
