@@ -2,6 +2,7 @@
 
 pub mod analytics;
 pub mod audit;
+mod batch;
 pub mod businesses;
 pub mod connection;
 pub mod dashboard;
@@ -13,6 +14,7 @@ pub mod metrics;
 pub mod middleware;
 pub mod notice;
 pub mod outcomes;
+mod paging;
 pub mod privacy;
 pub mod probes;
 pub mod refresh;

@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 
 use super::error::ApiError;
 use super::extract::Query;
+use super::paging::{cut, number};
 use crate::app::App;
 use crate::audit::chain::StoredEntry;
 use crate::audit::purge::Purge;
@@ -19,8 +20,11 @@ use crate::store::StoreError;
 /// The time limit of verifying the chain for one response. `mlops-service audit verify` checks all of it.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// The default and the maximum number of entries in a response.
-const LIMIT: (u32, u32) = (100, 1_000);
+/// The default number of entries in a response.
+const DEFAULT_LIMIT: u32 = 100;
+
+/// The maximum number of entries in a response.
+const MAX_LIMIT: u32 = 1_000;
 
 /// The query string.
 #[derive(Debug, Deserialize)]
@@ -91,13 +95,12 @@ struct Fault {
 /// intact.
 pub async fn list(app: App, Query(query): Query<AuditQuery>) -> Result<Json<AuditResponse>, ApiError> {
     let (seq, since) = since(query.since.as_deref().unwrap_or("1"))?;
-    let limit = limit(query.limit.as_deref())?;
+    let limit = number("limit", query.limit.as_deref(), DEFAULT_LIMIT, 1..=MAX_LIMIT)?;
     // One more than the limit, to find out whether there is a next page.
     let mut entries = app.store.audit(seq, since, limit + 1).await.map_err(|error| unavailable(&error))?;
     let verified =
         app.store.verify_audit(None, app.clock.now(), PATIENCE).await.map_err(|error| unavailable(&error))?;
-    let more = entries.len() > limit as usize;
-    entries.truncate(limit as usize);
+    let more = cut(&mut entries, limit);
     // Unreadable entries are left out; verifying the chain reports them.
     let entries: Vec<StoredEntry> = entries.into_iter().filter_map(Result::ok).collect();
     let next = entries.last().filter(|_| more).map(|last| last.seq.saturating_add(1));
@@ -116,11 +119,6 @@ fn since(text: &str) -> Result<(i64, DateTime<Utc>), ApiError> {
     let at = parse_timestamp(&text.replace(' ', "+"));
     let must_be = "since must be the seq of an entry, or a time such as 2024-01-15T10:30:00Z";
     at.map(|at| (1, at)).ok_or(ApiError::InvalidValue("since", must_be))
-}
-
-fn limit(text: Option<&str>) -> Result<u32, ApiError> {
-    let limit = text.map_or(Ok(LIMIT.0), str::parse).ok().filter(|limit| (1..=LIMIT.1).contains(limit));
-    limit.ok_or(ApiError::InvalidValue("limit", "limit must be a whole number from 1 to 1000"))
 }
 
 fn unavailable(error: &StoreError) -> ApiError {

@@ -6,13 +6,17 @@ use serde::{Deserialize, Serialize};
 
 use super::error::ApiError;
 use super::extract::{BusinessId, BusinessLimit, JsonBody, NoQuery, Query};
+use super::paging::{cut, number};
 use crate::app::App;
 use crate::audit::Actor;
 use crate::business::{InvalidProfile, OpeningHours, Profile, ProfileField, ProfileRequest, is_business_id};
 use crate::store::StoreError;
 
-/// The default and the maximum number of businesses in a response.
-const LIMIT: (u32, u32) = (50, 500);
+/// The default number of businesses in a response.
+const DEFAULT_LIMIT: u32 = 50;
+
+/// The maximum number of businesses in a response.
+const MAX_LIMIT: u32 = 500;
 
 /// A business, with null for what is set neither here nor in the receptionist app's tables.
 #[derive(Debug, Serialize)]
@@ -50,7 +54,8 @@ pub async fn list(
     own: BusinessLimit,
     Query(query): Query<ListQuery>,
 ) -> Result<Json<BusinessList>, ApiError> {
-    let (limit, after) = (limit(query.limit.as_deref())?, after(query.after)?);
+    let limit = number("limit", query.limit.as_deref(), DEFAULT_LIMIT, 1..=MAX_LIMIT)?;
+    let after = after(query.after)?;
     if let Some(only) = own.own() {
         let profile = app.store.profile(only).await.map_err(|error| unavailable(&error))?;
         let businesses = vec![BusinessResponse::of(&app, only.to_owned(), profile)];
@@ -59,8 +64,7 @@ pub async fn list(
     // One more than the limit, to find out whether there is a next page.
     let found = app.store.businesses(&after, limit + 1).await;
     let mut found = found.map_err(|error| unavailable(&error))?;
-    let more = found.len() > limit as usize;
-    found.truncate(limit as usize);
+    let more = cut(&mut found, limit);
     let next = found.last().map(|(id, _)| id.clone()).filter(|_| more);
     let businesses = found.into_iter().map(|(id, profile)| BusinessResponse::of(&app, id, profile));
     Ok(Json(BusinessList { businesses: businesses.collect(), next }))
@@ -87,11 +91,6 @@ pub async fn set(
     app.store.load_profiles().await.map_err(|error| unavailable(&error))?;
     let profile = app.store.profiles().current().get(business_id.as_str()).cloned().unwrap_or_default();
     Ok(Json(BusinessResponse::of(&app, business_id.into_string(), profile)))
-}
-
-fn limit(text: Option<&str>) -> Result<u32, ApiError> {
-    let limit = text.map_or(Ok(LIMIT.0), str::parse).ok().filter(|limit| (1..=LIMIT.1).contains(limit));
-    limit.ok_or(ApiError::InvalidValue("limit", "limit must be a whole number from 1 to 500"))
 }
 
 fn after(text: Option<String>) -> Result<String, ApiError> {

@@ -36,7 +36,7 @@ pub async fn track(app: App, request: Request) -> Result<(StatusCode, Json<Track
     let tenant = body.tenant();
     let tracked = app.ingest.track(body.into_event(app.clock.now())?, tenant).await?;
     attempt.succeed(1);
-    let (code, status, message) = outcome(tracked.destination == Destination::Spool);
+    let (code, status, message) = outcome(tracked.destination == Destination::Spool, TRACKED);
     let response = TrackResponse {
         status,
         message,
@@ -49,10 +49,17 @@ pub async fn track(app: App, request: Request) -> Result<(StatusCode, Json<Track
     Ok((code, Json(response)))
 }
 
-/// Returns the status code, status and message of a response; `spooled` is whether any event is in the spool.
-pub(super) const fn outcome(spooled: bool) -> (StatusCode, &'static str, &'static str) {
+/// The message of a response about events that are all in the store.
+pub(super) const TRACKED: &str = "Metrics tracked successfully";
+
+/// Returns the status code, status and message of a response; `spooled` is whether any event is in the spool, and `message` what is said
+/// otherwise.
+pub(super) const fn outcome(
+    spooled: bool,
+    message: &'static str,
+) -> (StatusCode, &'static str, &'static str) {
     match spooled {
-        false => (StatusCode::OK, "success", "Metrics tracked successfully"),
+        false => (StatusCode::OK, "success", message),
         true => (StatusCode::ACCEPTED, "accepted", "Metrics accepted; database unavailable"),
     }
 }

@@ -12,6 +12,7 @@ use crate::audit::{Action, Actor};
 use crate::clock::{parse_timestamp, timestamp};
 use crate::http::error::ApiError;
 use crate::http::extract::{BusinessLimit, JsonBody, NoQuery, Query, Subjects};
+use crate::http::paging::{cut, number};
 use crate::privacy::consent::{Consent, NamedSubject, Purpose, Statement, not_null, policy_version};
 use crate::privacy::subject::SubjectHash;
 use crate::store::{ConsentFilter, NumberedConsent, StoreError};
@@ -174,8 +175,7 @@ pub async fn search(
 
 async fn page(app: &App, filter: &ConsentFilter, limit: u32) -> Result<ConsentPage, ApiError> {
     let mut found = app.store.consents(filter, limit + 1).await.map_err(|error| unavailable(&error))?;
-    let more = found.len() > limit as usize;
-    found.truncate(limit as usize);
+    let more = cut(&mut found, limit);
     let next = found.last().map(|(place, _)| *place).filter(|_| more);
     Ok(ConsentPage {
         consents: found.into_iter().map(|(_, consent): NumberedConsent| consent.into()).collect(),
@@ -227,10 +227,7 @@ impl ConsentQuery {
                 |text| text.parse().ok(),
             )?,
         };
-        let limit = parsed("limit", "limit must be a whole number from 1 to 200", self.limit, |text| {
-            text.parse().ok().filter(|limit| (1..=MAX_LIMIT).contains(limit))
-        })?;
-        Ok((filter, limit.unwrap_or(DEFAULT_LIMIT)))
+        Ok((filter, number("limit", self.limit.as_deref(), DEFAULT_LIMIT, 1..=MAX_LIMIT)?))
     }
 }
 

@@ -15,6 +15,7 @@ use crate::audit::Actor;
 use crate::clock::{parse_timestamp, start_of, timestamp};
 use crate::http::error::ApiError;
 use crate::http::extract::{BusinessLimit, JsonBody, NoQuery, Path, Query, Subjects};
+use crate::http::paging::{cut, number};
 use crate::privacy::DeskError;
 use crate::privacy::extension::{self, ExtensionError, ExtensionReason};
 use crate::rollup::day_of;
@@ -97,17 +98,17 @@ pub async fn list(
     business: BusinessLimit,
     Query(query): Query<RequestsQuery>,
 ) -> Result<Json<PrivacyRequestList>, ApiError> {
-    let limit = number("limit", query.limit.as_deref(), DEFAULT_LIMIT, 1, MAX_LIMIT)?;
-    let offset = number("offset", query.offset.as_deref(), 0, 0, MAX_OFFSET)?;
+    let limit = number("limit", query.limit.as_deref(), DEFAULT_LIMIT, 1..=MAX_LIMIT)?;
+    let offset = number("offset", query.offset.as_deref(), 0, 0..=MAX_OFFSET)?;
     let now = app.clock.now();
-    let (open, requests) = tokio::try_join!(
+    let (open, mut requests) = tokio::try_join!(
         app.store.open_requests(business.own(), now),
         app.store.requests(business.own(), offset, limit + 1)
     )
     .map_err(DeskError::from)?;
-    let more = requests.len() > limit as usize;
+    let more = cut(&mut requests, limit);
     let shown = |request| PrivacyRequestResponse::of(request, now, app.config.time_zone);
-    let requests = requests.into_iter().take(limit as usize).map(shown);
+    let requests = requests.into_iter().map(shown);
     let next = more.then_some(offset + limit);
     Ok(Json(PrivacyRequestList {
         open: open.open,
@@ -197,19 +198,6 @@ fn time(value: &Value, zone: Tz) -> Result<DateTime<Utc>, ApiError> {
         let rule = "must be a date such as 2026-01-31, or a time such as 2026-01-31T10:00:00+01:00";
         ApiError::InvalidField("received_at", rule.to_owned())
     })
-}
-
-fn number(
-    name: &'static str,
-    text: Option<&str>,
-    unsaid: u32,
-    least: u32,
-    most: u32,
-) -> Result<u32, ApiError> {
-    let Some(text) = text else { return Ok(unsaid) };
-    let number = text.parse().ok().filter(|number| (least..=most).contains(number));
-    number
-        .ok_or_else(|| ApiError::InvalidField(name, format!("must be a whole number from {least} to {most}")))
 }
 
 impl PrivacyRequestResponse {

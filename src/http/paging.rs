@@ -1,0 +1,29 @@
+//! Pages of lists: the numbers in query strings, and where a page ends.
+
+use std::ops::RangeInclusive;
+
+use super::error::ApiError;
+
+/// Parses the number `name` of a query string; `otherwise` if it is absent.
+pub(super) fn number(
+    name: &'static str,
+    text: Option<&str>,
+    otherwise: u32,
+    within: RangeInclusive<u32>,
+) -> Result<u32, ApiError> {
+    let Some(text) = text else { return Ok(otherwise) };
+    // `parse` accepts a sign.
+    let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+    let number = text.parse().ok().filter(|number| digits && within.contains(number));
+    number.ok_or_else(|| {
+        let (least, most) = (within.start(), within.end());
+        ApiError::InvalidField(name, format!("must be a whole number from {least} to {most}"))
+    })
+}
+
+/// Shortens what was found with a limit of one more to a page of `limit`. Returns whether more follow.
+pub(super) fn cut<T>(found: &mut Vec<T>, limit: u32) -> bool {
+    let more = found.len() > limit as usize;
+    found.truncate(limit as usize);
+    more
+}
