@@ -59,8 +59,8 @@ mod retention;
 mod rollups;
 
 pub use analytics::{
-    ConversationFacts, ConversationFilter, Costs, Day, DayRange, Facts, Figures, FiguresQuery, FiguresRead,
-    Headline, Hour, Intent, ListedBusiness, Model, MonthSpent, OutcomeFilter, RankedBy,
+    ConversationFilter, Day, DayRange, Figures, FiguresQuery, FiguresRead, Headline, Hour, Intent,
+    ListedBusiness, Model, MonthSpent, OutcomeFilter, RankedBy,
 };
 pub use audit::Purged;
 pub use connection::inspect::Encryption;
@@ -69,7 +69,7 @@ pub use connection::privileges::Privileges;
 pub use digest::{Book, NewOutcome, Posting, Rebuild};
 pub use error::StoreError;
 pub use events::foreign::ForeignCount;
-pub use events::{CLAIM_MINUTES, Outcome, Written};
+pub use events::{CLAIM_MINUTES, WriteOutcome, Written};
 pub use privacy::consents::{ConsentFilter, NumberedConsent};
 pub use privacy::requests::{Completion, Extension, OpenRequests, Request};
 pub use privacy::{

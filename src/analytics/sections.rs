@@ -27,7 +27,8 @@ use chrono::NaiveDate;
 use serde::Serialize;
 
 use super::Usd;
-use crate::store::{Day, Facts, Summary};
+use crate::conversation::DailySums;
+use crate::store::{Day, Summary};
 
 /// Sums and averages of answers, as the first version of the service had them.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -94,7 +95,7 @@ impl Basis {
         if self.shares_book { booked } else { booked + claimed_not_booked }
     }
 
-    fn booked_of(self, facts: &Facts) -> i64 {
+    fn booked_of(self, facts: &DailySums) -> i64 {
         self.booked(facts.booked, facts.claimed_not_booked)
     }
 }

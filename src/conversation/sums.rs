@@ -43,7 +43,7 @@ impl Part for String {
 }
 
 /// A row of a table of sums.
-pub trait SumRow: Clone + Default + PartialEq {
+pub trait SumRow: Copy + Default + PartialEq {
     /// The name of the table.
     const TABLE: &'static str;
     /// The column that parts it further than business and day.
@@ -58,6 +58,9 @@ pub trait SumRow: Clone + Default + PartialEq {
 
     /// Adds `other` `times` times, which is 1 or −1.
     fn add(&mut self, other: &Self, times: i64);
+
+    /// Reads the sums, each from the column that `get` returns.
+    fn read<E>(get: impl Fn(&'static str) -> Result<i64, E>) -> Result<Self, E>;
 }
 
 /// Declares tables of sums.
@@ -66,7 +69,7 @@ macro_rules! sum_rows {
         $($(#[$sum_doc:meta])+ $sum:ident,)+
     })+) => {$(
         $(#[$doc])+
-        #[derive(Debug, Clone, Default, PartialEq, Eq)]
+        #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
         pub struct $name {
             $($(#[$sum_doc])+ pub $sum: i64,)+
         }
@@ -83,6 +86,16 @@ macro_rules! sum_rows {
 
             fn add(&mut self, other: &Self, times: i64) {
                 $(self.$sum = self.$sum.saturating_add(other.$sum.saturating_mul(times));)+
+            }
+
+            fn read<E>(get: impl Fn(&'static str) -> Result<i64, E>) -> Result<Self, E> {
+                Ok(Self { $($sum: get(stringify!($sum))?),+ })
+            }
+        }
+
+        impl std::ops::AddAssign for $name {
+            fn add_assign(&mut self, other: Self) {
+                self.add(&other, 1);
             }
         }
     )+};

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::error::ApiError;
 use super::extract::{BusinessId, Query};
+use super::paging::number;
 use crate::analytics::{
     Includes, Metrics, OfDay, Part, Period, PeriodError, PeriodQuery, Report, UnknownPart, report,
 };
@@ -100,15 +101,9 @@ fn unavailable(error: &StoreError) -> ApiError {
     ApiError::StoreUnavailable
 }
 
-/// Returns the number of entries of a page, by default 50.
+/// Returns the number of entries of a page.
 fn limit(text: Option<&str>) -> Result<u32, ApiError> {
-    const LIMITS: (u32, u32) = (50, 500);
-    let digits = text.is_none_or(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
-    let limit =
-        text.map_or(Ok(LIMITS.0), str::parse).ok().filter(|limit| digits && (1..=LIMITS.1).contains(limit));
-    limit.ok_or_else(|| {
-        ApiError::InvalidField("limit", format!("must be a whole number from 1 to {}", LIMITS.1))
-    })
+    number("limit", text, 50, 1..=500)
 }
 
 impl From<PeriodError> for ApiError {

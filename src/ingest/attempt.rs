@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::{Destination, IngestError, TrackResult, Tracked};
 use crate::event::Event;
-use crate::store::{CountedRollup, Outcome, Store, StoreError, Written};
+use crate::store::{CountedRollup, Store, StoreError, WriteOutcome, Written};
 
 /// The number of retries after conflicts with other writers.
 const MAX_CONFLICTS: u32 = 10;
@@ -88,12 +88,12 @@ fn pending(results: &[Option<TrackResult>]) -> Vec<Range<usize>> {
 
 /// Returns the result of an event. An id that the service created is never a duplicate: it is in the store
 /// only if an earlier attempt succeeded but its reply was lost.
-fn tracked(event: &Event, outcome: Outcome) -> Tracked {
+fn tracked(event: &Event, outcome: WriteOutcome) -> Tracked {
     let (repeated, destination) = match outcome {
-        Outcome::Counted | Outcome::Claimed => (false, Destination::Store),
-        Outcome::Duplicate => (true, Destination::Store),
-        Outcome::CountedOnly => (false, Destination::CountedOnly),
-        Outcome::CountedOnlyDuplicate => (true, Destination::CountedOnly),
+        WriteOutcome::Counted | WriteOutcome::Claimed => (false, Destination::Store),
+        WriteOutcome::Duplicate => (true, Destination::Store),
+        WriteOutcome::CountedOnly => (false, Destination::CountedOnly),
+        WriteOutcome::CountedOnlyDuplicate => (true, Destination::CountedOnly),
     };
     Tracked { duplicate: repeated && event.named, destination }
 }

@@ -1,5 +1,5 @@
-//! Digests stored events on Postgres, beside the batches that follow, and builds facts from events that are older than the tables of
-//! facts.
+//! Digests stored events, beside the batches that follow, builds facts from events that are older than the tables of facts, and reads the
+//! app's book.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -73,7 +73,12 @@ impl DigestTask {
     }
 
     /// Digests events and shows what is counted over all time; if `always` is not set, only if something was stored since that was done last.
-    async fn show(&self, store: &Store, metrics: &Metrics, always: bool) -> Result<(), StoreError> {
+    pub(super) async fn show(
+        &self,
+        store: &Store,
+        metrics: &Metrics,
+        always: bool,
+    ) -> Result<(), StoreError> {
         let _one_at_a_time = self.showing.lock().await;
         if !self.is_behind.swap(false, Ordering::Relaxed) && !always {
             return Ok(());

@@ -192,13 +192,8 @@ impl Sink {
 
     /// Updates the metrics of what is added up beside the rollups.
     pub(super) async fn show_facts(&self) {
-        let facts = async {
-            self.store.digest_all().await?;
-            self.store.fact_totals().await
-        };
-        match facts.await {
-            Ok(facts) => self.metrics.show_facts(facts),
-            Err(error) => tracing::warn!("cannot read the totals of conversations: {error}"),
+        if let Err(error) = self.digest.show(&self.store, &self.metrics, true).await {
+            tracing::warn!("cannot read the totals of conversations: {error}");
         }
     }
 

@@ -8,6 +8,7 @@ use prometheus::core::{Collector, Desc};
 use prometheus::proto::{MetricFamily, MetricType};
 
 use super::family::Spec;
+use super::totals::family;
 use super::{SharedTotals, Totals};
 use crate::conversation::{FactTotals, TotalKind};
 use crate::rollup::Key;
@@ -112,14 +113,15 @@ fn by_label(totals: &Totals, facts: &FactTotals) -> (Amounts, bool) {
 )]
 fn families(amounts: &Amounts) -> [MetricFamily; 3] {
     let of = |kind: TotalKind| amounts.iter().filter(move |((other, _), _)| *other == kind);
-    let conversations = of(TotalKind::Conversations)
-        .fold(CONVERSATIONS.family(), |family, ((_, [id, _]), amount)| family.with(&[id], *amount as f64));
-    let costs = of(TotalKind::ComputedNanos)
-        .fold(COMPUTED_COST.family(), |family, ((_, [id, model]), nanos)| {
+    [
+        family(CONVERSATIONS, of(TotalKind::Conversations), |family, ((_, [id, _]), amount)| {
+            family.with(&[id], *amount as f64)
+        }),
+        family(COMPUTED_COST, of(TotalKind::ComputedNanos), |family, ((_, [id, model]), nanos)| {
             family.with(&[id, model], *nanos as f64 / 1e9)
-        });
-    let outcomes = of(TotalKind::Outcomes).fold(OUTCOMES.family(), |family, ((_, [id, outcome]), amount)| {
-        family.with(&[id, outcome], *amount as f64)
-    });
-    [conversations.build(), costs.build(), outcomes.build()]
+        }),
+        family(OUTCOMES, of(TotalKind::Outcomes), |family, ((_, [id, outcome]), amount)| {
+            family.with(&[id, outcome], *amount as f64)
+        }),
+    ]
 }

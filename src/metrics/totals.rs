@@ -271,7 +271,7 @@ impl Totals {
 }
 
 /// Returns a family to which `add` has added each of `rows`.
-fn family<I: IntoIterator>(
+pub(super) fn family<I: IntoIterator>(
     spec: Spec,
     rows: I,
     add: impl Fn(super::family::Family, I::Item) -> super::family::Family,

@@ -9,9 +9,9 @@ mod read;
 mod statements;
 
 pub(super) use cache::FiguresCache;
-pub use conversations::{ConversationFacts, ConversationFilter, OutcomeFilter};
+pub use conversations::{ConversationFilter, OutcomeFilter};
 pub(super) use figures::sums;
-pub use figures::{Costs, Day, Facts, Figures, Hour, Intent, Model};
+pub use figures::{Day, Figures, Hour, Intent, Model};
 pub use list::{Headline, ListedBusiness, RankedBy};
 pub use read::{FiguresQuery, FiguresRead, MonthSpent};
 

@@ -27,7 +27,7 @@ pub const CLAIM_MINUTES: i64 = 10;
 
 /// The outcome of writing an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
+pub enum WriteOutcome {
     /// It is stored, and counted in the rollups by this batch.
     Counted,
     /// It is stored: it claimed a foreign row that was already counted.
@@ -45,7 +45,7 @@ pub enum Outcome {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Written {
     /// The outcome of each event, in the order of the batch.
-    pub outcomes: Vec<Outcome>,
+    pub outcomes: Vec<WriteOutcome>,
     /// The rollup of the events that this batch counted.
     pub counted: CountedRollup,
 }
@@ -108,9 +108,9 @@ fn is_counted_only(k: &str) -> String {
     )
 }
 
-/// Returns the rollup of those `events` whose outcome is [`Outcome::Counted`].
-fn rollup_of(events: &[Event], outcomes: &[Outcome], profiles: &Profiles) -> Rollup {
-    let counted = events.iter().zip(outcomes).filter(|(_, outcome)| **outcome == Outcome::Counted);
+/// Returns the rollup of those `events` whose outcome is [`WriteOutcome::Counted`].
+fn rollup_of(events: &[Event], outcomes: &[WriteOutcome], profiles: &Profiles) -> Rollup {
+    let counted = events.iter().zip(outcomes).filter(|(_, outcome)| **outcome == WriteOutcome::Counted);
     Rollup::of(counted.map(|(event, _)| event), profiles)
 }
 

@@ -328,17 +328,8 @@ async fn days_whose_rows_are_gone_are_not_known(backend: Backend) {
 
 /// Makes a database of one that has never had tables of facts.
 async fn forget(backend: &Backend) {
-    for table in [
-        "mlops_conversations",
-        "mlops_conversation_daily",
-        "mlops_hourly",
-        "mlops_intent_daily",
-        "mlops_cost_daily",
-        "mlops_first_latency_daily",
-        "mlops_fact_totals",
-        "mlops_rebuild",
-        "mlops_undigested",
-    ] {
+    backend.remove_facts().await;
+    for table in ["mlops_fact_totals", "mlops_rebuild", "mlops_undigested"] {
         backend.execute(&format!("delete from {table}")).await;
     }
 }

@@ -10,7 +10,7 @@ use mlops_service::privacy::export::document::{Document, SpooledEvents};
 use mlops_service::privacy::information::Information;
 use mlops_service::rollup::{Key, Rollup, Sum, Sums};
 use mlops_service::spool::{Delivery, Spool};
-use mlops_service::store::{Outcome, Store};
+use mlops_service::store::{Store, WriteOutcome};
 use serde_json::{Value, json};
 use strum::VariantArray;
 use tempfile::TempDir;
@@ -174,7 +174,7 @@ async fn every_sum_is_found_again_pending_and_merged(backend: Backend) {
     assert_eq!((distinct.len(), distinct.contains(&0)), (Sum::VARIANTS.len(), false));
 
     let written = store.write(&events, false, std::time::Duration::from_secs(10)).await.unwrap();
-    assert_eq!(written.outcomes, vec![Outcome::Counted; events.len()]);
+    assert_eq!(written.outcomes, vec![WriteOutcome::Counted; events.len()]);
     for merged in [false, true] {
         if merged {
             assert!(store.merge_rollup(&written.counted).await.unwrap());

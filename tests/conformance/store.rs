@@ -11,7 +11,7 @@ use mlops_service::auth::key::{KeyId, NamedKey, PlainKey, Previous, Scopes, Secr
 use mlops_service::business::Profiles;
 use mlops_service::event::{Event, Report};
 use mlops_service::rollup::{Key, Rollup, Sum, Sums};
-use mlops_service::store::{CountedRollup, DayRange, Outcome, Store, StoreError};
+use mlops_service::store::{CountedRollup, DayRange, Store, StoreError, WriteOutcome};
 use serde_json::json;
 use tokio::runtime::Handle;
 use tokio::task::block_in_place;
@@ -50,12 +50,12 @@ fn made(changes: serde_json::Value, at: DateTime<Utc>) -> Event {
 const LIMIT: Duration = Duration::from_secs(10);
 
 /// Writes events as the ingest task does.
-async fn keep(store: &Store, events: &[Event]) -> Vec<Outcome> {
+async fn keep(store: &Store, events: &[Event]) -> Vec<WriteOutcome> {
     store.write(events, false, LIMIT).await.unwrap().outcomes
 }
 
 /// Writes events that may be stored already.
-async fn keep_again(store: &Store, events: &[Event]) -> Vec<Outcome> {
+async fn keep_again(store: &Store, events: &[Event]) -> Vec<WriteOutcome> {
     store.write(events, true, LIMIT).await.unwrap().outcomes
 }
 
@@ -142,7 +142,7 @@ async fn assert_adds_up(backend: &Backend, events: &[Event]) {
     let store = backend.store(&[]).await;
     let expected = Rollup::of(events, &Profiles::in_zone(chrono_tz::UTC));
     let written = store.write(events, false, LIMIT).await.unwrap();
-    assert_eq!(written.outcomes, vec![Outcome::Counted; events.len()]);
+    assert_eq!(written.outcomes, vec![WriteOutcome::Counted; events.len()]);
     assert_eq!(written.counted.rollup, expected);
     assert_now(backend, &store, events).await;
     assert!(store.merge_rollup(&written.counted).await.unwrap());
@@ -227,9 +227,9 @@ async fn a_repeated_id_is_stored_once(backend: Backend) {
     let store = backend.store(&[]).await;
     let now = real_now();
     let named = |id: u32| made(json!({"event_id": format!("8e03978e-40d5-43dd-bc93-{id:012x}")}), now);
-    assert_eq!(keep(&store, &[named(1), named(2)]).await, [Outcome::Counted; 2]);
+    assert_eq!(keep(&store, &[named(1), named(2)]).await, [WriteOutcome::Counted; 2]);
     let again = keep(&store, &[named(2), named(3), named(1)]).await;
-    assert_eq!(again, [Outcome::Duplicate, Outcome::Counted, Outcome::Duplicate]);
+    assert_eq!(again, [WriteOutcome::Duplicate, WriteOutcome::Counted, WriteOutcome::Duplicate]);
     assert_eq!(backend.rows().await, 3);
     assert_totals(&store, &[named(1), named(2), named(3)]).await;
 }
@@ -241,14 +241,18 @@ async fn an_id_names_an_event_within_its_business(backend: Backend) {
         let id = "8e03978e-40d5-43dd-bc93-000000000001";
         made(json!({"event_id": id, "business_id": business}), now)
     };
-    assert_eq!(keep(&store, &[of("acme"), of("bolt")]).await, [Outcome::Counted; 2]);
-    assert_eq!(keep(&store, &[of("cafe")]).await, [Outcome::Counted]);
+    assert_eq!(keep(&store, &[of("acme"), of("bolt")]).await, [WriteOutcome::Counted; 2]);
+    assert_eq!(keep(&store, &[of("cafe")]).await, [WriteOutcome::Counted]);
     let again = keep(&store, &[of("bolt"), of("dove"), of("acme")]).await;
-    assert_eq!(again, [Outcome::Duplicate, Outcome::Counted, Outcome::Duplicate]);
+    assert_eq!(again, [WriteOutcome::Duplicate, WriteOutcome::Counted, WriteOutcome::Duplicate]);
     assert_eq!(backend.rows().await, 4);
     insert_as_the_app(&backend, "s-1", 0).await;
     let mixed = keep(&store, &[of("cafe"), of("eden"), made(json!({}), now)]).await;
-    assert_eq!(mixed, [Outcome::Duplicate, Outcome::Counted, Outcome::Counted], "one claims the app's row");
+    assert_eq!(
+        mixed,
+        [WriteOutcome::Duplicate, WriteOutcome::Counted, WriteOutcome::Counted],
+        "one claims the app's row"
+    );
     assert_eq!(backend.rows().await, 6);
 }
 
@@ -256,11 +260,15 @@ async fn the_row_of_the_app_becomes_the_event(backend: Backend) {
     let store = backend.store(&[]).await;
     insert_as_the_app(&backend, "s-1", 0).await;
     let reported = made(json!({}), real_now());
-    assert_eq!(keep(&store, slice::from_ref(&reported)).await, [Outcome::Counted]);
+    assert_eq!(keep(&store, slice::from_ref(&reported)).await, [WriteOutcome::Counted]);
     assert!(!store.count_foreign_rows(real_now()).await.unwrap().more);
     assert_eq!(backend.rows().await, 1);
     assert_totals(&store, slice::from_ref(&reported)).await;
-    assert_eq!(keep_again(&store, &[reported]).await, [Outcome::Duplicate], "the row has the event's id");
+    assert_eq!(
+        keep_again(&store, &[reported]).await,
+        [WriteOutcome::Duplicate],
+        "the row has the event's id"
+    );
 }
 
 async fn a_counted_row_of_the_app_becomes_the_event_without_being_counted_again(backend: Backend) {
@@ -268,10 +276,10 @@ async fn a_counted_row_of_the_app_becomes_the_event_without_being_counted_again(
     insert_as_the_app(&backend, "s-1", 0).await;
     store.count_foreign_rows(real_now()).await.unwrap();
     let reported = made(json!({}), real_now());
-    assert_eq!(keep(&store, slice::from_ref(&reported)).await, [Outcome::Claimed]);
+    assert_eq!(keep(&store, slice::from_ref(&reported)).await, [WriteOutcome::Claimed]);
     assert_eq!(backend.rows().await, 1);
     assert_eq!(backend.number("select sum(events) from ai_totals_now").await, 1);
-    assert_eq!(keep_again(&store, &[reported]).await, [Outcome::Duplicate]);
+    assert_eq!(keep_again(&store, &[reported]).await, [WriteOutcome::Duplicate]);
     store.count_foreign_rows(real_now()).await.unwrap();
     assert_eq!(backend.number("select sum(events) from ai_totals_now").await, 1);
 }
@@ -282,7 +290,7 @@ async fn one_row_of_the_app_is_claimed_once(backend: Backend) {
     insert_as_the_app(&backend, "s-1", 1).await;
     let now = real_now();
     let equal = [made(json!({}), now), made(json!({}), now), made(json!({}), now)];
-    assert_eq!(keep(&store, &equal).await, [Outcome::Counted; 3]);
+    assert_eq!(keep(&store, &equal).await, [WriteOutcome::Counted; 3]);
     assert_eq!(backend.rows().await, 3, "two were there, one was inserted");
     assert_totals(&store, &equal).await;
 }
@@ -294,7 +302,7 @@ async fn an_old_row_of_the_app_is_not_claimed(backend: Backend) {
     keep(&store, &[made(json!({}), real_now())]).await;
     store.count_foreign_rows(real_now()).await.unwrap();
     let late = keep(&store, &[made(json!({"session_id": "s-2"}), real_now())]).await;
-    assert_eq!(late, [Outcome::Counted]);
+    assert_eq!(late, [WriteOutcome::Counted]);
     assert_eq!(backend.rows().await, 4);
     assert_eq!(backend.number("select sum(events) from ai_totals_now").await, 4);
 }
@@ -388,7 +396,7 @@ async fn a_summary_covers_whole_days_of_the_time_zone(backend: Backend) {
     let hours = |hours: i64| made(json!({"session_id": format!("{hours}")}), now - TimeDelta::hours(hours));
     // In New York it is the evening of the 9th: this is the 9th, the 8th, and the 8th of February.
     let events = [hours(1), hours(30), hours(29 * 24)];
-    assert_eq!(keep(&store, &events).await, [Outcome::Counted; 3]);
+    assert_eq!(keep(&store, &events).await, [WriteOutcome::Counted; 3]);
     let to = store.profiles().current().day("acme", now);
     let last = |days: u64| DayRange { from: to - Days::new(days - 1), to };
     for (days, events) in [(1, 1), (2, 2), (29, 2), (30, 3), (366, 3)] {

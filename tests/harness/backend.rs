@@ -104,6 +104,20 @@ impl Backend {
         }
     }
 
+    /// Removes the facts about conversations and their sums, but not what is counted over all time.
+    pub(crate) async fn remove_facts(&self) {
+        for table in [
+            "mlops_conversations",
+            "mlops_conversation_daily",
+            "mlops_hourly",
+            "mlops_intent_daily",
+            "mlops_cost_daily",
+            "mlops_first_latency_daily",
+        ] {
+            self.execute(&format!("delete from {table}")).await;
+        }
+    }
+
     /// Returns the integer that a query selects.
     pub(crate) async fn number(&self, sql: &str) -> i64 {
         let sql = AssertSqlSafe(format!("select cast(({sql}) as bigint)"));

@@ -38,16 +38,7 @@ const FACTS: [&str; 20] = [
 /// Removes all sums of facts, of events that were digested before, so that others can be planted.
 async fn forget_facts(app: &TestApp, backend: &Backend) {
     app.app.store.digest_all().await.unwrap();
-    for table in [
-        "mlops_conversations",
-        "mlops_conversation_daily",
-        "mlops_hourly",
-        "mlops_intent_daily",
-        "mlops_cost_daily",
-        "mlops_first_latency_daily",
-    ] {
-        backend.execute(&format!("delete from {table}")).await;
-    }
+    backend.remove_facts().await;
 }
 
 /// Inserts the sums of a day; those that `sums` does not name are 0.

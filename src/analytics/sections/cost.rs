@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::{Basis, Totals, counted_cost};
 use crate::analytics::{Rate, Usd};
 use crate::clock::start_of;
+use crate::conversation::DailySums;
 use crate::store::{DayRange, MonthSpent};
 
 /// What answers cost, and the budget of the current month.
@@ -44,7 +45,7 @@ impl Cost {
         let costs = &totals.all.costs;
         let both_computed = Usd::from_nanos(costs.computed_nanos - costs.filled_nanos);
         let known = totals.known.as_ref();
-        let per = |count: fn(Basis, &crate::store::Facts) -> i64| {
+        let per = |count: fn(Basis, &DailySums) -> i64| {
             known.and_then(|known| counted_cost(known).per(count(basis, &known.facts)))
         };
         Self {

@@ -5,7 +5,8 @@ use serde::Serialize;
 
 use super::{Basis, Conversations, Funnel, Metrics, Totals, counted_cost};
 use crate::analytics::{Period, Rate, Usd};
-use crate::store::{Day, Facts, Figures};
+use crate::conversation::DailySums;
+use crate::store::{Day, Figures};
 
 /// The same figures for as many days before, as many whole weeks earlier as it takes.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -81,7 +82,7 @@ impl Previous {
 
 impl Change {
     fn of(now: &Day, before: &Day, basis: Basis, is_known: bool) -> Self {
-        let of_facts = |count: fn(Basis, &Facts) -> i64| {
+        let of_facts = |count: fn(Basis, &DailySums) -> i64| {
             is_known.then(|| Rate::change(count(basis, &now.facts), count(basis, &before.facts)))
         };
         Self {

@@ -5,6 +5,7 @@ use axum::http::{HeaderMap, Uri};
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use strum::VariantArray;
 use url::form_urlencoded;
 
 use super::cursor::{self, cursor};
@@ -13,12 +14,11 @@ use super::{limit, unavailable};
 use crate::analytics::Usd;
 use crate::app::App;
 use crate::clock::timestamp;
+use crate::conversation::{ConversationKey, Facts, Outcome};
 use crate::http::error::ApiError;
 use crate::http::extract::{BusinessId, Query};
-use crate::store::{ConversationFacts, ConversationFilter, OutcomeFilter};
-
-/// The outcomes that a conversation may have.
-const OUTCOMES: [&str; 4] = ["booked", "kept", "no_show", "cancelled"];
+use crate::http::paging::cut;
+use crate::store::{ConversationFilter, OutcomeFilter};
 
 /// What stands for no known outcome in a request.
 const NO_OUTCOME: &str = "none";
@@ -55,7 +55,7 @@ pub struct ConversationResponse {
     handoff: bool,
     error: bool,
     in_hours: Option<bool>,
-    outcome: Option<String>,
+    outcome: Option<&'static str>,
     cost_usd: Usd,
 }
 
@@ -76,20 +76,19 @@ impl ConversationResponse {
         "cost_usd",
     ];
 
-    fn of(facts: ConversationFacts, shares_book: bool) -> Self {
-        let booked = facts.in_book || facts.posted;
+    fn of(key: ConversationKey, facts: &Facts, shares_book: bool) -> Self {
         Self {
-            conversation_id: facts.conversation_id,
-            first_at: timestamp(facts.first_at),
+            conversation_id: key.conversation_id,
+            first_at: timestamp(facts.first.at),
             last_at: timestamp(facts.last_at),
             answers: facts.answers,
             requested: facts.requested,
-            booked: booked || facts.claimed && !shares_book,
+            booked: facts.outcome.is_booked() || facts.claimed && !shares_book,
             claimed: facts.claimed,
             handoff: facts.handoff,
             error: facts.error,
-            in_hours: facts.in_hours,
-            outcome: facts.outcome,
+            in_hours: facts.first.in_hours,
+            outcome: facts.outcome.outcome.map(Outcome::name),
             cost_usd: Usd::from_nanos(facts.cost_nanos),
         }
     }
@@ -108,14 +107,14 @@ pub async fn conversations(
     // One more than the limit, to find out whether there is a next page.
     let found = app.store.conversations(business_id.as_str(), &filter, limit + 1).await;
     let mut found = found.map_err(|error| unavailable(&error))?;
-    let more = found.len() > limit as usize;
-    found.truncate(limit as usize);
+    let more = cut(&mut found, limit);
     let last = found.last().filter(|_| more);
-    let next =
-        last.map(|last| cursor(&(last.first_at.timestamp_micros(), &last.conversation_id))).transpose()?;
+    let next = last
+        .map(|(key, facts)| cursor(&(facts.first.at.timestamp_micros(), &key.conversation_id)))
+        .transpose()?;
     let shares_book = app.store.shares_book();
     let conversations: Vec<_> =
-        found.into_iter().map(|facts| ConversationResponse::of(facts, shares_book)).collect();
+        found.into_iter().map(|(key, facts)| ConversationResponse::of(key, &facts, shares_book)).collect();
     if prefers_csv(&headers) {
         let next = next.map(|next| next_query(&uri, &next));
         return Ok(Sheet::new(&ConversationResponse::COLUMNS, &conversations)?
@@ -154,9 +153,9 @@ fn outcome(text: &str) -> Result<OutcomeFilter, ApiError> {
     if text == NO_OUTCOME {
         return Ok(OutcomeFilter::Unknown);
     }
-    let known = OUTCOMES.into_iter().find(|outcome| *outcome == text).map(OutcomeFilter::Is);
-    known.ok_or_else(|| {
-        ApiError::InvalidField("outcome", format!("must be one of {}, {NO_OUTCOME}", OUTCOMES.join(", ")))
+    Outcome::from_name(text).map(OutcomeFilter::Is).ok_or_else(|| {
+        let names: Vec<&str> = Outcome::VARIANTS.iter().map(|outcome| outcome.name()).collect();
+        ApiError::InvalidField("outcome", format!("must be one of {}, {NO_OUTCOME}", names.join(", ")))
     })
 }
 

@@ -8,6 +8,7 @@ use sqlx::postgres::PgRow;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Decode, FromRow, PgConnection, Postgres, Row, SqlSafeStr, Sqlite, SqliteConnection, Type};
 
+use crate::conversation::{CostSums, DailySums, SumRow};
 use crate::store::dialect::{self, Dialect};
 
 /// What can be read from a row of either database.
@@ -71,6 +72,18 @@ macro_rules! fetch {
         {
             fn from_row(row: &'r $row) -> Result<Self, sqlx::Error> {
                 Ok(Self(row.try_get(0)?, V::from_row(row)?))
+            }
+        }
+
+        impl FromRow<'_, $row> for DailySums {
+            fn from_row(row: &$row) -> Result<Self, sqlx::Error> {
+                Self::read(|column| row.try_get(column))
+            }
+        }
+
+        impl FromRow<'_, $row> for CostSums {
+            fn from_row(row: &$row) -> Result<Self, sqlx::Error> {
+                Self::read(|column| row.try_get(column))
             }
         })+
     };

@@ -5,6 +5,7 @@ use std::ops::AddAssign;
 
 use chrono::NaiveDate;
 
+use crate::conversation::{CostSums, DailySums};
 use crate::rollup::Latencies;
 use crate::store::rollups::analytics::Summary;
 
@@ -34,78 +35,6 @@ macro_rules! sums {
 pub(in crate::store) use sums;
 
 sums! {
-    /// Sums over conversations by the day of their first answer, and over their answers by their own day: `mlops_conversation_daily`.
-    Facts {
-        /// Conversations.
-        conversations,
-        /// Answers in these conversations, on whichever day.
-        conversation_answers,
-        /// Conversations in which an appointment was requested.
-        requested,
-        /// Conversations of which an event claims a booking.
-        claimed,
-        /// Conversations with a booking in the app's book or a posted one, cancelled ones included.
-        booked,
-        /// Claimed ones without either.
-        claimed_not_booked,
-        /// Those with a booking in the book that no event claims.
-        in_book_not_claimed,
-        /// Booked ones that no event claims.
-        booked_not_claimed,
-        /// Conversations whose newest outcome is that the appointment was kept.
-        kept,
-        /// … that it was cancelled.
-        cancelled,
-        /// … that the customer did not come.
-        no_show,
-        /// Requested, and neither booked, nor claimed, nor handed to a person.
-        dropped,
-        /// Conversations handed to a person.
-        handoffs,
-        /// Conversations without a handoff and without an error.
-        contained,
-        /// Conversations at whose beginning the opening hours were known.
-        with_hours,
-        /// Those of them that began outside the opening hours.
-        after_hours,
-        /// The value of booked appointments, in millionths of a US dollar.
-        value_booked_micros,
-        /// The value of kept appointments, in millionths of a US dollar.
-        value_kept_micros,
-        /// Stored answers of the day.
-        answers,
-        /// Those of them that name no conversation.
-        answers_without_conversation,
-    }
-}
-
-sums! {
-    /// What answers cost by the price table, in billionths of a US dollar: `mlops_cost_daily`.
-    Costs {
-        /// Stored answers.
-        answers,
-        /// Answers with a reported cost.
-        reported,
-        /// Answers with a computed cost.
-        computed,
-        /// The computed cost.
-        computed_nanos,
-        /// Answers without a reported cost, for which the computed one counts.
-        filled,
-        /// The computed cost of those.
-        filled_nanos,
-        /// The reported cost of answers that have both.
-        both_reported_micros,
-        /// Answers with both token counts and no price.
-        unpriced,
-        /// Answers without both token counts.
-        not_computable,
-        /// Answers whose token counts are a guess.
-        estimated,
-    }
-}
-
-sums! {
     /// What belongs to an intent: answers by their own, conversations by that of their first answer.
     Intent {
         /// Answers.
@@ -116,9 +45,9 @@ sums! {
         conversations,
         /// Conversations in which an appointment was requested.
         requested,
-        /// Booked conversations; see [`Facts::booked`].
+        /// Booked conversations; see [`DailySums::booked`].
         booked,
-        /// See [`Facts::claimed_not_booked`].
+        /// See [`DailySums::claimed_not_booked`].
         claimed_not_booked,
     }
 }
@@ -141,7 +70,7 @@ pub struct Model {
     /// Sums over answers.
     pub answers: Summary,
     /// What they cost by the price table.
-    pub costs: Costs,
+    pub costs: CostSums,
 }
 
 impl AddAssign for Model {
@@ -157,9 +86,9 @@ pub struct Day {
     /// Sums over answers.
     pub answers: Summary,
     /// What they cost by the price table.
-    pub costs: Costs,
+    pub costs: CostSums,
     /// Sums over conversations.
-    pub facts: Facts,
+    pub facts: DailySums,
     /// Outcomes of conversations without facts.
     pub outcomes_without_conversation: i64,
     /// The median of response times in milliseconds; `None` without answers, or if it was not read.

@@ -26,9 +26,9 @@ sums! {
     Headline {
         /// Conversations.
         conversations,
-        /// Booked conversations; see [`super::Facts::booked`].
+        /// Booked conversations; see [`crate::conversation::DailySums::booked`].
         booked,
-        /// See [`super::Facts::claimed_not_booked`].
+        /// See [`crate::conversation::DailySums::claimed_not_booked`].
         claimed_not_booked,
         /// Counted costs in billionths of a US dollar; 0 if the list is not sorted by them.
         cost_nanos,
@@ -218,7 +218,7 @@ async fn read_headlines<C: Fetch + Rows>(
     Ok(())
 }
 
-/// Gives these businesses their conversations and bookings.
+/// Sets the conversations and bookings of these businesses.
 fn take_headlines(businesses: &mut [ListedBusiness], headlines: &BTreeMap<String, Headline>) {
     for business in businesses {
         business.headline = headlines.get(&business.business_id).copied().unwrap_or_default();

@@ -13,7 +13,8 @@ use super::statements::{
     ANSWERS, ANSWERS_BY_DAY, COSTS_BY_DAY, COSTS_BY_MODEL, FACTS, FIRST_LATENCIES, INTENTS, LATENCIES, MARK,
     MONTH, OUTCOMES,
 };
-use super::{Costs, DayRange, Facts, Figures, Hour, Intent};
+use super::{DayRange, Figures, Hour, Intent};
+use crate::conversation::{CostSums, DailySums};
 use crate::rollup::Latencies;
 use crate::store::rollups::analytics::{Summary, summed};
 use crate::store::{Rebuild, Store, StoreError, dialect};
@@ -127,11 +128,13 @@ async fn read<C: Fetch>(
     for Keyed(name, sums) in conn.fetch::<Keyed<String, Summary>>(answers, business_id, &days).await? {
         add_answers(&mut figures, &name, sums);
     }
-    for Keyed(day, facts) in conn.fetch::<Keyed<NaiveDate, Facts>>(FACTS.as_str(), business_id, &days).await?
+    for Keyed(day, facts) in
+        conn.fetch::<Keyed<NaiveDate, DailySums>>(FACTS.as_str(), business_id, &days).await?
     {
         figures.days.entry(day).or_default().facts = facts;
     }
-    let costs: Vec<Keyed<NaiveDate, Costs>> = conn.fetch(COSTS_BY_DAY.as_str(), business_id, &days).await?;
+    let costs: Vec<Keyed<NaiveDate, CostSums>> =
+        conn.fetch(COSTS_BY_DAY.as_str(), business_id, &days).await?;
     for Keyed(day, costs) in costs {
         figures.days.entry(day).or_default().costs = costs;
     }
@@ -171,7 +174,7 @@ async fn read_groups<C: Fetch>(
     days: &[NaiveDate],
     figures: &mut Figures,
 ) -> Result<(), sqlx::Error> {
-    let costs: Vec<Keyed<String, Costs>> = conn.fetch(COSTS_BY_MODEL.as_str(), business_id, days).await?;
+    let costs: Vec<Keyed<String, CostSums>> = conn.fetch(COSTS_BY_MODEL.as_str(), business_id, days).await?;
     for Keyed(model, costs) in costs {
         figures.models.entry(model).or_default().costs = costs;
     }

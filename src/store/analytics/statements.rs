@@ -2,7 +2,8 @@
 
 use std::sync::LazyLock;
 
-use super::{Costs, Facts, Intent};
+use super::Intent;
+use crate::conversation::{CostSums, DailySums, SumRow as _};
 use crate::store::rollups::analytics::{Summary, answer_columns, summed};
 use crate::store::rollups::columns::list;
 
@@ -35,7 +36,7 @@ pub(super) static ANSWERS_BY_DAY: LazyLock<String> = LazyLock::new(|| {
 });
 
 pub(super) static FACTS: LazyLock<String> = LazyLock::new(|| {
-    let columns = list(Facts::COLUMNS);
+    let columns = list(DailySums::COLUMNS);
     format!(
         "select day, {columns} from mlops_conversation_daily where business_id = $1 and day between $2 and $3"
     )
@@ -46,7 +47,7 @@ pub(super) static COSTS_BY_DAY: LazyLock<String> = LazyLock::new(|| costs("day")
 pub(super) static COSTS_BY_MODEL: LazyLock<String> = LazyLock::new(|| costs("model_name"));
 
 fn costs(by: &str) -> String {
-    let sums = summed(Costs::COLUMNS);
+    let sums = summed(CostSums::COLUMNS);
     format!(
         "select {by}, {sums} from mlops_cost_daily where business_id = $1 and day between $2 and $3 group by {by}"
     )
@@ -95,8 +96,8 @@ pub(super) static MARK: LazyLock<String> = LazyLock::new(|| {
                 where business_id = $1 and day between $2 and $3) facts,
             (select {} from mlops_outcome_daily where business_id = $1 and day between $2 and $3) waiting,
             (select {} from mlops_fact_totals where business_id = $1 and kind = 'settled') settled",
-        both("facts", Facts::COLUMNS),
-        summed(Facts::COLUMNS),
+        both("facts", DailySums::COLUMNS),
+        summed(DailySums::COLUMNS),
         summed(&["outcomes"]),
         summed(&["amount"]),
     )

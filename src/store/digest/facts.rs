@@ -36,7 +36,7 @@ const COLUMNS: [(&str, Type); 20] = [
 
 /// A row of facts.
 #[expect(clippy::struct_excessive_bools, reason = "they are columns")]
-pub(super) struct FactsRow {
+pub(in crate::store) struct FactsRow {
     business_id: String,
     conversation_id: String,
     day: NaiveDate,
@@ -115,6 +115,11 @@ impl From<FactsRow> for (ConversationKey, Facts) {
     }
 }
 
+/// Returns the columns of [`FactsRow`], of the table as `f`.
+pub(in crate::store) fn columns() -> String {
+    COLUMNS.map(|(name, _)| format!("f.{name}")).join(", ")
+}
+
 /// Returns the facts that are known about conversations.
 pub(super) async fn load<C: FactsDialect>(
     conn: &mut C,
@@ -123,7 +128,7 @@ pub(super) async fn load<C: FactsDialect>(
     if keys.is_empty() {
         return Ok(BTreeMap::new());
     }
-    let columns = COLUMNS.map(|(name, _)| format!("f.{name}")).join(", ");
+    let columns = columns();
     let sql = format!(
         "select {columns} from {} join mlops_conversations f
             on f.business_id = k.business_id and f.conversation_id = k.conversation_id",

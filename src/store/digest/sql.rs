@@ -66,24 +66,35 @@ static POSTGRES_ROWS: LazyLock<String> = LazyLock::new(|| rows_of(&POSTGRES_VALU
 static SQLITE_ROWS: LazyLock<String> =
     LazyLock::new(|| rows_of(&SQLITE_VALUES, "id in (select value from json_each($1))"));
 
+/// What is alike on both databases, but for the driver.
+macro_rules! alike {
+    () => {
+        async fn rows<T>(&mut self, sql: String, json: String) -> Result<Vec<T>, sqlx::Error>
+        where
+            T: for<'r> FromRow<'r, PgRow> + for<'r> FromRow<'r, SqliteRow> + Send + Unpin,
+        {
+            sqlx::query_as(AssertSqlSafe(sql)).bind(json).fetch_all(self).await
+        }
+
+        async fn lock(&mut self) -> Result<(), sqlx::Error> {
+            dialect::lock_digest(self).await
+        }
+
+        async fn rebuilt_below(&mut self) -> Result<i64, sqlx::Error> {
+            sqlx::query_scalar(BELOW).fetch_one(self).await
+        }
+
+        async fn run_json(&mut self, sql: String, json: String) -> Result<u64, sqlx::Error> {
+            Ok(sqlx::query(AssertSqlSafe(sql)).bind(json).execute(self).await?.rows_affected())
+        }
+    };
+}
+
 impl FactsDialect for PgConnection {
     const KEYS: &'static str = "(select pair ->> 0 as business_id, pair ->> 1 as conversation_id
         from json_array_elements(cast($1 as json)) pair) k";
 
-    async fn rows<T>(&mut self, sql: String, json: String) -> Result<Vec<T>, sqlx::Error>
-    where
-        T: for<'r> FromRow<'r, PgRow> + for<'r> FromRow<'r, SqliteRow> + Send + Unpin,
-    {
-        sqlx::query_as(AssertSqlSafe(sql)).bind(json).fetch_all(self).await
-    }
-
-    async fn lock(&mut self) -> Result<(), sqlx::Error> {
-        dialect::lock_digest(self).await
-    }
-
-    async fn rebuilt_below(&mut self) -> Result<i64, sqlx::Error> {
-        sqlx::query_scalar(BELOW).fetch_one(self).await
-    }
+    alike! {}
 
     async fn take_undigested(&mut self, events: i64, batches: i64) -> Result<Vec<i64>, sqlx::Error> {
         let taken = sqlx::query_scalar(POSTGRES_TAKE.as_str()).bind(events).bind(batches);
@@ -94,30 +105,13 @@ impl FactsDialect for PgConnection {
     async fn events_of(&mut self, ids: &[i64]) -> Result<Vec<ForeignRow>, sqlx::Error> {
         sqlx::query_as(POSTGRES_ROWS.as_str()).bind(ids).fetch_all(self).await
     }
-
-    async fn run_json(&mut self, sql: String, json: String) -> Result<u64, sqlx::Error> {
-        Ok(sqlx::query(AssertSqlSafe(sql)).bind(json).execute(self).await?.rows_affected())
-    }
 }
 
 impl FactsDialect for SqliteConnection {
     const KEYS: &'static str =
         "(select value ->> 0 as business_id, value ->> 1 as conversation_id from json_each($1)) k";
 
-    async fn rows<T>(&mut self, sql: String, json: String) -> Result<Vec<T>, sqlx::Error>
-    where
-        T: for<'r> FromRow<'r, PgRow> + for<'r> FromRow<'r, SqliteRow> + Send + Unpin,
-    {
-        sqlx::query_as(AssertSqlSafe(sql)).bind(json).fetch_all(self).await
-    }
-
-    async fn lock(&mut self) -> Result<(), sqlx::Error> {
-        dialect::lock_digest(self).await
-    }
-
-    async fn rebuilt_below(&mut self) -> Result<i64, sqlx::Error> {
-        sqlx::query_scalar(BELOW).fetch_one(self).await
-    }
+    alike! {}
 
     async fn take_undigested(&mut self, events: i64, batches: i64) -> Result<Vec<i64>, sqlx::Error> {
         let taken = sqlx::query_scalar(SQLITE_TAKE.as_str()).bind(events).bind(batches);
@@ -128,9 +122,5 @@ impl FactsDialect for SqliteConnection {
     async fn events_of(&mut self, ids: &[i64]) -> Result<Vec<ForeignRow>, sqlx::Error> {
         let ids = serde_json::to_string(ids).expect("integers become JSON");
         sqlx::query_as(SQLITE_ROWS.as_str()).bind(ids).fetch_all(self).await
-    }
-
-    async fn run_json(&mut self, sql: String, json: String) -> Result<u64, sqlx::Error> {
-        Ok(sqlx::query(AssertSqlSafe(sql)).bind(json).execute(self).await?.rows_affected())
     }
 }

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::arrays::column;
 use super::postgres::from_claimable;
 use super::sqlite::{self, claimable};
-use super::{Outcome, Written, claimable_from, count, is_counted_only, is_stored};
+use super::{WriteOutcome, Written, claimable_from, count, is_counted_only, is_stored};
 use crate::business::Profiles;
 use crate::event::{Event, EventKey};
 use crate::rollup::Rollup;
@@ -79,9 +79,9 @@ pub(super) async fn on_postgres(
     let uncounted = fresh.into_iter().filter(|event| claimed.get(&event.key()) != Some(&true));
     let counted = count(conn, Rollup::of(uncounted, profiles)).await?;
     let outcomes = events.iter().map(|event| match known.get(&event.key()) {
-        Some(true) => Outcome::CountedOnly,
-        Some(false) => Outcome::Duplicate,
-        None => Outcome::CountedOnlyDuplicate,
+        Some(true) => WriteOutcome::CountedOnly,
+        Some(false) => WriteOutcome::Duplicate,
+        None => WriteOutcome::CountedOnlyDuplicate,
     });
     Ok(Written { outcomes: outcomes.collect(), counted })
 }
@@ -118,7 +118,9 @@ pub(super) async fn on_sqlite(
     let (mut outcomes, mut uncounted) = (Vec::with_capacity(events.len()), Vec::new());
     for event in events {
         let outcome = store_key(conn, event).await?;
-        if outcome == Outcome::CountedOnly && !remove_counted(conn, event, claimable_from(events)).await? {
+        if outcome == WriteOutcome::CountedOnly
+            && !remove_counted(conn, event, claimable_from(events)).await?
+        {
             uncounted.push(event);
         }
         outcomes.push(outcome);
@@ -138,16 +140,16 @@ async fn remove_counted(
     Ok(counted.is_some())
 }
 
-async fn store_key(conn: &mut SqliteConnection, event: &Event) -> Result<Outcome, sqlx::Error> {
+async fn store_key(conn: &mut SqliteConnection, event: &Event) -> Result<WriteOutcome, sqlx::Error> {
     if sqlite::is_stored(conn, event).await? {
-        return Ok(Outcome::Duplicate);
+        return Ok(WriteOutcome::Duplicate);
     }
     if is_counted(conn, event).await? {
-        return Ok(Outcome::CountedOnlyDuplicate);
+        return Ok(WriteOutcome::CountedOnlyDuplicate);
     }
     let store = "insert into mlops_counted_events (event_id, business_id, at) values ($1, $2, $3)";
     sqlx::query(store).bind(event.id).bind(&event.business_id).bind(event.at).execute(conn).await?;
-    Ok(Outcome::CountedOnly)
+    Ok(WriteOutcome::CountedOnly)
 }
 
 /// Returns whether the event is counted only.

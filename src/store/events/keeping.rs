@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use sqlx::{Connection, PgConnection, SqliteConnection};
 
-use super::{CountedRollup, Outcome, Written, counted_only, postgres, reconcile, sqlite};
+use super::{CountedRollup, WriteOutcome, Written, counted_only, postgres, reconcile, sqlite};
 use crate::business::Profiles;
 use crate::event::Event;
 use crate::privacy::subject::Hasher;
@@ -151,7 +151,7 @@ fn join(kept: &[bool], stored: Written, counted_only: Written) -> Written {
     counted.add(counted_only.counted);
     let (mut stored, mut counted_only) = (stored.outcomes.into_iter(), counted_only.outcomes.into_iter());
     let mut next = |kept: bool| if kept { stored.next() } else { counted_only.next() };
-    let outcomes: Vec<Outcome> =
+    let outcomes: Vec<WriteOutcome> =
         kept.iter().map(|kept| next(*kept).expect("each part has an outcome for each event")).collect();
     Written { outcomes, counted }
 }

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use sqlx::{Connection, PgConnection, Row};
 
 use super::arrays::{bind_events, column, event_rows, insert_events};
-use super::{Outcome, Written, claimable_from, is_counted_only, is_stored, tls_record};
+use super::{WriteOutcome, Written, claimable_from, is_counted_only, is_stored, tls_record};
 use crate::business::Profiles;
 use crate::event::Event;
 use crate::rollup::{Key, Rollup};
@@ -94,7 +94,7 @@ pub(super) async fn store_all_new(
         [all] => store_new(conn, all, again, profiles, marks).await?,
         _ => store_new_in_parts(conn, &parts, again, profiles, marks).await?,
     };
-    Ok(stored.map(|counted| Written { outcomes: vec![Outcome::Counted; events.len()], counted }))
+    Ok(stored.map(|counted| Written { outcomes: vec![WriteOutcome::Counted; events.len()], counted }))
 }
 
 /// Stores events with several statements in one transaction. Returns `None`, and stores nothing, unless all are new.

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::arrays::{bind_events, event_rows, insert_events};
 use super::postgres::from_claimable;
-use super::{Outcome, Written, claimable_from, count, is_counted_only, is_stored, rollup_of};
+use super::{WriteOutcome, Written, claimable_from, count, is_counted_only, is_stored, rollup_of};
 use crate::business::Profiles;
 use crate::event::{Event, EventKey};
 use crate::rollup::Rollup;
@@ -86,11 +86,11 @@ pub(super) async fn write(
 }
 
 /// Returns the outcome of an event for which the statement returned `counted_before`; `None` if it returned no row.
-const fn outcome(counted_before: Option<&Option<bool>>) -> Outcome {
+const fn outcome(counted_before: Option<&Option<bool>>) -> WriteOutcome {
     match counted_before {
-        Some(Some(false)) => Outcome::Counted,
-        Some(Some(true)) => Outcome::Claimed,
-        Some(None) => Outcome::CountedOnlyDuplicate,
-        None => Outcome::Duplicate,
+        Some(Some(false)) => WriteOutcome::Counted,
+        Some(Some(true)) => WriteOutcome::Claimed,
+        Some(None) => WriteOutcome::CountedOnlyDuplicate,
+        None => WriteOutcome::Duplicate,
     }
 }

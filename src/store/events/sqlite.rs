@@ -7,7 +7,7 @@ use chrono::NaiveDateTime;
 use sqlx::SqliteConnection;
 use uuid::Uuid;
 
-use super::{Outcome, Written, claimable_from, count, counted_only, rollup_of};
+use super::{WriteOutcome, Written, claimable_from, count, counted_only, rollup_of};
 use crate::business::Profiles;
 use crate::event::{COLUMNS, Column, Event, EventKey, Getter, e4, success_e4};
 use crate::store::bulk_insert::{BulkInsert, SqliteQuery};
@@ -59,7 +59,7 @@ pub(super) async fn write_in(
         false => (insert_new(conn, events, newest).await?, Vec::new()),
     };
     let counted = count(conn, rollup_of(events, &outcomes, profiles)).await?;
-    if outcomes.contains(&Outcome::Counted) {
+    if outcomes.contains(&WriteOutcome::Counted) {
         let claimed = serde_json::json!(claimed).to_string();
         sqlx::query(LEAVE_TO_DIGEST).bind(newest).bind(claimed).execute(conn).await?;
     }
@@ -71,16 +71,17 @@ async fn insert_new(
     conn: &mut SqliteConnection,
     events: &[Event],
     newest: i64,
-) -> Result<Vec<Outcome>, sqlx::Error> {
+) -> Result<Vec<WriteOutcome>, sqlx::Error> {
     const NEW: &str = "select business_id, event_id from ai_metrics where id > $1";
     if insert(conn, events).await? == events.len() as u64 {
-        return Ok(vec![Outcome::Counted; events.len()]);
+        return Ok(vec![WriteOutcome::Counted; events.len()]);
     }
     let new: Vec<(String, Uuid)> = sqlx::query_as(NEW).bind(newest).fetch_all(conn).await?;
     let new: HashSet<EventKey> =
         new.into_iter().map(|(business_id, id)| EventKey { business_id, id }).collect();
-    let outcome =
-        |event: &Event| if new.contains(&event.key()) { Outcome::Counted } else { Outcome::Duplicate };
+    let outcome = |event: &Event| {
+        if new.contains(&event.key()) { WriteOutcome::Counted } else { WriteOutcome::Duplicate }
+    };
     Ok(events.iter().map(outcome).collect())
 }
 
@@ -90,17 +91,17 @@ async fn reconcile(
     conn: &mut SqliteConnection,
     events: &[Event],
     counted_only: bool,
-) -> Result<(Vec<Outcome>, Vec<i64>), sqlx::Error> {
+) -> Result<(Vec<WriteOutcome>, Vec<i64>), sqlx::Error> {
     let from = claimable_from(events);
     let (mut outcomes, mut claimed) = (Vec::with_capacity(events.len()), Vec::new());
     for event in events {
         if counted_only && event.named && counted_only::is_counted(conn, event).await? {
-            outcomes.push(Outcome::CountedOnlyDuplicate);
+            outcomes.push(WriteOutcome::CountedOnlyDuplicate);
             continue;
         }
         outcomes.push(match claim(conn, event, from).await? {
             Some((outcome, row)) => {
-                claimed.extend(row.filter(|_| outcome == Outcome::Counted));
+                claimed.extend(row.filter(|_| outcome == WriteOutcome::Counted));
                 outcome
             }
             None => insert_one(conn, event).await?,
@@ -109,9 +110,9 @@ async fn reconcile(
     Ok((outcomes, claimed))
 }
 
-async fn insert_one(conn: &mut SqliteConnection, event: &Event) -> Result<Outcome, sqlx::Error> {
+async fn insert_one(conn: &mut SqliteConnection, event: &Event) -> Result<WriteOutcome, sqlx::Error> {
     let inserted = insert(conn, std::slice::from_ref(event)).await?;
-    Ok(if inserted == 1 { Outcome::Counted } else { Outcome::Duplicate })
+    Ok(if inserted == 1 { WriteOutcome::Counted } else { WriteOutcome::Duplicate })
 }
 
 /// Claims a foreign row for the event. Returns the outcome, with the `id` of the row that was claimed; `None` if there is no such row and
@@ -120,14 +121,14 @@ async fn claim(
     conn: &mut SqliteConnection,
     event: &Event,
     from: NaiveDateTime,
-) -> Result<Option<(Outcome, Option<i64>)>, sqlx::Error> {
+) -> Result<Option<(WriteOutcome, Option<i64>)>, sqlx::Error> {
     if is_stored(conn, event).await? {
-        return Ok(Some((Outcome::Duplicate, None)));
+        return Ok(Some((WriteOutcome::Duplicate, None)));
     }
     let Some((id, counted)) = claimable(conn, event, from).await? else { return Ok(None) };
     let claim = sqlx::query("update ai_metrics set event_id = $1 where id = $2").bind(event.id).bind(id);
     claim.execute(conn).await?;
-    Ok(Some((if counted.is_some() { Outcome::Claimed } else { Outcome::Counted }, Some(id))))
+    Ok(Some((if counted.is_some() { WriteOutcome::Claimed } else { WriteOutcome::Counted }, Some(id))))
 }
 
 /// Returns whether the row of the event is stored.
