@@ -10,6 +10,7 @@ mod issuer;
 mod kubernetes;
 mod notice;
 mod prices;
+mod public_url;
 mod setting;
 mod source;
 mod text_file;
@@ -21,6 +22,7 @@ pub use check::MIN_PRODUCTION_KEY_CHARS;
 pub use issuer::{Issuer, IssuerUrl, KeySource};
 pub use notice::{Contact, Line, NoticeFile, Part, Placeholder};
 pub use prices::PricesFile;
+pub use public_url::PublicUrl;
 pub use setting::{
     ApiKey, Bounded, Environment, Folder, HashKey, Limit, LogFormat, MAX_KEY_BYTES, Mode, Origin, Setting,
     TimeOfDay, Wait,
@@ -144,6 +146,11 @@ settings! {
     audit_head_file: Option<PathBuf> = "AUDIT_HEAD_FILE", default "", example "/var/lib/mlops-service/audit-heads";
     /// Proxies whose X-Forwarded-For is trusted: addresses or CIDRs, separated by commas.
     trusted_proxies: Vec<IpNet> = "TRUSTED_PROXIES", default "", example "10.0.0.0/8,192.0.2.7";
+    /// Address at which people open the service in a browser, without a path. Links and the check of forms are made of it. Unset:
+    /// the host of each request, and the scheme that a trusted proxy states in X-Forwarded-Proto.
+    public_url: Option<PublicUrl> = "PUBLIC_URL", default "", example "https://metrics.example.com";
+    /// How long a browser stays signed in, in hours. Signing in again begins anew; revoking the key ends it at once.
+    session_hours: Bounded<1, 720> = "SESSION_HOURS", default "12", example "12";
     /// Origins that may call the service from a browser, separated by commas. Default: http://localhost:3000 in
     /// development, none elsewhere.
     cors_allowed_origins: Option<Vec<Origin>> = "CORS_ALLOWED_ORIGINS", default "", example "https://app.example.com";
@@ -172,6 +179,8 @@ settings! {
     rate_limit_analytics: Limit<Quota> = "RATE_LIMIT_ANALYTICS", default "50 per hour", example "50 per hour";
     /// Quota of POST /refresh-metrics, per caller; off disables it.
     rate_limit_refresh_metrics: Limit<Quota> = "RATE_LIMIT_REFRESH_METRICS", default "10 per hour", example "10 per hour";
+    /// Quota of each page for people (/businesses and what is below it, statements, links, signing in), per caller; off disables it.
+    rate_limit_pages: Limit<Quota> = "RATE_LIMIT_PAGES", default "120 per minute", example "120 per minute";
     /// Quota of every other limited route, per caller; off disables it.
     rate_limit_default: Limit<Quota> = "RATE_LIMIT_DEFAULT", default "200 per day;50 per hour", example "200 per day;50 per hour";
     /// enforce refuses requests over quota; shadow only counts them.
@@ -273,7 +282,7 @@ impl Config {
 
     /// Returns every rate limit but those of tiers, by its variable, with what it does.
     #[must_use]
-    pub fn all_limits(&self) -> [(&'static str, Effect); 8] {
+    pub fn all_limits(&self) -> [(&'static str, Effect); 9] {
         let flood = match self.flood_limit_per_second.get() {
             None => Effect::Off,
             Some(limit) if u64::from(limit.get()) >= LIMITS_NOBODY_PER_SECOND => Effect::LimitsNobody,
@@ -285,6 +294,7 @@ impl Config {
             ("RATE_LIMIT_TRACK", Effect::of(&self.rate_limit_track)),
             ("RATE_LIMIT_ANALYTICS", Effect::of(&self.rate_limit_analytics)),
             ("RATE_LIMIT_REFRESH_METRICS", Effect::of(&self.rate_limit_refresh_metrics)),
+            ("RATE_LIMIT_PAGES", Effect::of(&self.rate_limit_pages)),
             ("RATE_LIMIT_DEFAULT", Effect::of(&self.rate_limit_default)),
             ("RATE_LIMIT_AUTH_FAILURES", Effect::of(&self.rate_limit_auth_failures)),
             ("FLOOD_LIMIT_PER_SECOND", flood),

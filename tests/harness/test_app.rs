@@ -26,7 +26,7 @@ pub(crate) struct TestApp {
 impl TestApp {
     /// Starts the service without a key and without quotas.
     pub(crate) async fn open(backend: &Backend) -> Self {
-        let off = ["HEALTH", "HEALTH_DETAILED", "TRACK", "ANALYTICS", "REFRESH_METRICS", "DEFAULT"]
+        let off = ["HEALTH", "HEALTH_DETAILED", "TRACK", "ANALYTICS", "REFRESH_METRICS", "PAGES", "DEFAULT"]
             .map(|name| (format!("RATE_LIMIT_{name}"), "off"));
         let settings: Vec<(&str, &str)> = off.iter().map(|(name, off)| (name.as_str(), *off)).collect();
         Self::with(backend, &settings).await
