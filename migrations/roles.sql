@@ -106,8 +106,10 @@ insert into needed values
     ('mlops_rebuild', 'select, insert, update'),
     -- Business profiles.
     ('mlops_businesses', 'select, insert, update'),
-    -- Keys, privacy, retention and the audit trail.
+    -- Keys, sessions and links, privacy, retention and the audit trail.
     ('mlops_api_keys', 'select, insert, update'),
+    ('mlops_sessions', 'select, insert, delete'),
+    ('mlops_links', 'select, insert, update (revoked_at), delete'),
     ('mlops_privacy_requests', 'select, insert, update, delete'),
     ('mlops_consents', 'select, insert, delete'),
     ('mlops_retention', 'select, insert, update'),

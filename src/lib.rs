@@ -23,6 +23,7 @@ mod field_name;
 pub mod http;
 pub mod ingest;
 pub mod lifecycle;
+pub mod link;
 mod log_on_change;
 pub mod metrics;
 pub mod pricing;

@@ -52,11 +52,13 @@ mod digest;
 mod error;
 mod events;
 mod keys;
+mod links;
 mod migrations;
 mod placeholders;
 mod privacy;
 mod retention;
 mod rollups;
+mod sessions;
 
 pub use analytics::{
     ConversationFilter, Day, DayRange, Figures, FiguresQuery, FiguresRead, Headline, Hour, Intent,
@@ -81,6 +83,7 @@ pub use retention::{
 };
 pub use rollups::analytics::Summary;
 pub use rollups::pending::CountedRollup;
+pub use sessions::{Session, SessionKey};
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -17,6 +17,7 @@ const LAYERS: [(&str, &[&str]); 9] = [
             "event",
             "fair_share",
             "field_name",
+            "link",
             "rollup",
             "pricing",
             "quota",

@@ -34,6 +34,10 @@ pub enum Action {
     KeyRevoked,
     /// The profile of a business was changed.
     BusinessChanged,
+    /// A link to a page was made.
+    LinkCreated,
+    /// A link to a page was revoked.
+    LinkRevoked,
     /// A request to a privacy or administration route was rejected.
     AdminRefused,
     /// The service started, with these settings.
@@ -60,6 +64,8 @@ impl Action {
             Self::KeyRotated => "key.rotated",
             Self::KeyRevoked => "key.revoked",
             Self::BusinessChanged => "business.changed",
+            Self::LinkCreated => "link.created",
+            Self::LinkRevoked => "link.revoked",
             Self::AdminRefused => "admin.refused",
             Self::ServiceStarted => "service.started",
             Self::AuditPurged => "audit.purged",

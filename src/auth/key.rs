@@ -4,7 +4,7 @@ mod scope;
 mod secret;
 
 pub use scope::{NoScope, Scope, Scopes};
-pub use secret::{KeyId, NoKeyId, PlainKey, SecretHash};
+pub use secret::{KeyId, NoKeyId, PlainKey, Secret, SecretHash};
 
 use chrono::{DateTime, Utc};
 use subtle::{Choice, ConstantTimeEq};

@@ -39,6 +39,7 @@ migrators![
     "0015_one_controller.sql",
     "0016_event_fields.sql",
     "0017_conversations.sql",
+    "0018_pages.sql",
 ];
 
 /// The migration in a file named `<version>_<description>.sql`.

@@ -5,17 +5,18 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use mlops_service::audit::{Action, Actor, Entry};
-use mlops_service::auth::key::{KeyId, NamedKey, PlainKey, SecretHash};
+use mlops_service::auth::key::{KeyId, NamedKey, PlainKey, Secret, SecretHash};
 use mlops_service::business::{FromApp, ProfileChange};
 use mlops_service::conversation::{self, ConversationKey, PostedOutcome};
 use mlops_service::event::{Event, Report};
+use mlops_service::link::NewLink;
 use mlops_service::metrics::{Bounds, Series, SeriesKind};
 use mlops_service::privacy::consent::{Consent, Purpose};
 use mlops_service::privacy::subject::{Hasher, SubjectHash};
 use mlops_service::rollup::Key;
 use mlops_service::store::{
     Completion, ConsentFilter, ConversationFilter, DayRange, Erased, Erasure, FiguresQuery, Mode, NewOutcome,
-    RankedBy, Request, Retained, Search, Store, Window,
+    RankedBy, Request, Retained, Search, Session, SessionKey, Store, Window,
 };
 use serde_json::{Map, Value, json};
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
@@ -82,7 +83,8 @@ impl House {
         self.plant().await?;
         let n = self.uses;
         let first = match right.rsplit(' ').next().unwrap_or_default() {
-            "mlops_api_keys" | "mlops_businesses" | "businesses" | "business_settings" => Part::Keys,
+            "mlops_api_keys" | "mlops_businesses" | "businesses" | "business_settings" | "mlops_sessions"
+            | "mlops_links" => Part::Keys,
             _ if right.starts_with("delete on mlops_") || right.starts_with("execute") => Part::Retention,
             // The book is read before the people in it are erased.
             "mlops_book" if right.starts_with("insert") => Part::Events,
@@ -105,6 +107,7 @@ impl House {
                 (_, Part::Keys) => {
                     self.manage_keys(n).await?;
                     self.manage_profiles(n).await?;
+                    self.open_pages().await?;
                 }
                 (_, Part::People) => self.handle_people(n).await?,
                 (_, Part::Retention) => self.retain().await?,
@@ -244,6 +247,27 @@ impl House {
         self.store.restore_secret(key.id, SecretHash([1; 32]), now, &entry()).await?;
         self.store.record_key_uses(&[(key.id, now)]).await?;
         self.store.revoke_key(key.id, false, now, |_| entry()).await?;
+        Ok(())
+    }
+
+    async fn open_pages(&self) -> Result<(), Failed> {
+        let (now, by) = (real_now(), Actor::service());
+        let (cookie, hour) = (Secret::generate().hash(), TimeDelta::hours(1));
+        let session = Session { key: SessionKey::Configured(7), created_at: now, expires_at: now + hour };
+        self.store.add_session(&cookie, &session).await?;
+        self.store.session(&cookie).await?.ok_or("the session is not there")?;
+        self.store.end_session(&cookie).await?;
+        let wish = NewLink {
+            business_id: "acme".to_owned(),
+            page: None,
+            month: Some("2026-10".to_owned()),
+            expires: None,
+        };
+        let (link, secret) = wish.into_link(now, &by)?;
+        self.store.add_link(&link, &secret.hash(), now, &by).await?;
+        self.store.linked(&secret.hash()).await?.ok_or("the link is not there")?;
+        self.store.links(None, None, 10).await?;
+        self.store.revoke_link(link.id, None, now, &by).await?.ok_or("the link is not there")?;
         Ok(())
     }
 

@@ -12,7 +12,7 @@ on_every_backend! {
 }
 
 /// Tables that hold no person, and why.
-const WITHOUT_PERSONS: [(&str, &str); 24] = [
+const WITHOUT_PERSONS: [(&str, &str); 26] = [
     ("_sqlx_migrations", "names and checksums of migrations"),
     ("ai_latency_daily", "counts by day and business"),
     ("ai_metric_labels", "names of businesses, models, intents and response types"),
@@ -31,10 +31,12 @@ const WITHOUT_PERSONS: [(&str, &str); 24] = [
     ("mlops_first_latency_daily", "counts by day and business"),
     ("mlops_hourly", "sums by hour and business"),
     ("mlops_intent_daily", "sums by day, business and intent"),
+    ("mlops_links", "businesses, months, hashes of secrets, and ids of keys"),
     ("mlops_outcome_daily", "counts by day, business and outcome"),
     ("mlops_rebuild", "how far the sums were built"),
     ("mlops_retention", "times of runs"),
     ("mlops_retention_deleted", "numbers of deleted rows"),
+    ("mlops_sessions", "hashes of cookies, and ids of keys, which belong to programs and offices"),
     (
         "mlops_tombstones",
         "keyed hashes of erased conversations and sessions, which an erasure itself writes there",

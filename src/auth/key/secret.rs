@@ -1,4 +1,4 @@
-//! The plain form of a key, which is shown once, and the hash of its secret, which is stored.
+//! Secrets, the plain form of a key, which is shown once, and the hash of a secret, which is stored.
 
 use std::fmt;
 use std::str::FromStr;
@@ -37,13 +37,50 @@ impl FromStr for KeyId {
     }
 }
 
+/// A secret of 256 random bits, in lower-case hexadecimal digits. `Debug` shows nothing of it.
+#[derive(Clone)]
+pub struct Secret(SecretString);
+
+impl Secret {
+    /// Generates a new secret.
+    #[must_use]
+    pub fn generate() -> Self {
+        Self(hex::encode(random::<SECRET_BYTES>()).into())
+    }
+
+    /// Parses what a caller presents. Returns `None` if it does not have the form of a secret.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let valid = text.len() == 2 * SECRET_BYTES && is_lower_hex(text);
+        valid.then(|| Self(text.to_owned().into()))
+    }
+
+    /// Returns the secret, to be given to its holder.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        self.0.expose_secret()
+    }
+
+    /// Returns its hash.
+    #[must_use]
+    pub fn hash(&self) -> SecretHash {
+        SecretHash(Sha256::digest(self.expose()).into())
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret")
+    }
+}
+
 /// A key as its holder has it: `mlops_<public id>_<secret>`, both in lower-case hexadecimal digits. `Debug`
 /// shows only the public id.
 #[derive(Clone)]
 pub struct PlainKey {
     /// The public id.
     pub id: KeyId,
-    secret: SecretString,
+    secret: Secret,
 }
 
 impl PlainKey {
@@ -56,7 +93,7 @@ impl PlainKey {
     /// Generates a new secret for the key `id`.
     #[must_use]
     pub fn generate_for(id: KeyId) -> Self {
-        Self { id, secret: hex::encode(random::<SECRET_BYTES>()).into() }
+        Self { id, secret: Secret::generate() }
     }
 
     /// Parses what a caller presents. Returns `None` if it does not have the form of a named key.
@@ -64,21 +101,20 @@ impl PlainKey {
     pub fn parse(presented: &[u8]) -> Option<Self> {
         let text = std::str::from_utf8(presented).ok()?;
         let (id, secret) = text.strip_prefix(PREFIX)?.split_once('_')?;
-        let valid = secret.len() == 2 * SECRET_BYTES && is_lower_hex(secret);
-        valid.then_some(())?;
-        Some(Self { id: id.parse().ok()?, secret: secret.to_owned().into() })
+        let secret = Secret::parse(secret)?;
+        Some(Self { id: id.parse().ok()?, secret })
     }
 
     /// Returns the whole key, to be shown to its holder.
     #[must_use]
     pub fn expose(&self) -> String {
-        format!("{PREFIX}{}_{}", self.id, self.secret.expose_secret())
+        format!("{PREFIX}{}_{}", self.id, self.secret.expose())
     }
 
     /// Returns the hash of the secret.
     #[must_use]
     pub fn hash(&self) -> SecretHash {
-        SecretHash(Sha256::digest(self.secret.expose_secret()).into())
+        self.secret.hash()
     }
 }
 
@@ -151,5 +187,6 @@ mod tests {
         let key = PlainKey::generate();
         assert_eq!(format!("{key:?}"), format!("PlainKey({})", key.id));
         assert_eq!(format!("{:?}", key.hash()), "SecretHash");
+        assert_eq!(format!("{:?}", Secret::generate()), "Secret");
     }
 }

@@ -95,7 +95,7 @@ impl Column {
 }
 
 /// Tables that hold no person.
-const WITHOUT_PERSONS: [&str; 22] = [
+const WITHOUT_PERSONS: [&str; 24] = [
     COUNTED_EVENTS,
     "_sqlx_migrations",
     "ai_latency_daily",
@@ -112,10 +112,12 @@ const WITHOUT_PERSONS: [&str; 22] = [
     "mlops_first_latency_daily",
     "mlops_hourly",
     "mlops_intent_daily",
+    "mlops_links",
     "mlops_outcome_daily",
     "mlops_rebuild",
     "mlops_retention",
     "mlops_retention_deleted",
+    "mlops_sessions",
     "mlops_tombstones",
     "mlops_undigested",
 ];
