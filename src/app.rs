@@ -106,8 +106,6 @@ pub struct Inner {
     pub health_cache: HealthCache,
     /// The counts of requests that reached the `/track` handler.
     pub tracked: TrackCounts,
-    /// The page of the dashboard, rendered on the first request.
-    pub page: OnceLock<String>,
     /// The privacy notice, rendered on the first request.
     pub notice: OnceLock<String>,
     /// The clock.

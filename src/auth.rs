@@ -13,6 +13,7 @@ mod key_admin;
 mod key_cache;
 mod principal;
 mod proxies;
+mod session;
 
 pub use authenticator::{Authenticator, Credentials, Denied, Unknown};
 pub use caller::{Caller, ClientIp};
@@ -22,3 +23,4 @@ pub use key_admin::{Authority, DEFAULT_GRACE, KeyError, NewKey, Revocation};
 pub use key_cache::{CachedKey, KeyCache, Rejected};
 pub use principal::Principal;
 pub use proxies::Proxies;
+pub use session::{NoSession, Sessions};

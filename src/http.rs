@@ -10,15 +10,20 @@ pub mod error;
 pub mod extract;
 pub mod health;
 pub mod keys;
+pub mod links;
 pub mod metrics;
 pub mod middleware;
 pub mod notice;
 pub mod outcomes;
+pub mod pages;
 mod paging;
 pub mod privacy;
 pub mod probes;
 pub mod refresh;
 pub mod routes;
+pub mod session;
+pub mod shared;
+pub mod site;
 pub mod track;
 pub mod track_batch;
 
@@ -34,6 +39,7 @@ use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetReques
 
 use crate::app::App;
 use middleware::drain::DrainLayer;
+use middleware::error_pages::ErrorPages;
 use middleware::gate::Gate;
 use middleware::on_response::OnResponse;
 use middleware::request_context::RequestContext;
@@ -59,11 +65,13 @@ pub fn router(app: &App, routes: Routes) -> Router {
         // Outside the layers that measure: draining takes as long as the client sends.
         .layer(DrainLayer)
         // Needs the request id; the layers below read the context.
-        .map_request(RequestContext::attach(app.clone()))
+        .map_request(RequestContext::attach(app.clone(), routes.pages()))
         .layer(trace::layer())
         // Sees every response, including those that the layers below return instead of a handler.
         .layer(OnResponse::new(on_response(app.clone())))
         .map_response(security_headers::add(app.config.environment))
+        // Sees the errors of all layers below.
+        .layer(ErrorPages)
         // Outside the layer that responds to preflights.
         .layer(Gate::new(flood::of_preflights(app.clone())))
         .layer(Gate::new(well_formed::check(app.clone())))

@@ -37,6 +37,10 @@ pub enum SecurityEvent {
     KeyRotated,
     /// A key was revoked.
     KeyRevoked,
+    /// A browser signed in.
+    SignedIn,
+    /// A browser signed out.
+    SignedOut,
 }
 
 impl SecurityEvent {
@@ -54,6 +58,8 @@ impl SecurityEvent {
             Self::KeyCreated => "key_created",
             Self::KeyRotated => "key_rotated",
             Self::KeyRevoked => "key_revoked",
+            Self::SignedIn => "signed_in",
+            Self::SignedOut => "signed_out",
         }
     }
 
@@ -75,6 +81,8 @@ impl SecurityEvent {
             Self::KeyCreated => "key created",
             Self::KeyRotated => "key rotated",
             Self::KeyRevoked => "key revoked",
+            Self::SignedIn => "a browser signed in",
+            Self::SignedOut => "a browser signed out",
         }
     }
 }

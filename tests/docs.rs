@@ -44,6 +44,7 @@ async fn the_api_page_lists_exactly_the_routes() {
     let rows = routes.rows().iter().map(|row| {
         let access = match row.access {
             Access::Public => "public".to_owned(),
+            Access::Page => "signed in".to_owned(),
             Access::Scope(scope) => format!("scope {}", scope.name()),
             Access::Personal(scope) => format!("scope {}, always", scope.name()),
         };

@@ -65,7 +65,6 @@ impl App {
             answering: TaskTracker::new(),
             health_cache: HealthCache::default(),
             tracked: TrackCounts::default(),
-            page: OnceLock::new(),
             notice: OnceLock::new(),
             started_at: clock.now(),
             stopping: lifecycle.stopping().clone(),

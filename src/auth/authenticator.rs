@@ -5,12 +5,13 @@ use std::sync::Arc;
 use super::caller::Caller;
 use super::configured_keys::ConfiguredKeys;
 use super::jwt::{InvalidToken, Token, TokenVerifier};
-use super::key::{KeyId, PlainKey};
+use super::key::{KeyId, PlainKey, Secret};
 use super::key_cache::{KeyCache, Rejected};
 use super::principal::Principal;
+use super::session::{NoSession, Sessions};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::store::Store;
+use crate::store::{SessionKey, Store, StoreError};
 
 /// The credentials a request presents.
 #[derive(Debug, Clone, Copy, Default)]
@@ -63,6 +64,7 @@ pub struct Authenticator {
     configured: ConfiguredKeys,
     key_cache: KeyCache,
     tokens: Option<TokenVerifier>,
+    sessions: Sessions,
 }
 
 impl Authenticator {
@@ -70,8 +72,9 @@ impl Authenticator {
     /// its tokens. Errors need an operator to fix them.
     pub fn new(config: &Config, store: Store, clock: &Clock) -> Result<Self, String> {
         let tokens = config.issuer().map(|issuer| TokenVerifier::new(&issuer, clock.clone())).transpose()?;
-        let key_cache = KeyCache::new(store, clock.clone());
-        Ok(Self { configured: ConfiguredKeys::new(&config.mlops_api_key), key_cache, tokens })
+        let key_cache = KeyCache::new(store.clone(), clock.clone());
+        let sessions = Sessions::new(config, store, clock.clone());
+        Ok(Self { configured: ConfiguredKeys::new(&config.mlops_api_key), key_cache, tokens, sessions })
     }
 
     /// Returns whether protected routes need a key or a token.
@@ -84,6 +87,46 @@ impl Authenticator {
     #[must_use]
     pub const fn key_cache(&self) -> &KeyCache {
         &self.key_cache
+    }
+
+    /// Returns the sessions of browsers.
+    #[must_use]
+    pub const fn sessions(&self) -> &Sessions {
+        &self.sessions
+    }
+
+    /// Returns the holder of the key with which the browser signed in that presents `cookie`, if that key can still be used.
+    pub async fn session(&self, cookie: &Secret) -> Result<Principal, NoSession> {
+        let holder = match self.sessions.find(cookie).await?.key {
+            SessionKey::Configured(fingerprint) => {
+                self.configured.has(fingerprint).then_some(Principal::Configured(fingerprint))
+            }
+            SessionKey::Named(id, secret) => match self.key_cache.still_accepts(id, &secret).await {
+                Ok(key) => Some(Principal::Named(key)),
+                Err(Rejected::Unavailable) => return Err(NoSession::Unavailable),
+                Err(Rejected::Unknown | Rejected::Invalid | Rejected::Expired) => None,
+            },
+        };
+        holder.ok_or(NoSession::Over)
+    }
+
+    /// Returns the same from memory, however old that is; for whom to count a request.
+    #[must_use]
+    pub fn remembered_session(&self, cookie: &Secret) -> Option<Principal> {
+        match self.sessions.remembered(cookie)?.key {
+            SessionKey::Configured(fingerprint) => Some(Principal::Configured(fingerprint)),
+            SessionKey::Named(id, secret) => self.key_cache.remembers(id, &secret).ok().map(Principal::Named),
+        }
+    }
+
+    /// Begins a session of the holder of `key`, whom it was recognised as. Returns the value of the cookie.
+    pub async fn begin_session(&self, holder: &Principal, key: &[u8]) -> Result<Secret, StoreError> {
+        let key = match (holder, PlainKey::parse(key)) {
+            (Principal::Named(cached), Some(plain)) => SessionKey::Named(cached.key.id, plain.hash()),
+            (Principal::Configured(fingerprint), _) => SessionKey::Configured(*fingerprint),
+            _ => return Err(StoreError::Unusable("only the holder of a key has a session".to_owned())),
+        };
+        self.sessions.begin(key).await
     }
 
     /// Returns the token verifier, if an issuer is configured.

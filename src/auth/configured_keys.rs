@@ -30,8 +30,13 @@ impl ConfiguredKeys {
         for key in &self.0 {
             valid |= bool::from(key.ct_eq(&presented));
         }
-        let (fingerprint, _) = presented.split_first_chunk().expect("a digest has 32 bytes");
-        valid.then_some(u64::from_le_bytes(*fingerprint))
+        valid.then(|| fingerprint(&presented))
+    }
+
+    /// Returns whether one of the keys has this fingerprint.
+    #[must_use]
+    pub fn has(&self, wanted: u64) -> bool {
+        self.0.iter().any(|key| fingerprint(key) == wanted)
     }
 }
 
@@ -39,6 +44,11 @@ impl std::fmt::Debug for ConfiguredKeys {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "ConfiguredKeys({})", self.0.len())
     }
+}
+
+fn fingerprint(digest: &[u8; 32]) -> u64 {
+    let (fingerprint, _) = digest.split_first_chunk().expect("a digest has 32 bytes");
+    u64::from_le_bytes(*fingerprint)
 }
 
 /// Hashes a key in a buffer of fixed size, so that the time it takes does not reveal its length. A key longer
@@ -68,6 +78,7 @@ mod tests {
         let (alpha, beta) = (both.check(b"alpha"), both.check(b"beta"));
         assert!(alpha.is_some() && beta.is_some() && alpha != beta);
         assert_eq!(keys("new, beta").check(b"beta"), beta, "whatever the other keys");
+        assert!(both.has(beta.unwrap()) && !keys("alpha").has(beta.unwrap()));
         for wrong in ["", "alph", "alphaa", "Alpha", "alpha,beta", "\0", "alpha\0"] {
             assert_eq!(both.check(wrong.as_bytes()), None, "{wrong:?}");
         }

@@ -16,7 +16,7 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use super::key::{KeyId, NamedKey, PlainKey, Status};
+use super::key::{KeyId, NamedKey, PlainKey, SecretHash, Status};
 use crate::clock::Clock;
 use crate::log_on_change::LogOnChange;
 use crate::store::{Store, StoreError};
@@ -98,14 +98,28 @@ impl KeyCache {
     /// Checks a key against the cache. A wrong id and a wrong secret get the same answer in the same time.
     pub fn check(&self, presented: &PlainKey) -> Result<Arc<CachedKey>, Rejected> {
         let found = self.cache().keys.get(&presented.id).cloned();
-        found.unwrap_or_else(|| self.0.placeholder.clone()).admit(presented, self.now())
+        found.unwrap_or_else(|| self.0.placeholder.clone()).admit(&presented.hash(), self.now())
+    }
+
+    /// Returns the key `id` if `secret` is the hash of its secret, or of the previous one within its grace period, and it can be used. Looks it up in the store if the cache does not accept it: it may just have been created or rotated elsewhere.
+    pub async fn still_accepts(&self, id: KeyId, secret: &SecretHash) -> Result<Arc<CachedKey>, Rejected> {
+        match self.remembers(id, secret) {
+            Err(Rejected::Unknown) => self.look_up_unpadded(id, secret).await,
+            checked => checked,
+        }
+    }
+
+    /// The same from memory alone.
+    pub fn remembers(&self, id: KeyId, secret: &SecretHash) -> Result<Arc<CachedKey>, Rejected> {
+        let found = self.cache().keys.get(&id).cloned();
+        found.ok_or(Rejected::Unknown)?.admit(secret, self.now())
     }
 
     /// Looks up a key that the cache does not accept in the store: it may just have been created or rotated.
     /// A rejection takes a time that does not tell whether the id exists.
     pub async fn look_up(&self, presented: &PlainKey) -> Result<Arc<CachedKey>, Rejected> {
         let begun = Instant::now();
-        let found = self.look_up_unpadded(presented).await;
+        let found = self.look_up_unpadded(presented.id, &presented.hash()).await;
         if found.is_err() {
             let steps = begun.elapsed().as_millis() / REJECTION_STEP.as_millis() + 1;
             sleep_until(begun + REJECTION_STEP * u32::try_from(steps).unwrap_or(u32::MAX)).await;
@@ -113,10 +127,10 @@ impl KeyCache {
         found
     }
 
-    async fn look_up_unpadded(&self, presented: &PlainKey) -> Result<Arc<CachedKey>, Rejected> {
+    async fn look_up_unpadded(&self, id: KeyId, secret: &SecretHash) -> Result<Arc<CachedKey>, Rejected> {
         let Ok(_permit) = self.0.look_ups.try_acquire() else { return Err(Rejected::Unavailable) };
         let begun = self.cache().changes;
-        let found = match self.0.store.key(presented.id).await {
+        let found = match self.0.store.key(id).await {
             Ok(found) => found,
             // Reading all keys logs unreadable rows.
             Err(StoreError::Unreadable(_)) => None,
@@ -127,10 +141,10 @@ impl KeyCache {
         };
         let is_known = found.is_some();
         let fresh = Arc::new(CachedKey::new(found.unwrap_or_else(NamedKey::placeholder)));
-        match fresh.admit(presented, self.now()) {
+        match fresh.admit(secret, self.now()) {
             Ok(cached) => {
                 let cached = self.cache_mut().put(cached.key.clone(), begun);
-                cached.admit(presented, self.now())
+                cached.admit(secret, self.now())
             }
             Err(Rejected::Unknown) if is_known => Err(Rejected::Invalid),
             Err(why) => Err(why),
@@ -261,8 +275,8 @@ impl CachedKey {
         Self { used: used.into(), ..Self::new(key) }
     }
 
-    fn admit(self: Arc<Self>, presented: &PlainKey, now: DateTime<Utc>) -> Result<Arc<Self>, Rejected> {
-        match (self.key.accepts(&presented.hash(), now), self.key.status(now)) {
+    fn admit(self: Arc<Self>, secret: &SecretHash, now: DateTime<Utc>) -> Result<Arc<Self>, Rejected> {
+        match (self.key.accepts(secret, now), self.key.status(now)) {
             (false, _) => Err(Rejected::Unknown),
             (true, Status::Revoked) => Err(Rejected::Invalid),
             (true, Status::Expired) => Err(Rejected::Expired),

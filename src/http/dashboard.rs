@@ -1,23 +1,25 @@
 //! The dashboard at `/`, rendered in the browser from `/health/detailed` and `/metrics` of the same origin.
 
+use std::sync::OnceLock;
+
 use askama::Template;
-use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
-use axum::http::{HeaderName, Method};
-use axum::response::{Html, IntoResponse};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, SET_COOKIE};
+use axum::http::{HeaderMap, Method};
+use axum::response::{IntoResponse, Response};
 
 use super::error::ApiError;
 use super::extract::Path;
+use super::pages;
 use super::routes::{self, Access, Row};
+use super::session::Visitor;
+use super::site::Site;
 use crate::app::App;
 
-/// All resources come from the same origin, and none are inline.
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
-                      base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
-
 /// Name, content type and content of the files that the dashboard and the privacy notice use.
-const ASSETS: [(&str, &str, &str); 4] = [
+const ASSETS: [(&str, &str, &str); 5] = [
     ("dashboard.css", "text/css; charset=utf-8", include_str!("../../templates/assets/dashboard.css")),
     ("dashboard.js", "text/javascript; charset=utf-8", include_str!("../../templates/assets/dashboard.js")),
+    ("pages.css", "text/css; charset=utf-8", include_str!("../../templates/assets/pages.css")),
     ("privacy.css", "text/css; charset=utf-8", include_str!("../../templates/assets/privacy.css")),
     ("icon.svg", "image/svg+xml", include_str!("../../templates/assets/icon.svg")),
 ];
@@ -27,10 +29,12 @@ const ASSETS: [(&str, &str, &str); 4] = [
 struct DashboardPage {
     version: &'static str,
     environment: &'static str,
-    endpoints: Vec<Endpoint>,
+    visitor: Visitor,
+    endpoints: &'static [Endpoint],
 }
 
 /// A row of the route table, as listed on the page.
+#[derive(Debug)]
 struct Endpoint {
     method: Method,
     path: &'static str,
@@ -45,26 +49,41 @@ impl From<&Row> for Endpoint {
         let link = public && row.method == Method::GET && !row.path.contains('{');
         let access = match row.access {
             Access::Public => "public".to_owned(),
+            Access::Page => "signed in".to_owned(),
             Access::Scope(scope) | Access::Personal(scope) => format!("API key, {}", scope.name()),
         };
         Self { method: row.method.clone(), path: row.path, access, link }
     }
 }
 
-/// `GET /`: returns the dashboard.
-pub async fn page(app: App) -> impl IntoResponse {
-    (policy(), Html(app.page.get_or_init(|| render(&app)).clone()))
-}
-
-fn render(app: &App) -> String {
-    let rows = routes::table(app);
-    let shown = rows.rows().iter().filter(|row| !row.path.starts_with("/assets/"));
+/// `GET /`: returns the dashboard, with the way to the other pages.
+pub async fn page(app: App, site: Result<Site, ApiError>, headers: HeaderMap) -> Response {
+    let visitor = match &site {
+        Ok(site) => Visitor::of(&app, site, &headers).await,
+        Err(_) => Visitor::SignedOut,
+    };
+    let is_over = visitor == Visitor::SessionOver;
     let page = DashboardPage {
         version: env!("CARGO_PKG_VERSION"),
         environment: app.config.environment.name(),
-        endpoints: shown.map(Endpoint::from).collect(),
+        visitor,
+        endpoints: endpoints(&app),
     };
-    page.render().expect("its fields are plain text")
+    let mut response = pages::page(&page);
+    if let Some(site) = site.ok().filter(|_| is_over) {
+        response.headers_mut().insert(SET_COOKIE, site.clear_cookie());
+    }
+    response
+}
+
+/// Returns the rows of the route table that the page lists. They are those of every [`App`].
+fn endpoints(app: &App) -> &'static [Endpoint] {
+    static ENDPOINTS: OnceLock<Vec<Endpoint>> = OnceLock::new();
+    ENDPOINTS.get_or_init(|| {
+        let table = routes::table(app);
+        let shown = table.rows().iter().filter(|row| !row.path.starts_with("/assets/"));
+        shown.map(Endpoint::from).collect()
+    })
 }
 
 /// `GET /assets/{name}`: returns a file of the dashboard or the privacy notice.
@@ -72,8 +91,4 @@ pub async fn asset(Path(name): Path<String>) -> Result<impl IntoResponse, ApiErr
     let found = ASSETS.into_iter().find(|(asset, ..)| *asset == name);
     let (_, content_type, content) = found.ok_or(ApiError::NoSuchRoute)?;
     Ok(([(CONTENT_TYPE, content_type), (CACHE_CONTROL, "no-cache")], content))
-}
-
-const fn policy() -> [(HeaderName, &'static str); 1] {
-    [(CONTENT_SECURITY_POLICY, POLICY)]
 }

@@ -1,7 +1,7 @@
 //! All error responses of the service: one enum, with one status for each variant and one JSON form.
 
 use axum::Json;
-use axum::http::header::{ACCEPT_ENCODING, CONNECTION, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::header::{ACCEPT_ENCODING, CONNECTION, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
@@ -13,9 +13,14 @@ use crate::ingest::IngestError;
 use crate::quota::Window;
 use crate::security::{Incident, SecurityEvent};
 
+/// Where people sign in.
+const START_PAGE: &str = "/";
+
 /// Why a request failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ApiError {
+    /// 303 to the start page: the browser is not signed in, or not any more.
+    SignedOut,
     /// 401: the route requires a key or a token, and none was presented.
     KeyMissing,
     /// 403: the key is not valid.
@@ -102,6 +107,7 @@ impl ApiError {
     #[must_use]
     pub const fn status(&self) -> StatusCode {
         match self {
+            Self::SignedOut => StatusCode::SEE_OTHER,
             Self::KeyMissing | Self::TokenInvalid(_) | Self::TokenExpired => StatusCode::UNAUTHORIZED,
             Self::KeyInvalid
             | Self::KeyExpired
@@ -138,6 +144,7 @@ impl ApiError {
 
     fn body(&self) -> Body {
         let (error, message) = match self {
+            Self::SignedOut => ("See Other", "Sign in on the start page"),
             Self::KeyMissing => ("Unauthorized", "API key required. Include X-API-Key header."),
             Self::KeyInvalid => ("Forbidden", "Invalid API key"),
             Self::KeyExpired => ("Forbidden", "API key has expired"),
@@ -189,6 +196,12 @@ impl ApiError {
         body(error, message)
     }
 
+    /// Returns what is wrong, in one sentence for the caller.
+    #[must_use]
+    pub(super) fn message(&self) -> String {
+        self.body().message
+    }
+
     /// Returns the security event that the error is, if any.
     pub(super) fn incident(&self) -> Option<Incident> {
         let event = match self {
@@ -225,7 +238,7 @@ impl ApiError {
     }
 
     /// Returns the value of `Retry-After`, in seconds, if retrying makes sense.
-    const fn retry_after(&self) -> Option<i64> {
+    pub(super) const fn retry_after(&self) -> Option<i64> {
         match self {
             Self::QuotaExceeded(_, seconds) | Self::Throttled(_, seconds) | Self::Flooded(_, seconds) => {
                 Some(*seconds)
@@ -286,9 +299,14 @@ impl IntoResponse for ApiError {
         if let Self::UnsupportedCoding(accepted, _) = self {
             response.headers_mut().insert(ACCEPT_ENCODING, HeaderValue::from_static(accepted));
         }
+        if self == Self::SignedOut {
+            response.headers_mut().insert(LOCATION, HeaderValue::from_static(START_PAGE));
+        }
         if self == Self::TooSlow {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
+        // For routes whose errors are pages.
+        response.extensions_mut().insert(self);
         response
     }
 }

@@ -6,7 +6,7 @@ mod events;
 mod outcomes;
 mod text;
 
-pub use body::{AnyBody, JsonBody};
+pub use body::{AnyBody, FormBody, JsonBody};
 pub use business::{BusinessId, BusinessLimit};
 pub use events::{EventBatch, EventBody, IDEMPOTENCY_KEY};
 pub use outcomes::{OutcomeBody, ReportedOutcomes};

@@ -4,6 +4,7 @@
 pub mod catch_panic;
 pub mod cors;
 pub mod drain;
+pub mod error_pages;
 pub mod flood;
 pub mod gate;
 pub mod guard;

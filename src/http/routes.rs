@@ -16,8 +16,8 @@ use super::middleware::gate::Gate;
 use super::middleware::guard::{self, Policy};
 use super::privacy::{consents, erase, export, requests};
 use super::{
-    analytics, audit, businesses, dashboard, error::ApiError, health, keys, metrics, notice, outcomes,
-    probes, refresh, track, track_batch,
+    analytics, audit, businesses, dashboard, error::ApiError, health, keys, links, metrics, notice, outcomes,
+    pages, probes, refresh, session, shared, track, track_batch,
 };
 use crate::app::App;
 use crate::auth::key::Scope;
@@ -34,6 +34,9 @@ pub enum Access {
     /// Like [`Access::Scope`], for personal data: if authentication is off, no one, unless
     /// `ALLOW_UNAUTHENTICATED_PRIVACY` is set.
     Personal(Scope),
+    /// Browsers that are signed in with a key with the scope `analytics`; anyone if authentication is off. Only these routes look at
+    /// the cookie, and they take no key or token.
+    Page,
 }
 
 /// Which quota a route has.
@@ -53,6 +56,8 @@ pub enum QuotaOf {
     Analytics,
     /// `RATE_LIMIT_REFRESH_METRICS`
     RefreshMetrics,
+    /// `RATE_LIMIT_PAGES`, of routes for people in a browser: see [`Row::is_page`].
+    Pages,
     /// `RATE_LIMIT_DEFAULT`
     Default,
 }
@@ -68,6 +73,7 @@ impl QuotaOf {
             Self::Track => &config.rate_limit_track,
             Self::Analytics => &config.rate_limit_analytics,
             Self::RefreshMetrics => &config.rate_limit_refresh_metrics,
+            Self::Pages => &config.rate_limit_pages,
             Self::Default => &config.rate_limit_default,
         };
         limit.get()
@@ -87,11 +93,21 @@ pub struct Row {
     pub quota: QuotaOf,
 }
 
+impl Row {
+    /// Returns whether it is for people: its errors are pages, not JSON.
+    #[must_use]
+    pub fn is_page(&self) -> bool {
+        self.quota == QuotaOf::Pages
+    }
+}
+
 /// Returns the routes of the service.
 #[must_use]
 pub fn table(app: &App) -> Routes {
-    use Access::Public;
-    use QuotaOf::{Analytics, Default, FloodOnly, Health, HealthDetailed, Nobody, RefreshMetrics, Track};
+    use Access::{Page, Public};
+    use QuotaOf::{
+        Analytics, Default, FloodOnly, Health, HealthDetailed, Nobody, Pages, RefreshMetrics, Track,
+    };
     const TRACK: Access = Access::Scope(Scope::Track);
     const ANALYTICS: Access = Access::Scope(Scope::Analytics);
     const REFRESH: Access = Access::Scope(Scope::Refresh);
@@ -101,6 +117,12 @@ pub fn table(app: &App) -> Routes {
         .row(Method::GET, "/", Public, FloodOnly, dashboard::page)
         .row(Method::GET, "/assets/{name}", Public, FloodOnly, dashboard::asset)
         .row(Method::GET, "/privacy", Public, FloodOnly, notice::page)
+        .row(Method::GET, "/businesses", Page, Pages, pages::businesses::page)
+        .row(Method::GET, "/businesses/{business_id}", Page, Pages, pages::business::page)
+        .row(Method::GET, "/statement/{business_id}", Page, Pages, pages::statement::page)
+        .row(Method::GET, "/shared/{link}", Public, Pages, shared::page)
+        .row(Method::POST, "/session", Public, Pages, session::begin)
+        .row(Method::POST, "/session/end", Public, Pages, session::end)
         .row(Method::GET, "/metrics", Public, Nobody, metrics::text)
         .row(Method::GET, "/health", Public, Health, health::basic)
         .row(Method::GET, "/health/detailed", Public, HealthDetailed, health::detailed)
@@ -126,6 +148,9 @@ pub fn table(app: &App) -> Routes {
         .row(Method::GET, "/admin/businesses", ADMIN, Default, businesses::list)
         .row(Method::GET, "/admin/businesses/{business_id}", ADMIN, Default, businesses::show)
         .row(Method::PUT, "/admin/businesses/{business_id}", ADMIN, Default, businesses::set)
+        .row(Method::GET, "/admin/links", ADMIN, Default, links::list)
+        .row(Method::POST, "/admin/links", ADMIN, Default, links::create)
+        .row(Method::DELETE, "/admin/links/{id}", ADMIN, Default, links::revoke)
         .row(Method::GET, "/admin/audit", Access::Personal(Scope::Admin), Default, audit::list)
         .row(Method::POST, "/privacy/export", PRIVACY, Default, export::export)
         .row(Method::POST, "/privacy/erase", PRIVACY, Default, erase::erase)
@@ -142,6 +167,8 @@ pub fn table(app: &App) -> Routes {
 pub struct Routes {
     app: App,
     rows: Vec<Row>,
+    /// The paths of routes for people.
+    pages: Vec<&'static str>,
     /// Routes with the flood guard.
     limited: Router<App>,
     /// Routes without it.
@@ -153,7 +180,7 @@ impl Routes {
     #[must_use]
     pub fn new(app: &App) -> Self {
         let limited = Router::new().fallback(async || ApiError::NoSuchRoute);
-        Self { app: app.clone(), rows: Vec::new(), limited, exempt: Router::new() }
+        Self { app: app.clone(), rows: Vec::new(), pages: Vec::new(), limited, exempt: Router::new() }
     }
 
     /// Adds a row.
@@ -169,6 +196,9 @@ impl Routes {
         let row = Row { method, path, access, quota };
         let filter = MethodFilter::try_from(row.method.clone()).expect("the table uses standard methods");
         let policy = Arc::new(Policy::new(&self.app, &row));
+        if row.is_page() {
+            self.pages.push(path);
+        }
         let methods = on(filter, handler.layer(from_fn_with_state(policy, guard::check)));
         match quota {
             QuotaOf::Nobody => self.exempt = self.exempt.route(path, methods),
@@ -176,6 +206,12 @@ impl Routes {
         }
         self.rows.push(row);
         self
+    }
+
+    /// Returns the paths of routes for people.
+    #[must_use]
+    pub fn pages(&self) -> Arc<[&'static str]> {
+        self.pages.as_slice().into()
     }
 
     /// Returns the rows.

@@ -79,6 +79,17 @@ impl TestApp {
         self.call(Method::POST, path)
     }
 
+    /// Sends the form for signing in with `key`, as a browser on this machine.
+    pub(crate) async fn sign_in(&self, key: &str) -> Reply {
+        self.form("/session", &format!("key={key}")).send().await
+    }
+
+    /// A form of one of the service's own pages, from a browser on this machine.
+    pub(crate) fn form(&self, path: &str, fields: &str) -> Call {
+        let call = self.post(path).header("origin", "http://localhost");
+        call.header("content-type", "application/x-www-form-urlencoded").body(fields.to_owned())
+    }
+
     pub(crate) async fn track(&self, event: &Value) -> Reply {
         self.post("/track").json(event).send().await
     }

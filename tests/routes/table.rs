@@ -20,6 +20,13 @@ fn path(row: &Row) -> String {
         .replace("{business_id}", "acme")
         .replace("{name}", "icon.svg")
         .replace("{id}", "0123456789abcdef")
+        .replace("{link}", &"0".repeat(64))
+}
+
+/// The browser of somebody who has the key.
+async fn signed_in(app: &TestApp) -> String {
+    let reply = app.sign_in(KEY).await;
+    reply.header("set-cookie").split(';').next().unwrap().to_owned()
 }
 
 async fn call(app: &TestApp, row: &Row, key: Option<&str>) -> Reply {
@@ -32,6 +39,7 @@ async fn call(app: &TestApp, row: &Row, key: Option<&str>) -> Reply {
         }
         _ => call,
     };
+    let call = if row.is_page() { call.header("origin", "http://localhost") } else { call };
     match key {
         Some(key) => call.header("x-api-key", key).send().await,
         None => call.send().await,
@@ -43,6 +51,7 @@ fn reached(row: &Row, reply: &Reply) -> bool {
     match (row.path, &row.method) {
         (
             "/admin/keys"
+            | "/admin/links"
             | "/privacy/consents"
             | "/privacy/consents/search"
             | "/privacy/export"
@@ -52,7 +61,10 @@ fn reached(row: &Row, reply: &Reply) -> bool {
             &Method::POST,
         )
         | ("/admin/businesses/{business_id}", &Method::PUT) => reply.status == 400,
-        (path, _) if path.contains("{id}") => reply.status == 404,
+        (path, _) if path.contains("{id}") || path.contains("{link}") => reply.status == 404,
+        // Without a key in the form, or signed out; else it leads on.
+        ("/session", _) => reply.status == 401,
+        ("/session/end", _) => reply.status == 303,
         _ => reply.status == 200,
     }
 }
@@ -73,6 +85,12 @@ async fn the_table_is_the_contracts() {
         "GET / Public none",
         "GET /assets/{name} Public none",
         "GET /privacy Public none",
+        "GET /businesses Page 120 per 1 minute",
+        "GET /businesses/{business_id} Page 120 per 1 minute",
+        "GET /statement/{business_id} Page 120 per 1 minute",
+        "GET /shared/{link} Public 120 per 1 minute",
+        "POST /session Public 120 per 1 minute",
+        "POST /session/end Public 120 per 1 minute",
         "GET /metrics Public none",
         "GET /health Public 100 per 1 minute",
         "GET /health/detailed Public 50 per 1 minute",
@@ -92,6 +110,9 @@ async fn the_table_is_the_contracts() {
         "GET /admin/businesses Scope(Admin) 200 per 1 day; 50 per 1 hour",
         "GET /admin/businesses/{business_id} Scope(Admin) 200 per 1 day; 50 per 1 hour",
         "PUT /admin/businesses/{business_id} Scope(Admin) 200 per 1 day; 50 per 1 hour",
+        "GET /admin/links Scope(Admin) 200 per 1 day; 50 per 1 hour",
+        "POST /admin/links Scope(Admin) 200 per 1 day; 50 per 1 hour",
+        "DELETE /admin/links/{id} Scope(Admin) 200 per 1 day; 50 per 1 hour",
         "GET /admin/audit Personal(Admin) 200 per 1 day; 50 per 1 hour",
         "POST /privacy/export Personal(Privacy) 200 per 1 day; 50 per 1 hour",
         "POST /privacy/erase Personal(Privacy) 200 per 1 day; 50 per 1 hour",

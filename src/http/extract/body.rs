@@ -37,6 +37,10 @@ struct Accepted {
 const PLAIN: Accepted =
     Accepted { max_bytes: 64 * 1024, too_large: "The body must not exceed 64 KiB", gzip: false };
 
+/// The form of a page has one short field.
+const FORM: Accepted =
+    Accepted { max_bytes: 4 * 1024, too_large: "The form must not exceed 4 KiB", gzip: false };
+
 const EVENT: Accepted = Accepted { gzip: true, ..PLAIN };
 
 const BATCH: Accepted =
@@ -85,6 +89,29 @@ impl FromRequest<App> for AnyBody {
 
     async fn from_request(request: Request, app: &App) -> Result<Self, ApiError> {
         read(request, app, PLAIN).await.map(|_: Bytes| Self)
+    }
+}
+
+/// The form of a page, as its fields and their values in their order.
+pub struct FormBody(Vec<(String, String)>);
+
+impl FromRequest<App> for FormBody {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, app: &App) -> Result<Self, ApiError> {
+        let (media_type, body) = (media_type(request.headers()), read(request, app, FORM).await?);
+        if !body.is_empty() && media_type.as_deref() != Some("application/x-www-form-urlencoded") {
+            return Err(ApiError::NotJsonType("Content-Type must be application/x-www-form-urlencoded"));
+        }
+        Ok(Self(url::form_urlencoded::parse(&body).into_owned().collect()))
+    }
+}
+
+impl FormBody {
+    /// Returns the value of a field; an empty text if it is not there.
+    #[must_use]
+    pub fn value(&self, field: &str) -> &str {
+        self.0.iter().find(|(name, _)| name == field).map_or("", |(_, value)| value)
     }
 }
 

@@ -2,15 +2,17 @@
 //! that are rejected anyway.
 
 use axum::extract::Request;
-use axum::http::Method;
+use axum::http::{HeaderMap, Method};
 use axum::response::{IntoResponse, Response};
 
 use super::guard::presented;
 use super::quota_headers;
 use super::request_context::RequestContext;
 use crate::app::App;
-use crate::auth::Principal;
+use crate::auth::key::KeyId;
+use crate::auth::{Caller, Principal};
 use crate::http::error::ApiError;
+use crate::http::site::Site;
 use crate::quota::Decision;
 use crate::security::Incident;
 
@@ -29,17 +31,10 @@ pub fn of_preflights(app: App) -> impl Fn(&Request) -> Result<(), Box<Response>>
 fn count(app: &App, request: &Request) -> Result<(), Box<Response>> {
     let Some(flood) = &app.flood else { return Ok(()) };
     let context = RequestContext::of(request.extensions());
-    let presented = presented(request.headers());
-    let holder = app.access.holder(presented);
-    let principal = holder.as_ref().unwrap_or(&Principal::Anyone);
-    let (caller, key_id) = (principal.caller(context.client_ip()), principal.key_id());
-    let caller = match principal {
-        Principal::Anyone => app.access.verified_before(presented).unwrap_or(caller),
-        _ => caller,
+    let (caller, key_id) = match context.is_page() {
+        true => of_browser(app, request.headers(), context),
+        false => of_program(app, request.headers(), context),
     };
-    if let Some(holder) = holder {
-        context.set_principal(holder);
-    }
     let Err(wait) = flood.hit(&caller) else { return Ok(()) };
     let retry_ms = i64::try_from(wait.as_millis()).unwrap_or(i64::MAX).saturating_add(1);
     let closes_ms = app.clock.now().timestamp_millis().saturating_add(retry_ms);
@@ -51,4 +46,24 @@ fn count(app: &App, request: &Request) -> Result<(), Box<Response>> {
         incident.made_by(caller, key_id);
     }
     Err(Box::new(response))
+}
+
+/// Returns whose limit a request counts against, and the id of the key: of its key, of its token, or of its address.
+fn of_program(app: &App, headers: &HeaderMap, context: &RequestContext) -> (Caller, Option<KeyId>) {
+    let presented = presented(headers);
+    let address = Caller::at(context.client_ip());
+    let Some(holder) = app.access.holder(presented) else {
+        return (app.access.verified_before(presented).unwrap_or(address), None);
+    };
+    let found = (holder.caller(context.client_ip()), holder.key_id());
+    context.set_principal(holder);
+    found
+}
+
+/// Returns the same for a page: of the key of a remembered session, or of the address.
+fn of_browser(app: &App, headers: &HeaderMap, context: &RequestContext) -> (Caller, Option<KeyId>) {
+    let cookie = Site::of(app, headers, context).and_then(|site| site.cookie(headers));
+    let holder = cookie.and_then(|cookie| app.access.remembered_session(&cookie));
+    let holder = holder.unwrap_or(Principal::Anyone);
+    (holder.caller(context.client_ip()), holder.key_id())
 }

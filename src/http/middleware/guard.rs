@@ -1,6 +1,8 @@
 //! The guard in front of every route: authentication, permissions and the quota.
 
-mod refused;
+pub(in crate::http) mod attempts;
+mod page;
+pub(in crate::http) mod refused;
 
 use std::sync::Arc;
 
@@ -12,22 +14,15 @@ use axum::response::{IntoResponse, Response};
 
 use super::http_metrics::method_label;
 use super::request_context::RequestContext;
-use crate::app::{AUTH_FAILURES, App, QuotaKey};
+use crate::app::App;
 use crate::audit::Actor;
 use crate::auth::key::{KeyId, Scope};
-use crate::auth::{Caller, ClientIp, Credentials, Denied, Principal, Unknown};
-use crate::config::Mode;
+use crate::auth::{Caller, ClientIp, Credentials, Denied, Principal};
 use crate::http::error::ApiError;
 use crate::http::routes::{Access, QuotaOf, Row};
 use crate::quota::{Decision, Quota};
 use crate::security::SecurityEvent;
 use refused::{Refused, Why};
-
-/// What is counted: the method and the pattern of a route.
-type Counter = (&'static str, &'static str);
-
-/// The counter of failed attempts, whatever their route.
-const FAILURES: Counter = ("any", AUTH_FAILURES);
 
 /// The routes that the reserved seats are for.
 const PROBES: [&str; 4] = ["/health", "/health/live", "/health/ready", "/metrics"];
@@ -75,12 +70,16 @@ pub struct Accounting {
 /// Passes a request on to its handler, or rejects it; for [`axum::middleware::from_fn_with_state`].
 pub async fn check(State(policy): State<Arc<Policy>>, request: Request, next: Next) -> Response {
     let context = RequestContext::of(request.extensions());
-    // If the flood guard ran, it has recognised the holder of a key.
-    let recognised = match context.recognised() {
-        Some(holder) => Ok(holder.clone()),
-        None => policy.app.access.recognise(presented(request.headers())),
+    let admission = match (policy.access, context.recognised()) {
+        // Boxed: it is rare, and its large future would be moved with that of every request.
+        (Access::Page, _) => Box::pin(policy.admit_to_page(request.headers(), context)).await,
+        // If the flood guard ran, it has recognised the holder of a key.
+        (_, Some(holder)) => policy.admit(Ok(holder.clone()), context.client_ip()).await,
+        (_, None) => {
+            let recognised = policy.app.access.recognise(presented(request.headers()));
+            policy.admit(recognised, context.client_ip()).await
+        }
     };
-    let admission = policy.admit(recognised, context.client_ip()).await;
     policy.note_refusal(&admission, context);
     context.set_accounting(admission.accounting);
     match admission.verdict {
@@ -115,7 +114,7 @@ impl Policy {
     pub async fn admit(&self, recognised: Result<Principal, Denied>, ip: ClientIp) -> Admission {
         let is_open = match self.access {
             Access::Public => true,
-            Access::Scope(_) => !self.app.access.is_required(),
+            Access::Scope(_) | Access::Page => !self.app.access.is_required(),
             Access::Personal(_) => {
                 !self.app.access.is_required() && self.app.config.allow_unauthenticated_privacy
             }
@@ -123,7 +122,7 @@ impl Policy {
         let known = match recognised {
             Err(_) if is_open => Ok(Principal::Anyone),
             // Boxed: look-ups are rare, and their large future would be moved with that of every request.
-            Err(denied) => Box::pin(self.appeal(denied, ip)).await,
+            Err(denied) => Box::pin(attempts::appeal(&self.app, denied, ip)).await,
             Ok(principal) => Ok(principal),
         };
         match known {
@@ -140,7 +139,7 @@ impl Policy {
     /// Records in the audit trail that a caller was denied access to a route of administration or privacy.
     fn note_refusal(&self, admission: &Admission, context: &RequestContext) {
         let is_watched = match self.access {
-            Access::Public => false,
+            Access::Public | Access::Page => false,
             Access::Scope(scope) => matches!(scope, Scope::Admin | Scope::Privacy),
             Access::Personal(_) => true,
         };
@@ -179,43 +178,11 @@ impl Policy {
             }
             Why::TooOften(failures) => self.admission(Err(error), Some(failures), caller, key),
             Why::Unavailable => {
-                let decision = match quota {
-                    Some(quota) => Some(self.peek((self.method, self.path), caller, quota).await),
-                    None => None,
-                };
+                let decision = self.peek_route(caller).await;
                 let accounting = Accounting { caller, key, decision, shadowed: false };
                 Admission { verdict: Err(error), accounting }
             }
         }
-    }
-
-    /// Looks up credentials that are not known in memory, and counts a failed attempt of `ip`. After too many
-    /// of them, keys are not looked up. Tokens still are: the keys of an issuer are fetched rarely, however
-    /// many tokens are presented.
-    async fn appeal(&self, denied: Denied, ip: ClientIp) -> Result<Principal, Refused> {
-        let (quota, caller) = (self.app.config.rate_limit_auth_failures.get(), Caller::at(ip));
-        let enforced = quota.filter(|_| !self.is_shadow());
-        if let (Some(quota), Denied::Unknown(Unknown::Key(_))) = (enforced, &denied) {
-            let failures = self.peek(FAILURES, caller, quota).await;
-            if !failures.allowed {
-                return Err(Refused::too_often(failures));
-            }
-        }
-        let denied = match denied {
-            Denied::Unknown(unknown) => match self.app.access.look_up(unknown).await {
-                Ok(principal) => return Ok(principal),
-                Err(denied) => denied,
-            },
-            denied => denied,
-        };
-        let refused = Refused::from(denied);
-        if let (Some(quota), Why::Failed) = (quota, &refused.why) {
-            let failures = self.hit(FAILURES, caller, quota).await;
-            if !failures.allowed && !self.is_shadow() {
-                return Err(Refused::too_often(failures));
-            }
-        }
-        Err(refused)
     }
 
     fn admission(
@@ -269,30 +236,16 @@ impl Policy {
 
     /// Counts a request of `caller` on this route; `None` if there is no quota.
     async fn count(&self, caller: Caller, quota: Option<&Quota>) -> Option<Decision> {
-        Some(self.hit((self.method, self.path), caller, quota?).await)
+        Some(attempts::hit(&self.app, (self.method, self.path), caller, quota?).await)
     }
 
-    async fn hit(&self, (method, path): Counter, caller: Caller, quota: &Quota) -> Decision {
-        let now_ms = self.app.clock.now().timestamp_millis();
-        let decision = self.app.limits.hit(QuotaKey { method, path, caller }, quota, now_ms).await;
-        if decision.near {
-            self.app.metrics.count_near(path);
-        }
-        if !decision.allowed && self.is_shadow() {
-            self.app.metrics.count_shadow(path);
-        }
-        decision
+    /// Returns the decision on a request of `caller` on this route without counting it; `None` if there is no quota.
+    async fn peek_route(&self, caller: Caller) -> Option<Decision> {
+        Some(attempts::peek(&self.app, (self.method, self.path), caller, self.quota.as_ref()?).await)
     }
 
-    /// Returns the decision on a request without counting it.
-    async fn peek(&self, (method, path): Counter, caller: Caller, quota: &Quota) -> Decision {
-        let now_ms = self.app.clock.now().timestamp_millis();
-        self.app.limits.peek(QuotaKey { method, path, caller }, quota, now_ms).await
-    }
-
-    /// Returns whether quotas are counted but not enforced.
     fn is_shadow(&self) -> bool {
-        self.app.config.rate_limit_mode == Mode::Shadow
+        attempts::is_shadow(&self.app)
     }
 
     /// Runs the handler. A request of a protected route is rejected if too many of them are in flight; one with a body is counted by

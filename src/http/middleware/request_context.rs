@@ -38,22 +38,23 @@ struct Inner {
     client_ip: ClientIp,
     connection: Option<Connection>,
     route: Option<MatchedPath>,
+    is_page: bool,
     principal: OnceLock<Principal>,
     accounting: OnceLock<Accounting>,
     held: OnceLock<[Share; 2]>,
 }
 
 impl RequestContext {
-    /// Returns the function that adds the context of a request to its extensions.
-    pub fn attach(app: App) -> impl Fn(Request) -> Request + Clone {
+    /// Returns the function that adds the context of a request to its extensions; `pages` are the routes for people.
+    pub fn attach(app: App, pages: Arc<[&'static str]>) -> impl Fn(Request) -> Request + Clone {
         move |mut request| {
-            let context = Self::new(&app, &request);
+            let context = Self::new(&app, &pages, &request);
             request.extensions_mut().insert(context);
             request
         }
     }
 
-    fn new(app: &App, request: &Request) -> Self {
+    fn new(app: &App, pages: &[&str], request: &Request) -> Self {
         let extensions = request.extensions();
         let matched = extensions.get::<MatchedPath>().filter(|_| request.method() != Method::OPTIONS);
         Self(Arc::new(Inner {
@@ -63,6 +64,7 @@ impl RequestContext {
             audit_id: OnceLock::new(),
             client_ip: client_ip(app, request.headers(), extensions),
             connection: extensions.get().cloned(),
+            is_page: matched.is_some_and(|route| pages.contains(&route.as_str())),
             route: matched.cloned(),
             principal: OnceLock::new(),
             accounting: OnceLock::new(),
@@ -123,6 +125,12 @@ impl RequestContext {
     #[must_use]
     pub fn route(&self) -> &str {
         self.0.route.as_ref().map_or(UNMATCHED, MatchedPath::as_str)
+    }
+
+    /// Returns whether the route is for people, whose errors are pages.
+    #[must_use]
+    pub fn is_page(&self) -> bool {
+        self.0.is_page
     }
 
     /// Returns the connection; `None` for a request that came without one.

@@ -6,14 +6,14 @@ use crate::http::error::ApiError;
 use crate::quota::Decision;
 
 /// A rejected request without valid credentials.
-pub(super) struct Refused {
-    pub(super) why: Why,
-    pub(super) error: ApiError,
-    pub(super) key: Option<KeyId>,
+pub(in crate::http) struct Refused {
+    pub(in crate::http) why: Why,
+    pub(in crate::http) error: ApiError,
+    pub(in crate::http) key: Option<KeyId>,
 }
 
 /// The kind of rejection, which decides how the request is counted.
-pub(super) enum Why {
+pub(in crate::http) enum Why {
     /// A failed attempt.
     Failed,
     /// Too many failed attempts, as decided by their quota.
@@ -23,7 +23,7 @@ pub(super) enum Why {
 }
 
 impl Refused {
-    pub(super) fn too_often(failures: Decision) -> Self {
+    pub(in crate::http) fn too_often(failures: Decision) -> Self {
         let error = ApiError::Throttled(failures.window, failures.retry_after_seconds());
         Self { why: Why::TooOften(failures), error, key: None }
     }
