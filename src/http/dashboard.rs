@@ -1,11 +1,12 @@
 //! The dashboard at `/`, rendered in the browser from `/health/detailed` and `/metrics` of the same origin.
 
-use std::sync::OnceLock;
+use std::sync::{LazyLock, OnceLock};
 
 use askama::Template;
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, SET_COOKIE};
-use axum::http::{HeaderMap, Method};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH, SET_COOKIE};
+use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
+use sha2::{Digest, Sha256};
 
 use super::error::ApiError;
 use super::extract::Path;
@@ -86,9 +87,22 @@ fn endpoints(app: &App) -> &'static [Endpoint] {
     })
 }
 
-/// `GET /assets/{name}`: returns a file of the dashboard or the privacy notice.
-pub async fn asset(Path(name): Path<String>) -> Result<impl IntoResponse, ApiError> {
-    let found = ASSETS.into_iter().find(|(asset, ..)| *asset == name);
-    let (_, content_type, content) = found.ok_or(ApiError::NoSuchRoute)?;
-    Ok(([(CONTENT_TYPE, content_type), (CACHE_CONTROL, "no-cache")], content))
+/// `GET /assets/{name}`: returns a file that pages load. Browsers keep it, and ask each time whether it has changed.
+pub async fn asset(Path(name): Path<String>, headers: HeaderMap) -> Result<Response, ApiError> {
+    let found = ASSETS.iter().zip(tags()).find(|((asset, ..), _)| *asset == name);
+    let ((_, content_type, content), tag) = found.ok_or(ApiError::NoSuchRoute)?;
+    let kept = [(CACHE_CONTROL, "no-cache"), (ETAG, tag.as_str())];
+    if headers.get(IF_NONE_MATCH).is_some_and(|known| known.as_bytes() == tag.as_bytes()) {
+        return Ok((StatusCode::NOT_MODIFIED, kept).into_response());
+    }
+    Ok((kept, [(CONTENT_TYPE, *content_type)], *content).into_response())
+}
+
+/// Returns the entity tags of [`ASSETS`]. They are weak, because a compressed file has the same.
+fn tags() -> &'static [String] {
+    static TAGS: LazyLock<Vec<String>> = LazyLock::new(|| {
+        let digest = |content: &str| hex::encode(&Sha256::digest(content)[..8]);
+        ASSETS.iter().map(|(.., content)| format!("W/\"{}\"", digest(content))).collect()
+    });
+    &TAGS
 }

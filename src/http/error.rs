@@ -144,8 +144,9 @@ impl ApiError {
 
     fn body(&self) -> Body {
         let (error, message) = match self {
-            Self::SignedOut => ("See Other", "Sign in on the start page"),
-            Self::KeyMissing => ("Unauthorized", "API key required. Include X-API-Key header."),
+            Self::SignedOut | Self::KeyMissing => {
+                ("Unauthorized", "API key required. Include X-API-Key header.")
+            }
             Self::KeyInvalid => ("Forbidden", "Invalid API key"),
             Self::KeyExpired => ("Forbidden", "API key has expired"),
             Self::ScopeLacking(scope) => {

@@ -2,6 +2,7 @@
 //! them in order.
 
 pub mod catch_panic;
+pub mod compression;
 pub mod cors;
 pub mod drain;
 pub mod error_pages;

@@ -11,6 +11,7 @@ use axum::middleware::from_fn_with_state;
 use axum::routing::{MethodFilter, on};
 
 use super::analytics::conversations;
+use super::middleware::compression;
 use super::middleware::flood;
 use super::middleware::gate::Gate;
 use super::middleware::guard::{self, Policy};
@@ -99,30 +100,24 @@ impl Row {
     pub fn is_page(&self) -> bool {
         self.quota == QuotaOf::Pages
     }
+
+    /// Returns whether it returns pages or what pages load, which are compressed. JSON and metrics are not.
+    fn is_compressed(&self) -> bool {
+        self.is_page() || self.quota == QuotaOf::FloodOnly
+    }
 }
 
 /// Returns the routes of the service.
 #[must_use]
 pub fn table(app: &App) -> Routes {
-    use Access::{Page, Public};
-    use QuotaOf::{
-        Analytics, Default, FloodOnly, Health, HealthDetailed, Nobody, Pages, RefreshMetrics, Track,
-    };
+    use Access::Public;
+    use QuotaOf::{Analytics, Default, Health, HealthDetailed, Nobody, RefreshMetrics, Track};
     const TRACK: Access = Access::Scope(Scope::Track);
     const ANALYTICS: Access = Access::Scope(Scope::Analytics);
     const REFRESH: Access = Access::Scope(Scope::Refresh);
     const ADMIN: Access = Access::Scope(Scope::Admin);
     const PRIVACY: Access = Access::Personal(Scope::Privacy);
-    Routes::new(app)
-        .row(Method::GET, "/", Public, FloodOnly, dashboard::page)
-        .row(Method::GET, "/assets/{name}", Public, FloodOnly, dashboard::asset)
-        .row(Method::GET, "/privacy", Public, FloodOnly, notice::page)
-        .row(Method::GET, "/businesses", Page, Pages, pages::businesses::page)
-        .row(Method::GET, "/businesses/{business_id}", Page, Pages, pages::business::page)
-        .row(Method::GET, "/statement/{business_id}", Page, Pages, pages::statement::page)
-        .row(Method::GET, "/shared/{link}", Public, Pages, shared::page)
-        .row(Method::POST, "/session", Public, Pages, session::begin)
-        .row(Method::POST, "/session/end", Public, Pages, session::end)
+    for_people(Routes::new(app))
         .row(Method::GET, "/metrics", Public, Nobody, metrics::text)
         .row(Method::GET, "/health", Public, Health, health::basic)
         .row(Method::GET, "/health/detailed", Public, HealthDetailed, health::detailed)
@@ -162,6 +157,22 @@ pub fn table(app: &App) -> Routes {
         .row(Method::POST, "/privacy/consents/search", PRIVACY, Default, consents::search)
 }
 
+/// Adds the rows of what people open in a browser.
+fn for_people(routes: Routes) -> Routes {
+    use Access::{Page, Public};
+    use QuotaOf::{FloodOnly, Pages};
+    routes
+        .row(Method::GET, "/", Public, FloodOnly, dashboard::page)
+        .row(Method::GET, "/assets/{name}", Public, FloodOnly, dashboard::asset)
+        .row(Method::GET, "/privacy", Public, FloodOnly, notice::page)
+        .row(Method::GET, "/businesses", Page, Pages, pages::businesses::page)
+        .row(Method::GET, "/businesses/{business_id}", Page, Pages, pages::business::page)
+        .row(Method::GET, "/statement/{business_id}", Page, Pages, pages::statement::page)
+        .row(Method::GET, "/shared/{link}", Public, Pages, shared::page)
+        .row(Method::POST, "/session", Public, Pages, session::begin)
+        .row(Method::POST, "/session/end", Public, Pages, session::end)
+}
+
 /// The table, as routers and as rows.
 #[derive(Debug)]
 pub struct Routes {
@@ -199,7 +210,10 @@ impl Routes {
         if row.is_page() {
             self.pages.push(path);
         }
-        let methods = on(filter, handler.layer(from_fn_with_state(policy, guard::check)));
+        let mut methods = on(filter, handler.layer(from_fn_with_state(policy, guard::check)));
+        if row.is_compressed() {
+            methods = methods.layer(compression::layer());
+        }
         match quota {
             QuotaOf::Nobody => self.exempt = self.exempt.route(path, methods),
             _ => self.limited = self.limited.route(path, methods),

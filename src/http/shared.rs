@@ -51,6 +51,7 @@ pub async fn page(app: App, Path(secret): Path<String>, headers: HeaderMap) -> R
     Ok(response)
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "the pages read the store, which may be away")]
 fn render(_app: &App, shared: &Shared, _headers: &HeaderMap) -> Result<Response, ApiError> {
     Ok(pages::page(&SharedPage {
         business_id: shared.business_id.clone(),
