@@ -11,6 +11,7 @@ mod prices;
 mod rebuild;
 mod retention;
 mod serve;
+mod statement;
 
 use std::future::Future;
 use std::path::Path;
@@ -48,6 +49,9 @@ enum Verb {
     /// Show and change business profiles
     #[command(subcommand)]
     Business(business::Verb),
+    /// Make, list and revoke links that open a statement without signing in
+    #[command(subcommand)]
+    Statement(statement::Verb),
     /// Run the security checklist; exits with 1 if a check fails
     Check(check::Options),
     /// Delete data past its retention period
@@ -81,6 +85,7 @@ pub fn run() -> ExitCode {
         Verb::Audit(verb) => with_config(|config| audit::run(config, verb)),
         Verb::Prices(verb) => with_config(|config| prices::run(config, verb)),
         Verb::Business(verb) => with_config(|config| business::run(config, verb)),
+        Verb::Statement(verb) => with_config(|config| statement::run(config, verb)),
         Verb::Key(verb) => with_config(|config| key::run(config, verb)),
     }
 }
