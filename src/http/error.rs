@@ -1,9 +1,9 @@
 //! All error responses of the service: one enum, with one status for each variant and one JSON form.
 
 use axum::Json;
-use axum::http::header::{ACCEPT_ENCODING, CONNECTION, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::header::{ACCEPT_ENCODING, CONNECTION, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
-use axum::response::{IntoResponse, Response};
+use axum::response::{IntoResponse, Redirect, Response};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -144,9 +144,7 @@ impl ApiError {
 
     fn body(&self) -> Body {
         let (error, message) = match self {
-            Self::SignedOut | Self::KeyMissing => {
-                ("Unauthorized", "API key required. Include X-API-Key header.")
-            }
+            Self::KeyMissing => ("Unauthorized", "API key required. Include X-API-Key header."),
             Self::KeyInvalid => ("Forbidden", "Invalid API key"),
             Self::KeyExpired => ("Forbidden", "API key has expired"),
             Self::ScopeLacking(scope) => {
@@ -167,7 +165,7 @@ impl ApiError {
             Self::InvalidField(name, must_be) => {
                 return body(format!("Invalid value for field: {name}"), format!("{name} {must_be}"));
             }
-            Self::NoSuchRoute => ("Not Found", "No such route"),
+            Self::SignedOut | Self::NoSuchRoute => ("Not Found", "No such route"),
             Self::MethodNotAllowed => ("Method Not Allowed", "The Allow header lists this route's methods"),
             Self::TooSlow => ("Request Timeout", "The request did not arrive in time"),
             Self::TooLarge(what) => ("Payload Too Large", *what),
@@ -287,7 +285,10 @@ fn refusal_body(refusal: &Refusal) -> Body {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let mut response = (self.status(), Json(self.body())).into_response();
+        let mut response = match self {
+            Self::SignedOut => Redirect::to(START_PAGE).into_response(),
+            _ => (self.status(), Json(self.body())).into_response(),
+        };
         if let Some(seconds) = self.retry_after() {
             response.headers_mut().insert(RETRY_AFTER, seconds.into());
         }
@@ -299,9 +300,6 @@ impl IntoResponse for ApiError {
         }
         if let Self::UnsupportedCoding(accepted, _) = self {
             response.headers_mut().insert(ACCEPT_ENCODING, HeaderValue::from_static(accepted));
-        }
-        if self == Self::SignedOut {
-            response.headers_mut().insert(LOCATION, HeaderValue::from_static(START_PAGE));
         }
         if self == Self::TooSlow {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));

@@ -5,6 +5,7 @@ use axum::http::{Method, Request};
 use chrono::TimeDelta;
 use futures_util::FutureExt;
 use mlops_service::app::App;
+use mlops_service::auth::Credentials;
 use mlops_service::auth::key::Scope;
 use mlops_service::fair_share::Tenant;
 use mlops_service::http::routes::{Access, QuotaOf, Row, table};
@@ -23,12 +24,16 @@ fn path(row: &Row) -> String {
         .replace("{link}", &"0".repeat(64))
 }
 
-/// The browser of somebody who has the key.
-async fn signed_in(app: &TestApp) -> String {
-    let reply = app.sign_in(KEY).await;
-    reply.header("set-cookie").split(';').next().unwrap().to_owned()
+/// The cookie of a browser that has signed in with this key, made without a request that counts.
+async fn cookie(app: &TestApp, key: &str) -> String {
+    let presented = Credentials { api_key: Some(key.as_bytes()), authorization: None };
+    let access = &app.app.access;
+    let holder = access.holder(presented).unwrap();
+    let cookie = access.begin_session(&holder, key.as_bytes()).await.unwrap();
+    format!("mlops_session={}", cookie.expose())
 }
 
+/// Calls a row as a program or, where the row is a page that takes no key, with a browser that may have signed in with it.
 async fn call(app: &TestApp, row: &Row, key: Option<&str>) -> Reply {
     let call = app.call(row.method.clone(), &path(row));
     let call = match row.path {
@@ -41,6 +46,9 @@ async fn call(app: &TestApp, row: &Row, key: Option<&str>) -> Reply {
     };
     let call = if row.is_page() { call.header("origin", "http://localhost") } else { call };
     match key {
+        Some(key) if row.access == Access::Page && key.len() >= KEY.len() => {
+            call.header("cookie", &cookie(app, key).await).send().await
+        }
         Some(key) => call.header("x-api-key", key).send().await,
         None => call.send().await,
     }
@@ -67,6 +75,14 @@ fn reached(row: &Row, reply: &Reply) -> bool {
         ("/session/end", _) => reply.status == 303,
         _ => reply.status == 200,
     }
+}
+
+/// Asserts that an answer is a page of that status and title.
+#[track_caller]
+fn assert_page(reply: &Reply, status: u16, title: &str) {
+    assert_eq!(reply.status, status, "{}", reply.text());
+    assert_eq!(reply.header("content-type"), "text/html; charset=utf-8");
+    assert!(reply.text().contains(&format!("<h1>{title}</h1>")), "{}", reply.text());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -152,7 +168,12 @@ async fn no_stranger_passes_a_protected_row() {
                 }
                 assert_eq!(wrong.json(), json!({"error": "Forbidden", "message": "Invalid API key"}));
             }
-            Access::Public => assert!([missing, empty, wrong].iter().all(|reply| reply.status == 200)),
+            Access::Page => {
+                for reply in [missing, empty, wrong] {
+                    assert_eq!((reply.status.as_u16(), reply.header("location")), (303, "/"), "{row:?}");
+                }
+            }
+            Access::Public => assert!([missing, empty, wrong].iter().all(|reply| reached(row, reply))),
         }
     }
     assert_eq!(backend.rows().await, 2, "only the holder of the key has tracked");
@@ -165,7 +186,8 @@ async fn no_row_gives_or_takes_data_of_a_business_whose_key_it_is_not() {
     let wish = json!({"name": "bolt", "scopes": ["track", "analytics"], "business_id": "bolt"});
     let (_, key) = create(&app, wish).await;
     // A key of one business can have no other scope.
-    let of_businesses = |row: &&Row| matches!(row.access, Access::Scope(Scope::Track | Scope::Analytics));
+    let of_businesses =
+        |row: &&Row| matches!(row.access, Access::Scope(Scope::Track | Scope::Analytics) | Access::Page);
     for row in table(&app.app).rows().iter().filter(of_businesses) {
         let reply = call(&app, row, Some(&key)).await;
         if row.path == "/analytics" {
@@ -174,6 +196,12 @@ async fn no_row_gives_or_takes_data_of_a_business_whose_key_it_is_not() {
                 (businesses.as_array().unwrap().len(), &businesses[0]["business_id"]),
                 (1, &json!("bolt"))
             );
+            continue;
+        }
+        if row.access == Access::Page {
+            let expected = if row.path.contains("{business_id}") { 404 } else { 200 };
+            assert_eq!(reply.status, expected, "{row:?}");
+            assert!(!reply.text().contains("acme"), "{}", reply.text());
             continue;
         }
         reply.refused(403, "Forbidden");
@@ -243,8 +271,13 @@ async fn every_quota_is_told_and_enforced_for_each_caller() {
             assert_eq!(reply.header("x-ratelimit-reset"), reset);
         }
         let refused = call(&app, row, Some(KEY)).await;
-        refused.refused(429, "429 Too Many Requests");
-        assert_eq!(refused.json()["message"], window.to_string());
+        match row.is_page() {
+            true => assert_page(&refused, 429, "Too many requests"),
+            false => {
+                refused.refused(429, "429 Too Many Requests");
+                assert_eq!(refused.json()["message"], window.to_string());
+            }
+        }
         assert_eq!(refused.header("x-ratelimit-remaining"), "0");
         assert_eq!(refused.header("x-ratelimit-reset"), reset);
         assert_eq!(refused.header("retry-after"), (window.millis() / 1_000).to_string());
@@ -409,8 +442,13 @@ async fn every_protected_request_needs_a_place() {
     let app = TestApp::with(&backend, &[("MLOPS_API_KEY", KEY), ("MAX_REQUESTS_IN_FLIGHT", "1")]).await;
     let taken = app.app.in_flight.take(Tenant::Business("another".to_owned()), 1).unwrap();
     for row in table(&app.app).rows().iter().filter(|row| row.access != Access::Public) {
-        let call = app.call(row.method.clone(), &path(row)).header("x-api-key", KEY).json(&json!({}));
-        let reply = call.send().await;
+        let call = app.call(row.method.clone(), &path(row));
+        if row.access == Access::Page {
+            let reply = call.header("cookie", &cookie(&app, KEY).await).send().await;
+            assert_page(&reply, 503, "Not available at the moment");
+            continue;
+        }
+        let reply = call.header("x-api-key", KEY).json(&json!({})).send().await;
         reply.refused(503, "Service Unavailable");
         assert_eq!(reply.json()["message"], "The service is busy; try again later", "{row:?}");
     }
@@ -422,10 +460,15 @@ async fn every_protected_request_needs_a_place() {
 async fn head_works_wherever_get_does() {
     let backend = Backend::sqlite();
     let app = TestApp::guarded(&backend).await;
-    let ask = async |method, row| app.call(method, &path(row)).header("x-api-key", KEY).send().await;
+    let cookie = cookie(&app, KEY).await;
+    let ask = async |method, row| {
+        let call = app.call(method, &path(row)).header("x-api-key", KEY);
+        call.header("cookie", &cookie).send().await
+    };
     for row in table(&app.app).rows().iter().filter(|row| row.method == Method::GET) {
         let (head, get) = (ask(Method::HEAD, row).await, ask(Method::GET, row).await);
-        assert_eq!(head.status, 200, "{row:?}");
+        assert_eq!(head.status, get.status);
+        assert!(reached(row, &head), "{row:?}");
         assert!(head.body.is_empty());
         assert_eq!(head.header("content-type"), get.header("content-type"));
     }
@@ -463,7 +506,8 @@ async fn every_answer_has_a_request_id_and_security_headers() {
         assert_eq!(reply.header("x-request-id"), "trace-1_2.3:4");
         assert_eq!(reply.header("x-content-type-options"), "nosniff");
         assert_eq!(reply.header("x-frame-options"), "DENY");
-        assert_eq!(reply.header("referrer-policy"), "no-referrer");
+        let policy = if path == "/" { "same-origin" } else { "no-referrer" };
+        assert_eq!(reply.header("referrer-policy"), policy, "{path}");
         assert!(reply.header("content-security-policy").starts_with("default-src 'none'"));
         assert!(!reply.header("content-security-policy").contains("unsafe"));
     }
