@@ -9,6 +9,18 @@ on_every_backend! {
 
 const PRODUCTION: [(&str, &str); 2] = [("ENVIRONMENT", "production"), ("MLOPS_API_KEY", KEY)];
 
+/// The quotas, without the prefix of their settings.
+const QUOTAS: [&str; 8] = [
+    "HEALTH",
+    "HEALTH_DETAILED",
+    "TRACK",
+    "ANALYTICS",
+    "REFRESH_METRICS",
+    "PAGES",
+    "DEFAULT",
+    "AUTH_FAILURES",
+];
+
 #[tokio::test(flavor = "multi_thread")]
 async fn settings_are_judged() {
     let backend = Backend::sqlite();
@@ -38,17 +50,7 @@ async fn settings_are_judged() {
     with(&[("RATE_LIMIT_TRACK", "off")], "limits", "warning");
     with(&[("FLOOD_LIMIT_PER_SECOND", "off")], "limits", "warning");
     with(&[("RATE_LIMIT_MODE", "shadow")], "limits", "wrong");
-    let all = [
-        "HEALTH",
-        "HEALTH_DETAILED",
-        "TRACK",
-        "ANALYTICS",
-        "REFRESH_METRICS",
-        "PAGES",
-        "DEFAULT",
-        "AUTH_FAILURES",
-    ];
-    let all = all.map(|name| format!("RATE_LIMIT_{name}"));
+    let all = QUOTAS.map(|name| format!("RATE_LIMIT_{name}"));
     let mut off: Vec<(&str, &str)> = all.iter().map(|name| (name.as_str(), "off")).collect();
     off.push(("FLOOD_LIMIT_PER_SECOND", "off"));
     with(&off, "limits", "wrong");
@@ -177,17 +179,7 @@ async fn proxies_that_are_everybody_are_wrong() {
 async fn limits_that_limit_nobody_are_wrong() {
     let backend = Backend::sqlite();
     drop(backend.store(&[]).await);
-    let names = [
-        "HEALTH",
-        "HEALTH_DETAILED",
-        "TRACK",
-        "ANALYTICS",
-        "REFRESH_METRICS",
-        "PAGES",
-        "DEFAULT",
-        "AUTH_FAILURES",
-    ];
-    let names = names.map(|name| format!("RATE_LIMIT_{name}"));
+    let names = QUOTAS.map(|name| format!("RATE_LIMIT_{name}"));
     let tiers = ["TIER_FREE", "TIER_PAID", "TIER_GOLD"].map(str::to_owned);
     for name in names.iter().chain(&tiers) {
         for limit in [

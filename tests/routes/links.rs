@@ -154,7 +154,7 @@ async fn links_are_listed_in_pages_without_their_secrets(backend: Backend) {
         let links = page["links"].as_array().unwrap().clone();
         assert_eq!(links.len(), size);
         listed.extend(links);
-        after = page["next"].as_str().unwrap_or_default().to_owned();
+        page["next"].as_str().unwrap_or_default().clone_into(&mut after);
     }
     assert_eq!(after, "", "the last page has no next one");
     for (link, (n, (id, path))) in listed.iter().zip(made.iter().enumerate().rev()) {

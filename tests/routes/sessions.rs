@@ -203,89 +203,76 @@ async fn forms_of_other_pages_do_nothing() {
     }
 }
 
+/// A connection: the peer, the `Host`, the `X-Forwarded-Proto`, and the `Origin` that a browser sends there.
+type From = (&'static str, &'static str, &'static str, &'static str);
+
+const SECURE: &str = "; Path=/; Max-Age=43200; HttpOnly; SameSite=Strict; Secure";
+const LOCAL: &str = "; Path=/; Max-Age=43200; HttpOnly; SameSite=Strict";
+const PUBLIC: &str = "https://metrics.example.com";
+const STRANGER: &str = "198.51.100.1";
+const PROXY: &str = "192.0.2.1";
+
+fn over(call: Call, (peer, host, proto, origin): From) -> Call {
+    let call = call.from(peer).host(host).header("origin", origin);
+    if proto.is_empty() { call } else { call.header("x-forwarded-proto", proto) }
+}
+
+async fn sign_in_over(app: &TestApp, from: From) -> Reply {
+    let form = app.post("/session").header("content-type", "application/x-www-form-urlencoded");
+    over(form.body(format!("key={KEY}")), from).send().await
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_cookie_is_as_safe_as_the_connection() {
     let backend = Backend::sqlite();
     let key = ("MLOPS_API_KEY", KEY);
-    let plain = TestApp::with(&backend, &[key, ("TRUSTED_PROXIES", "192.0.2.1")]).await;
-    let public = TestApp::with(&backend, &[key, ("PUBLIC_URL", "https://metrics.example.com")]).await;
-    let secure = "; Path=/; Max-Age=43200; HttpOnly; SameSite=Strict; Secure";
-    let local = "; Path=/; Max-Age=43200; HttpOnly; SameSite=Strict";
-    let far = "metrics.example.com";
-    for (app, peer, host, proto, origin, expected) in [
-        (
-            &plain,
-            "198.51.100.1",
-            "localhost:5001",
-            "",
-            "http://localhost:5001",
-            Some(("mlops_session", local)),
-        ),
-        (&plain, "198.51.100.1", "127.9.9.9", "", "http://127.9.9.9", Some(("mlops_session", local))),
-        (&plain, "198.51.100.1", "[::1]:5001", "", "http://[::1]:5001", Some(("mlops_session", local))),
-        (
-            &public,
-            "198.51.100.1",
-            far,
-            "",
-            "https://metrics.example.com",
-            Some(("__Host-mlops_session", secure)),
-        ),
-        (
-            &plain,
-            "192.0.2.1",
-            far,
-            "https",
-            "https://metrics.example.com",
-            Some(("__Host-mlops_session", secure)),
-        ),
-        (
-            &plain,
-            "192.0.2.1",
-            far,
-            "http, https",
-            "https://metrics.example.com",
-            Some(("__Host-mlops_session", secure)),
-        ),
-        (&plain, "192.0.2.1", far, "http", "http://metrics.example.com", None),
-        (&plain, "192.0.2.1", far, "https, http", "http://metrics.example.com", None),
-        (&plain, "198.51.100.1", far, "https", "http://metrics.example.com", None),
-        (&plain, "198.51.100.1", far, "", "http://metrics.example.com", None),
-        (&plain, "198.51.100.1", "192.0.2.99", "", "http://192.0.2.99", None),
-        (&plain, "198.51.100.1", "localhost.example.com", "", "http://localhost.example.com", None),
+    let plain = TestApp::with(&backend, &[key, ("TRUSTED_PROXIES", PROXY)]).await;
+    let public = TestApp::with(&backend, &[key, ("PUBLIC_URL", PUBLIC)]).await;
+    let (safe, local) = (("__Host-mlops_session", SECURE), ("mlops_session", LOCAL));
+    for (app, from, (name, flags)) in [
+        (&plain, (STRANGER, "localhost:5001", "", "http://localhost:5001"), local),
+        (&plain, (STRANGER, "127.9.9.9", "", "http://127.9.9.9"), local),
+        (&plain, (STRANGER, "[::1]:5001", "", "http://[::1]:5001"), local),
+        (&public, (STRANGER, "metrics.example.com", "", PUBLIC), safe),
+        (&plain, (PROXY, "metrics.example.com", "https", PUBLIC), safe),
+        (&plain, (PROXY, "metrics.example.com", "http, https", PUBLIC), safe),
     ] {
-        let with = |call: Call| {
-            let call = call.from(peer).host(host).header("origin", origin);
-            if proto.is_empty() { call } else { call.header("x-forwarded-proto", proto) }
-        };
-        let form = app.post("/session").header("content-type", "application/x-www-form-urlencoded");
-        let reply = with(form.body(format!("key={KEY}"))).send().await;
-        let Some((name, flags)) = expected else {
-            assert_page(&reply, 403, "This is not allowed");
-            assert!(reply.text().contains("Signing in needs HTTPS"), "{host} {proto}");
-            continue;
-        };
+        let reply = sign_in_over(app, from).await;
         let line = reply.header("set-cookie").to_owned();
-        let value =
-            line.strip_prefix(&format!("{name}=")).unwrap_or_else(|| panic!("{host} {proto}: {line}"));
+        let value = line.strip_prefix(&format!("{name}=")).unwrap_or_else(|| panic!("{from:?}: {line}"));
         assert_eq!(&value[64..], flags);
         let value = &value[..64];
-        let page = async |cookie: String| with(app.get("/businesses")).header("cookie", &cookie).send().await;
-        assert_eq!(page(format!("a=b; {name}={value}; c")).await.status, 200, "{host} {proto}");
-        let other = if name == "mlops_session" { "__Host-mlops_session" } else { "mlops_session" };
+        let page =
+            async |cookie: String| over(app.get("/businesses"), from).header("cookie", &cookie).send().await;
+        assert_eq!(page(format!("a=b; {name}={value}; c")).await.status, 200, "{from:?}");
+        let other = if name == safe.0 { local.0 } else { safe.0 };
         assert_signed_out(&page(format!("{other}={value}")).await);
         assert_signed_out(&page(format!("{name}={}", &value[1..])).await);
     }
-    let forwarded =
-        plain.get("/businesses").from("198.51.100.1").host(far).header("x-forwarded-proto", "https");
-    let cookie = cookie(&plain.sign_in(KEY).await);
-    let value = cookie.split_once('=').unwrap().1.to_owned();
-    for name in ["mlops_session", "__Host-mlops_session"] {
-        let call = plain.get("/businesses").from("198.51.100.1").host(far);
-        let call = call.header("x-forwarded-proto", "https").header("cookie", &format!("{name}={value}"));
-        assert_signed_out(&call.send().await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn over_plain_http_nobody_signs_in_from_afar() {
+    let backend = Backend::sqlite();
+    let app = TestApp::with(&backend, &[("MLOPS_API_KEY", KEY), ("TRUSTED_PROXIES", PROXY)]).await;
+    let cookie = cookie(&app.sign_in(KEY).await);
+    let value = cookie.split_once('=').unwrap().1;
+    for from in [
+        (PROXY, "metrics.example.com", "http", "http://metrics.example.com"),
+        (PROXY, "metrics.example.com", "https, http", "http://metrics.example.com"),
+        (STRANGER, "metrics.example.com", "https", "http://metrics.example.com"),
+        (STRANGER, "metrics.example.com", "", "http://metrics.example.com"),
+        (STRANGER, "192.0.2.99", "", "http://192.0.2.99"),
+        (STRANGER, "localhost.example.com", "", "http://localhost.example.com"),
+    ] {
+        let refused = sign_in_over(&app, from).await;
+        assert_page(&refused, 403, "This is not allowed");
+        assert!(refused.text().contains("Signing in needs HTTPS"), "{from:?}");
+        for name in ["mlops_session", "__Host-mlops_session"] {
+            let page = over(app.get("/businesses"), from).header("cookie", &format!("{name}={value}"));
+            assert_signed_out(&page.send().await);
+        }
     }
-    assert_signed_out(&forwarded.send().await);
 }
 
 #[tokio::test(flavor = "multi_thread")]

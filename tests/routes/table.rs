@@ -15,6 +15,50 @@ use tower::ServiceExt;
 use super::keys::create;
 use crate::harness::{Backend, KEY, Reply, TestApp, command, event};
 
+/// The rows: method, path, access and quota.
+const CONTRACT: [&str; 40] = [
+    "GET / Public none",
+    "GET /assets/{name} Public none",
+    "GET /privacy Public none",
+    "GET /businesses Page 120 per 1 minute",
+    "GET /businesses/{business_id} Page 120 per 1 minute",
+    "GET /statement/{business_id} Page 120 per 1 minute",
+    "GET /shared/{link} Public 120 per 1 minute",
+    "POST /session Public 120 per 1 minute",
+    "POST /session/end Public 120 per 1 minute",
+    "GET /metrics Public none",
+    "GET /health Public 100 per 1 minute",
+    "GET /health/detailed Public 50 per 1 minute",
+    "GET /health/live Public none",
+    "GET /health/ready Public none",
+    "POST /track Scope(Track) 100 per 1 hour",
+    "POST /track/batch Scope(Track) 100 per 1 hour",
+    "POST /outcomes Scope(Track) 100 per 1 hour",
+    "GET /analytics Scope(Analytics) 50 per 1 hour",
+    "GET /analytics/{business_id} Scope(Analytics) 50 per 1 hour",
+    "GET /analytics/{business_id}/conversations Scope(Analytics) 50 per 1 hour",
+    "POST /refresh-metrics Scope(Refresh) 10 per 1 hour",
+    "GET /admin/keys Scope(Admin) 200 per 1 day; 50 per 1 hour",
+    "POST /admin/keys Scope(Admin) 200 per 1 day; 50 per 1 hour",
+    "POST /admin/keys/{id}/rotate Scope(Admin) 200 per 1 day; 50 per 1 hour",
+    "DELETE /admin/keys/{id} Scope(Admin) 200 per 1 day; 50 per 1 hour",
+    "GET /admin/businesses Scope(Admin) 200 per 1 day; 50 per 1 hour",
+    "GET /admin/businesses/{business_id} Scope(Admin) 200 per 1 day; 50 per 1 hour",
+    "PUT /admin/businesses/{business_id} Scope(Admin) 200 per 1 day; 50 per 1 hour",
+    "GET /admin/links Scope(Admin) 200 per 1 day; 50 per 1 hour",
+    "POST /admin/links Scope(Admin) 200 per 1 day; 50 per 1 hour",
+    "DELETE /admin/links/{id} Scope(Admin) 200 per 1 day; 50 per 1 hour",
+    "GET /admin/audit Personal(Admin) 200 per 1 day; 50 per 1 hour",
+    "POST /privacy/export Personal(Privacy) 200 per 1 day; 50 per 1 hour",
+    "POST /privacy/erase Personal(Privacy) 200 per 1 day; 50 per 1 hour",
+    "GET /privacy/requests Personal(Privacy) 200 per 1 day; 50 per 1 hour",
+    "POST /privacy/requests Personal(Privacy) 200 per 1 day; 50 per 1 hour",
+    "POST /privacy/requests/{id}/extension Personal(Privacy) 200 per 1 day; 50 per 1 hour",
+    "GET /privacy/consents Personal(Privacy) 200 per 1 day; 50 per 1 hour",
+    "POST /privacy/consents Personal(Privacy) 200 per 1 day; 50 per 1 hour",
+    "POST /privacy/consents/search Personal(Privacy) 200 per 1 day; 50 per 1 hour",
+];
+
 /// An address of the row.
 fn path(row: &Row) -> String {
     row.path
@@ -97,49 +141,7 @@ async fn the_table_is_the_contracts() {
             format!("{} {} {:?} {quota}", row.method, row.path, row.access)
         })
         .collect();
-    let contract = [
-        "GET / Public none",
-        "GET /assets/{name} Public none",
-        "GET /privacy Public none",
-        "GET /businesses Page 120 per 1 minute",
-        "GET /businesses/{business_id} Page 120 per 1 minute",
-        "GET /statement/{business_id} Page 120 per 1 minute",
-        "GET /shared/{link} Public 120 per 1 minute",
-        "POST /session Public 120 per 1 minute",
-        "POST /session/end Public 120 per 1 minute",
-        "GET /metrics Public none",
-        "GET /health Public 100 per 1 minute",
-        "GET /health/detailed Public 50 per 1 minute",
-        "GET /health/live Public none",
-        "GET /health/ready Public none",
-        "POST /track Scope(Track) 100 per 1 hour",
-        "POST /track/batch Scope(Track) 100 per 1 hour",
-        "POST /outcomes Scope(Track) 100 per 1 hour",
-        "GET /analytics Scope(Analytics) 50 per 1 hour",
-        "GET /analytics/{business_id} Scope(Analytics) 50 per 1 hour",
-        "GET /analytics/{business_id}/conversations Scope(Analytics) 50 per 1 hour",
-        "POST /refresh-metrics Scope(Refresh) 10 per 1 hour",
-        "GET /admin/keys Scope(Admin) 200 per 1 day; 50 per 1 hour",
-        "POST /admin/keys Scope(Admin) 200 per 1 day; 50 per 1 hour",
-        "POST /admin/keys/{id}/rotate Scope(Admin) 200 per 1 day; 50 per 1 hour",
-        "DELETE /admin/keys/{id} Scope(Admin) 200 per 1 day; 50 per 1 hour",
-        "GET /admin/businesses Scope(Admin) 200 per 1 day; 50 per 1 hour",
-        "GET /admin/businesses/{business_id} Scope(Admin) 200 per 1 day; 50 per 1 hour",
-        "PUT /admin/businesses/{business_id} Scope(Admin) 200 per 1 day; 50 per 1 hour",
-        "GET /admin/links Scope(Admin) 200 per 1 day; 50 per 1 hour",
-        "POST /admin/links Scope(Admin) 200 per 1 day; 50 per 1 hour",
-        "DELETE /admin/links/{id} Scope(Admin) 200 per 1 day; 50 per 1 hour",
-        "GET /admin/audit Personal(Admin) 200 per 1 day; 50 per 1 hour",
-        "POST /privacy/export Personal(Privacy) 200 per 1 day; 50 per 1 hour",
-        "POST /privacy/erase Personal(Privacy) 200 per 1 day; 50 per 1 hour",
-        "GET /privacy/requests Personal(Privacy) 200 per 1 day; 50 per 1 hour",
-        "POST /privacy/requests Personal(Privacy) 200 per 1 day; 50 per 1 hour",
-        "POST /privacy/requests/{id}/extension Personal(Privacy) 200 per 1 day; 50 per 1 hour",
-        "GET /privacy/consents Personal(Privacy) 200 per 1 day; 50 per 1 hour",
-        "POST /privacy/consents Personal(Privacy) 200 per 1 day; 50 per 1 hour",
-        "POST /privacy/consents/search Personal(Privacy) 200 per 1 day; 50 per 1 hour",
-    ];
-    assert_eq!(shown, contract);
+    assert_eq!(shown, CONTRACT);
     assert_eq!(QuotaOf::Default.quota(&app.app.config).unwrap().to_string(), "200 per 1 day; 50 per 1 hour");
 }
 
@@ -271,12 +273,11 @@ async fn every_quota_is_told_and_enforced_for_each_caller() {
             assert_eq!(reply.header("x-ratelimit-reset"), reset);
         }
         let refused = call(&app, row, Some(KEY)).await;
-        match row.is_page() {
-            true => assert_page(&refused, 429, "Too many requests"),
-            false => {
-                refused.refused(429, "429 Too Many Requests");
-                assert_eq!(refused.json()["message"], window.to_string());
-            }
+        if row.is_page() {
+            assert_page(&refused, 429, "Too many requests");
+        } else {
+            refused.refused(429, "429 Too Many Requests");
+            assert_eq!(refused.json()["message"], window.to_string());
         }
         assert_eq!(refused.header("x-ratelimit-remaining"), "0");
         assert_eq!(refused.header("x-ratelimit-reset"), reset);
