@@ -2,6 +2,7 @@
 //!
 //! docs/analytics.md defines each figure.
 
+pub mod business_page;
 pub mod include;
 pub mod list;
 pub mod money;
@@ -11,6 +12,7 @@ pub mod rate;
 pub mod report;
 mod sections;
 
+pub use business_page::{BusinessPage, business_page};
 pub use include::{Includes, Part, UnknownPart};
 pub use money::Usd;
 pub use period::{Period, PeriodError, PeriodQuery};

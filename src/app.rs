@@ -1,6 +1,7 @@
 //! The state that handlers share.
 
 mod health_cache;
+pub mod last_known;
 mod start;
 
 use std::convert::Infallible;
@@ -29,6 +30,7 @@ use crate::quota::{CallerClass, Counted, Flood, Limits};
 use crate::security::SecurityLog;
 use crate::store::Store;
 use health_cache::HealthCache;
+use last_known::LastKnown;
 
 /// The path under which failed attempts are counted, whatever their route.
 pub const AUTH_FAILURES: &str = "auth_failures";
@@ -104,6 +106,8 @@ pub struct Inner {
     pub answering: TaskTracker,
     /// The cached result of checking whether the database responds.
     pub health_cache: HealthCache,
+    /// What pages showed last.
+    pub last_known: LastKnown,
     /// The counts of requests that reached the `/track` handler.
     pub tracked: TrackCounts,
     /// The privacy notice, rendered on the first request.

@@ -61,8 +61,8 @@ mod rollups;
 mod sessions;
 
 pub use analytics::{
-    ConversationFilter, Day, DayRange, Figures, FiguresQuery, FiguresRead, Headline, Hour, Intent,
-    ListedBusiness, Model, MonthSpent, OutcomeFilter, RankedBy,
+    ConversationFilter, Day, DayRange, Figures, FiguresQuery, FiguresRead, Headline, Hour, Intent, ListRead,
+    ListedBusiness, ListedDetails, Model, MonthSpent, OutcomeFilter, RankedBy,
 };
 pub use audit::Purged;
 pub use connection::inspect::Encryption;

@@ -1,5 +1,7 @@
 //! The figures of one business.
 
+use std::sync::Arc;
+
 use chrono::NaiveDate;
 use serde::Serialize;
 
@@ -10,7 +12,7 @@ use super::sections::{
 };
 use super::{Includes, Part, Period};
 use crate::app::App;
-use crate::business::Profile;
+use crate::business::Profiles;
 use crate::store::{FiguresQuery, FiguresRead, StoreError};
 
 /// The figures of a business over a period. Parts that were not asked for are missing; null is what cannot be known.
@@ -68,46 +70,60 @@ pub async fn report(
     period: &Period,
     includes: &Includes,
 ) -> Result<Report, StoreError> {
-    let (now, profiles) = (app.clock.now(), app.store.profiles().current());
-    let (today, zone) = (profiles.day(business_id, now), profiles.zone(business_id));
-    app.store.digest_all().await?;
-    let query = FiguresQuery {
-        business_id,
-        days: period.days,
-        previous: includes.has(Part::Previous).then(|| period.previous()),
-        month: Month::days(today),
-        today,
-    };
-    let read = app.store.figures(&query).await?;
-    let basis = Basis { known_from: read.known_from, shares_book: app.store.shares_book() };
-    let month = Month::new(read.month, now, zone);
-    let subject = Subject { app, period, today, basis, month, profile: profiles.get(business_id) };
-    Ok(subject.report(&read, includes, zone.name()))
+    Ok(Reading::of(app, business_id, period, includes, 0).await?.report(includes))
 }
 
-/// What figures are computed of.
-struct Subject<'a> {
+/// What was read of a business, and what it is computed with.
+pub(super) struct Reading<'a> {
     app: &'a App,
-    period: &'a Period,
-    today: NaiveDate,
-    basis: Basis,
+    business_id: &'a str,
+    profiles: Arc<Profiles>,
     month: Month,
-    profile: Option<&'a Profile>,
+    pub(super) period: &'a Period,
+    pub(super) today: NaiveDate,
+    pub(super) basis: Basis,
+    pub(super) read: FiguresRead,
 }
 
-impl Subject<'_> {
-    fn report(&self, read: &FiguresRead, includes: &Includes, time_zone: &'static str) -> Report {
-        let (figures, days, basis) = (&read.current, self.period.days, self.basis);
+impl<'a> Reading<'a> {
+    /// Reads what a report with `includes` needs, and what the `costliest` models cost each day.
+    pub(super) async fn of(
+        app: &'a App,
+        business_id: &'a str,
+        period: &'a Period,
+        includes: &Includes,
+        costliest: usize,
+    ) -> Result<Self, StoreError> {
+        let (now, profiles) = (app.clock.now(), app.store.profiles().current());
+        let (today, zone) = (profiles.day(business_id, now), profiles.zone(business_id));
+        app.store.digest_all().await?;
+        let query = FiguresQuery {
+            business_id,
+            days: period.days,
+            previous: includes.has(Part::Previous).then(|| period.previous()),
+            month: Month::days(today),
+            today,
+            costliest,
+        };
+        let read = app.store.figures(&query).await?;
+        let basis = Basis { known_from: read.known_from, shares_book: app.store.shares_book() };
+        let month = Month::new(read.month, now, zone);
+        Ok(Self { app, business_id, profiles, month, period, today, basis, read })
+    }
+
+    pub(super) fn report(&self, includes: &Includes) -> Report {
+        let (figures, days, basis) = (&self.read.current, self.period.days, self.basis);
         let totals = Totals::of(&figures.days, days.to, basis, |_| true);
         let are_known = totals.known.is_some();
-        let opening_hours = self.profile.and_then(|profile| profile.opening_hours.as_ref());
-        let budget = self.profile.and_then(|profile| profile.monthly_budget_micros);
+        let profile = self.profiles.get(self.business_id);
+        let opening_hours = profile.and_then(|profile| profile.opening_hours.as_ref());
+        let budget = profile.and_then(|profile| profile.monthly_budget_micros);
         let has = |part| includes.has(part);
-        let previous = read.previous.as_ref();
+        let previous = self.read.previous.as_ref();
         Report {
             from: days.from.to_string(),
             to: days.to.to_string(),
-            time_zone,
+            time_zone: self.profiles.zone(self.business_id).name(),
             known_from: basis.known_from.map(|day| day.to_string()),
             metrics: totals.all.answers.into(),
             conversations: has(Part::Conversations).then(|| Conversations::of(&totals)),

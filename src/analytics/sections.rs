@@ -5,6 +5,7 @@ mod cost;
 mod funnel;
 mod groups;
 mod hours;
+mod model_costs;
 mod percentiles;
 mod previous;
 mod quality;
@@ -16,10 +17,11 @@ pub(super) use cost::Month;
 pub use funnel::Funnel;
 pub use groups::{OfIntent, OfModel, OfResponseType};
 pub use hours::OfHour;
+pub use model_costs::{CostByModel, CostOfDay};
 pub use percentiles::{AllPercentiles, Percentiles};
 pub use previous::{Change, Previous};
 pub use quality::Quality;
-pub use series::OfDay;
+pub use series::{Ends, OfDay};
 
 use std::collections::BTreeMap;
 

@@ -9,6 +9,7 @@ use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
 use super::health_cache::HealthCache;
+use super::last_known::LastKnown;
 use super::{App, Inner, QuotaKey, TrackCounts};
 use crate::audit::{HeadKeeper, Recorder};
 use crate::auth::{Authenticator, Proxies};
@@ -64,6 +65,7 @@ impl App {
             exports: Semaphore::new(MAX_EXPORTS),
             answering: TaskTracker::new(),
             health_cache: HealthCache::default(),
+            last_known: LastKnown::default(),
             tracked: TrackCounts::default(),
             notice: OnceLock::new(),
             started_at: clock.now(),

@@ -5,6 +5,7 @@ mod conversations;
 mod fetch;
 mod figures;
 mod list;
+mod models;
 mod read;
 mod statements;
 
@@ -12,10 +13,10 @@ pub(super) use cache::FiguresCache;
 pub use conversations::{ConversationFilter, OutcomeFilter};
 pub(super) use figures::sums;
 pub use figures::{Day, Figures, Hour, Intent, Model};
-pub use list::{Headline, ListedBusiness, RankedBy};
+pub use list::{Headline, ListRead, ListedBusiness, ListedDetails, RankedBy};
 pub use read::{FiguresQuery, FiguresRead, MonthSpent};
 
-use chrono::NaiveDate;
+use chrono::{Days, NaiveDate};
 
 /// Calendar days in the time zone of a business, both ends included; none if `to` is before `from`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -36,6 +37,12 @@ impl DayRange {
     /// Returns the days in order.
     pub fn days(self) -> impl Iterator<Item = NaiveDate> {
         self.from.iter_days().take_while(move |day| *day <= self.to)
+    }
+
+    /// Returns those before `today`, and the others.
+    pub(super) fn parted(self, today: NaiveDate) -> (Self, Self) {
+        let closed = Self { to: self.to.min(today - Days::new(1)), ..self };
+        (closed, Self { from: self.from.max(today), ..self })
     }
 
     /// Returns whether there is none.

@@ -41,9 +41,13 @@ impl StoreError {
     pub const fn is_refusal(&self) -> bool {
         matches!(self, Self::UnknownBusiness | Self::Refused { .. })
     }
-}
 
-impl StoreError {
+    /// Returns whether the store is away: it may have all that is asked for, and does not return it.
+    #[must_use]
+    pub const fn is_away(&self) -> bool {
+        !self.is_refusal() && !matches!(self, Self::Unreadable(_))
+    }
+
     /// Returns whether the connection is still usable after this error.
     pub(super) const fn leaves_connection_usable(&self) -> bool {
         self.is_refusal() || matches!(self, Self::Conflict(_))

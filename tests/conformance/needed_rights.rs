@@ -15,8 +15,8 @@ use mlops_service::privacy::consent::{Consent, Purpose};
 use mlops_service::privacy::subject::{Hasher, SubjectHash};
 use mlops_service::rollup::Key;
 use mlops_service::store::{
-    Completion, ConsentFilter, ConversationFilter, DayRange, Erased, Erasure, FiguresQuery, Mode, NewOutcome,
-    RankedBy, Request, Retained, Search, Session, SessionKey, Store, Window,
+    Completion, ConsentFilter, ConversationFilter, DayRange, Erased, Erasure, FiguresQuery, ListRead, Mode,
+    NewOutcome, RankedBy, Request, Retained, Search, Session, SessionKey, Store, Window,
 };
 use serde_json::{Map, Value, json};
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
@@ -230,9 +230,17 @@ impl House {
         let today = now.date_naive();
         let days = DayRange { from: today - TimeDelta::days(2), to: today };
         self.store.summary("acme", days).await?;
-        let query = FiguresQuery { business_id: "acme", days, previous: Some(days), month: days, today };
+        let query = FiguresQuery {
+            business_id: "acme",
+            days,
+            previous: Some(days),
+            month: days,
+            today,
+            costliest: 5,
+        };
         self.store.figures(&query).await?;
-        self.store.list(days, today, Some(RankedBy::Costs), |_| (vec!["acme".to_owned()], ())).await?;
+        let list = ListRead { days, today, ranked: Some(RankedBy::Costs), previous: Some(days) };
+        self.store.list(list, |_| (vec!["acme".to_owned()], ())).await?;
         self.store.conversations("acme", &ConversationFilter::default(), 1).await?;
         Ok(())
     }

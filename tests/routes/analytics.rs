@@ -3,6 +3,7 @@
 mod conversations;
 mod figures;
 mod list;
+mod pages;
 
 use std::fmt::Write;
 

@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use super::{Basis, counted_cost};
 use crate::analytics::Usd;
+use crate::conversation::DailySums;
 use crate::store::{DayRange, Figures};
 
 /// A day. Nothing happened on a day of zeros; what is `None` is not known.
@@ -34,6 +35,27 @@ pub struct OfDay {
     pub p95_ms: Option<f64>,
     /// Whether it is not over: today, and days to come.
     pub unfinished: bool,
+    /// How the conversations ended, for pages.
+    #[serde(skip)]
+    pub ends: Option<Ends>,
+}
+
+/// How the conversations of a day ended. Each is in one of these, so that they add up to the conversations.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Ends {
+    /// Conversations with neither a handoff nor an error.
+    pub contained: i64,
+    /// Conversations handed to a person, whether or not there was an error.
+    pub handoffs: i64,
+    /// Conversations with an error that were not handed to a person.
+    pub errors: i64,
+}
+
+impl Ends {
+    fn of(facts: &DailySums) -> Self {
+        let (contained, handoffs) = (facts.contained, facts.handoffs);
+        Self { contained, handoffs, errors: (facts.conversations - contained - handoffs).max(0) }
+    }
 }
 
 impl OfDay {
@@ -76,6 +98,7 @@ impl OfDay {
                 p50_ms: sums.p50_ms,
                 p95_ms: sums.p95_ms,
                 unfinished: day >= today,
+                ends: basis.knows(day).then(|| Ends::of(&sums.facts)),
             }
         };
         period.days().map(of_day).collect()

@@ -7,7 +7,7 @@ use strum::VariantArray;
 use super::cursor::{self, cursor};
 use super::{limit, unavailable};
 use crate::analytics::PeriodQuery;
-use crate::analytics::list::{ListQuery, Listed, Place, Rank, Sort, list};
+use crate::analytics::list::{ListPage, ListQuery, Listed, Place, Rank, Sort, list};
 use crate::app::App;
 use crate::http::error::ApiError;
 use crate::http::extract::{BusinessLimit, Query};
@@ -43,11 +43,13 @@ pub async fn businesses(
     let page = ListQuery {
         period: &period,
         sort,
+        search: "",
         after: after.as_ref(),
+        skip: 0,
         limit: limit as usize,
         own: business.own(),
     };
-    let (businesses, next) = list(&app, page).await.map_err(|error| unavailable(&error))?;
+    let ListPage { businesses, next, .. } = list(&app, page).await.map_err(|error| unavailable(&error))?;
     let next = next.map(|(rank, business_id)| cursor(&(sort.name(), rank, business_id))).transpose()?;
     Ok(Json(BusinessesResponse { businesses, next }))
 }

@@ -30,6 +30,8 @@ pub(super) enum Content {
     All,
     /// The sums of days alone.
     Days,
+    /// What the costliest models cost each day.
+    Models,
     /// Response times, and the sums over answers of all days together, on the last of them.
     Listed,
 }

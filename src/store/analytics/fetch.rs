@@ -37,6 +37,14 @@ pub(super) trait Fetch: Send {
         days: &'c [NaiveDate],
     ) -> BoxFuture<'c, Result<Vec<R>, sqlx::Error>>;
 
+    /// Returns the rows of a statement whose parameters are a business, the values of a condition of [`crate::store::privacy::Rows::any_text`], and days.
+    fn fetch_some<'c, R: AnyRow>(
+        &'c mut self,
+        sql: impl SqlSafeStr,
+        texts: [&'c str; 2],
+        days: &'c [NaiveDate],
+    ) -> BoxFuture<'c, Result<Vec<R>, sqlx::Error>>;
+
     /// Extends the time limit of the statements that follow.
     fn extend_timeout(&mut self) -> BoxFuture<'_, Result<(), sqlx::Error>>;
 }
@@ -57,6 +65,16 @@ macro_rules! fetch {
                 days: &'c [NaiveDate],
             ) -> BoxFuture<'c, Result<Vec<R>, sqlx::Error>> {
                 let query = sqlx::query_as(sql.into_sql_str()).bind(text);
+                days.iter().fold(query, |query, day| query.bind(*day)).fetch_all(self).boxed()
+            }
+
+            fn fetch_some<'c, R: AnyRow>(
+                &'c mut self,
+                sql: impl SqlSafeStr,
+                texts: [&'c str; 2],
+                days: &'c [NaiveDate],
+            ) -> BoxFuture<'c, Result<Vec<R>, sqlx::Error>> {
+                let query = sqlx::query_as(sql.into_sql_str()).bind(texts[0]).bind(texts[1]);
                 days.iter().fold(query, |query, day| query.bind(*day)).fetch_all(self).boxed()
             }
 

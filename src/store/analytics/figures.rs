@@ -73,6 +73,14 @@ pub struct Model {
     pub costs: CostSums,
 }
 
+impl Model {
+    /// Returns what it cost, in billionths of a US dollar: what was reported, and what was computed where nothing was.
+    #[must_use]
+    pub const fn counted_nanos(&self) -> i64 {
+        self.answers.cost_micros.saturating_mul(1_000).saturating_add(self.costs.filled_nanos)
+    }
+}
+
 impl AddAssign for Model {
     fn add_assign(&mut self, other: Self) {
         self.answers += other.answers;
@@ -125,6 +133,8 @@ pub struct Figures {
     pub latencies: Latencies,
     /// Response times of the first answers of conversations.
     pub first_latencies: Latencies,
+    /// What the costliest models cost each day, in billionths of a US dollar, if it was asked for; see [`super::FiguresQuery::costliest`].
+    pub costs_of_models: BTreeMap<(NaiveDate, String), i64>,
 }
 
 impl Figures {
@@ -135,6 +145,7 @@ impl Figures {
         add_all(&mut self.intents, &other.intents);
         add_all(&mut self.response_types, &other.response_types);
         add_all(&mut self.hours, &other.hours);
+        add_all(&mut self.costs_of_models, &other.costs_of_models);
         self.latencies.merge(&other.latencies);
         self.first_latencies.merge(&other.first_latencies);
     }
@@ -142,6 +153,7 @@ impl Figures {
     /// Returns roughly how many bytes of memory they take.
     pub(super) fn weight(&self) -> u64 {
         let texts = self.models.keys().chain(self.intents.keys()).chain(self.response_types.keys());
+        let texts = texts.chain(self.costs_of_models.keys().map(|(_, model)| model));
         let texts: usize = texts.map(|text| text.len() + 64).sum();
         let models = self.models.len() * size_of::<Model>() + self.intents.len() * size_of::<Intent>();
         let hours = self.hours.len() * (size_of::<Hour>() + 8);

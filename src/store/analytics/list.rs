@@ -1,10 +1,14 @@
 //! The figures of many businesses.
 
+mod details;
+
+pub use details::ListedDetails;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use chrono::{Days, NaiveDate};
+use chrono::NaiveDate;
 use serde_json::json;
 use sqlx::AssertSqlSafe;
 
@@ -46,6 +50,8 @@ pub struct ListedBusiness {
     pub headline: Headline,
     /// Response times.
     pub latencies: Latencies,
+    /// What only pages show, if it was asked for.
+    pub details: ListedDetails,
 }
 
 /// Every business of which there are answers. From one id to the next it takes a look into the index; to read all rows would take longer.
@@ -107,26 +113,32 @@ const MARKED: [&str; 4] = ["events", "response_time_ms", "tokens", "cost_micros"
 /// A business and its sums of [`MARKED`].
 type Marked = (String, i64, i64, i64, i64);
 
-/// What is listed.
-struct ListedQuery {
-    days: DayRange,
-    today: NaiveDate,
+/// What to list.
+#[derive(Debug, Clone, Copy)]
+pub struct ListRead {
+    /// The days.
+    pub days: DayRange,
+    /// The current day.
+    pub today: NaiveDate,
+    /// By what businesses are ranked; `None` if those of which there are answers need not be found.
+    pub ranked: Option<RankedBy>,
+    /// The days to compare them with, for [`ListedBusiness::details`]; `None` to leave these out.
+    pub previous: Option<DayRange>,
 }
 
 /// Precedes every id of a business.
 const FIRST: &str = "";
 
 impl Store {
-    /// Returns the figures of some businesses over `days`, what `choose` adds to them, and the first day of which conversations are known, if not of all. `choose`
-    /// chooses which: it gets what every business is sorted by, costs only if `with_costs` is set; `None` if it need not be read, and
-    /// returns the ids of the businesses. All is from one snapshot. Call [`Store::digest_all`] before, so that it includes the newest events.
+    /// Returns the figures of some businesses, what `choose` adds to them, and the first day of which conversations are known, if not of all.
+    /// `choose` chooses which: it gets what every business is sorted by, costs only if they are ranked by them, and returns the ids of the
+    /// businesses. All is from one snapshot. Call [`Store::digest_all`] before, so that it includes the newest events.
     pub async fn list<T>(
         &self,
-        days: DayRange,
-        today: NaiveDate,
-        ranked: Option<RankedBy>,
+        query: ListRead,
         choose: impl Fn(BTreeMap<String, Headline>) -> (Vec<String>, T),
     ) -> Result<(Vec<ListedBusiness>, T, Option<NaiveDate>), StoreError> {
+        let ListRead { days, today, ranked, previous } = query;
         on!(&self.read, LIST_LIMIT, |conn| {
             let mut tx = dialect::begin_snapshot(conn).await?;
             let rebuild: Option<Rebuild> = sqlx::query_as(Rebuild::STATE).fetch_optional(&mut *tx).await?;
@@ -134,11 +146,13 @@ impl Store {
             let known = DayRange { from: days.from.max(known_from.unwrap_or(days.from)), ..days };
             let headlines = headlines(&mut *tx, days, known, ranked).await?;
             let (ids, added) = choose(headlines.clone());
-            let query = ListedQuery { days, today };
-            let mut businesses = listed(&mut *tx, &self.figures, ids, &query).await?;
+            let mut businesses = listed(&mut *tx, &self.figures, ids, query).await?;
             match ranked {
                 Some(RankedBy::Conversations) => take_headlines(&mut businesses, &headlines),
                 _ => read_headlines(&mut *tx, &mut businesses, known).await?,
+            }
+            if let Some(previous) = previous {
+                details::read(&mut *tx, &mut businesses, days, previous).await?;
             }
             Ok((businesses, added, known_from))
         })
@@ -181,11 +195,9 @@ async fn listed<C: Fetch + Rows>(
     conn: &mut C,
     cache: &FiguresCache,
     ids: Vec<String>,
-    query: &ListedQuery,
+    query: ListRead,
 ) -> Result<Vec<ListedBusiness>, sqlx::Error> {
-    let (days, today) = (query.days, query.today);
-    let closed = DayRange { to: days.to.min(today - Days::new(1)), ..days };
-    let open = DayRange { from: days.from.max(today), ..days };
+    let (closed, open) = query.days.parted(query.today);
     let mut by_id = read(conn, &ids, open).await?;
     if !closed.is_empty() {
         for (id, figures) in closed_figures(conn, cache, &ids, closed, query).await? {
@@ -231,7 +243,7 @@ async fn closed_figures<C: Fetch + Rows>(
     cache: &FiguresCache,
     ids: &[String],
     closed: DayRange,
-    query: &ListedQuery,
+    query: ListRead,
 ) -> Result<Vec<(String, Arc<Figures>)>, sqlx::Error> {
     let marks = marks(conn, ids, query.today).await?;
     let key = |id: &String| Key { business_id: id.clone(), days: closed, what: Content::Listed };
@@ -311,6 +323,6 @@ async fn marks<C: Fetch + Rows>(
 }
 
 /// Completes a statement about some businesses.
-fn of_them(sql: &str, condition: &str, rest: &str) -> AssertSqlSafe<String> {
+pub(super) fn of_them(sql: &str, condition: &str, rest: &str) -> AssertSqlSafe<String> {
     AssertSqlSafe([sql, condition, rest].join(" "))
 }

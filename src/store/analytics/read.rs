@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{Days, NaiveDate};
+use chrono::NaiveDate;
 use sqlx::AssertSqlSafe;
 
 use super::cache::{Content, FiguresCache, Key};
@@ -13,7 +13,7 @@ use super::statements::{
     ANSWERS, ANSWERS_BY_DAY, COSTS_BY_DAY, COSTS_BY_MODEL, FACTS, FIRST_LATENCIES, INTENTS, LATENCIES, MARK,
     MONTH, OUTCOMES,
 };
-use super::{DayRange, Figures, Hour, Intent};
+use super::{DayRange, Figures, Hour, Intent, models};
 use crate::conversation::{CostSums, DailySums};
 use crate::rollup::Latencies;
 use crate::store::rollups::analytics::{Summary, summed};
@@ -35,6 +35,8 @@ pub struct FiguresQuery<'a> {
     pub month: DayRange,
     /// The current day in the time zone of the business.
     pub today: NaiveDate,
+    /// Of how many models to read what they cost each day: those that cost most over all days.
+    pub costliest: usize,
 }
 
 /// What was read.
@@ -66,9 +68,12 @@ impl Store {
     pub async fn figures(&self, query: &FiguresQuery<'_>) -> Result<FiguresRead, StoreError> {
         on!(&self.read, FIGURES_LIMIT, |conn| {
             let mut tx = dialect::begin_snapshot(conn).await?;
-            let current = figures(&mut *tx, &self.figures, query, query.days, true).await?;
+            let mut current = figures(&mut *tx, &self.figures, query, query.days, Content::All).await?;
+            if query.costliest > 0 {
+                models::add_costs(&mut *tx, &self.figures, query, &mut current).await?;
+            }
             let previous = match query.previous {
-                Some(days) => Some(figures(&mut *tx, &self.figures, query, days, false).await?),
+                Some(days) => Some(figures(&mut *tx, &self.figures, query, days, Content::Days).await?),
                 None => None,
             };
             let month = [query.month.from, query.month.to];
@@ -90,30 +95,37 @@ async fn figures<C: Fetch>(
     cache: &FiguresCache,
     query: &FiguresQuery<'_>,
     days: DayRange,
-    whole: bool,
+    what: Content,
 ) -> Result<Figures, sqlx::Error> {
-    let (today, mut figures) = (query.today, Figures::default());
-    let closed = DayRange { to: days.to.min(today - Days::new(1)), ..days };
+    let mut figures = Figures::default();
+    let (closed, open) = days.parted(query.today);
     if !closed.is_empty() {
-        let what = if whole { Content::All } else { Content::Days };
         let key = Key { business_id: query.business_id.to_owned(), days: closed, what };
-        let bounds = [closed.from, closed.to, today];
-        let marks: Vec<(String,)> = conn.fetch(MARK.as_str(), query.business_id, &bounds).await?;
-        let mark = marks.into_iter().next().map(|(mark,)| mark).unwrap_or_default();
+        let mark = mark(conn, query, closed).await?;
         if let Some(cached) = cache.get(&key, &mark) {
             figures.add(&cached);
         } else {
             conn.extend_timeout().await?;
-            let read = Arc::new(read(conn, query.business_id, closed, whole).await?);
+            let read = Arc::new(read(conn, query.business_id, closed, what).await?);
             figures.add(&read);
             cache.put(key, mark, read);
         }
     }
-    let open = DayRange { from: days.from.max(today), ..days };
     if !open.is_empty() {
-        figures.add(&read(conn, query.business_id, open, whole).await?);
+        figures.add(&read(conn, query.business_id, open, what).await?);
     }
     Ok(figures)
+}
+
+/// Returns a text that changes when the figures of these days do, which are over.
+pub(super) async fn mark<C: Fetch>(
+    conn: &mut C,
+    query: &FiguresQuery<'_>,
+    closed: DayRange,
+) -> Result<String, sqlx::Error> {
+    let bounds = [closed.from, closed.to, query.today];
+    let marks: Vec<(String,)> = conn.fetch(MARK.as_str(), query.business_id, &bounds).await?;
+    Ok(marks.into_iter().next().map(|(mark,)| mark).unwrap_or_default())
 }
 
 /// Reads the figures of days: all, or only the sums of days.
@@ -121,9 +133,10 @@ async fn read<C: Fetch>(
     conn: &mut C,
     business_id: &str,
     range: DayRange,
-    whole: bool,
+    what: Content,
 ) -> Result<Figures, sqlx::Error> {
     let (mut figures, days) = (Figures::default(), [range.from, range.to]);
+    let whole = what == Content::All;
     let answers = if whole { ANSWERS.as_str() } else { ANSWERS_BY_DAY.as_str() };
     for Keyed(name, sums) in conn.fetch::<Keyed<String, Summary>>(answers, business_id, &days).await? {
         add_answers(&mut figures, &name, sums);

@@ -53,6 +53,19 @@ fn costs(by: &str) -> String {
     )
 }
 
+/// The counted cost of some models by day, in billionths of a US dollar. The condition is that a text is in a list, which is `$2`; the days are from `$3` to `$4`.
+pub(super) fn costs_of_models(condition: &str) -> String {
+    format!(
+        "select day, model_name, cast(sum(nanos) as bigint) from (
+            select day, model_name, cost_micros * 1000 as nanos from ai_rollup_daily_now
+            where business_id = $1 and model_name {condition} and day between $3 and $4
+            union all
+            select day, model_name, filled_nanos from mlops_cost_daily
+            where business_id = $1 and model_name {condition} and day between $3 and $4
+        ) costs where nanos <> 0 group by day, model_name"
+    )
+}
+
 pub(super) static INTENTS: LazyLock<String> = LazyLock::new(|| {
     format!(
         "select intent_detected, cast(0 as bigint) as answers, cast(0 as bigint) as errors, {}
