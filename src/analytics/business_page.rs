@@ -3,7 +3,7 @@
 use strum::VariantArray as _;
 
 use super::report::Reading;
-use super::{CostByModel, Includes, Part, Period, Report};
+use super::{CostByModel, Includes, Notable, Part, Period, Report};
 use crate::app::App;
 use crate::app::last_known::{Key, Remembered, Shown, shown};
 use crate::store::StoreError;
@@ -15,6 +15,8 @@ pub struct BusinessPage {
     pub report: Report,
     /// What models cost each day.
     pub cost_by_model: CostByModel,
+    /// What changed most from the period before; `None` if every change may be noise.
+    pub notable: Option<Notable>,
 }
 
 /// Computes what the page of a business shows; while the store is away, returns the last known figures. `own` is the only business that the reader
@@ -33,9 +35,12 @@ impl BusinessPage {
     pub(super) async fn of(app: &App, business_id: &str, period: &Period) -> Result<Self, StoreError> {
         let all: Includes = Part::VARIANTS.iter().copied().collect();
         let reading = Reading::of(app, business_id, period, &all, CostByModel::MODELS).await?;
+        let (current, previous) = (&reading.read.current, reading.read.previous.as_ref());
+        let notable = |previous| Notable::find(current, previous, period, reading.today, reading.basis);
         Ok(Self {
             report: reading.report(&all),
-            cost_by_model: CostByModel::of(&reading.read.current, period.days, reading.today),
+            cost_by_model: CostByModel::of(current, period.days, reading.today),
+            notable: previous.and_then(notable),
         })
     }
 }

@@ -24,6 +24,16 @@ impl Usd {
         Self(micros.saturating_mul(1_000))
     }
 
+    /// Creates an amount from dollars, rounded to a billionth.
+    #[must_use]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "a cast saturates, and amounts of money are far below that"
+    )]
+    pub fn from_dollars(dollars: f64) -> Self {
+        Self((dollars * NANOS).round() as i64)
+    }
+
     /// Returns the amount in dollars.
     #[must_use]
     #[expect(

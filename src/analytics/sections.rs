@@ -97,7 +97,7 @@ impl Basis {
         if self.shares_book { booked } else { booked + claimed_not_booked }
     }
 
-    fn booked_of(self, facts: &DailySums) -> i64 {
+    pub(super) fn booked_of(self, facts: &DailySums) -> i64 {
         self.booked(facts.booked, facts.claimed_not_booked)
     }
 }
@@ -131,6 +131,6 @@ impl Totals {
 }
 
 /// Returns the counted cost of a day: what was reported, and what was computed where nothing was.
-fn counted_cost(day: &Day) -> Usd {
+pub(super) fn counted_cost(day: &Day) -> Usd {
     Usd::from_micros(day.answers.cost_micros) + Usd::from_nanos(day.costs.filled_nanos)
 }

@@ -17,6 +17,7 @@ macro_rules! search {
 
 mod anonymise;
 mod book;
+mod completed;
 pub(in crate::store) mod consents;
 mod counted_only;
 mod counts;

@@ -24,39 +24,39 @@ use crate::store::{ConversationFilter, OutcomeFilter};
 const NO_OUTCOME: &str = "none";
 
 /// The query string.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 pub struct ConversationsQuery {
-    outcome: Option<String>,
-    handoff: Option<String>,
-    error: Option<String>,
-    limit: Option<String>,
-    after: Option<String>,
+    pub(in crate::http) outcome: Option<String>,
+    pub(in crate::http) handoff: Option<String>,
+    pub(in crate::http) error: Option<String>,
+    pub(in crate::http) limit: Option<String>,
+    pub(in crate::http) after: Option<String>,
 }
 
 /// The body of the response.
 #[derive(Debug, Serialize)]
 pub struct ConversationsResponse {
-    conversations: Vec<ConversationResponse>,
+    pub(in crate::http) conversations: Vec<ConversationResponse>,
     /// The cursor of the next page; null on the last one.
-    next: Option<String>,
+    pub(in crate::http) next: Option<String>,
 }
 
 /// What is known about a conversation.
 #[derive(Debug, Serialize)]
 #[expect(clippy::struct_excessive_bools, reason = "they do not depend on each other")]
 pub struct ConversationResponse {
-    conversation_id: String,
-    first_at: String,
-    last_at: String,
-    answers: i64,
-    requested: bool,
-    booked: bool,
-    claimed: bool,
-    handoff: bool,
-    error: bool,
-    in_hours: Option<bool>,
-    outcome: Option<&'static str>,
-    cost_usd: Usd,
+    pub(in crate::http) conversation_id: String,
+    pub(in crate::http) first_at: String,
+    pub(in crate::http) last_at: String,
+    pub(in crate::http) answers: i64,
+    pub(in crate::http) requested: bool,
+    pub(in crate::http) booked: bool,
+    pub(in crate::http) claimed: bool,
+    pub(in crate::http) handoff: bool,
+    pub(in crate::http) error: bool,
+    pub(in crate::http) in_hours: Option<bool>,
+    pub(in crate::http) outcome: Option<&'static str>,
+    pub(in crate::http) cost_usd: Usd,
 }
 
 impl ConversationResponse {
@@ -102,10 +102,26 @@ pub async fn conversations(
     uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
+    let page = page(&app, business_id.as_str(), &query).await?;
+    if prefers_csv(&headers) {
+        let next = page.next.map(|next| next_query(&uri, &next));
+        return Ok(Sheet::new(&ConversationResponse::COLUMNS, &page.conversations)?
+            .with_next(next)
+            .into_response());
+    }
+    Ok(with_vary(Json(page)))
+}
+
+/// Returns a page of the conversations of a business, newest first.
+pub(in crate::http) async fn page(
+    app: &App,
+    business_id: &str,
+    query: &ConversationsQuery,
+) -> Result<ConversationsResponse, ApiError> {
     let (filter, limit) = (query.filter()?, limit(query.limit.as_deref())?);
     app.store.digest_all().await.map_err(|error| unavailable(&error))?;
     // One more than the limit, to find out whether there is a next page.
-    let found = app.store.conversations(business_id.as_str(), &filter, limit + 1).await;
+    let found = app.store.conversations(business_id, &filter, limit + 1).await;
     let mut found = found.map_err(|error| unavailable(&error))?;
     let more = cut(&mut found, limit);
     let last = found.last().filter(|_| more);
@@ -113,15 +129,9 @@ pub async fn conversations(
         .map(|(key, facts)| cursor(&(facts.first.at.timestamp_micros(), &key.conversation_id)))
         .transpose()?;
     let shares_book = app.store.shares_book();
-    let conversations: Vec<_> =
+    let conversations =
         found.into_iter().map(|(key, facts)| ConversationResponse::of(key, &facts, shares_book)).collect();
-    if prefers_csv(&headers) {
-        let next = next.map(|next| next_query(&uri, &next));
-        return Ok(Sheet::new(&ConversationResponse::COLUMNS, &conversations)?
-            .with_next(next)
-            .into_response());
-    }
-    Ok(with_vary(Json(ConversationsResponse { conversations, next })))
+    Ok(ConversationsResponse { conversations, next })
 }
 
 /// Returns the query string of the request for the next page.

@@ -139,7 +139,8 @@ fn known_from(
         {
             None
         }
-        // A part of the first day may have been deleted.
+        // A part of the first day may have been deleted; and if none was, conversations may reach into it from days that were, and would
+        // seem to begin on it.
         (Some((first, _)), Some(_)) => next(first),
     }
 }

@@ -2,16 +2,21 @@
 
 use std::collections::HashMap;
 
-use chrono::{Days, NaiveDate, TimeDelta};
+use chrono::{DateTime, Days, Months, NaiveDate, TimeDelta, Utc};
 use chrono_tz::Tz;
 use mlops_service::analytics::list::{ListPage, ListQuery, Row, Sort, rows};
 use mlops_service::analytics::{
-    BusinessPage, CostByModel, Ends, Period, PeriodQuery, Rate, Usd, business_page,
+    BusinessPage, CostByModel, Ends, NotableFigure, NotableValue, Period, PeriodQuery, PrivacyRequests, Rate,
+    StatementMonth, Usd, business_page, statement,
 };
 use mlops_service::app::last_known::Shown;
+use mlops_service::audit::{Action, Actor};
 use mlops_service::business::{Profile, Profiles};
-use mlops_service::store::StoreError;
+use mlops_service::clock::start_of;
+use mlops_service::privacy::subject::SubjectHash;
+use mlops_service::store::{Completion, Request, StoreError};
 use serde_json::json;
+use uuid::Uuid;
 
 use super::{forget_facts, plant_facts};
 use crate::harness::{Backend, TestApp, event, on_every_backend};
@@ -22,6 +27,8 @@ on_every_backend! {
     costs_of_closed_days_are_read_again_when_they_change,
     rows_of_the_list_have_cost_change_and_days,
     rows_are_searched_by_name_and_id,
+    what_changed_most_is_told_unless_it_is_noise,
+    a_statement_has_the_month_and_the_requests_completed_in_it,
     while_the_store_is_away_the_last_figures_are_shown_with_their_time,
 }
 
@@ -217,6 +224,86 @@ async fn rows_are_searched_by_name_and_id(backend: Backend) {
     assert_eq!((ids(&page), page.matches, page.next.is_some()), (vec![], 4, false));
     let page = listed(&app, |query| (query.search, query.own) = ("nor", Some("south"))).await.value;
     assert_eq!(ids(&page), ["south"]);
+}
+
+async fn what_changed_most_is_told_unless_it_is_noise(backend: Backend) {
+    let app = TestApp::open(&backend).await;
+    at_noon(&app);
+    let day = |ago: u64| today(&app) - Days::new(ago);
+    for ago in 0..14 {
+        // The same number of conversations in both weeks; today, which is left out, has many more.
+        let conversations = if ago == 0 { 900 } else { 40 };
+        let booked = if ago < 7 { 6 } else { 12 };
+        plant_facts(&backend, "acme", day(ago), &[("conversations", conversations), ("booked", booked)])
+            .await;
+        plant_facts(&backend, "bolt", day(ago), &[("conversations", 3), ("booked", i64::from(ago < 7))])
+            .await;
+    }
+    let page = page_of(&app, None, 7).await.unwrap();
+    let notable = page.value.notable.unwrap();
+    assert_eq!((notable.figure, notable.is_more), (NotableFigure::Conversion, false));
+    let expected = (NotableValue::Rate(Rate::of(36, 240)), NotableValue::Rate(Rate::of(72, 240)));
+    assert_eq!((notable.now, notable.before), expected);
+    assert!((notable.change.unwrap() + 0.5).abs() < 1e-9);
+    let quiet = business_page(&app.app, None, "bolt", &last_days(&app, 7)).await.unwrap();
+    assert_eq!(quiet.value.notable, None);
+    backend.execute(&format!("update mlops_rebuild set below = 1, known_from = '{}'", day(10))).await;
+    assert_eq!(page_of(&app, None, 7).await.unwrap().value.notable, None, "not known of all days");
+}
+
+/// Notes a request of a customer of `business_id` that was completed at `done_at`.
+async fn complete(app: &TestApp, kind: &str, business_id: Option<&str>, done_at: DateTime<Utc>) {
+    let subject: SubjectHash = [7; 32].into();
+    let request = Request {
+        id: Uuid::new_v4().to_string(),
+        kind: kind.to_owned(),
+        selector: "email".to_owned(),
+        subject,
+        business_id: business_id.map(ToOwned::to_owned),
+        source: "api".to_owned(),
+        received_at: done_at,
+        due_at: done_at,
+        done_at: Some(done_at),
+        receipt_id: Some(Uuid::new_v4().to_string()),
+        counts: None,
+        extended: None,
+    };
+    let entry = Actor::service().entry(Action::PrivacyErase);
+    let done = Completion { request, subjects: vec![subject], listed: true };
+    app.app.store.complete_request(&done, &entry, done_at).await.unwrap();
+}
+
+async fn a_statement_has_the_month_and_the_requests_completed_in_it(backend: Backend) {
+    let app = TestApp::open(&backend).await;
+    let berlin = Profile { time_zone: Some(Tz::Europe__Berlin), ..Profile::default() };
+    app.app.store.profiles().replace(Profiles::new(Tz::UTC, HashMap::from([("acme".to_owned(), berlin)])));
+    at_noon(&app);
+    app.track(&event(json!({"api_cost_usd": 0.004}))).await.ok();
+    let month = StatementMonth::read(Some(&today(&app).format("%Y-%m").to_string()), today(&app)).unwrap();
+    let (begin, end) = (month.first(), month.first() + Months::new(1));
+    let (begin, end) = (start_of(begin, Tz::Europe__Berlin), start_of(end, Tz::Europe__Berlin));
+    let moment = TimeDelta::microseconds(1);
+    for (kind, business_id, done_at) in [
+        ("export", Some("acme"), begin),
+        ("export", Some("acme"), end - moment),
+        ("erase", Some("acme"), begin + TimeDelta::days(3)),
+        ("export", Some("acme"), begin - moment),
+        ("erase", Some("acme"), end),
+        ("erase", Some("bolt"), begin),
+        ("erase", None, begin),
+    ] {
+        complete(&app, kind, business_id, done_at).await;
+    }
+    let of_month = statement(&app.app, None, "acme", month).await.unwrap().value;
+    assert_eq!(of_month.privacy_requests, PrivacyRequests { exports: 2, erasures: 1 });
+    assert!(!of_month.is_over);
+    let report = &of_month.page.report;
+    assert_eq!((report.from.clone(), report.time_zone), (month.first().to_string(), "Europe/Berlin"));
+    assert_eq!(report.cost.as_ref().unwrap().counted_usd, amounts(&[4])[0]);
+    app.pass(end - app.now());
+    let over = statement(&app.app, Some("acme"), "acme", month).await.unwrap().value;
+    assert!(over.is_over);
+    assert_eq!(over.page.report.metrics, report.metrics);
 }
 
 async fn while_the_store_is_away_the_last_figures_are_shown_with_their_time(backend: Backend) {
