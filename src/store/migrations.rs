@@ -40,6 +40,7 @@ migrators![
     "0016_event_fields.sql",
     "0017_conversations.sql",
     "0018_pages.sql",
+    "0019_days.sql",
 ];
 
 /// The migration in a file named `<version>_<description>.sql`.

@@ -10,6 +10,7 @@ use crate::harness::{Backend, LAB_TABLE, TestApp, event, insert_as_the_app, on_e
 on_every_backend! {
     migrating_twice_changes_nothing,
     ids_of_an_earlier_version_keep_their_meaning,
+    indexes_by_day_are_added_to_an_earlier_version,
     series_that_an_earlier_version_showed_stay_shown,
 }
 
@@ -145,6 +146,37 @@ async fn ids_of_an_earlier_version_keep_their_meaning(backend: Backend) {
     assert!(track("acme", stored).await, "what was stored is known");
     assert!(!track("bolt", stored).await, "to its business alone");
     assert!(track("acme", counted).await && track("bolt", counted).await, "whose it was is not known");
+}
+
+async fn indexes_by_day_are_added_to_an_earlier_version(backend: Backend) {
+    drop(backend.store(&[]).await);
+    for statement in [
+        "insert into ai_rollup_daily values ('2026-11-01', 'acme', 'm', 'i', 't', 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)",
+        "insert into mlops_cost_daily values ('acme', '2026-11-01', 'm', 1, 0, 1, 4, 1, 4, 0, 0, 0, 0)",
+        "drop index ai_rollup_daily_day",
+        "drop index mlops_cost_daily_day",
+        "delete from _sqlx_migrations where version = 19",
+    ] {
+        backend.execute(statement).await;
+    }
+    if backend.is_postgres() {
+        // An interrupted build of the index.
+        backend.execute("create index ai_rollup_daily_day on ai_rollup_daily (business_id)").await;
+        let broken =
+            "update pg_index set indisvalid = false where indexrelid = to_regclass('ai_rollup_daily_day')";
+        backend.execute(broken).await;
+    }
+    drop(backend.store(&[]).await);
+    let built = match backend.is_postgres() {
+        true => {
+            "select count(*) from pg_index i where indisvalid and pg_get_indexdef(indexrelid) like '%(day)'
+             and indexrelid in (to_regclass('ai_rollup_daily_day'), to_regclass('mlops_cost_daily_day'))"
+        }
+        false => {
+            "select count(*) from sqlite_master where name in ('ai_rollup_daily_day', 'mlops_cost_daily_day')"
+        }
+    };
+    assert_eq!(backend.number(built).await, 2);
 }
 
 async fn series_that_an_earlier_version_showed_stay_shown(backend: Backend) {

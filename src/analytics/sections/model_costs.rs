@@ -39,13 +39,13 @@ impl CostByModel {
 
     pub(in crate::analytics) fn of(figures: &Figures, period: DayRange, today: NaiveDate) -> Self {
         let mut costs: BTreeMap<&str, i64> = BTreeMap::new();
-        for ((_, model), nanos) in &figures.costs_of_models {
+        for ((_, model), nanos) in &figures.parted_costs {
             *costs.entry(model).or_default() += nanos;
         }
         let mut models: Vec<String> = costs.keys().map(|model| (*model).to_owned()).collect();
         models.sort_by_key(|model| Reverse(costs.get(model.as_str()).copied()));
         let of_day = |day: NaiveDate| {
-            let of = |model: &String| figures.costs_of_models.get(&(day, model.clone())).copied();
+            let of = |model: &String| figures.parted_costs.get(&(day, model.clone())).copied();
             let nanos: Vec<i64> = models.iter().map(|model| of(model).unwrap_or_default()).collect();
             let all = figures.days.get(&day).map(counted_cost).unwrap_or_default();
             CostOfDay {
@@ -76,7 +76,7 @@ mod tests {
             |cost_micros| Day { answers: Summary { cost_micros, ..Summary::default() }, ..Day::default() };
         let figures = Figures {
             days: [(first, cost(7)), (second, cost(2))].into(),
-            costs_of_models: [
+            parted_costs: [
                 ((first, "a".to_owned()), 1_000),
                 ((first, "b".to_owned()), 4_000),
                 ((second, "a".to_owned()), 2_000),

@@ -32,6 +32,8 @@ pub(super) enum Content {
     Days,
     /// What the costliest models cost each day.
     Models,
+    /// What each business cost, without any other figure.
+    CostsOfAll,
     /// Response times, and the sums over answers of all days together, on the last of them.
     Listed,
 }

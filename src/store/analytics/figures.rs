@@ -133,8 +133,9 @@ pub struct Figures {
     pub latencies: Latencies,
     /// Response times of the first answers of conversations.
     pub first_latencies: Latencies,
-    /// What the costliest models cost each day, in billionths of a US dollar, if it was asked for; see [`super::FiguresQuery::costliest`].
-    pub costs_of_models: BTreeMap<(NaiveDate, String), i64>,
+    /// Counted costs, in billionths of a US dollar: of each day and the costliest models, if that was asked for; see [`super::FiguresQuery::costliest`].
+    /// Of all businesses, by these, and of all days together on the last of them.
+    pub parted_costs: BTreeMap<(NaiveDate, String), i64>,
 }
 
 impl Figures {
@@ -145,7 +146,7 @@ impl Figures {
         add_all(&mut self.intents, &other.intents);
         add_all(&mut self.response_types, &other.response_types);
         add_all(&mut self.hours, &other.hours);
-        add_all(&mut self.costs_of_models, &other.costs_of_models);
+        add_all(&mut self.parted_costs, &other.parted_costs);
         self.latencies.merge(&other.latencies);
         self.first_latencies.merge(&other.first_latencies);
     }
@@ -153,7 +154,7 @@ impl Figures {
     /// Returns roughly how many bytes of memory they take.
     pub(super) fn weight(&self) -> u64 {
         let texts = self.models.keys().chain(self.intents.keys()).chain(self.response_types.keys());
-        let texts = texts.chain(self.costs_of_models.keys().map(|(_, model)| model));
+        let texts = texts.chain(self.parted_costs.keys().map(|(_, model)| model));
         let texts: usize = texts.map(|text| text.len() + 64).sum();
         let models = self.models.len() * size_of::<Model>() + self.intents.len() * size_of::<Intent>();
         let hours = self.hours.len() * (size_of::<Hour>() + 8);

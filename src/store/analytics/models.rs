@@ -65,5 +65,5 @@ async fn read<C: Fetch + Rows>(
     let sql = AssertSqlSafe(costs_of_models(&C::any_text(2)));
     let rows = conn.fetch_some(sql, [business_id, models], &[days.from, days.to]).await?;
     let costs = rows.into_iter().map(|(day, model, nanos)| ((day, model), nanos));
-    Ok(Figures { costs_of_models: costs.collect(), ..Figures::default() })
+    Ok(Figures { parted_costs: costs.collect(), ..Figures::default() })
 }

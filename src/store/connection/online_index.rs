@@ -15,52 +15,101 @@ struct Index {
     name: &'static str,
     table: &'static str,
     columns: &'static str,
+    is_unique: bool,
     before: Option<&'static str>,
 }
 
-/// The indexes of the migration `0011_event_ids`.
-const INDEXES: [Index; 2] = [
-    Index {
-        name: "ai_metrics_business_event",
-        table: "ai_metrics",
-        columns: "event_id, business_id",
-        before: None,
+/// The indexes of a migration.
+struct Step {
+    /// Selects whether the tables are there and the indexes are not. An empty table needs no build beside writers, and may be one that
+    /// another replica is just migrating: each would wait for the other.
+    is_next: &'static str,
+    indexes: [Index; 2],
+}
+
+const STEPS: [Step; 2] = [
+    // 0011_event_ids
+    Step {
+        is_next: "select to_regclass('ai_metrics_event_id') is not null
+            and to_regclass('ai_metric_series') is not null",
+        indexes: [
+            Index {
+                name: "ai_metrics_business_event",
+                table: "ai_metrics",
+                columns: "event_id, business_id",
+                is_unique: true,
+                before: None,
+            },
+            Index {
+                name: "mlops_counted_events_key",
+                table: "mlops_counted_events",
+                columns: "event_id, business_id",
+                is_unique: true,
+                before: Some(
+                    "alter table mlops_counted_events add column if not exists business_id text not null default ''",
+                ),
+            },
+        ],
     },
-    Index {
-        name: "mlops_counted_events_key",
-        table: "mlops_counted_events",
-        columns: "event_id, business_id",
-        before: Some(
-            "alter table mlops_counted_events add column if not exists business_id text not null default ''",
-        ),
+    // 0019_days
+    Step {
+        is_next: "select exists (
+            select from (values ('ai_rollup_daily', 'ai_rollup_daily_day'), ('mlops_cost_daily', 'mlops_cost_daily_day')) i (tbl, name)
+            where coalesce(pg_relation_size(to_regclass(tbl)), 0) > 0
+            and not exists (select from pg_index where indexrelid = to_regclass(name) and indisvalid))",
+        indexes: [
+            Index {
+                name: "ai_rollup_daily_day",
+                table: "ai_rollup_daily",
+                columns: "day",
+                is_unique: false,
+                before: None,
+            },
+            Index {
+                name: "mlops_cost_daily_day",
+                table: "mlops_cost_daily",
+                columns: "day",
+                is_unique: false,
+                before: None,
+            },
+        ],
     },
 ];
 
 /// Builds the indexes that are missing on tables of an earlier version. The connection must not be in a transaction.
 pub(super) async fn build(conn: &mut PgConnection) -> Result<(), sqlx::Error> {
-    // Then the migration before that of the indexes has run, and theirs has not.
-    const IS_EARLIER: &str = "select to_regclass('ai_metrics_event_id') is not null
-        and to_regclass('ai_metric_series') is not null";
-    if !sqlx::query_scalar(IS_EARLIER).fetch_one(&mut *conn).await? {
-        return Ok(());
-    }
-    let lock = "select pg_try_advisory_lock(hashtext('mlops_indexes'))";
-    while !sqlx::query_scalar(lock).fetch_one(&mut *conn).await? {
-        sleep(RETRY_PAUSE).await;
-    }
-    let mut built = Ok(());
-    for index in &INDEXES {
-        if built.is_ok() {
-            built = index.build(conn).await;
+    for step in &STEPS {
+        if sqlx::query_scalar(step.is_next).fetch_one(&mut *conn).await? {
+            step.build(conn).await?;
         }
     }
-    conn.execute("select pg_advisory_unlock(hashtext('mlops_indexes'))").await?;
-    built
+    Ok(())
+}
+
+impl Step {
+    async fn build(&self, conn: &mut PgConnection) -> Result<(), sqlx::Error> {
+        let lock = "select pg_try_advisory_lock(hashtext('mlops_indexes'))";
+        while !sqlx::query_scalar(lock).fetch_one(&mut *conn).await? {
+            sleep(RETRY_PAUSE).await;
+        }
+        let mut built = Ok(());
+        for index in &self.indexes {
+            if built.is_ok() {
+                built = index.build(conn).await;
+            }
+        }
+        conn.execute("select pg_advisory_unlock(hashtext('mlops_indexes'))").await?;
+        built
+    }
 }
 
 impl Index {
     async fn build(&self, conn: &mut PgConnection) -> Result<(), sqlx::Error> {
-        let Self { name, table, columns, before } = self;
+        let Self { name, table, columns, is_unique, before } = self;
+        let is_there = "select to_regclass($1) is not null";
+        if !sqlx::query_scalar::<_, bool>(is_there).bind(table).fetch_one(&mut *conn).await? {
+            return Ok(());
+        }
         let state = "select indisvalid from pg_index where indexrelid = to_regclass($1)";
         let is_valid: Option<bool> = sqlx::query_scalar(state).bind(name).fetch_optional(&mut *conn).await?;
         if is_valid == Some(true) {
@@ -73,7 +122,8 @@ impl Index {
             conn.execute(sqlx::AssertSqlSafe(format!("drop index {name}"))).await?;
         }
         tracing::info!("building an index of {table}; events are written meanwhile");
-        let create = format!("create unique index concurrently {name} on {table} ({columns})");
+        let unique = if *is_unique { "unique" } else { "" };
+        let create = format!("create {unique} index concurrently {name} on {table} ({columns})");
         conn.execute(sqlx::AssertSqlSafe(create)).await.map(drop)
     }
 }

@@ -13,6 +13,7 @@ use crate::routes::keys::create;
 
 on_every_backend! {
     businesses_are_sorted_and_come_in_pages,
+    the_order_by_cost_follows_changes_of_earlier_days,
     the_figures_are_those_of_the_period,
     a_key_of_a_business_sees_that_one,
     what_is_wrong_is_refused_with_what_is_right,
@@ -65,6 +66,33 @@ async fn businesses_are_sorted_and_come_in_pages(backend: Backend) {
         }
         assert_eq!((&json!(found), after.as_str()), (&whole["businesses"], "&after=none"), "{sort}");
     }
+}
+
+async fn the_order_by_cost_follows_changes_of_earlier_days(backend: Backend) {
+    let app = TestApp::open(&backend).await;
+    let spend = async |id: &str, cost: f64| {
+        app.track(&event(json!({"business_id": id, "api_cost_usd": cost}))).await.ok();
+    };
+    let by_cost = async || app.get("/analytics?sort=cost").send().await.ok();
+    spend("a", 0.001).await;
+    spend("b", 0.002).await;
+    app.pass(TimeDelta::days(2));
+    for _ in 0..2 {
+        assert_eq!(ids(&by_cost().await), ["b", "a"]);
+    }
+    spend("a", 0.0015).await;
+    assert_eq!(ids(&by_cost().await), ["a", "b"], "today");
+    // What was spooled then arrives now.
+    app.pass(TimeDelta::days(-1));
+    spend("b", 0.001).await;
+    app.pass(TimeDelta::days(1));
+    assert_eq!(ids(&by_cost().await), ["b", "a"], "reported");
+    app.pass(TimeDelta::days(-1));
+    let computed =
+        json!({"business_id": "a", "api_cost_usd": 0, "prompt_tokens": 1_000_000, "tokens_used": 1_000_025});
+    app.track(&event(computed)).await.ok();
+    app.pass(TimeDelta::days(1));
+    assert_eq!(ids(&by_cost().await), ["a", "b"], "computed");
 }
 
 async fn the_figures_are_those_of_the_period(backend: Backend) {
