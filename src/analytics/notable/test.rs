@@ -136,9 +136,9 @@ mod tests {
 
     #[test]
     fn days_that_spread_widen_the_test() {
-        let steady = counts(&[(13, 10); 20]).unwrap();
-        let spread: Vec<(i64, i64)> = (0..10).flat_map(|_| [(26, 0), (0, 20)]).collect();
-        assert!(steady < 0.01, "{steady}");
+        let steady = counts(&[(15, 10); 20]).unwrap();
+        let spread: Vec<(i64, i64)> = (0..10).flat_map(|_| [(30, 0), (0, 20)]).collect();
+        assert!(steady < 0.001, "{steady}");
         assert!(counts(&spread).unwrap() > 0.3);
         let (steady, burst) = ([(2, 10); 8], [(16, 20), (0, 60)]);
         let before = [(1, 20); 8];
