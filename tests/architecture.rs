@@ -10,6 +10,7 @@ const LAYERS: [(&str, &[&str]); 9] = [
         "domain",
         &[
             "business",
+            "charts",
             "clock",
             "conversation",
             "pricing",
@@ -18,6 +19,7 @@ const LAYERS: [(&str, &[&str]); 9] = [
             "fair_share",
             "field_name",
             "link",
+            "locale",
             "rollup",
             "pricing",
             "quota",
