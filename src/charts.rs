@@ -7,14 +7,20 @@
 mod axis;
 mod bars;
 mod figure;
+mod funnel;
+mod heat;
 mod legend;
 mod line;
 mod marks;
 mod plot;
 mod scale;
+mod sparkline;
 
 pub use axis::{Unit, XAxis, YAxis};
 pub use bars::{Reference, StackedBars};
 pub use figure::{Chart, Figure, Heading, Table};
+pub use funnel::{Funnel, Step};
+pub use heat::HeatMap;
 pub use line::LineChart;
 pub use plot::Series;
+pub use sparkline::Sparkline;

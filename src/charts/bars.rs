@@ -85,12 +85,12 @@ impl StackedBars {
         self.draw_missing(&mut plot);
         for index in 0..self.series.len() {
             let finished = self.points().saturating_sub(self.unfinished);
-            plot.mark(class(index), index % 6 + 1, self.parts(index, scale, 0..finished));
+            plot.mark(class(index), self.parts(index, scale, 0..finished));
             let unfinished = self.parts(index, scale, finished..self.points());
-            plot.mark(format!("{} unfinished", class(index)), index % 6 + 1, unfinished);
+            plot.mark(format!("{} unfinished", class(index)), unfinished);
         }
         if let Some(line) = reference {
-            plot.mark("line reference", 0, level(scale, line.value, self.points()));
+            plot.mark("line reference", level(scale, line.value, self.points()));
             plot.note(&line.label, f64::from(down(scale, line.value)) / 10.0, "reference");
         }
         if (0..self.points()).all(|point| self.height(point).is_none()) {
@@ -118,7 +118,7 @@ impl StackedBars {
         if missing.len() < self.points() {
             missing.into_iter().for_each(|point| column(&mut path, point));
         }
-        plot.mark("missing", 0, path);
+        plot.mark("missing", path);
     }
 }
 

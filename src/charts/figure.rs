@@ -6,7 +6,7 @@ use askama::Template;
 use askama::filters::HtmlSafe;
 
 use super::legend::Legend;
-use super::{LineChart, StackedBars};
+use super::{Funnel, HeatMap, LineChart, StackedBars};
 
 /// A chart, and everything a reader needs who sees it, hears it, or wants its figures. A template writes it with `{{ figure }}`.
 #[derive(Template)]
@@ -24,7 +24,7 @@ pub struct Figure {
     pub csv: Option<String>,
     /// The chart.
     pub chart: Chart,
-    /// The figures: one row for each point of the chart, in the same order.
+    /// The figures: one row for each point of the chart, in the same order; of a heat map a row for each day, of 24 figures.
     pub table: Table,
 }
 
@@ -44,6 +44,10 @@ pub enum Chart {
     Line(LineChart),
     /// Stacked bars over time.
     Bars(StackedBars),
+    /// The hours of the week.
+    Heat(HeatMap),
+    /// Steps, of which each has fewer than the one before.
+    Funnel(Funnel),
 }
 
 /// Figures as texts. The first column heads the rows.
@@ -74,6 +78,8 @@ impl Chart {
         match self {
             Self::Line(_) => "line",
             Self::Bars(_) => "bars",
+            Self::Heat(_) => "heat",
+            Self::Funnel(_) => "funnel",
         }
     }
 
@@ -81,6 +87,8 @@ impl Chart {
         match self {
             Self::Line(chart) => chart.legend(),
             Self::Bars(chart) => chart.legend(),
+            Self::Heat(chart) => chart.legend(),
+            Self::Funnel(_) => Legend::new(Vec::new()),
         }
     }
 
@@ -89,6 +97,8 @@ impl Chart {
         let drawing = match self {
             Self::Line(chart) => chart.plot(id).render(),
             Self::Bars(chart) => chart.plot(id).render(),
+            Self::Heat(chart) => chart.plot(id).render(),
+            Self::Funnel(chart) => chart.drawing().render(),
         };
         drawing.expect("its fields are plain text")
     }

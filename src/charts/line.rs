@@ -2,7 +2,7 @@
 
 use super::axis::{XAxis, YAxis};
 use super::legend::{Entry, Legend, Shape, UNFINISHED};
-use super::marks::{down, line};
+use super::marks::{down, lines};
 use super::plot::{Plot, Series};
 
 /// Lines of several series, such as percentiles day by day, over an axis from 0.
@@ -45,13 +45,9 @@ impl LineChart {
         let mut ends = Vec::new();
         // The first line is drawn last, so that it is not hidden by others.
         for (index, series) in self.series.iter().enumerate().rev() {
-            let (class, finished) = (class(index), self.finished());
-            plot.mark(class.as_str(), 0, line(series, scale, 0, finished));
-            // A line to the first unfinished point begins at the last finished one.
-            let joined =
-                finished > 0 && series.value(finished).is_some() && series.value(finished - 1).is_some();
-            let begin = finished - usize::from(joined);
-            plot.mark(format!("{class} unfinished"), 0, line(series, scale, begin, points));
+            let [over, unfinished] = lines(series, scale, self.finished(), points);
+            plot.mark(class(index), over);
+            plot.mark(format!("{} unfinished", class(index)), unfinished);
             if let Some(last) = (0..points).rev().find_map(|point| series.value(point)) {
                 ends.push((f64::from(down(scale, last)) / 10.0, series.name.as_str()));
             }

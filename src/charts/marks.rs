@@ -32,7 +32,7 @@ pub(super) fn down(scale: Scale, value: f64) -> u16 {
 
 /// Draws the line of a series from point `from` to before `to`, with gaps where values are not known. A point with a gap on both
 /// sides is a dot.
-pub(super) fn line(series: &Series, scale: Scale, from: usize, to: usize) -> String {
+fn line(series: &Series, scale: Scale, from: usize, to: usize) -> String {
     let mut path = String::new();
     let mut open = false;
     for point in from..to {
@@ -52,6 +52,13 @@ pub(super) fn line(series: &Series, scale: Scale, from: usize, to: usize) -> Str
         open = !alone;
     }
     path
+}
+
+/// Draws a series as two lines: of its points that are over, and from the last of these to the others.
+pub(super) fn lines(series: &Series, scale: Scale, finished: usize, points: usize) -> [String; 2] {
+    let joined = finished > 0 && series.value(finished - 1).is_some() && series.value(finished).is_some();
+    let begin = finished - usize::from(joined);
+    [line(series, scale, 0, finished), line(series, scale, begin, points)]
 }
 
 /// Draws a bar at a point, between two values.

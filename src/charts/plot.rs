@@ -3,7 +3,7 @@
 use askama::Template;
 
 use super::axis::{Label, XAxis, YAxis};
-use super::marks::{HEIGHT, POINT};
+use super::marks::{HEIGHT, POINT, whole};
 use super::scale::Scale;
 
 /// The longest names that stand at the ends of lines, in characters; longer ones stand in the legend alone.
@@ -38,8 +38,6 @@ impl Series {
 pub(super) struct Mark {
     /// Its classes.
     pub(super) class: String,
-    /// The pattern that fills it on paper: 1, 2, …; 0 for none.
-    pub(super) pattern: usize,
     /// The data of its path.
     pub(super) path: String,
 }
@@ -59,26 +57,55 @@ pub(super) struct Note {
 #[derive(Template)]
 #[template(path = "charts/plot.html")]
 pub(super) struct Plot<'a> {
-    id: &'a str,
-    x: &'a XAxis,
-    y: &'a YAxis,
-    labels: Vec<Label>,
-    ticks: Vec<Label>,
-    marks: Vec<Mark>,
-    notes: Vec<Note>,
-    ends: Vec<Label>,
+    pub(super) id: &'a str,
+    /// The class of the plot, beside `plot`.
+    pub(super) class: &'static str,
+    pub(super) x_title: &'a str,
+    pub(super) y_title: &'a str,
+    /// The labels below.
+    pub(super) labels: Vec<Label>,
+    /// The labels on the left.
+    pub(super) ticks: Vec<Label>,
+    /// How many points there are from the left to the right, and from the top to the bottom.
+    pub(super) points: (usize, usize),
+    /// The size of the drawing, in its own units.
+    pub(super) size: (usize, usize),
+    /// The lines behind the marks.
+    pub(super) grid: String,
+    pub(super) marks: Vec<Mark>,
+    pub(super) notes: Vec<Note>,
+    /// The names of lines, on the right.
+    pub(super) ends: Vec<Label>,
 }
 
 impl<'a> Plot<'a> {
+    /// Creates a plot of values over points, without marks.
     pub(super) fn new(id: &'a str, x: &'a XAxis, y: &'a YAxis, scale: Scale) -> Self {
-        let (labels, ticks) = (x.shown(), y.shown(scale));
-        Self { id, x, y, labels, ticks, marks: Vec::new(), notes: Vec::new(), ends: Vec::new() }
+        let ticks = y.shown(scale);
+        let width = x.labels.len().max(1) * POINT;
+        // At 0 there is the axis.
+        let grid =
+            ticks.iter().skip(1).map(|tick| format!("M0 {}h{width}", whole(tick.at / 100.0))).collect();
+        Self {
+            id,
+            class: "",
+            x_title: &x.title,
+            y_title: &y.title,
+            labels: x.shown(),
+            ticks,
+            points: (x.labels.len(), 1),
+            size: (width, HEIGHT.into()),
+            grid,
+            marks: Vec::new(),
+            notes: Vec::new(),
+            ends: Vec::new(),
+        }
     }
 
     /// Adds marks, unless there are none.
-    pub(super) fn mark(&mut self, class: impl Into<String>, pattern: usize, path: String) {
+    pub(super) fn mark(&mut self, class: impl Into<String>, path: String) {
         if !path.is_empty() {
-            self.marks.push(Mark { class: class.into(), pattern, path });
+            self.marks.push(Mark { class: class.into(), path });
         }
     }
 
@@ -112,19 +139,6 @@ impl<'a> Plot<'a> {
         self.ends = ends.into_iter().map(label).collect();
     }
 
-    /// The width of the drawing, in its own units. Without points it has that of one.
-    fn width(&self) -> usize {
-        self.points().max(1) * POINT
-    }
-
-    fn points(&self) -> usize {
-        self.x.labels.len()
-    }
-
-    fn height(&self) -> u16 {
-        HEIGHT
-    }
-
     /// The width that the labels of values need, in ems.
     fn tick_width(&self) -> String {
         ems(self.ticks.iter().map(|tick| tick.text.as_str()))
@@ -132,21 +146,6 @@ impl<'a> Plot<'a> {
 
     fn end_width(&self) -> String {
         ems(self.ends.iter().map(|end| end.text.as_str()))
-    }
-
-    /// The lines behind the marks, one for each tick but that of 0, which is the axis.
-    fn grid(&self) -> String {
-        let line = |tick: &Label| format!("M0 {}h{}", super::marks::whole(tick.at / 100.0), self.width());
-        self.ticks.iter().skip(1).map(line).collect()
-    }
-
-    /// The patterns that are used.
-    fn patterns(&self) -> Vec<usize> {
-        let mut patterns: Vec<_> =
-            self.marks.iter().map(|mark| mark.pattern).filter(|&pattern| pattern > 1).collect();
-        patterns.sort_unstable();
-        patterns.dedup();
-        patterns
     }
 }
 

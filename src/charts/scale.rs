@@ -23,6 +23,11 @@ impl Scale {
         Self { step, steps }
     }
 
+    /// Creates the scale that ends with the largest value, in one step.
+    pub(super) fn to(largest: f64) -> Self {
+        Self { step: if largest > 0.0 { largest } else { 1.0 }, steps: 1 }
+    }
+
     /// The value at the upper end.
     pub(super) fn top(self) -> f64 {
         self.step * f64::from(self.steps)
