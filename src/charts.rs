@@ -24,3 +24,6 @@ pub use heat::HeatMap;
 pub use line::LineChart;
 pub use plot::Series;
 pub use sparkline::Sparkline;
+
+#[cfg(test)]
+mod tests;

@@ -2,7 +2,7 @@
 
 use super::axis::{XAxis, YAxis};
 use super::legend::{Entry, Legend, Shape, UNFINISHED};
-use super::marks::{bar, column, down, level};
+use super::marks::{DENSE, bar, column, down, level};
 use super::plot::{Plot, Series};
 use super::scale::Scale;
 
@@ -59,8 +59,7 @@ impl StackedBars {
     }
 
     pub(super) fn legend(&self) -> Legend {
-        // From the top to the bottom, as the parts stand.
-        let names = self.series.iter().enumerate().rev();
+        let names = self.series.iter().enumerate();
         let mut entries: Vec<_> =
             names.map(|(index, series)| Entry::new(Shape::Area, &class(index), &series.name)).collect();
         if let Some(reference) = &self.reference {
@@ -71,7 +70,7 @@ impl StackedBars {
         {
             entries.push(Entry::new(Shape::Area, "bar unfinished", UNFINISHED));
         }
-        if (0..self.points()).any(|point| self.is_missing(point)) {
+        if !self.missing().is_empty() {
             entries.push(Entry::new(Shape::Area, "missing", "Not known"));
         }
         Legend::new(entries)
@@ -82,7 +81,10 @@ impl StackedBars {
         let reference = self.drawn_reference(highest);
         let scale = self.y.scale([highest].into_iter().chain(reference.map(|line| line.value)));
         let mut plot = Plot::new(id, &self.x, &self.y, scale);
-        self.draw_missing(&mut plot);
+        plot.class = if self.points() < DENSE { "" } else { "dense" };
+        let mut missing = String::new();
+        self.missing().into_iter().for_each(|point| column(&mut missing, point));
+        plot.mark("missing", missing);
         for index in 0..self.series.len() {
             let finished = self.points().saturating_sub(self.unfinished);
             plot.mark(class(index), self.parts(index, scale, 0..finished));
@@ -105,20 +107,16 @@ impl StackedBars {
         for point in points {
             let below: f64 = self.series[..index].iter().filter_map(|series| series.value(point)).sum();
             if let Some(value) = self.series[index].value(point).filter(|&value| value > 0.0) {
-                bar(&mut path, scale, point, below, below + value);
+                bar(&mut path, scale, (point, self.points()), below, below + value);
             }
         }
         path
     }
 
-    fn draw_missing(&self, plot: &mut Plot<'_>) {
-        let mut path = String::new();
+    /// The points that are marked as not known: none where nothing at all is known, of which words tell.
+    fn missing(&self) -> Vec<usize> {
         let missing: Vec<_> = (0..self.points()).filter(|&point| self.is_missing(point)).collect();
-        // Where nothing at all is known, words say so.
-        if missing.len() < self.points() {
-            missing.into_iter().for_each(|point| column(&mut path, point));
-        }
-        plot.mark("missing", path);
+        if missing.len() + self.unfinished < self.points() { missing } else { Vec::new() }
     }
 }
 

@@ -45,7 +45,7 @@ pub enum Chart {
     /// Stacked bars over time.
     Bars(StackedBars),
     /// The hours of the week.
-    Heat(HeatMap),
+    Heat(Box<HeatMap>),
     /// Steps, of which each has fewer than the one before.
     Funnel(Funnel),
 }

@@ -38,11 +38,7 @@ impl HeatMap {
     }
 
     /// Returns the shade of a count: 0 for none, then from 1 up.
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_precision_loss,
-        reason = "the scale has up to 5 steps"
-    )]
+    #[expect(clippy::cast_precision_loss, reason = "counts stay below 2^53")]
     fn shade(scale: Scale, count: i64) -> u32 {
         if count <= 0 {
             return 0;

@@ -2,7 +2,7 @@
 
 use super::axis::{XAxis, YAxis};
 use super::legend::{Entry, Legend, Shape, UNFINISHED};
-use super::marks::{down, lines};
+use super::marks::{Lines, down, lines};
 use super::plot::{Plot, Series};
 
 /// Lines of several series, such as percentiles day by day, over an axis from 0.
@@ -45,9 +45,10 @@ impl LineChart {
         let mut ends = Vec::new();
         // The first line is drawn last, so that it is not hidden by others.
         for (index, series) in self.series.iter().enumerate().rev() {
-            let [over, unfinished] = lines(series, scale, self.finished(), points);
+            let Lines { over, unfinished, dots } = lines(series, scale, self.finished(), points);
             plot.mark(class(index), over);
             plot.mark(format!("{} unfinished", class(index)), unfinished);
+            plot.mark(format!("{} dot", class(index)), dots);
             if let Some(last) = (0..points).rev().find_map(|point| series.value(point)) {
                 ends.push((f64::from(down(scale, last)) / 10.0, series.name.as_str()));
             }

@@ -84,7 +84,7 @@ impl<'a> Plot<'a> {
         let ticks = y.shown(scale);
         let width = x.labels.len().max(1) * POINT;
         // At 0 there is the axis.
-        let grid =
+        let lines: Vec<_> =
             ticks.iter().skip(1).map(|tick| format!("M0 {}h{width}", whole(tick.at / 100.0))).collect();
         Self {
             id,
@@ -95,7 +95,7 @@ impl<'a> Plot<'a> {
             ticks,
             points: (x.labels.len(), 1),
             size: (width, HEIGHT.into()),
-            grid,
+            grid: lines.concat(),
             marks: Vec::new(),
             notes: Vec::new(),
             ends: Vec::new(),

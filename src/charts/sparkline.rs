@@ -3,7 +3,7 @@
 use askama::Template;
 use askama::filters::HtmlSafe;
 
-use super::marks::{HEIGHT, POINT, lines};
+use super::marks::{HEIGHT, Lines, POINT, lines};
 use super::plot::Series;
 use super::scale::Scale;
 
@@ -24,8 +24,7 @@ struct Drawing<'a> {
     alternative: &'a str,
     width: usize,
     height: u16,
-    over: String,
-    unfinished: String,
+    lines: Lines,
 }
 
 impl HtmlSafe for Sparkline {}
@@ -36,8 +35,8 @@ impl std::fmt::Display for Sparkline {
         let series = Series { name: String::new(), values: self.values.clone() };
         let highest = (0..points).filter_map(|point| series.value(point)).fold(0.0, f64::max);
         let finished = points.saturating_sub(self.unfinished);
-        let [over, unfinished] = lines(&series, Scale::to(highest), finished, points);
+        let lines = lines(&series, Scale::to(highest), finished, points);
         let width = points.max(1) * POINT;
-        Drawing { alternative: &self.alternative, width, height: HEIGHT, over, unfinished }.fmt(f)
+        Drawing { alternative: &self.alternative, width, height: HEIGHT, lines }.fmt(f)
     }
 }

@@ -1,6 +1,7 @@
 //! Numbers.
 
 use fixed_decimal::{Decimal, FloatPrecision, SignedRoundingMode, UnsignedRoundingMode};
+use icu_decimal::options::DecimalFormatterOptions;
 use icu_decimal::preferences::NumberingSystem;
 use icu_decimal::{DecimalFormatter, DecimalFormatterPreferences};
 use icu_locale_core::{LanguageIdentifier, extensions::unicode::value};
@@ -14,7 +15,7 @@ impl Numbers {
     pub(super) fn of(tag: &LanguageIdentifier) -> Self {
         let mut preferences = DecimalFormatterPreferences::from(tag);
         preferences.numbering_system = NumberingSystem::try_from(value!("latn")).ok();
-        let formatter = DecimalFormatter::try_new(preferences, Default::default());
+        let formatter = DecimalFormatter::try_new(preferences, DecimalFormatterOptions::default());
         Self(formatter.expect("the data of every locale is compiled in, and others have those of the root"))
     }
 

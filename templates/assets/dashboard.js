@@ -90,14 +90,100 @@ function moment(date) {
   return new Intl.DateTimeFormat('en-GB', style).format(date);
 }
 
+// ---- What happened since the page was opened ----
+
+// As many refreshes as an hour has.
+const HISTORY = 360;
+// Fewer points do not fill the line, so that the first ones do not look like a long time.
+const SHORTEST = 30;
+const SVG = 'http://www.w3.org/2000/svg';
+
+/** A line from 0 to the highest of `values`, the latest on the right, with gaps where they are not numbers. */
+export function sparkline(values) {
+  const width = Math.max(values.length, SHORTEST);
+  const svg = document.createElementNS(SVG, 'svg');
+  svg.setAttribute('class', 'sparkline');
+  svg.setAttribute('viewBox', `0 0 ${width} 100`);
+  svg.setAttribute('preserveAspectRatio', 'none');
+  svg.setAttribute('aria-hidden', 'true');
+  const path = document.createElementNS(SVG, 'path');
+  path.setAttribute('d', pathOf(values, width - values.length));
+  svg.append(path);
+  return svg;
+}
+
+/** The path of such a line, which begins `skipped` points from the left. A point between two gaps is a dot. */
+export function pathOf(values, skipped) {
+  const top = Math.max(...values.filter(Number.isFinite), 0) || 1;
+  let path = '';
+  values.forEach((value, i) => {
+    if (!Number.isFinite(value)) return;
+    const place = `${skipped + i + 0.5} ${Math.round(100 - (Math.max(value, 0) / top) * 100)}`;
+    path += Number.isFinite(values[i - 1]) ? `L${place}` : `M${place}h0`;
+  });
+  return path;
+}
+
+/** What a card shows of the past: a figure itself, or how much a counter grew from each refresh to the next. */
+class Past {
+  values = [];
+  last = NaN;
+
+  constructor(card, format, isCounter) {
+    Object.assign(this, { card, format, isCounter });
+  }
+
+  add(value) {
+    const grown = value - this.last;
+    // A counter that goes down began anew, and what it counted since then is not known.
+    const shown = this.isCounter ? (grown >= 0 ? grown : NaN) : value;
+    this.last = value;
+    // The first figure of a counter is not a growth.
+    if (this.values.length || Number.isFinite(shown)) this.values.push(shown);
+    this.values.splice(0, this.values.length - HISTORY);
+    this.draw();
+  }
+
+  draw() {
+    const known = this.values.filter(Number.isFinite);
+    if (!known.length) return;
+    const latest = this.format(this.values.at(-1));
+    const most = this.format(Math.max(...known));
+    const text = this.isCounter ? `${latest} since the last refresh, at most ${most}` : `At most ${most} so far`;
+    find('past', this.card).replaceChildren(sparkline(this.values), paragraph(text, 'note'));
+  }
+}
+
+const PAST = {
+  requests: new Past('requests', count, true),
+  'error-rate': new Past('error-rate', (value) => percent(value, 2), false),
+  resources: new Past('resources', (value) => `${percent(value, 1)} CPU`, false),
+  appointments: new Past('appointments', (value) => `${count(value)} booked`, true),
+  handoffs: new Past('handoffs', count, true),
+  tokens: new Past('tokens', count, true),
+  cost: new Past('cost', dollars, true),
+};
+
+// Made before the first figures come, so that nothing moves when they do.
+function makeRoom() {
+  for (const card of Object.keys(PAST)) {
+    const room = document.createElement('div');
+    room.className = 'past';
+    room.dataset.past = card;
+    find('card', card).append(room);
+  }
+}
+
 // ---- The two sources and their cards ----
 
 const ERROR_WORDS = { good: 'low', warn: 'elevated', bad: 'high', unknown: 'unknown' };
 const STATUS_LEVELS = { healthy: 'good', degraded: 'warn' };
-const source = (id, name, path, show) => ({ id, name, path, show, problem: '', goodAt: null, retryAt: 0 });
+const source = (id, name, path, past, show) => ({ id, name, path, past, show, problem: '', goodAt: null, retryAt: 0 });
 const SOURCES = [
-  source('health', 'The health report', '/health/detailed', (text) => showHealth(JSON.parse(text))),
-  source('metrics', 'The metrics page', '/metrics', (text) => showTotals(totalsOf(parseMetrics(text)))),
+  source('health', 'The health report', '/health/detailed', ['requests', 'error-rate', 'resources'],
+    (text) => showHealth(JSON.parse(text))),
+  source('metrics', 'The metrics page', '/metrics', ['appointments', 'handoffs', 'tokens', 'cost'],
+    (text) => showTotals(totalsOf(parseMetrics(text)))),
 ];
 
 const find = (attribute, name) => document.querySelector(`[data-${attribute}="${name}"]`);
@@ -112,12 +198,15 @@ function showHealth({ status, environment, uptime, system, requests, health_chec
   find('note', 'started').textContent = uptime?.started_at ? `Since ${moment(new Date(uptime.started_at))}` : '';
   put('memory', megabytes(system?.memory_usage_mb));
   put('cpu', percent(system?.cpu_percent, 1));
+  PAST.resources.add(system?.cpu_percent ?? NaN);
   showRequests(requests);
   showDatabase(checks?.database_connected);
 }
 
 function showRequests({ total, failed, error_rate_percent: rate } = {}) {
   put('requests-total', count(total));
+  PAST.requests.add(total ?? NaN);
+  PAST['error-rate'].add(rate ?? NaN);
   put('error-rate', percent(rate, 2));
   const level = errorLevel(rate);
   grade('error-rate', level);
@@ -140,6 +229,10 @@ function showTotals(total) {
   put('appointments-requested', count(total('appointments_requested_total')));
   put('appointments-booked', count(total('appointments_booked_total')));
   put('handoffs', count(total('human_handoffs_total')));
+  PAST.appointments.add(total('appointments_booked_total'));
+  PAST.handoffs.add(total('human_handoffs_total'));
+  PAST.tokens.add(total('ai_tokens_used_total'));
+  PAST.cost.add(total('ai_api_cost_usd_total'));
 }
 
 // ---- Asking ----
@@ -177,6 +270,7 @@ async function load(source) {
     Object.assign(source, { problem: '', goodAt: new Date(), retryAt: 0 });
   } catch ({ message, retryAt }) {
     Object.assign(source, { problem: message, retryAt });
+    source.past.forEach((card) => PAST[card].add(NaN));
   }
   drawState();
 }
@@ -304,6 +398,7 @@ function drawCountdowns() {
 
 // The parser and the formats are also of use where there is no page.
 if (typeof document !== 'undefined') {
+  makeRoom();
   document.getElementById('refresh').addEventListener('click', refresh);
   document.addEventListener('visibilitychange', onVisibility);
   setInterval(drawCountdowns, 1000);

@@ -47,7 +47,7 @@ function hideTooltip() {
 // ---- Points ----
 
 /** What each point of a figure says: its name, then pairs of a column and a value. */
-export function pointsOf(table, rows) {
+function pointsOf(table, rows) {
   const heads = Array.from(table.tHead.rows[0].cells, (cell) => cell.textContent);
   const lines = Array.from(table.tBodies[0].rows, (row) => Array.from(row.cells, (cell) => cell.textContent));
   if (rows === 1) return lines.map(([head, ...values]) => [head, ...values.map((value, i) => [heads[i + 1], value])]);
@@ -57,7 +57,7 @@ export function pointsOf(table, rows) {
 const said = ([head, ...rows]) => [head, ...rows.map(([name, value]) => `${name} ${value}`.trim())].join(', ');
 
 /** Where a key leads among points in rows of `columns`; undefined for keys that lead nowhere. */
-export function target(key, from, columns, count) {
+function target(key, from, columns, count) {
   const column = from % columns;
   const moves = {
     ArrowLeft: column > 0 ? from - 1 : from,
@@ -220,13 +220,11 @@ function setUp(root) {
   root.querySelectorAll('figure[data-chart]').forEach(setUpFigure);
 }
 
-if (typeof document !== 'undefined') {
-  document.body.append(tooltip, status);
-  setUp(document);
-  // WCAG 1.4.13: what appears by itself can be sent away without moving.
-  document.addEventListener('keydown', ({ key }) => key === 'Escape' && hideTooltip());
-  if ('refresh' in document.documentElement.dataset) {
-    document.addEventListener('visibilitychange', () => !document.hidden && schedule());
-    schedule();
-  }
+document.body.append(tooltip, status);
+setUp(document);
+// WCAG 1.4.13: what appears by itself can be sent away without moving.
+document.addEventListener('keydown', ({ key }) => key === 'Escape' && hideTooltip());
+if ('refresh' in document.documentElement.dataset) {
+  document.addEventListener('visibilitychange', () => !document.hidden && schedule());
+  schedule();
 }

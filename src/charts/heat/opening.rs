@@ -85,7 +85,7 @@ mod tests {
     fn a_line_stands_where_one_day_is_open_and_the_next_is_not() {
         let outline = drawn([(0, 9, 17), (1, 12, 18)]);
         assert!(outline.contains("M540 60H720") && outline.contains("M1020 60H1080"), "{outline}");
-        assert!(!outline.contains("M720 60"), "{outline}");
+        assert!(!outline.contains("M720 60H"), "{outline}");
     }
 
     #[test]
