@@ -129,8 +129,8 @@ class Past {
   values = [];
   last = NaN;
 
-  constructor(card, format, isCounter) {
-    Object.assign(this, { card, format, isCounter });
+  constructor(card, format, isCounter, what = '') {
+    Object.assign(this, { card, format, isCounter, what });
   }
 
   add(value) {
@@ -149,7 +149,7 @@ class Past {
     if (!known.length) return;
     const latest = this.format(this.values.at(-1));
     const most = this.format(Math.max(...known));
-    const text = this.isCounter ? `${latest} since the last refresh, at most ${most}` : `At most ${most} so far`;
+    const text = this.isCounter ? `Last +${latest}, highest +${most}${this.what}` : `Highest ${most}${this.what}`;
     find('past', this.card).replaceChildren(sparkline(this.values), paragraph(text, 'note'));
   }
 }
@@ -157,8 +157,8 @@ class Past {
 const PAST = {
   requests: new Past('requests', count, true),
   'error-rate': new Past('error-rate', (value) => percent(value, 2), false),
-  resources: new Past('resources', (value) => `${percent(value, 1)} CPU`, false),
-  appointments: new Past('appointments', (value) => `${count(value)} booked`, true),
+  resources: new Past('resources', (value) => percent(value, 1), false, ' CPU'),
+  appointments: new Past('appointments', count, true, ' booked'),
   handoffs: new Past('handoffs', count, true),
   tokens: new Past('tokens', count, true),
   cost: new Past('cost', dollars, true),
