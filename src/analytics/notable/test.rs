@@ -92,7 +92,7 @@ fn two_sided(t: f64, freedom: usize) -> f64 {
     let (sine, cosine) = angle.sin_cos();
     let is_odd = freedom % 2 == 1;
     let (mut term, mut sum) = (if is_odd { cosine } else { 1.0 }, 0.0);
-    let mut step = if is_odd { 1 } else { 0 };
+    let mut step = usize::from(is_odd);
     while step + 2 <= freedom {
         sum += term;
         term *= cosine * cosine * real_count(step + 1) / real_count(step + 2);
