@@ -97,6 +97,7 @@ use crate::pricing::Prices;
 use analytics::FiguresCache;
 use connection::file::WatchedFile;
 use connection::lease::Connections;
+use events::foreign::Chunk;
 use events::keeping::Keeping;
 
 /// The time limit of a read.
@@ -141,6 +142,7 @@ pub struct Store {
     /// Whether the app's appointments can be read, as last looked up.
     shares_book: Arc<AtomicBool>,
     figures: FiguresCache,
+    foreign_chunk: Chunk,
     keeping: Keeping,
     place: String,
     /// Whether this role runs migrations.

@@ -14,6 +14,7 @@ use crate::store::analytics::FiguresCache;
 use crate::store::connection::file::{WatchedFile, beside};
 use crate::store::connection::online_index;
 use crate::store::dialect::{self, Pools};
+use crate::store::events::foreign::Chunk;
 use crate::store::events::keeping::Keeping;
 use crate::store::migrations::{POSTGRES, SQLITE};
 use crate::store::{Db, READ_LIMIT, Store, StoreError};
@@ -59,6 +60,7 @@ impl Store {
             prices: config.prices(),
             shares_book: Arc::default(),
             figures: FiguresCache::new(),
+            foreign_chunk: Chunk::new(),
             keeping,
             place,
             migrates,

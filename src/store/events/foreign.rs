@@ -5,7 +5,8 @@
 //! encodes whether the row was recent. `/track` may claim a recent row: it then gets the id of the event and is not
 //! counted again.
 
-use std::sync::LazyLock;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, LazyLock};
 
 use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
 use sqlx::{AssertSqlSafe, ColumnIndex, Decode, FromRow, Type};
@@ -15,8 +16,34 @@ use crate::rollup::Key;
 use crate::store::rollups::columns::list;
 use crate::store::{CLAIM_MINUTES, Store, StoreError, WRITE_LIMIT, dialect, digest};
 
-/// The number of rows counted in one transaction.
-const CHUNK: i64 = 2_000;
+/// The largest and the smallest number of rows that are counted in one transaction.
+const CHUNKS: (i64, i64) = (2_000, 50);
+
+/// How many rows are counted in one transaction: fewer after one that took too long, and then slowly more again. Clones share it.
+#[derive(Debug, Clone)]
+pub(in crate::store) struct Chunk(Arc<AtomicI64>);
+
+impl Chunk {
+    pub(in crate::store) fn new() -> Self {
+        Self(Arc::new(AtomicI64::new(CHUNKS.0)))
+    }
+
+    fn rows(&self) -> i64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn grow(&self) {
+        let rows = self.rows();
+        self.0.store((rows + rows / 8).min(CHUNKS.0), Ordering::Relaxed);
+    }
+
+    /// Returns `false` if it is the smallest already.
+    fn shrink(&self) -> bool {
+        let rows = self.rows();
+        self.0.store((rows / 2).max(CHUNKS.1), Ordering::Relaxed);
+        rows > CHUNKS.1
+    }
+}
 
 /// A foreign row, as [`dialect::Dialect::FOREIGN_VALUES`] selects it.
 pub(in crate::store) struct ForeignRow {
@@ -148,13 +175,27 @@ fn sqlite_value(Column { name, get }: &Column) -> String {
 const NEXT: &str = "select count(*), cast(max(id) as bigint) from (select id from ai_metrics where event_id is null order by id limit $1) next";
 
 impl Store {
-    /// Counts some of the uncounted foreign rows.
+    /// Counts some of the uncounted foreign rows. If that takes too long, counts none, and fewer the next time.
     pub async fn count_foreign_rows(&self, now: DateTime<Utc>) -> Result<ForeignCount, StoreError> {
+        let chunk = self.foreign_chunk.rows();
+        match self.count_at_most(chunk, now).await {
+            Err(StoreError::TimedOut) if self.foreign_chunk.shrink() => {
+                Ok(ForeignCount { more: true, ..ForeignCount::default() })
+            }
+            Ok(counted) => {
+                self.foreign_chunk.grow();
+                Ok(counted)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn count_at_most(&self, chunk: i64, now: DateTime<Utc>) -> Result<ForeignCount, StoreError> {
         let claimable_from = (now - TimeDelta::minutes(CLAIM_MINUTES)).naive_utc();
         let profiles = self.profiles.current();
         on!(&self.write, WRITE_LIMIT, |conn| {
             let mut tx = dialect::begin(conn).await?;
-            let next: (i64, Option<i64>) = sqlx::query_as(NEXT).bind(CHUNK).fetch_one(&mut *tx).await?;
+            let next: (i64, Option<i64>) = sqlx::query_as(NEXT).bind(chunk).fetch_one(&mut *tx).await?;
             let (due, Some(last)) = next else { return Ok(ForeignCount::default()) };
             let rows: Vec<ForeignRow> = sqlx::query_as(AssertSqlSafe(count_up_to(&tx)))
                 .bind(claimable_from)
@@ -163,7 +204,7 @@ impl Store {
                 .await?;
             let redacted = digest::count_rows(&mut *tx, rows, now, self.appraisal(&profiles)).await?;
             tx.commit().await?;
-            Ok(ForeignCount { more: due == CHUNK, redacted })
+            Ok(ForeignCount { more: due == chunk, redacted })
         })
     }
 }
@@ -181,4 +222,23 @@ pub(in crate::store) fn count_sql<DB: dialect::Dialect>(condition: &str) -> Stri
         DB::FOREIGN_ID,
         DB::FOREIGN_VALUES.as_str()
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slow_store_counts_fewer_rows_at_a_time_and_then_more_again() {
+        let chunk = Chunk::new();
+        let mut shrunk = vec![chunk.rows()];
+        while chunk.shrink() {
+            shrunk.push(chunk.rows());
+        }
+        assert_eq!(shrunk, [2_000, 1_000, 500, 250, 125, 62, 50]);
+        for _ in 0..40 {
+            chunk.grow();
+        }
+        assert_eq!(chunk.rows(), 2_000);
+    }
 }
