@@ -1,6 +1,7 @@
 //! The HTTP interface: the middleware stack below, around the routes of `routes.rs`.
 
 pub mod analytics;
+pub mod assets;
 pub mod audit;
 mod batch;
 pub mod businesses;

@@ -28,6 +28,7 @@ pub mod link;
 pub mod locale;
 mod log_on_change;
 pub mod metrics;
+pub mod pages;
 pub mod pricing;
 pub mod privacy;
 pub mod quota;

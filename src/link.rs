@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use chrono::{DateTime, Datelike, NaiveDate, SubsecRound, TimeDelta, Utc};
+use chrono::{DateTime, Datelike, Days, Months, NaiveDate, SubsecRound, TimeDelta, Utc};
 use serde::Deserialize;
 use strum::VariantArray;
 use uuid::Uuid;
@@ -63,6 +63,12 @@ impl Month {
     #[must_use]
     pub const fn first_day(self) -> NaiveDate {
         self.0
+    }
+
+    /// Returns its last day.
+    #[must_use]
+    pub fn last_day(self) -> NaiveDate {
+        self.0 + Months::new(1) - Days::new(1)
     }
 }
 

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The layers from the bottom to the top, each with the modules in it. The longest path that fits a module tells its layer.
-const LAYERS: [(&str, &[&str]); 9] = [
+const LAYERS: [(&str, &[&str]); 10] = [
     (
         "domain",
         &[
@@ -58,6 +58,7 @@ const LAYERS: [(&str, &[&str]); 9] = [
     ("privacy", &["privacy"]),
     ("app", &["app"]),
     ("analytics", &["analytics"]),
+    ("pages", &["pages"]),
     ("http", &["http"]),
     ("cli", &["cli"]),
 ];

@@ -14,6 +14,7 @@ mod links;
 mod metrics;
 mod notice;
 mod outcomes;
+mod pages;
 mod privacy;
 mod refresh;
 mod sessions;

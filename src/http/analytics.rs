@@ -3,7 +3,7 @@
 pub mod conversations;
 mod cursor;
 pub mod list;
-mod sheet;
+pub(super) mod sheet;
 
 use axum::Json;
 use axum::http::HeaderMap;

@@ -17,8 +17,8 @@ use super::middleware::gate::Gate;
 use super::middleware::guard::{self, Policy};
 use super::privacy::{consents, erase, export, requests};
 use super::{
-    analytics, audit, businesses, dashboard, error::ApiError, health, keys, links, metrics, notice, outcomes,
-    pages, probes, refresh, session, shared, track, track_batch,
+    analytics, assets, audit, businesses, dashboard, error::ApiError, health, keys, links, metrics, notice,
+    outcomes, pages, probes, refresh, session, shared, track, track_batch,
 };
 use crate::app::App;
 use crate::auth::key::Scope;
@@ -163,7 +163,7 @@ fn for_people(routes: Routes) -> Routes {
     use QuotaOf::{FloodOnly, Pages};
     routes
         .row(Method::GET, "/", Public, FloodOnly, dashboard::page)
-        .row(Method::GET, "/assets/{name}", Public, FloodOnly, dashboard::asset)
+        .row(Method::GET, "/assets/{name}", Public, FloodOnly, assets::asset)
         .row(Method::GET, "/privacy", Public, FloodOnly, notice::page)
         .row(Method::GET, "/businesses", Page, Pages, pages::businesses::page)
         .row(Method::GET, "/businesses/{business_id}", Page, Pages, pages::business::page)

@@ -164,16 +164,6 @@ const PAST = {
   cost: new Past('cost', dollars, true),
 };
 
-// Made before the first figures come, so that nothing moves when they do.
-function makeRoom() {
-  for (const card of Object.keys(PAST)) {
-    const room = document.createElement('div');
-    room.className = 'past';
-    room.dataset.past = card;
-    find('card', card).append(room);
-  }
-}
-
 // ---- The two sources and their cards ----
 
 const ERROR_WORDS = { good: 'low', warn: 'elevated', bad: 'high', unknown: 'unknown' };
@@ -398,7 +388,6 @@ function drawCountdowns() {
 
 // The parser and the formats are also of use where there is no page.
 if (typeof document !== 'undefined') {
-  makeRoom();
   document.getElementById('refresh').addEventListener('click', refresh);
   document.addEventListener('visibilitychange', onVisibility);
   setInterval(drawCountdowns, 1000);

@@ -49,7 +49,7 @@ function hideTooltip() {
 /** What each point of a figure says: its name, then pairs of a column and a value. */
 function pointsOf(table, rows) {
   const heads = Array.from(table.tHead.rows[0].cells, (cell) => cell.textContent);
-  const lines = Array.from(table.tBodies[0].rows, (row) => Array.from(row.cells, (cell) => cell.textContent));
+  const lines = Array.from(table.tBodies[0].rows, (row) => Array.from(row.cells, (cell) => cell.textContent.trim()));
   if (rows === 1) return lines.map(([head, ...values]) => [head, ...values.map((value, i) => [heads[i + 1], value])]);
   return lines.flatMap(([head, ...values]) => values.map((value, i) => [`${head}, ${heads[i + 1]}`, ['', value]]));
 }
@@ -76,11 +76,24 @@ function setUpFigure(figure) {
   const area = figure.querySelector('.area');
   const table = figure.querySelector('.data table');
   setUpToggle(figure);
+  setUpSteps(figure.querySelector('.funnel'));
   if (!area || !table || area.querySelector('.points')) return;
   const [columns, rows] = [Number(area.dataset.columns), Number(area.dataset.rows)];
   const texts = pointsOf(table, rows);
   if (texts.length !== columns * rows || !texts.length) return;
   area.append(group(figure, texts, columns, rows));
+}
+
+// The steps of a funnel say themselves what they are.
+function setUpSteps(funnel) {
+  const steps = Array.from(funnel?.children ?? []);
+  steps.forEach((step, index) => { step.tabIndex = index ? -1 : 0; });
+  funnel?.addEventListener('keydown', (event) => {
+    const to = target(event.key, steps.indexOf(event.target), 1, steps.length);
+    if (to === undefined) return;
+    event.preventDefault();
+    steps[to].focus();
+  });
 }
 
 function group(figure, texts, columns, rows) {
@@ -144,7 +157,7 @@ function setUpToggle(figure) {
 let refreshedAt = performance.now();
 let timer;
 
-async function refresh() {
+export async function refresh() {
   if (document.hidden) return;
   refreshedAt = performance.now();
   try {
@@ -180,7 +193,7 @@ function swap(fresh) {
 
 function stateOf(main) {
   const open = Array.from(main.querySelectorAll('details'), ({ open }) => open);
-  const scrolled = Array.from(main.querySelectorAll('.scroll'), ({ scrollLeft, scrollTop }) => [scrollLeft, scrollTop]);
+  const scrolled = Array.from(main.querySelectorAll('.scroll, .sheet'), ({ scrollLeft, scrollTop }) => [scrollLeft, scrollTop]);
   return { open, scrolled, focus: main.contains(document.activeElement) ? pathTo(main, document.activeElement) : null };
 }
 
@@ -196,7 +209,7 @@ function restore(main, { open, scrolled }) {
   const details = main.querySelectorAll('details');
   // A page of another shape: its details are others.
   if (details.length === open.length) details.forEach((each, i) => { each.open = open[i]; });
-  const boxes = main.querySelectorAll('.scroll');
+  const boxes = main.querySelectorAll('.scroll, .sheet');
   if (boxes.length === scrolled.length) boxes.forEach((each, i) => each.scrollTo(...scrolled[i]));
 }
 

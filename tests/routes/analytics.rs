@@ -43,7 +43,7 @@ async fn forget_facts(app: &TestApp, backend: &Backend) {
 }
 
 /// Inserts the sums of a day; those that `sums` does not name are 0.
-async fn plant_facts(backend: &Backend, business_id: &str, day: NaiveDate, sums: &[(&str, i64)]) {
+pub(super) async fn plant_facts(backend: &Backend, business_id: &str, day: NaiveDate, sums: &[(&str, i64)]) {
     let value = |column: &str| sums.iter().find(|(name, _)| *name == column).map_or(0, |(_, value)| *value);
     assert!(sums.iter().all(|(name, _)| FACTS.contains(name)), "{sums:?}");
     let mut values = String::new();

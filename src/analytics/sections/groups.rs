@@ -70,6 +70,10 @@ impl OfModel {
 }
 
 impl OfIntent {
+    /// The names of its fields, in order.
+    pub const COLUMNS: [&'static str; 6] =
+        ["intent", "answers", "conversations", "requested", "booked", "errors"];
+
     /// Returns every intent. Conversations are `None` unless some are known.
     pub(in crate::analytics) fn all(figures: &Figures, basis: Basis, are_known: bool) -> Vec<Self> {
         let known = |count: i64| are_known.then_some(count);

@@ -27,6 +27,10 @@ pub struct OfHour {
 }
 
 impl OfHour {
+    /// The names of its fields, in order.
+    pub const COLUMNS: [&'static str; 6] =
+        ["weekday", "hour", "conversations", "answers", "requested", "open"];
+
     /// Returns the 168 hours of the week, Monday first.
     pub(in crate::analytics) fn all(figures: &Figures, open: Option<&OpeningHours>) -> Vec<Self> {
         let hours = (1..=7).flat_map(|weekday| (0..24).map(move |hour| (weekday, hour)));

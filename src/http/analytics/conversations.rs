@@ -36,27 +36,27 @@ pub struct ConversationsQuery {
 /// The body of the response.
 #[derive(Debug, Serialize)]
 pub struct ConversationsResponse {
-    pub(in crate::http) conversations: Vec<ConversationResponse>,
+    conversations: Vec<ConversationResponse>,
     /// The cursor of the next page; null on the last one.
-    pub(in crate::http) next: Option<String>,
+    next: Option<String>,
 }
 
 /// What is known about a conversation.
 #[derive(Debug, Serialize)]
 #[expect(clippy::struct_excessive_bools, reason = "they do not depend on each other")]
 pub struct ConversationResponse {
-    pub(in crate::http) conversation_id: String,
-    pub(in crate::http) first_at: String,
-    pub(in crate::http) last_at: String,
-    pub(in crate::http) answers: i64,
-    pub(in crate::http) requested: bool,
-    pub(in crate::http) booked: bool,
-    pub(in crate::http) claimed: bool,
-    pub(in crate::http) handoff: bool,
-    pub(in crate::http) error: bool,
-    pub(in crate::http) in_hours: Option<bool>,
-    pub(in crate::http) outcome: Option<&'static str>,
-    pub(in crate::http) cost_usd: Usd,
+    conversation_id: String,
+    first_at: String,
+    last_at: String,
+    answers: i64,
+    requested: bool,
+    booked: bool,
+    claimed: bool,
+    handoff: bool,
+    error: bool,
+    in_hours: Option<bool>,
+    outcome: Option<&'static str>,
+    cost_usd: Usd,
 }
 
 impl ConversationResponse {
@@ -102,22 +102,25 @@ pub async fn conversations(
     uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let page = page(&app, business_id.as_str(), &query).await?;
+    let (found, next) = find(&app, business_id.as_str(), &query).await?;
+    let shares_book = app.store.shares_book();
+    let conversations: Vec<_> =
+        found.into_iter().map(|(key, facts)| ConversationResponse::of(key, &facts, shares_book)).collect();
     if prefers_csv(&headers) {
-        let next = page.next.map(|next| next_query(&uri, &next));
-        return Ok(Sheet::new(&ConversationResponse::COLUMNS, &page.conversations)?
+        let next = next.map(|next| next_query(&uri, &next));
+        return Ok(Sheet::new(&ConversationResponse::COLUMNS, &conversations)?
             .with_next(next)
             .into_response());
     }
-    Ok(with_vary(Json(page)))
+    Ok(with_vary(Json(ConversationsResponse { conversations, next })))
 }
 
-/// Returns a page of the conversations of a business, newest first.
-pub(in crate::http) async fn page(
+/// Returns a page of the conversations of a business, newest first, and the cursor of the next one.
+pub(in crate::http) async fn find(
     app: &App,
     business_id: &str,
     query: &ConversationsQuery,
-) -> Result<ConversationsResponse, ApiError> {
+) -> Result<(Vec<(ConversationKey, Facts)>, Option<String>), ApiError> {
     let (filter, limit) = (query.filter()?, limit(query.limit.as_deref())?);
     app.store.digest_all().await.map_err(|error| unavailable(&error))?;
     // One more than the limit, to find out whether there is a next page.
@@ -128,10 +131,7 @@ pub(in crate::http) async fn page(
     let next = last
         .map(|(key, facts)| cursor(&(facts.first.at.timestamp_micros(), &key.conversation_id)))
         .transpose()?;
-    let shares_book = app.store.shares_book();
-    let conversations =
-        found.into_iter().map(|(key, facts)| ConversationResponse::of(key, &facts, shares_book)).collect();
-    Ok(ConversationsResponse { conversations, next })
+    Ok((found, next))
 }
 
 /// Returns the query string of the request for the next page.

@@ -54,7 +54,7 @@ pub async fn businesses(
     Ok(Json(BusinessesResponse { businesses, next }))
 }
 
-fn sort(text: Option<&str>) -> Result<Sort, ApiError> {
+pub(in crate::http) fn sort(text: Option<&str>) -> Result<Sort, ApiError> {
     let Some(text) = text else { return Ok(Sort::default()) };
     let known = Sort::VARIANTS.iter().copied().find(|sort| sort.name() == text);
     known.ok_or_else(|| {

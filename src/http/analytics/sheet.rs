@@ -14,7 +14,7 @@ const CSV: &str = "text/csv";
 
 /// A sheet with a header and rows.
 #[derive(Debug)]
-pub(super) struct Sheet {
+pub(in crate::http) struct Sheet {
     content: Vec<u8>,
     /// The query string of the next page.
     next: Option<String>,
@@ -22,7 +22,7 @@ pub(super) struct Sheet {
 
 impl Sheet {
     /// Writes rows, each with the fields `columns`.
-    pub(super) fn new<T: Serialize>(columns: &[&str], rows: &[T]) -> Result<Self, ApiError> {
+    pub(in crate::http) fn new<T: Serialize>(columns: &[&str], rows: &[T]) -> Result<Self, ApiError> {
         let columns: Vec<String> = columns.iter().map(|column| (*column).to_owned()).collect();
         let rows: Result<Vec<Box<RawValue>>, _> = rows.iter().map(to_raw_value).collect();
         let content = rows

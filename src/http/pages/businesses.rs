@@ -1,26 +1,57 @@
 //! The page that lists businesses.
 
-use askama::Template;
 use axum::response::Response;
+use serde::Deserialize;
 
-use super::{page as respond, path_of_business};
+use super::page as respond;
+use super::reader::{Reader, unavailable};
+use crate::analytics::PeriodQuery;
+use crate::analytics::list::{ListQuery, rows};
 use crate::app::App;
-use crate::http::extract::BusinessLimit;
+use crate::http::analytics::list::sort;
+use crate::http::error::ApiError;
+use crate::http::extract::Query;
+use crate::http::paging::number;
+use crate::pages::businesses::{Asked, BusinessesPage, PAGE};
 
-#[derive(Template)]
-#[template(path = "businesses.html")]
-struct BusinessesPage {
-    /// Ids of businesses, and the paths of their pages.
-    businesses: Vec<(String, String)>,
+/// The highest number of a page: further down a list, a search finds more.
+const MAX_PAGE: u32 = 1_000;
+
+/// The query string. A form sends empty values for what does not matter.
+#[derive(Debug, Deserialize)]
+pub struct BusinessesQuery {
+    #[serde(flatten)]
+    period: PeriodQuery,
+    sort: Option<String>,
+    search: Option<String>,
+    page: Option<String>,
 }
 
-/// `GET /businesses`: returns the businesses that the caller may see.
-pub async fn page(app: App, limit: BusinessLimit) -> Response {
-    let profiles = app.store.profiles().current();
-    let ids: Vec<String> = match limit.own() {
-        Some(own) => vec![own.to_owned()],
-        None => profiles.iter().map(|(id, _)| id.to_owned()).collect(),
+/// `GET /businesses`: returns the page that lists the businesses that the reader may see.
+pub async fn page(
+    app: App,
+    reader: Reader,
+    Query(query): Query<BusinessesQuery>,
+) -> Result<Response, ApiError> {
+    let zone = app.store.profiles().current().default_zone();
+    let period = query.period.read(app.clock.now().with_timezone(&zone).date_naive())?;
+    let search = query.search.as_deref().unwrap_or_default().trim();
+    let asked = Asked {
+        period: &period,
+        sort: sort(query.sort.as_deref().filter(|sort| !sort.is_empty()))?,
+        search,
+        page: number("page", query.page.as_deref(), 1, 1..=MAX_PAGE)? as usize,
     };
-    let businesses = ids.into_iter().map(|id| (path_of_business(&id), id)).map(|(path, id)| (id, path));
-    respond(&BusinessesPage { businesses: businesses.collect() })
+    let list = ListQuery {
+        period: &period,
+        sort: asked.sort,
+        search,
+        after: None,
+        skip: (asked.page - 1) * PAGE,
+        limit: PAGE,
+        own: reader.own.as_deref(),
+    };
+    let shown = rows(&app, list).await.map_err(|error| unavailable(&error))?;
+    let (notices, first) = (reader.notices(&shown, zone), reader.first_event(None, false));
+    Ok(respond(&BusinessesPage::new(reader.frame(), &reader.locale, asked, &shown.value, notices, first)))
 }

@@ -7,10 +7,12 @@ use axum::response::Response;
 
 use super::page_with;
 use crate::http::error::ApiError;
+use crate::pages::Frame;
 
 #[derive(Template)]
 #[template(path = "error.html")]
 struct ErrorPage {
+    page: Frame,
     title: &'static str,
     /// What is wrong and what to do, in plain words.
     what: String,
@@ -26,7 +28,7 @@ pub(in crate::http) fn into_page(response: Response) -> Response {
     }
     let (title, what) = words(error);
     let sign_in = matches!(error, ApiError::KeyMissing | ApiError::KeyInvalid | ApiError::KeyExpired);
-    let page = page_with(status(error), &ErrorPage { title, what, sign_in });
+    let page = page_with(status(error), &ErrorPage { page: Frame::alone(), title, what, sign_in });
     let (page, body) = page.into_parts();
     let (mut parts, _) = response.into_parts();
     parts.status = page.status;

@@ -1,7 +1,7 @@
 //! The counted costs of every business.
 //!
-//! They are sums over all rollups of the days: over 30 days of 1,000 businesses, 120,000 rows and 80 ms on Postgres. Those of days before today stay in memory; their mark
-//! and the costs of today take 20 ms, found by the indexes on days.
+//! They are sums over all rollups of the days: over 30 days of 1,000 businesses, 120,000 rows. Those of days before today stay in memory, which
+//! leaves their mark and the costs of today to read, found by the indexes on days.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
