@@ -1,0 +1,55 @@
+//! How much a page weighs, and whether it stands still.
+
+use serde_json::json;
+
+use super::driver::Browser;
+use super::salon::Salon;
+
+/// Returns how many things the page is made of (the icon is asked for as an image and as an icon), the bytes of their answers as they were sent, with headers, and the bytes of their contents.
+const WEIGHT: &str =
+    "const all = ['navigation', 'resource'].flatMap((type) => performance.getEntriesByType(type));
+    const sum = (name) => all.reduce((bytes, entry) => bytes + entry[name], 0);
+    return [new Set(all.map(({ name }) => name)).size, sum('transferSize'), sum('decodedBodySize')]";
+
+/// Returns how far the contents of the page have moved by themselves.
+const SHIFT: &str = "return new Promise((done) => {
+    let shift = 0;
+    const add = (entries) => entries.forEach(({ value }) => { shift += value; });
+    const observer = new PerformanceObserver((list) => add(list.getEntries()));
+    observer.observe({ type: 'layout-shift', buffered: true });
+    const frames = (left) => {
+        if (left) return requestAnimationFrame(() => frames(left - 1));
+        add(observer.takeRecords());
+        done(shift);
+    };
+    frames(5);
+})";
+
+const PUSH: &str =
+    "const block = document.createElement('p'); block.textContent = 'pushed'; document.body.prepend(block)";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_year_is_a_light_page_that_stands_still() {
+    let (salon, browser) = (Salon::with_days(365).await, Browser::start().await);
+    salon.sign_in(&browser).await;
+    browser.devtools("Network.clearBrowserCache", json!({})).await;
+    salon.open(&browser, "/businesses/acme?days=366").await;
+    let weight = browser.script(WEIGHT).await;
+    let [requests, sent, plain] = [0, 1, 2].map(|place| weight[place].as_u64().unwrap());
+    assert_eq!(requests, 4, "the page, its style, its script and the icon");
+    assert!(sent < 60_000, "{sent} bytes were sent");
+    assert!((50_000..250_000).contains(&plain), "{plain} bytes");
+    for (path, width) in
+        [("/businesses/acme?days=30", 390), ("/businesses/acme?days=30", 1440), ("/", 390), ("/", 1440)]
+    {
+        browser.appear(width, "light").await;
+        salon.open(&browser, path).await;
+        if path == "/" {
+            browser.reaches("live").await;
+        }
+        assert_eq!(browser.script(SHIFT).await.as_f64(), Some(0.0), "{path}, {width} px");
+    }
+    browser.script(PUSH).await;
+    assert!(browser.script(SHIFT).await.as_f64() > Some(0.0), "a shift would have been noticed");
+    browser.client.clone().close().await.unwrap();
+}
