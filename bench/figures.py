@@ -10,6 +10,7 @@ MEASUREMENTS = [
     writes.track_one,
     writes.pgbench,
     writes.track,
+    writes.track_watched,
     writes.pgbench_simple,
     writes.track_own,
     writes.pgbench_own,
@@ -31,6 +32,7 @@ MEASUREMENTS = [
     reads.peer_metrics,
     reads.history,
     reads.insight,
+    reads.pages,
     reads.first_answer,
     reads.idle,
 ]

@@ -108,6 +108,18 @@ def insight(lab):
     return numbers | {"rebuilt rate": lab.rebuilt["large"]}
 
 
+def pages(lab):
+    """The page of a business over a year, over few and over many events, in turns."""
+    with lab.service("small") as small, lab.service("large") as large:
+        clients = {"small": service.Client(small.port), "large": service.Client(large.port)}
+        took = {name: [] for name in clients}
+        businesses = itertools.cycle(range(BUSINESSES))
+        for business in itertools.islice(businesses, max(lab.plan.samples // 4, 2 * BUSINESSES)):
+            for name, client in clients.items():
+                took[name].append(client.first_byte(f"/businesses/business-{business}?days=366"))
+    return {f"page {name}": statistics.median(times) * 1e3 for name, times in took.items()}
+
+
 def first_answer(lab):
     """From nothing to the first answer, the SQLite file and its tables made on the way."""
     took = []

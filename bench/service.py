@@ -18,6 +18,7 @@ UNLIMITED = {
     "RATE_LIMIT_TRACK": "off",
     "RATE_LIMIT_ANALYTICS": "off",
     "RATE_LIMIT_REFRESH_METRICS": "off",
+    "RATE_LIMIT_PAGES": "off",
     "RATE_LIMIT_DEFAULT": "off",
     "FLOOD_LIMIT_PER_SECOND": "off",
     "RUST_LOG": "warn",
@@ -150,3 +151,25 @@ class Client:
         if status != 200:
             raise RuntimeError(f"GET {path} is answered {status}: {body[:200]!r}")
         return took
+
+    def first_byte(self, path):
+        """Seconds until the head of an answer is there, packed as browsers ask for it."""
+        begun = time.perf_counter()
+        self.connection.request("GET", path, headers=self.headers | {"Accept-Encoding": "gzip, br"})
+        response = self.connection.getresponse()
+        took = time.perf_counter() - begun
+        body = response.read()
+        if response.status != 200:
+            raise RuntimeError(f"GET {path} is answered {response.status}: {body[:200]!r}")
+        return took
+
+    def sign_in(self, key):
+        """Begins a session, so that pages can be asked for."""
+        origin = f"http://127.0.0.1:{self.connection.port}"
+        headers = {"Origin": origin, "Content-Type": "application/x-www-form-urlencoded"}
+        self.connection.request("POST", "/session", f"key={key}", headers)
+        response = self.connection.getresponse()
+        response.read()
+        if response.status != 303:
+            raise RuntimeError(f"POST /session is answered {response.status}")
+        self.headers["Cookie"] = response.headers["Set-Cookie"].split(";")[0]

@@ -3,6 +3,7 @@ numbers by name."""
 
 import secrets
 import sqlite3
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +20,9 @@ BATCH, BATCH_CLIENTS = 500, 4
 
 # Rows for COPY, for every second that others write. It may be faster or slower than that.
 COPIED_A_SECOND = 40_000
+
+# Who reloads a page while events are written, which, and after how many seconds: the quota of a reader allows two pages a second.
+READERS, PAGE, RELOAD_PAUSE = 10, "/businesses/business-1?days=30", 0.5
 
 # Between two scrapes of /metrics while events are written.
 SCRAPE_PAUSE = 0.25
@@ -66,6 +70,35 @@ def track_when_empty(lab):
 def track_counted(lab):
     """With a quota, counted in memory."""
     return prefixed("counted track", into(lab, "track_used", events(lab), **service.COUNTED))
+
+
+def track_watched(lab):
+    """The same while owners reload the page of a business, as often as they may."""
+    looked = []
+
+    def send(server, key):
+        done = threading.Event()
+        with ThreadPoolExecutor(READERS) as pool:
+            readers = [pool.submit(reload, server, key, done) for _ in range(READERS)]
+            try:
+                seen = events(lab).send(server, key)
+            finally:
+                done.set()
+            looked.append(sum(reader.result() for reader in readers))
+        return seen
+
+    numbers = into(lab, "track_used", Sender(send))
+    return prefixed("watched track", numbers | {"pages": looked[0] / lab.plan.write_seconds})
+
+
+def reload(server, key, done):
+    """Returns how many pages were read until `done`."""
+    client, pages = service.Client(server.port), 0
+    client.sign_in(key)
+    while not done.wait(RELOAD_PAUSE):
+        client.timed(PAGE)
+        pages += 1
+    return pages
 
 
 def track_shared(lab):
