@@ -10,7 +10,7 @@ use super::output::{finish, print, print_error, table};
 use super::{EXIT_SETTINGS, fail, open};
 use crate::audit::Actor;
 use crate::clock::Clock;
-use crate::config::{Config, PublicUrl};
+use crate::config::Config;
 use crate::http::links::address;
 use crate::link::{InvalidLink, Link, NewLink};
 use crate::store::{Store, StoreError};
@@ -59,58 +59,73 @@ impl From<NewLinkOptions> for NewLink {
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
 enum LinkError {
-    #[error("{} {}", option(.0.field), .0.must_be)]
-    Invalid(#[from] InvalidLink),
     #[error("no link has this id")]
     Unknown,
     #[error("{0}")]
     Store(#[from] StoreError),
 }
 
-/// Returns how the command line names a field.
-fn option(field: &str) -> String {
-    if field == "business_id" { "the id of the business".to_owned() } else { format!("--{field}") }
+pub(super) async fn run(config: Config, verb: Verb) -> ExitCode {
+    match verb {
+        Verb::Link(options) => make(&config, options.into()).await,
+        Verb::Links => {
+            with_store(&config, async |store| {
+                let listed = list(&all(store).await?, Clock::system().now());
+                Ok(finish(listed, ExitCode::SUCCESS))
+            })
+            .await
+        }
+        Verb::Revoke { id } => {
+            with_store(&config, async |store| {
+                let revoked =
+                    store.revoke_link(id, None, Clock::system().now(), &Actor::command_line()).await?;
+                revoked.ok_or(LinkError::Unknown)?;
+                Ok(finish(format!("revoked {id}"), ExitCode::SUCCESS))
+            })
+            .await
+        }
+    }
 }
 
-pub(super) async fn run(config: Config, verb: Verb) -> ExitCode {
-    let is_new = matches!(verb, Verb::Link(_));
-    if is_new && config.public_url.is_none() {
-        print_error(NO_PUBLIC_URL);
-        return EXIT_SETTINGS.into();
-    }
-    let store = match open(&config).await {
+/// Opens the store, and does with it what the command is for.
+async fn with_store(
+    config: &Config,
+    work: impl AsyncFnOnce(&Store) -> Result<ExitCode, LinkError>,
+) -> ExitCode {
+    let store = match open(config).await {
         Ok(store) => store,
         Err(code) => return code,
     };
-    let done = perform(&store, config.public_url.as_ref(), verb).await;
+    let done = work(&store).await;
     store.close().await;
-    match done {
-        Ok(code) => code,
-        Err(error) => fail(error),
-    }
+    done.unwrap_or_else(fail)
 }
 
-async fn perform(store: &Store, public: Option<&PublicUrl>, verb: Verb) -> Result<ExitCode, LinkError> {
-    let (by, now) = (Actor::command_line(), Clock::system().now());
-    match verb {
-        Verb::Link(options) => {
-            let (link, secret) = NewLink::from(options).into_link(now, &by)?;
-            store.add_link(&link, &secret.hash(), now, &by).await?;
-            let (id, until) = (link.id, time(link.expires_at));
-            print_error(format!(
-                "Made link {id}, which works until {until}. Whoever has its address sees the page; it will not be shown again."
-            ));
-            let printed = print(address(&public.map(PublicUrl::origin).unwrap_or_default(), &secret));
-            let Err(error) = printed else { return Ok(ExitCode::SUCCESS) };
-            store.revoke_link(link.id, None, now, &by).await?;
-            Ok(fail(format!("cannot print the link: {error}; it was revoked again")))
+/// Makes a link and prints its address. It alone goes to standard output, so that scripts can read it.
+async fn make(config: &Config, wish: NewLink) -> ExitCode {
+    let Some(public) = &config.public_url else {
+        print_error(NO_PUBLIC_URL);
+        return EXIT_SETTINGS.into();
+    };
+    let (now, by) = (Clock::system().now(), Actor::command_line());
+    let (link, secret) = match wish.into_link(now, &by) {
+        Ok(made) => made,
+        Err(InvalidLink { field: "business_id", must_be }) => {
+            return fail(format!("the id of the business {must_be}"));
         }
-        Verb::Links => Ok(finish(list(&all(store).await?, now), ExitCode::SUCCESS)),
-        Verb::Revoke { id } => {
-            store.revoke_link(id, None, now, &by).await?.ok_or(LinkError::Unknown)?;
-            Ok(finish(format!("revoked {id}"), ExitCode::SUCCESS))
-        }
-    }
+        Err(InvalidLink { field, must_be }) => return fail(format!("--{field} {must_be}")),
+    };
+    with_store(config, async |store| {
+        store.add_link(&link, &secret.hash(), now, &by).await?;
+        let (id, until) = (link.id, time(link.expires_at));
+        print_error(format!(
+            "Made link {id}, which works until {until}. Whoever has its address sees the page; it will not be shown again."
+        ));
+        let Err(error) = print(address(&public.origin(), &secret)) else { return Ok(ExitCode::SUCCESS) };
+        store.revoke_link(id, None, now, &by).await?;
+        Ok(fail(format!("cannot print the link: {error}; it was revoked again")))
+    })
+    .await
 }
 
 async fn all(store: &Store) -> Result<Vec<Link>, StoreError> {
