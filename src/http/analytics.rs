@@ -12,7 +12,6 @@ use serde::{Deserialize, Serialize};
 
 use super::error::ApiError;
 use super::extract::{BusinessId, Query};
-use super::paging::number;
 use crate::analytics::{
     Includes, Metrics, OfDay, Part, Period, PeriodError, PeriodQuery, Report, UnknownPart, report,
 };
@@ -99,11 +98,6 @@ async fn figures(
 fn unavailable(error: &StoreError) -> ApiError {
     tracing::error!("cannot read analytics: {error}");
     ApiError::StoreUnavailable
-}
-
-/// Returns the number of entries of a page.
-fn limit(text: Option<&str>) -> Result<u32, ApiError> {
-    number("limit", text, 50, 1..=500)
 }
 
 impl From<PeriodError> for ApiError {

@@ -6,17 +6,11 @@ use serde::{Deserialize, Serialize};
 
 use super::error::ApiError;
 use super::extract::{BusinessId, BusinessLimit, JsonBody, NoQuery, Query};
-use super::paging::{cut, number};
+use super::paging::{cut, limit};
 use crate::app::App;
 use crate::audit::Actor;
 use crate::business::{InvalidProfile, OpeningHours, Profile, ProfileField, ProfileRequest, is_business_id};
 use crate::store::StoreError;
-
-/// The default number of businesses in a response.
-const DEFAULT_LIMIT: u32 = 50;
-
-/// The maximum number of businesses in a response.
-const MAX_LIMIT: u32 = 500;
 
 /// A business, with null for what is set neither here nor in the receptionist app's tables.
 #[derive(Debug, Serialize)]
@@ -54,7 +48,7 @@ pub async fn list(
     own: BusinessLimit,
     Query(query): Query<ListQuery>,
 ) -> Result<Json<BusinessList>, ApiError> {
-    let limit = number("limit", query.limit.as_deref(), DEFAULT_LIMIT, 1..=MAX_LIMIT)?;
+    let limit = limit(query.limit.as_deref())?;
     let after = after(query.after)?;
     if let Some(only) = own.own() {
         let profile = app.store.profile(only).await.map_err(|error| unavailable(&error))?;

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::error::ApiError;
 use super::extract::{BusinessLimit, JsonBody, NoQuery, Path, Query};
-use super::paging::{cut, number};
+use super::paging::{cut, limit};
 use super::site::Site;
 use crate::app::App;
 use crate::audit::Actor;
@@ -16,12 +16,6 @@ use crate::auth::key::Secret;
 use crate::clock::timestamp;
 use crate::link::{InvalidLink, Link, NewLink};
 use crate::store::StoreError;
-
-/// The default number of links in a response.
-const DEFAULT_LIMIT: u32 = 50;
-
-/// The maximum number of links in a response.
-const MAX_LIMIT: u32 = 500;
 
 /// A link, without its secret.
 #[derive(Debug, Serialize)]
@@ -96,7 +90,7 @@ pub async fn list(
     own: BusinessLimit,
     Query(query): Query<ListQuery>,
 ) -> Result<Json<LinkList>, ApiError> {
-    let limit = number("limit", query.limit.as_deref(), DEFAULT_LIMIT, 1..=MAX_LIMIT)?;
+    let limit = limit(query.limit.as_deref())?;
     let before = query.after.as_deref().filter(|after| !after.is_empty()).map(Uuid::try_parse).transpose();
     let before = before
         .map_err(|_: _| ApiError::InvalidValue("after", "after must be the next of the page before"))?;

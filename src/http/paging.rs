@@ -4,6 +4,11 @@ use std::ops::RangeInclusive;
 
 use super::error::ApiError;
 
+/// Parses the number of entries of a page, by default 50 and at most 500.
+pub(super) fn limit(text: Option<&str>) -> Result<u32, ApiError> {
+    number("limit", text, 50, 1..=500)
+}
+
 /// Parses the number `name` of a query string; `otherwise` if it is absent.
 pub(super) fn number(
     name: &'static str,

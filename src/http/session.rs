@@ -48,8 +48,7 @@ pub async fn begin(
         drop(app.access.sessions().end(&before).await);
     }
     let seconds = app.access.sessions().lifetime().num_seconds();
-    let location = holder.business().map_or_else(|| BUSINESSES.to_owned(), path_of_business);
-    let response = see_other(&location, Some(site.set_cookie(&cookie, seconds)));
+    let response = see_other(&opens(&holder), Some(site.set_cookie(&cookie, seconds)));
     let incident = Incident::new(SecurityEvent::SignedIn, holder.key_id());
     Ok((Extension(incident), response).into_response())
 }
@@ -74,6 +73,11 @@ async fn holder(app: &App, key: &[u8], ip: ClientIp) -> Result<Principal, ApiErr
     }
 }
 
+/// Returns the path of the page that a key opens.
+fn opens(holder: &Principal) -> String {
+    holder.business().map_or_else(|| BUSINESSES.to_owned(), path_of_business)
+}
+
 /// A browser that asks for the start page.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Visitor {
@@ -95,9 +99,7 @@ impl Visitor {
         }
         let Some(cookie) = site.cookie(headers) else { return Self::SignedOut };
         match app.access.session(&cookie).await {
-            Ok(holder) => {
-                Self::SignedIn(holder.business().map_or_else(|| BUSINESSES.to_owned(), path_of_business))
-            }
+            Ok(holder) => Self::SignedIn(opens(&holder)),
             Err(NoSession::Over) => Self::SessionOver,
             Err(NoSession::Unavailable) => Self::SignedOut,
         }

@@ -10,14 +10,14 @@ use url::form_urlencoded;
 
 use super::cursor::{self, cursor};
 use super::sheet::{Sheet, prefers_csv, with_vary};
-use super::{limit, unavailable};
+use super::unavailable;
 use crate::analytics::Usd;
 use crate::app::App;
 use crate::clock::timestamp;
 use crate::conversation::{ConversationKey, Facts, Outcome};
 use crate::http::error::ApiError;
 use crate::http::extract::{BusinessId, Query};
-use crate::http::paging::cut;
+use crate::http::paging::{cut, limit};
 use crate::store::{ConversationFilter, OutcomeFilter};
 
 /// What stands for no known outcome in a request.

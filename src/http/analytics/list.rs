@@ -5,12 +5,13 @@ use serde::{Deserialize, Serialize};
 use strum::VariantArray;
 
 use super::cursor::{self, cursor};
-use super::{limit, unavailable};
+use super::unavailable;
 use crate::analytics::PeriodQuery;
 use crate::analytics::list::{ListPage, ListQuery, Listed, Place, Rank, Sort, list};
 use crate::app::App;
 use crate::http::error::ApiError;
 use crate::http::extract::{BusinessLimit, Query};
+use crate::http::paging::limit;
 
 /// The query string.
 #[derive(Debug, Deserialize)]
