@@ -59,6 +59,12 @@ impl FromStr for LinkedPage {
 pub struct Month(NaiveDate);
 
 impl Month {
+    /// Returns the month of a day.
+    #[must_use]
+    pub fn of(day: NaiveDate) -> Self {
+        Self(day - Days::new(day.day0().into()))
+    }
+
     /// Returns its first day.
     #[must_use]
     pub const fn first_day(self) -> NaiveDate {

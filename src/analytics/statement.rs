@@ -1,53 +1,46 @@
 //! The statement of a month: what the printed page shows.
 
-use chrono::{Datelike, Days, Months, NaiveDate};
+use chrono::{Days, NaiveDate};
 
 use super::business_page::BusinessPage;
 use super::{Period, PeriodError};
 use crate::app::App;
 use crate::app::last_known::{Key, Remembered, Shown, shown};
 use crate::clock::start_of;
+use crate::link::Month;
 use crate::privacy::RequestKind;
 use crate::store::{DayRange, StoreError};
 
-/// A calendar month.
+/// A calendar month that has begun.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct StatementMonth {
-    first: NaiveDate,
-}
+pub struct StatementMonth(Month);
 
 impl StatementMonth {
     /// Parses a month such as `2026-10`, which must have begun by `today`; without one, it is the last month that is over.
     pub fn read(text: Option<&str>, today: NaiveDate) -> Result<Self, PeriodError> {
-        let current = today - Days::new(today.day0().into());
-        let Some(text) = text else { return Ok(Self { first: current - Months::new(1) }) };
-        let has_form = text.len() == 7 && text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
-        let first = format!("{text}-01")
-            .parse()
-            .ok()
-            .filter(|first: &NaiveDate| has_form && first.year() >= 1970 && *first <= current);
+        let current = Month::of(today);
+        let Some(text) = text else { return Ok(Self(Month::of(current.first_day() - Days::new(1)))) };
+        let month = text.parse().ok().filter(|month| *month <= current);
         let must_be = "must be a month such as 2026-10, not before 1970 and not after the current one";
-        first
-            .map(|first| Self { first })
-            .ok_or_else(|| PeriodError { field: "month", must_be: must_be.to_owned() })
+        month.map(Self).ok_or_else(|| PeriodError { field: "month", must_be: must_be.to_owned() })
     }
 
     /// Returns its first day.
     #[must_use]
     pub const fn first(self) -> NaiveDate {
-        self.first
+        self.0.first_day()
     }
 
     /// Returns its days, named such as `2026-10`.
     #[must_use]
     pub fn period(self) -> Period {
-        let days = DayRange { from: self.first, to: self.next() - Days::new(1) };
-        Period { name: self.first.format("%Y-%m").to_string(), days }
+        let days = DayRange { from: self.0.first_day(), to: self.0.last_day() };
+        Period { name: self.0.to_string(), days }
     }
 
     /// Returns the first day of the month after.
     fn next(self) -> NaiveDate {
-        self.first + Months::new(1)
+        self.0.last_day() + Days::new(1)
     }
 }
 
@@ -87,7 +80,7 @@ impl Statement {
         let profiles = app.store.profiles().current();
         let (zone, today) = (profiles.zone(business_id), profiles.day(business_id, app.clock.now()));
         let page = BusinessPage::of(app, business_id, &month.period()).await?;
-        let (from, until) = (start_of(month.first, zone), start_of(month.next(), zone));
+        let (from, until) = (start_of(month.first(), zone), start_of(month.next(), zone));
         let completed = app.store.completed_requests(business_id, from..until).await?;
         let of = |kind: RequestKind| completed.get(kind.name()).copied().unwrap_or_default();
         let privacy_requests =
