@@ -103,6 +103,9 @@ use events::keeping::Keeping;
 /// The time limit of a read.
 const READ_LIMIT: Duration = Duration::from_secs(2);
 
+/// The time limit of looking up a key, a session or a link: every request with one waits for it.
+const LOOKUP_LIMIT: Duration = Duration::from_secs(1);
+
 /// The time limit of one write step.
 const WRITE_LIMIT: Duration = Duration::from_millis(1_800);
 

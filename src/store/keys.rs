@@ -1,15 +1,10 @@
 //! Named API keys.
 
-use std::time::Duration;
-
 use chrono::{DateTime, SubsecRound, Utc};
 
-use super::{READ_LIMIT, Store, StoreError, audit, dialect};
+use super::{LOOKUP_LIMIT, READ_LIMIT, Store, StoreError, audit, dialect};
 use crate::audit::Entry;
 use crate::auth::key::{KeyId, NamedKey, NoKeyId, Previous, Scopes, SecretHash};
-
-/// The time limit of a key lookup: a request waits for it.
-const LOOKUP_LIMIT: Duration = Duration::from_secs(1);
 
 /// Selects a time column that may have been edited by hand, within chrono's range: Postgres allows
 /// `infinity`.

@@ -1,18 +1,13 @@
 //! Links that open a page without signing in.
 
-use std::time::Duration;
-
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use uuid::Uuid;
 
-use super::{READ_LIMIT, Store, StoreError, audit, dialect};
+use super::{LOOKUP_LIMIT, READ_LIMIT, Store, StoreError, audit, dialect};
 use crate::audit::{Action, Actor, Entry};
 use crate::auth::key::SecretHash;
 use crate::clock::timestamp;
 use crate::link::Link;
-
-/// The time limit of a look-up: a page waits for it.
-const LOOKUP_LIMIT: Duration = Duration::from_secs(1);
 
 /// How long a link stays listed after it has expired. The audit trail tells of it for longer.
 const LISTED_AFTER: TimeDelta = TimeDelta::days(90);

@@ -1,14 +1,9 @@
 //! Browsers that are signed in.
 
-use std::time::Duration;
-
 use chrono::{DateTime, Utc};
 
-use super::{READ_LIMIT, Store, StoreError, dialect};
+use super::{LOOKUP_LIMIT, READ_LIMIT, Store, StoreError, dialect};
 use crate::auth::key::{KeyId, SecretHash};
-
-/// The time limit of a look-up: a page waits for it.
-const LOOKUP_LIMIT: Duration = Duration::from_secs(1);
 
 /// The key with which a browser signed in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

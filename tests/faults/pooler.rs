@@ -36,7 +36,7 @@ async fn nothing_is_lost_and_nothing_of_ours_reaches_other_programs() {
         let service = Service::start(&view, &OPEN);
         assert!(service.log().contains("behind a pooler"), "{}", service.log());
         let load = Load::begin(service.port);
-        load.ledger.more(1_500).await;
+        load.ledger.more(600).await;
         for arguments in [&["retention", "run"][..], &["key", "create", "--name", "a", "--scopes", "track"]] {
             let done = command(&view, &[]).args(arguments).output().unwrap();
             assert!(done.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&done.stderr));

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use mlops_service::config::{Config, Source};
 use mlops_service::store::Store;
+use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, Row, SqliteConnection};
 use tempfile::TempDir;
 use uuid::Uuid;
@@ -85,6 +86,12 @@ impl Backend {
         self.url.trim_start_matches("sqlite:").into()
     }
 
+    /// Connects as another program would; without TLS, which takes most of the time of a short connection.
+    async fn connect(&self) -> Result<PgConnection, sqlx::Error> {
+        let options: PgConnectOptions = self.url.parse()?;
+        PgConnection::connect_with(&options.ssl_mode(PgSslMode::Disable)).await
+    }
+
     /// Runs statements on a connection of its own, as another program would.
     pub(crate) async fn execute(&self, sql: &str) {
         self.try_execute(sql).await.unwrap();
@@ -94,7 +101,7 @@ impl Backend {
     pub(crate) async fn try_execute(&self, sql: &str) -> Result<(), sqlx::Error> {
         let sql = AssertSqlSafe(sql.to_owned());
         if self.is_postgres() {
-            let mut conn = PgConnection::connect(&self.url).await?;
+            let mut conn = self.connect().await?;
             conn.execute("set timezone = 'UTC'").await?;
             conn.execute(sql).await.map(drop)
         } else {
@@ -122,7 +129,7 @@ impl Backend {
     pub(crate) async fn number(&self, sql: &str) -> i64 {
         let sql = AssertSqlSafe(format!("select cast(({sql}) as bigint)"));
         if self.is_postgres() {
-            let mut conn = PgConnection::connect(&self.url).await.unwrap();
+            let mut conn = self.connect().await.unwrap();
             conn.fetch_one(sql).await.unwrap().get(0)
         } else {
             let path = self.sqlite_path();
@@ -135,7 +142,7 @@ impl Backend {
     pub(crate) async fn texts(&self, sql: &str) -> Vec<String> {
         let sql = AssertSqlSafe(sql.to_owned());
         if self.is_postgres() {
-            let mut conn = PgConnection::connect(&self.url).await.unwrap();
+            let mut conn = self.connect().await.unwrap();
             sqlx::query_scalar(sql).fetch_all(&mut conn).await.unwrap()
         } else {
             let path = self.sqlite_path();
@@ -167,7 +174,7 @@ impl Backend {
     pub(crate) async fn conversations(&self) -> Vec<Uuid> {
         let sql = "select conversation_id from ai_metrics where conversation_id is not null";
         let conversations: Vec<String> = if self.is_postgres() {
-            let mut conn = PgConnection::connect(&self.url).await.unwrap();
+            let mut conn = self.connect().await.unwrap();
             sqlx::query_scalar(sql).fetch_all(&mut conn).await.unwrap()
         } else {
             let path = self.sqlite_path();

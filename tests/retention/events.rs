@@ -25,7 +25,7 @@ on_every_backend! {
 
 /// Rows in each of the two heaps: those that are counted, and those that no rollup holds yet. A run is slow on SQLite.
 fn old(backend: &Backend) -> u32 {
-    if backend.is_postgres() { 10_000 } else { 2_500 }
+    if backend.is_postgres() { 6_000 } else { 2_500 }
 }
 
 async fn a_run_beside_live_events_loses_none_and_changes_no_counter(backend: Backend) {

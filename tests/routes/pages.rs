@@ -1,11 +1,13 @@
 //! What pages of businesses show, on both databases.
 
+use std::time::{Duration, Instant};
+
 use chrono::{Datelike, Days, TimeDelta};
 use serde_json::{Value, json};
 
 use super::analytics::plant_facts;
 use super::keys::create;
-use crate::harness::{Backend, KEY, Reply, TestApp, event, on_every_backend};
+use crate::harness::{Backend, KEY, Link, Reply, TcpProxy, TestApp, event, on_every_backend};
 
 on_every_backend! {
     a_page_shows_the_figures_of_analytics,
@@ -271,6 +273,19 @@ async fn the_last_known_figures_are_shown_while_the_store_is_away(backend: Backe
     let unknown = app.get("/businesses/other").send().await;
     assert_eq!(unknown.status, 503, "what was never known is not there");
     assert!(unknown.text().contains("<h1>Not available at the moment</h1>"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_does_not_wait_for_the_time_limits_of_a_database_that_hangs() {
+    let (proxy, backend) = TcpProxy::to_postgres().await;
+    let app = TestApp::open(&proxy.view(&backend)).await;
+    converse(&app, "acme", 3).await;
+    words(&app.get("/businesses/acme").send().await);
+    proxy.set(Link::Stalled);
+    let asked = Instant::now();
+    let text = words(&app.get("/businesses/acme").send().await);
+    assert_says(&text, &["acme", "The database does not answer. These are the last known figures"]);
+    assert!(asked.elapsed() < Duration::from_millis(3_500), "{:?}", asked.elapsed());
 }
 
 async fn a_year_of_days_stays_light(backend: Backend) {
