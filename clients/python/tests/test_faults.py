@@ -8,12 +8,13 @@ import socket
 import ssl
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import trustme
-from conftest import QUICK, Make, Told
+from conftest import QUICK, Make, QuickClient, Told
 from fake import Answer, Fake, Request, response, success
 from service import KEY, REPORT, Service, free_port, until
 
@@ -171,7 +172,7 @@ def test_a_service_that_drips(make: Make, told: Told) -> None:
 
 
 def test_a_full_service(make: Make, start: Any, told: Told) -> None:
-    # It takes one event at a time: most attempts are refused with 503, or in part.
+    # It takes one request at a time: most attempts are refused with 503.
     service = start(INGEST_QUEUE_SIZE="1", MAX_REQUESTS_IN_FLIGHT="1")
     clients = [make(service.url) for _ in range(4)]
     for client in clients:
@@ -197,6 +198,50 @@ def test_events_that_could_not_be_stored_are_sent_again(make: Make, told: Told) 
     stats = client.stats()
     assert (stats.sent, stats.duplicates, stats.refused, stats.waiting, stats.waiting_bytes) == (2, 1, 1, 0, 0)
     assert [event["event_id"] for event, _ in told.rejected] == [ids[2]]
+    assert "could not store 1 of 4 events" in str(told.errors[0])
+
+
+def not_stored(*indexes: int) -> Answer:
+    """The response to a batch of which these events could not be stored."""
+    rejected = [{"index": index, "error": "Failed to store metrics in database"} for index in indexes]
+    return lambda request: response(
+        200, {"status": "success", "accepted": len(request.events) - len(indexes), "duplicates": 0, "rejected": rejected}
+    )
+
+
+def test_events_that_can_never_be_stored_keep_no_others_from_being_stored(make: Make, told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
+    def judge(request: Request) -> bytes | None:
+        never = [index for index, event in enumerate(request.events) if event["tokens_used"] == 5]
+        if len(never) == len(request.events):
+            return response(503, {"error": "Failed to store metrics in database", "message": ""})
+        return not_stored(*never)(request)
+
+    # If the wait grew with each round, it would be a minute in the end.
+    monkeypatch.setattr(QuickClient, "_timings", replace(QUICK, first_retry=0.01, last_retry=60.0))
+    with Fake(*[judge] * 1000) as fake:
+        client = make(fake.url)
+        for round_ in range(1, 15):
+            for tokens in range(8):
+                client.track(REPORT, tokens_used=tokens)
+            until(lambda: client.stats().waiting == round_, "the others are sent", 5)
+        assert not client.flush(0.2)
+    stats = client.stats()
+    assert (stats.sent, stats.waiting) == (98, 14)
+    assert told.rejected == [] and told.drops == []
+
+
+def test_flush_waits_for_its_own_events_not_for_as_many_others(make: Make) -> None:
+    def more_come(request: Request) -> bytes | None:
+        for _ in range(50):
+            client.track(REPORT)
+        return not_stored(0)(request)
+
+    with Fake(more_come, more_come) as fake:
+        client = make(fake.url)
+        first = client.track(REPORT)
+        client.track(REPORT)
+        assert client.flush()
+        assert [request.events[0]["event_id"] for request in fake.requests] == [first] * 3
 
 
 def test_accepted_into_the_services_spool_is_a_success(make: Make) -> None:

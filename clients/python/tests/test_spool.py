@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import signal
 import stat
 import time
@@ -89,6 +90,24 @@ def test_what_was_sent_is_not_sent_again(make: Make, tmp_path: Path) -> None:
         with make(fake.url, spool_dir=tmp_path):
             pass
         assert [event["event_id"] for event in fake.requests[2].events] == [waiting]
+
+
+def test_an_event_that_is_sent_again_while_later_ones_are_done_with_survives_a_crash(make: Make, tmp_path: Path) -> None:
+    rejected = [{"index": 0, "error": "Failed to store metrics in database"}]
+    first, copy = tmp_path / "first", tmp_path / "copy"
+    with Fake(lambda _: response(200, {"status": "success", "accepted": 4, "duplicates": 0, "rejected": rejected})) as fake:
+        fake._answers.append(fake.hang)
+        client = make(fake.url, spool_dir=first)
+        event_id = [client.track(REPORT) for _ in range(5)][0]
+        until(lambda: len(fake.requests) == 2, "it is sent again")
+        # As after a crash: what the files say is all there is.
+        copy.mkdir()
+        for file in first.iterdir():
+            (copy / re.sub(r"_[^_]+(\.events.*)$", r"_left\1", file.name)).write_bytes(file.read_bytes())
+        client._end()
+    with Fake() as fake:
+        assert make(fake.url, spool_dir=copy).flush()
+        assert [event["event_id"] for event in fake.events] == [event_id]
 
 
 def test_files_of_a_living_process_are_left_alone(make: Make, tmp_path: Path) -> None:

@@ -47,6 +47,14 @@ export class Queue {
     this.#pushed++;
   }
 
+  /** Puts entries that were removed back in front of the others. */
+  putBack(entries: readonly Entry[]): void {
+    if (entries.length === 0) return;
+    this.#entries = [...entries, ...this.#entries.slice(this.#head)];
+    this.#head = 0;
+    for (const { bytes } of entries) this.#bytes += bytes;
+  }
+
   /** Returns the oldest entries, as many as fit; at least one, if there is one. */
   peek(maxEvents: number, maxBytes: number): Entry[] {
     const batch: Entry[] = [];

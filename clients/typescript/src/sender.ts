@@ -20,8 +20,8 @@ export const MAX_EVENT_BYTES = MAX_BYTES - 1;
 const SLACK = 5000;
 
 interface Waiter {
-  /** Resolves once this many events of the queue are done with. */
-  target: number;
+  /** How many events it still waits for. They are the oldest in the queue. */
+  left: number;
   deadline: number;
   resolve: () => void;
 }
@@ -43,7 +43,6 @@ export class Sender {
   #runs = 0;
   #runDue = 0;
   #waiters: Waiter[] = [];
-  #done = 0;
 
   #failures = 0;
   #notBefore = 0;
@@ -80,13 +79,12 @@ export class Sender {
 
   /** Resolves when all that is in the queue now is done with, or when that cannot be before the deadline. */
   flush(deadline: number): Promise<void> {
-    const target = this.#queue.pushed;
-    if (this.#done >= target || this.#ended || this.#notBefore > deadline) return Promise.resolve();
+    if (this.#queue.length === 0 || this.#ended || this.#notBefore > deadline) return Promise.resolve();
     return new Promise((resolve) => {
       // Unlike the timer of the next batch, this one keeps the process alive.
       const timer = setTimeout(() => this.#release((waiter) => waiter === own), deadline - Date.now());
       const own: Waiter = {
-        target,
+        left: this.#queue.length,
         deadline,
         resolve: () => {
           clearTimeout(timer);
@@ -163,20 +161,30 @@ export class Sender {
     }
   }
 
-  #settle(batch: Entry[], { refused, duplicates, status }: Verdict & { kind: "answered" }): void {
+  #settle(batch: Entry[], { refused, again, duplicates, status }: Verdict & { kind: "answered" }): void {
     for (const [index, error] of refused) {
       this.#notices.reject(JSON.parse(textOf(batch[index] as Entry)), { status, error });
     }
+    const left = batch.filter((_, index) => again.has(index)).map((entry) => this.#anew(entry));
+    const done = batch.length - left.length;
     this.#stats.refused += refused.size;
     this.#stats.duplicates += duplicates;
-    this.#stats.sent += batch.length - refused.size - duplicates;
+    this.#stats.sent += done - refused.size - duplicates;
     this.#queue.remove(batch.length);
+    this.#queue.putBack(left);
     this.#spool?.settle(batch);
-    this.#done += batch.length;
-    this.#failures = 0;
+    for (const waiter of this.#waiters) waiter.left -= batch.slice(0, waiter.left).filter((_, index) => !again.has(index)).length;
+    // The wait grows only while nothing gets through: an event that always fails must not slow down the others more and more.
+    if (done > 0) this.#failures = 0;
     this.#limit = Math.min(this.#ceiling, this.#limit * 2);
     this.#lingerUntil = Date.now() + this.#linger;
-    this.#release((waiter) => waiter.target <= this.#done);
+    if (left.length > 0) this.#fail(`The service could not store ${left.length} of ${batch.length} events`, status, 0);
+    this.#release((waiter) => waiter.left === 0);
+  }
+
+  /** Returns an entry that is sent again while others behind it are done with: a file counts these from its beginning. */
+  #anew(entry: Entry): Entry {
+    return entry.segment === undefined ? entry : { ...entry, segment: this.#spool?.append(textOf(entry)) };
   }
 
   #fail(reason: string, status: number | undefined, least: number): void {

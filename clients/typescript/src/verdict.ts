@@ -4,8 +4,8 @@ import type { Reply } from "./post.js";
 
 /** What becomes of a batch. */
 export type Verdict =
-  /** Answered: all events are done with, those in `refused` because they never will be stored. */
-  | { kind: "answered"; duplicates: number; refused: Map<number, string>; status: number }
+  /** Answered: the events are done with, those in `refused` because they never will be stored; but those in `again` are sent again. */
+  | { kind: "answered"; duplicates: number; refused: Map<number, string>; again: Set<number>; status: number }
   /** The batch is too much, or something in it is: its events are sent in smaller ones. */
   | { kind: "split"; status: number }
   /** The same events are sent again, without compression. */
@@ -19,6 +19,8 @@ interface ErrorBody {
 }
 
 const DAY = 24 * 3600 * 1000;
+// Errors of events that the service could not store, while it stored others of the batch.
+const NOT_STORED = ["Failed to store metrics in database", "Service Unavailable", "Internal Server Error"];
 
 /** Judges the response to a batch of `count` events. */
 export function judge(response: Reply, count: number, compressed: boolean, now: number): Verdict {
@@ -45,12 +47,14 @@ function answered(body: unknown, count: number, status: number): Verdict | undef
   const refused = new Map<number, string>();
   for (const entry of rejected as unknown[]) {
     const { index, error } = (entry ?? {}) as Record<string, unknown>;
-    if (typeof index === "number" && index >= 0 && index < count) refused.set(index, String(error));
+    if (Number.isInteger(index) && (index as number) >= 0 && (index as number) < count) refused.set(index as number, String(error));
   }
-  const again = typeof duplicates === "number" ? duplicates : 0;
+  const known = typeof duplicates === "number" ? duplicates : 0;
   // Anything else is the response to another batch, from a cache on the way.
-  if (accepted + again + refused.size !== count) return undefined;
-  return { kind: "answered", duplicates: again, refused, status };
+  if (accepted + known + refused.size !== count) return undefined;
+  const again = new Set([...refused.keys()].filter((index) => NOT_STORED.includes(refused.get(index) as string)));
+  for (const index of again) refused.delete(index);
+  return { kind: "answered", duplicates: known, refused, again, status };
 }
 
 function badRequest(error: ErrorBody, count: number, compressed: boolean): Verdict {
@@ -70,7 +74,7 @@ function allRefused(error: string, count: number, status: number): Verdict {
   for (let at = 0; at < count; at++) {
     refused.set(at, at === 0 || status === 403 ? error : `Refused, as all events of its batch; the first one: ${error}`);
   }
-  return { kind: "answered", duplicates: 0, refused, status };
+  return { kind: "answered", duplicates: 0, refused, again: new Set(), status };
 }
 
 /** Statuses that no later attempt changes, unless somebody changes the key, the address, or a proxy on the way. */

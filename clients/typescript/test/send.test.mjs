@@ -137,6 +137,56 @@ test("each refused event goes to onReject once, with the service's reason; the o
   assert.deepEqual([client.stats().sent, client.stats().refused], [6, 4]);
 });
 
+/** The response to a batch of which these events could not be stored. */
+const inPart = (events, ...indexes) =>
+  [200, taken(events.length - indexes.length, { rejected: indexes.map((index) => ({ index, error: "Failed to store metrics in database" })) })];
+
+test("events that the service could not store are sent again, before later ones and with the same ids", async (t) => {
+  const service = await fake(t, (events) => {
+    if (service.attempts.length > 1) return undefined;
+    const rejected = [0, 2, 3].map((index) => ({ index, error: index === 2 ? "Invalid value for field: x" : "Failed to store metrics in database" }));
+    return [200, taken(events.length - 4, { duplicates: 1, rejected })];
+  });
+  const { client, rejects, errors } = told(t, { url: service.url });
+  const ids = trackNumbers(client, 1005);
+  await client.flush();
+  assert.deepEqual(service.attempts[1].events.map((event) => event.event_id), [ids[0], ids[3], ...ids.slice(1000)]);
+  assert.deepEqual(rejects.map(({ event }) => event.event_id), [ids[2]]);
+  assert.deepEqual(errors.map(({ status }) => status), [200]);
+  assert.match(errors[0].message, /could not store 2 of 1000 events/);
+  const { sent, duplicates, refused, waiting, waitingBytes, failures } = client.stats();
+  assert.deepEqual([sent, duplicates, refused, waiting, waitingBytes, failures], [1003, 1, 1, 0, 0, 1]);
+});
+
+test("events that can never be stored keep no others from being stored, and are still there", async (t) => {
+  const service = await fake(t, (events) => {
+    const never = numbers(events).flatMap((number, index) => number === 5 ? [index] : []);
+    if (never.length === 0) return undefined;
+    return never.length < events.length ? inPart(events, ...never) : error(503, "Failed to store metrics in database");
+  });
+  // If the wait grew with each round, it would be a minute in the end.
+  const { client, rejects, drops } = told(t, { url: service.url }, { ...QUICK, wait: 200, lastRetry: 60_000 });
+  for (let round = 1; round <= 14; round++) {
+    trackNumbers(client, 8);
+    await until(() => client.stats().waiting === round, "the others are sent", 5000);
+  }
+  await client.flush();
+  assert.deepEqual([client.stats().sent, client.stats().waiting, rejects, drops], [98, 14, [], []]);
+  assert.ok(balanced(client.stats()));
+});
+
+test("flush waits for its own events, not for as many others", async (t) => {
+  const service = await fake(t, (events) => {
+    if (service.attempts.length > 2) return undefined;
+    trackNumbers(client, 50);
+    return inPart(events, 0);
+  });
+  const { client } = told(t, { url: service.url });
+  const [first] = trackNumbers(client, 3);
+  await client.flush();
+  assert.deepEqual(service.attempts.map(({ events }) => events[0].event_id), [first, first, first]);
+});
+
 test("a batch of which every event is refused is not sent again", async (t) => {
   const answers = [
     error(400, "Missing required field: business_id", "Every event in the batch was rejected; this is the first error"),

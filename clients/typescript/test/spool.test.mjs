@@ -1,14 +1,14 @@
 // The spool: what was tracked survives the process.
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
-import { closeSync, openSync, readdirSync, readFileSync, rmSync, statSync, utimesSync, writeFileSync } from "node:fs";
+import { closeSync, cpSync, openSync, readdirSync, readFileSync, renameSync, rmSync, statSync, utimesSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import test from "node:test";
 import { fileURLToPath } from "node:url";
 import { openFileSpool } from "../dist/esm/file-spool.js";
 import { fileName, isGone, parseName, thisProcess } from "../dist/esm/spool-name.js";
 import { createClient } from "../dist/esm/node.js";
-import { balanced, fake, PATIENT, QUICK, told } from "./fake.mjs";
+import { balanced, fake, PATIENT, QUICK, taken, told } from "./fake.mjs";
 import { KEY, report, Service, sleep, temporaryDirectory, until } from "./service.mjs";
 
 const TRACKER = fileURLToPath(new URL("children/tracker.mjs", import.meta.url));
@@ -80,6 +80,23 @@ test("what was answered is not sent again, and nobody else may read the files", 
   assert.equal(client.stats().recovered, 500);
   await client.flush();
   assert.deepEqual(service.events.map((event) => event.response_time_ms), Array.from({ length: 1500 }, (_, n) => n));
+});
+
+test("an event that is sent again while later ones are done with survives a crash", async (t) => {
+  const spoolDir = spoolDirectory(t);
+  const rejected = [{ index: 0, error: "Failed to store metrics in database" }];
+  const service = await fake(t, () => service.attempts.length === 1 ? [200, { ...taken(4), rejected }] : "hang");
+  const first = told(t, { url: service.url, spoolDir }, { ...QUICK, wait: 200 });
+  const [id] = Array.from({ length: 5 }, () => first.client.track(report()));
+  await until(() => service.attempts.length === 2, "the second attempt");
+  // As after a crash: what the files say is all there is.
+  const copy = path.join(path.dirname(spoolDir), "copy");
+  cpSync(spoolDir, copy, { recursive: true });
+  for (const name of readdirSync(copy)) renameSync(path.join(copy, name), path.join(copy, name.replace(/_[^_]+(\.events.*)$/, "_left$1")));
+  const later = await fake(t);
+  const { client } = told(t, { url: later.url, spoolDir: copy });
+  await client.flush();
+  assert.deepEqual(later.events.map((event) => event.event_id), [id]);
 });
 
 test("recovered events count against the bounds, and what does not fit stays on disk", async (t) => {

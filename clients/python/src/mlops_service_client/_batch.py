@@ -44,9 +44,10 @@ Step = Union[Batch, Wait, Ended]
 
 @dataclass(eq=False)
 class Waiter:
-    """Somebody waits until so many events are done with."""
+    """Somebody waits until events are done with."""
 
-    target: int
+    # How many it still waits for. They are the oldest in the queue.
+    left: int
     deadline: float
     done: Callable[[], None]
 

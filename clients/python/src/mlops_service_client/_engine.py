@@ -45,14 +45,13 @@ class Engine:
         self._next_id = uuid7_maker()
         self._queue: deque[tuple[Encoded, Segment | None]] = deque()
         self._bytes = 0
-        # How many events were ever added, and how many of them are done with.
-        self._added = 0
-        self._done = 0
         # `track` wakes the driver when this many events or bytes wait.
         self._wake_events: float = 1
         self._wake_bytes: float = math.inf
         self._run = 0
         self._closed = False
+        # Whether events were dropped at the end.
+        self._lost = False
         self._waiters: list[Waiter] = []
         self._released: list[Waiter] = []
         self._failures_in_a_row = 0
@@ -114,7 +113,6 @@ class Engine:
                 # Written to the spool under the lock, so that its order is the buffer's.
                 queue.append((entry, None if self._spool is None else self._spool.append(entry)))  # type: ignore[arg-type]
                 self._bytes = total
-                self._added += 1
                 wake = waiting >= self._wake_events or total >= self._wake_bytes
         if wake:
             self._wake()
@@ -142,8 +140,8 @@ class Engine:
         """
         with self._lock:
             deadline = time.monotonic() + timeout
-            waiter = Waiter(self._added, deadline, done)
-            if (self._done >= self._added and self._looked) or self._not_before > deadline or self._closed:
+            waiter = Waiter(len(self._queue), deadline, done)
+            if self._is_over(waiter) or self._not_before > deadline or self._closed:
                 return None
             self._waiters.append(waiter)
         return waiter
@@ -154,8 +152,11 @@ class Engine:
                 self._waiters.remove(waiter)
 
     def is_done(self, waiter: Waiter | None) -> bool:
+        """Returns whether everything was answered that `waiter` waited for; without one, that was ever buffered."""
         with self._lock:
-            return self._looked and self._done >= (self._added if waiter is None else waiter.target)
+            if waiter is not None:
+                return self._is_over(waiter)
+            return self._looked and not self._queue and not self._lost
 
     def stats(self) -> Stats:
         with self._lock:
@@ -178,6 +179,7 @@ class Engine:
             self._run += 1
             self._closed = True
             lost = [entry for entry, segment in self._queue if segment is None]
+            self._lost = self._lost or bool(lost)
             if lost:
                 self._drop(reason, len(lost), sum(map(len, lost)))
             kept = [(entry, segment) for entry, segment in self._queue if segment is not None]
@@ -324,9 +326,8 @@ class Engine:
             self._queue.extendleft(reversed(found))
             self._bytes += sum(len(entry) for entry, _ in found)
             self._recovered += len(found)
-            self._added += len(found)
             for waiter in self._waiters:
-                waiter.target += len(found)
+                waiter.left += len(found)
             self._release(self._is_over)
 
     def _fits(self, found: list[tuple[str, Segment]]) -> bool:
@@ -371,13 +372,15 @@ class Engine:
         self._refused += len(answer.refused)
         self._duplicates += answer.duplicates
         self._sent += done - len(answer.refused) - answer.duplicates
-        self._done += done
+        for waiter in self._waiters:
+            waiter.left -= sum(index not in answer.again for index in range(min(count, waiter.left)))
         if self._spool is not None:
             self._spool.settle([segment for _, segment in taken if segment is not None])
-        if again:
-            self._fail("The service could not store some of the events", answer.status, 0)
-        else:
+        if done:
+            # The wait grows only while nothing gets through: an event that always fails must not slow down the others more and more.
             self._failures_in_a_row = 0
+        if again:
+            self._fail(f"The service could not store {len(again)} of {count} events", answer.status, 0)
         self._limit = min(self._ceiling, self._limit * 2)
         self._linger_until = time.monotonic() + self._linger
         if not self._looked and not self._queue:
@@ -386,7 +389,7 @@ class Engine:
         self._release(self._is_over)
 
     def _is_over(self, waiter: Waiter) -> bool:
-        return waiter.target <= self._done and self._looked
+        return waiter.left == 0 and self._looked
 
     def _anew(self, entry: Encoded, segment: Segment | None) -> tuple[Encoded, Segment | None]:
         """Returns an entry that is sent again while others behind it are done with: a file counts these from its beginning."""

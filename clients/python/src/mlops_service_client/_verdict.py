@@ -65,7 +65,7 @@ Verdict = Union[Answered, Split, Uncompressed, Retry]
 
 _DAY = 24 * 3600.0
 # Errors of events that the service could not store, while it stored others of the batch.
-_NOT_STORED = ("Failed to store metrics in database", "Service Unavailable")
+_NOT_STORED = ("Failed to store metrics in database", "Service Unavailable", "Internal Server Error")
 
 
 def judge(response: Response | Failure, count: int, compressed: bool, now: float) -> Verdict:
