@@ -1,4 +1,4 @@
-"""The examples, as the README says how to run them; and what the README itself shows."""
+"""The examples, as the README says how to run them; one of them is what the README shows."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
-import pytest
 from service import KEY, REPORT, Service, free_port, until
 
 PACKAGE = Path(__file__).resolve().parents[1]
@@ -69,16 +68,11 @@ def test_script(start: Any, tmp_path: Path) -> None:
     service.expect(2)
 
 
-def _blocks() -> list[str]:
-    return re.findall(r"```python\n(.*?)```", (PACKAGE / "README.md").read_text(), re.DOTALL)
+def test_the_readmes_example_is_one_that_runs_here_and_it_names_the_others() -> None:
+    readme = (PACKAGE / "README.md").read_text()
+    assert re.findall(r"```python\n(.*?)```", readme, re.DOTALL) == [(EXAMPLES / "flask_app.py").read_text()]
+    assert all(f"examples/{file.name}" in readme for file in EXAMPLES.glob("*.py") if file.name != "flask_app.py")
 
 
 def test_readme_fits_one_screen() -> None:
     assert len((PACKAGE / "README.md").read_text().splitlines()) <= 60
-
-
-@pytest.mark.parametrize("number", range(len(_blocks())))
-def test_readme(number: int, start: Any) -> None:
-    service = start()
-    subprocess.run([sys.executable, "-W", "error", "-c", _blocks()[number]], env=environment(service), check=True, timeout=30)
-    service.expect(1)

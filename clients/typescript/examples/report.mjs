@@ -1,3 +1,4 @@
+// A process flushes when it ends.
 import { createClient } from "@mlops-service/client";
 
 const client = createClient({ url: process.env.MLOPS_SERVICE_URL ?? "http://localhost:5001" });

@@ -1,22 +1,26 @@
 // The examples, as they are, against the real service.
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
-import { readFileSync, writeFileSync } from "node:fs";
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import test from "node:test";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
+import { compile, STRICT } from "./compile.mjs";
 import { KEY, Service } from "./service.mjs";
 
-const EXAMPLES = fileURLToPath(new URL("../examples/", import.meta.url));
+const PACKAGE = fileURLToPath(new URL("../", import.meta.url));
+const EXAMPLES = `${PACKAGE}examples/`;
 
 function run(service, ...parameters) {
   const env = { ...process.env, MLOPS_API_KEY: KEY, MLOPS_SERVICE_URL: service.url, TRACKING_SPOOL: `${service.directory}/tracking` };
   return promisify(execFile)(process.execPath, parameters, { env, cwd: EXAMPLES });
 }
 
-test("the README's example is the one that runs here", () => {
-  const readme = readFileSync(`${EXAMPLES}../README.md`, "utf8");
-  assert.equal(/```js\n(.*?)```/s.exec(readme)[1], readFileSync(`${EXAMPLES}report.mjs`, "utf8"));
+test("the README's example is one that runs here, it names the others, and it fits one screen", () => {
+  const readme = readFileSync(`${PACKAGE}README.md`, "utf8");
+  assert.equal(/```ts\n(.*?)```/s.exec(readme)[1], readFileSync(`${EXAMPLES}next-route.ts`, "utf8"));
+  for (const name of readdirSync(EXAMPLES)) assert.ok(name === "next-route.ts" || readme.includes(`examples/${name})`), name);
+  assert.ok(readme.split("\n").length <= 61);
 });
 
 test("report.mjs, spool.mjs", async (t) => {
@@ -40,8 +44,10 @@ test("worker.mjs", async (t) => {
   assert.equal(await service.counted(), 1);
 });
 
-test("next-route.mjs", async (t) => {
+test("next-route.ts", async (t) => {
   const service = await Service.start(t);
+  const output = ["--rootDir", ".", "--outDir", "test/compiled", "--module", "nodenext", "--ignoreConfig"];
+  compile(PACKAGE, "examples/next-route.ts", "test/app.d.ts", ...output, ...STRICT);
   // In place of Next.js: `after` as it is documented.
   const script = `${service.directory}/next.mjs`;
   writeFileSync(script, `
@@ -50,7 +56,7 @@ test("next-route.mjs", async (t) => {
     globalThis.tasks = [];
     register("data:text/javascript," + encodeURIComponent(\`export const resolve = (name, context, on) =>
       name === "next/server" ? { url: "\${next}", shortCircuit: true } : on(name, context);\`));
-    const { POST } = await import(${JSON.stringify(`file://${EXAMPLES}next-route.mjs`)});
+    const { POST } = await import(${JSON.stringify(`file://${PACKAGE}test/compiled/examples/next-route.js`)});
     const response = await POST(new Request("http://example.com", { method: "POST", body: '{"message":"Hello"}' }));
     console.log((await response.json()).answer);
     for (const task of tasks) await task();

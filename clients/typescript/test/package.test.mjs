@@ -79,8 +79,8 @@ test("from TypeScript, with its types", () => {
 
 test("the receptionist's file compiles in an app as it is", () => {
   cpSync(path.join(installed, "receptionist/mlops-tracking.ts"), path.join(project, "lib/mlops-tracking.ts"));
-  cpSync(path.join(PACKAGE, "test/process.d.ts"), path.join(project, "lib/process.d.ts"));
-  const options = ["lib/mlops-tracking.ts", "lib/process.d.ts", "--noEmit", "--module", "esnext", "--moduleResolution", "bundler"];
+  cpSync(path.join(PACKAGE, "test/app.d.ts"), path.join(project, "lib/app.d.ts"));
+  const options = ["lib/mlops-tracking.ts", "lib/app.d.ts", "--noEmit", "--module", "esnext", "--moduleResolution", "bundler"];
   compile(project, ...options, ...STRICT, "--isolatedModules", "--verbatimModuleSyntax");
 });
 

@@ -11,7 +11,7 @@ import { KEY, Service } from "./service.mjs";
 const PACKAGE = fileURLToPath(new URL("..", import.meta.url));
 const CHILD = fileURLToPath(new URL("children/receptionist.mjs", import.meta.url));
 const output = ["--rootDir", ".", "--outDir", "test/compiled", "--module", "nodenext", "--ignoreConfig"];
-compile(PACKAGE, "receptionist/mlops-tracking.ts", "test/process.d.ts", ...output, ...STRICT);
+compile(PACKAGE, "receptionist/mlops-tracking.ts", "test/app.d.ts", ...output, ...STRICT);
 const app = await import("./compiled/receptionist/mlops-tracking.js");
 
 /** A report as the app makes it, with numbers from `calculateTokenUsage`. */
