@@ -47,6 +47,7 @@ def until(condition: Callable[[], object], what: str, seconds: float = 20) -> No
 
 class Service:
     def __init__(self, **settings: str) -> None:
+        self._binary = _binary()
         self.directory = tempfile.mkdtemp(prefix="mlops-client-")
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
@@ -60,12 +61,16 @@ class Service:
             "FLOOD_LIMIT_PER_SECOND": "off",
             **settings,
         }
-        self.start()
+        try:
+            self.start()
+        except BaseException:
+            self.end()
+            raise
 
     def start(self) -> None:
         with open(f"{self.directory}/log", "ab") as log:
             self.process = subprocess.Popen(
-                [_binary()], env=self._environment, cwd=self.directory, stdout=log, stderr=log
+                [self._binary], env=self._environment, cwd=self.directory, stdout=log, stderr=log
             )
         until(self._is_ready, "the service is ready", 60)
 

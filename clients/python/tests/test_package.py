@@ -69,7 +69,9 @@ def test_an_empty_environment_installs_and_uses_it(built: Path, tmp_path: Path, 
     done = subprocess.run([python, "-W", "error", script], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert (done.stdout, done.stderr) == ("1\n", "")
     # Its types are seen by whoever uses it.
-    check = [sys.executable, "-m", "mypy", "--strict", "--config-file", "", "--python-executable", str(python), str(script)]
+    check = [sys.executable, "-m", "mypy", "--strict", "--config-file", "", "--python-executable", str(python)]
+    # With what the check of the types has read already.
+    check += ["--cache-dir", str(PACKAGE / ".mypy_cache"), str(script)]
     done = subprocess.run(check, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
 

@@ -20,7 +20,7 @@ from test_process import Script
 
 from mlops_service_client._spool_name import Name, Owner, file_name, is_gone, parse_name, this_process
 
-CRASHES = 10
+CRASHES = 20 if os.environ.get("CLIENTS_TEST_FULL") else 4
 
 
 def test_crashes_lose_no_event_that_has_an_id(start: Any, tmp_path: Path) -> None:

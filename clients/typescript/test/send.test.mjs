@@ -46,7 +46,7 @@ test("events that come together are sent together, without a flush", async (t) =
 
 test("a full batch does not wait", async (t) => {
   const service = await fake(t);
-  const { client } = told(t, { url: service.url }, { ...QUICK, linger: 3_600_000 });
+  const { client } = told(t, { url: service.url }, { ...QUICK, linger: 3_600_000, wait: 100 });
   trackNumbers(client, 1001);
   await until(() => service.events.length === 1000, "the full batch");
   await sleep(50);
