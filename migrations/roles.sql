@@ -80,6 +80,7 @@ create temporary table needed (name text, rights text) on commit drop;
 insert into needed values
     -- Events and their sums. To lock a row, as before it is deleted, requires the right to update a column of the table.
     ('ai_metrics', 'select, insert, update, delete'),
+    ('mlops_event_ids', 'select, delete'),
     ('ai_rollup_daily', 'select, insert, update'),
     ('ai_totals', 'select, insert, update'),
     ('ai_latency_daily', 'select, insert, update'),
@@ -143,7 +144,8 @@ from pg_class s join pg_depend d on d.objid = s.oid and d.classid = 'pg_class'::
 where s.relkind = 'S' and d.refobjid = to_regclass(format('%I.ai_metrics', :'schema')) \gexec
 
 select format('grant execute on function %s to %I', oid::regprocedure, :'service')
-from pg_proc where pronamespace = :'schema'::regnamespace and proname = 'mlops_audit_purge' \gexec
+from pg_proc where pronamespace = :'schema'::regnamespace
+  and proname in ('mlops_audit_purge', 'mlops_add_event_month', 'mlops_drop_event_month') \gexec
 
 -- Objects created by later migrations are usable at once; running this script again revokes what is not needed.
 alter default privileges for role :"owner" in schema :"schema"

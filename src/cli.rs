@@ -7,6 +7,7 @@ mod healthcheck;
 mod key;
 mod migrate;
 mod output;
+mod partition;
 mod prices;
 mod rebuild;
 mod retention;
@@ -57,6 +58,8 @@ enum Verb {
     /// Delete data past its retention period
     #[command(subcommand)]
     Retention(retention::Verb),
+    /// Partition the table of events by month (Postgres), while events are written
+    Partition(partition::Options),
     /// Build facts about conversations from events that are older than these facts
     Rebuild(rebuild::Options),
     /// Verify the audit trail
@@ -81,6 +84,7 @@ pub fn run() -> ExitCode {
         Verb::Healthcheck => with_config(healthcheck::run),
         Verb::Check(options) => check(options),
         Verb::Retention(verb) => with_config(|config| retention::run(config, verb)),
+        Verb::Partition(options) => with_config(|config| partition::run(config, options)),
         Verb::Rebuild(options) => with_config(|config| rebuild::run(config, options)),
         Verb::Audit(verb) => with_config(|config| audit::run(config, verb)),
         Verb::Prices(verb) => with_config(|config| prices::run(config, verb)),

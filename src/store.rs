@@ -54,6 +54,7 @@ mod events;
 mod keys;
 mod links;
 mod migrations;
+mod partitions;
 mod placeholders;
 mod privacy;
 mod retention;
@@ -72,6 +73,7 @@ pub use digest::{Book, NewOutcome, Posting, Rebuild};
 pub use error::StoreError;
 pub use events::foreign::ForeignCount;
 pub use events::{CLAIM_MINUTES, WriteOutcome, Written};
+pub use partitions::{Copied, EventMonths, Outlook, Partitioning, Turnover};
 pub use privacy::consents::{ConsentFilter, NumberedConsent};
 pub use privacy::requests::{Completion, Extension, OpenRequests, Request};
 pub use privacy::{

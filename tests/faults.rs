@@ -17,6 +17,7 @@ mod load;
 mod log_output;
 mod network;
 mod overload;
+mod partition;
 mod pooler;
 mod power_cut;
 mod profiles;

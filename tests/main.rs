@@ -11,6 +11,7 @@ mod faults;
 mod harness;
 mod lab;
 mod logs;
+mod partitions;
 mod pricing;
 mod retention;
 mod routes;

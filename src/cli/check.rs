@@ -6,6 +6,7 @@ mod database;
 mod files;
 mod finding;
 mod keys;
+mod partitions;
 mod prices;
 mod reach;
 mod retention;
@@ -93,6 +94,7 @@ async fn run_checks(config: &Config) -> Vec<Finding> {
     findings.extend(database::checks(config, connected.as_ref(), store.is_some()).await);
     findings.push(trail::chain(config, store, now).await);
     findings.extend(retention::checks(store, Policy::of(config), now).await);
+    findings.push(partitions::ahead(store, now).await);
     findings.push(book::shared(store).await);
     findings.extend(settings::checks(config));
     findings.push(prices::file(config));

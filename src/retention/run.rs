@@ -1,6 +1,8 @@
 //! One run, which deletes or counts the old rows of every table.
 
-use std::time::Instant;
+mod month;
+
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
@@ -13,7 +15,7 @@ use crate::audit::{Action, Actor, Entry};
 use crate::clock::Clock;
 use crate::metrics::RetentionMetrics;
 use crate::store::{
-    Deleted, Retained, RetentionCounts, RetentionRecord, Store, StoreError, Window, WindowCounts,
+    Deleted, Retained, RetentionCounts, RetentionRecord, Store, StoreError, TablePlan, Window, WindowCounts,
 };
 
 /// Why a run did not complete. What it deleted stays deleted, and the next run continues.
@@ -58,7 +60,7 @@ pub struct TableTally {
     pub uncountable: i64,
     /// Rows dated more than a day ahead, or at `infinity`: no retention period ends for them in its time.
     pub ahead: i64,
-    /// The most rows deleted in one transaction.
+    /// The most rows deleted in one transaction, without those of months that were dropped as a whole.
     pub most_together: u64,
 }
 
@@ -201,25 +203,42 @@ impl Run<'_> {
         cutoff: DateTime<Utc>,
         now: DateTime<Utc>,
     ) -> Result<(), Failure> {
-        let Some(table) = self.store.plan(done.kind).await? else {
+        let plans = self.store.plans(done.kind).await?;
+        if plans.is_empty() {
             if done.kind == Retained::Events {
                 let what = "ai_metrics is not a table, or its created_at column does not hold times";
                 return Err(StoreError::Unusable(what.to_owned()).into());
             }
             return Ok(());
-        };
+        }
         done.rows = Some(0);
         if done.kind == Retained::Audit && !self.dry {
             return self.purge_audit(done, cutoff, now).await;
         }
-        let mut pace = if self.store.is_file() { Pace::for_file() } else { Pace::for_server() };
+        for table in plans {
+            if self.dry || !self.drop_past_month(done, &table, cutoff).await? {
+                self.process_windows(done, &table, cutoff, now).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Processes a table, or one of its partitions, window by window.
+    async fn process_windows(
+        &self,
+        done: &mut TableTally,
+        table: &TablePlan,
+        cutoff: DateTime<Utc>,
+        now: DateTime<Utc>,
+    ) -> Result<(), Failure> {
+        let mut pace = self.pace();
         let mut from = table.range.start;
         while from < table.range.end {
             let window = pace.window(from, table.range.end);
-            let bounded = Window::new(&table, &window, cutoff, now + HORIZON);
+            let bounded = Window::new(table, &window, cutoff, now + HORIZON);
             let pause = match self.process_window(bounded, &mut pace, now).await {
                 Ok(Some(Processed { deleted: Deleted { rows, took }, uncountable, ahead })) => {
-                    from = self.store.next_window(&table, window.end).await?;
+                    from = self.store.next_window(table, window.end).await?;
                     done.uncountable += uncountable;
                     done.ahead += ahead;
                     self.record(done, rows);
@@ -232,9 +251,17 @@ impl Run<'_> {
                     pace.pause_after_failure().filter(|_| transient).ok_or(error)?
                 }
             };
-            self.stop.run_until_cancelled(tokio::time::sleep(pause)).await.ok_or(Failure::Stopped)?;
+            self.pause(pause).await?;
         }
         Ok(())
+    }
+
+    async fn pause(&self, pause: Duration) -> Result<(), Failure> {
+        self.stop.run_until_cancelled(tokio::time::sleep(pause)).await.ok_or(Failure::Stopped)
+    }
+
+    const fn pace(&self) -> Pace {
+        if self.store.is_file() { Pace::for_file() } else { Pace::for_server() }
     }
 
     /// Processes a window. Returns `None` if it had too many rows and was narrowed.

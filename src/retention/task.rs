@@ -84,10 +84,20 @@ impl RetentionTask {
         let now = self.clock.now();
         if now >= self.count_at || tally.is_some() {
             self.count_at = now + COUNT_EVERY;
+            self.add_months(now).await;
             // They are counted again soon, and an unavailable database is logged elsewhere.
             drop(self.count_overdue(now).await);
         }
         tally
+    }
+
+    /// Makes the months ahead of a partitioned table. Where the role may not, the check `partitions` tells when they run out.
+    async fn add_months(&self, now: DateTime<Utc>) {
+        match self.store.add_event_months(now).await {
+            Ok(0) => {}
+            Ok(made) => tracing::info!("made the partitions of {made} months of ai_metrics ahead"),
+            Err(error) => tracing::debug!("cannot make partitions of ai_metrics ahead: {error}"),
+        }
     }
 
     async fn execute_if_due(&mut self, stop: &CancellationToken) -> Result<Option<Tally>, Failure> {
@@ -136,9 +146,15 @@ impl RetentionTask {
         let due = self.schedule.last(now);
         for kind in Retained::VARIANTS.iter().copied() {
             let Some(cutoff) = self.policy.cutoff(kind, due) else { continue };
-            if let Some(plan) = self.store.plan(kind).await? {
-                self.metrics.show_overdue(kind.table(), self.store.overdue(&plan, cutoff).await?);
+            let plans = self.store.plans(kind).await?;
+            if plans.is_empty() {
+                continue;
             }
+            let mut overdue = 0;
+            for plan in plans {
+                overdue += self.store.overdue(&plan, cutoff).await?;
+            }
+            self.metrics.show_overdue(kind.table(), overdue);
         }
         Ok(())
     }

@@ -93,11 +93,10 @@ impl Store {
     }
 }
 
-/// Returns the condition that the event of a row `k` with its `business_id` and `event_id` is stored.
+/// Returns the condition that the event of a row `k` with its `business_id` and `event_id` is stored. Where to look is known to the
+/// database alone, so that statements stay as they are when `ai_metrics` is partitioned: see [`super::partitions`].
 fn is_stored(k: &str) -> String {
-    format!(
-        "exists (select from ai_metrics m where m.business_id = {k}.business_id and m.event_id = {k}.event_id)"
-    )
+    format!("mlops_is_stored({k}.business_id, {k}.event_id)")
 }
 
 /// Returns the condition that the event of a row `k` is counted only. Ids that were recorded without a business hold for all.

@@ -41,6 +41,7 @@ migrators![
     "0017_conversations.sql",
     "0018_pages.sql",
     "0019_days.sql",
+    "0020_event_ids.sql",
 ];
 
 /// The migration in a file named `<version>_<description>.sql`.

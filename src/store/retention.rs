@@ -5,9 +5,12 @@
 //! rows of the last run cost anything. Each window is one short transaction on a dedicated connection, which
 //! touches only rows that are no longer written to. It does not wait for the disk, because a lost deletion is
 //! repeated.
+//!
+//! Where events are partitioned by month, each partition is a table of its own here, and one whose every row is old goes as a whole.
 
 mod dialect;
 mod lock;
+mod month;
 mod overdue;
 mod record;
 mod table_plan;
@@ -24,7 +27,7 @@ use strum::VariantArray;
 
 /// The time limit of one step of a run, about a hundred times what it is meant to take. The server's own
 /// limit is lower: see [`super::dialect`].
-const STEP_LIMIT: Duration = Duration::from_secs(12);
+pub(super) const STEP_LIMIT: Duration = Duration::from_secs(12);
 
 /// A kind of data with a retention period, in the order in which a run processes them: messages before their
 /// conversations, facts before what is kept as long as they are.

@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use crate::harness::{Backend, command, event, insert_as_the_app, on_every_backend, real_now};
 
-on_every_backend! {
+on_every_backend! { partitioned:
     sums_are_those_of_independent_queries_over_the_rows,
     a_day_is_that_of_the_zone_when_clocks_change,
     a_late_event_moves_its_conversation_to_an_earlier_day,

@@ -17,7 +17,7 @@ use tempfile::TempDir;
 
 use crate::harness::{Backend, TestApp, on_every_backend, real_now};
 
-on_every_backend! {
+on_every_backend! { partitioned:
     every_field_is_found_again_wherever_an_event_is_stored,
     every_field_of_a_foreign_row_is_counted,
     every_sum_is_found_again_pending_and_merged,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use mlops_service::audit::{Action, Actor, Entry};
 use mlops_service::auth::key::{KeyId, NamedKey, PlainKey, Secret, SecretHash};
 use mlops_service::business::{FromApp, ProfileChange};
@@ -16,7 +16,7 @@ use mlops_service::privacy::subject::{Hasher, SubjectHash};
 use mlops_service::rollup::Key;
 use mlops_service::store::{
     Completion, ConsentFilter, ConversationFilter, DayRange, Erased, Erasure, FiguresQuery, ListRead, Mode,
-    NewOutcome, RankedBy, Request, Retained, Search, Session, SessionKey, Store, Window,
+    NewOutcome, RankedBy, Request, Retained, Search, Session, SessionKey, Store, TablePlan, Window,
 };
 use serde_json::{Map, Value, json};
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
@@ -59,6 +59,7 @@ impl House {
         roles.apply();
         roles.migrate();
         roles.apply();
+        roles.partition();
         let admin = PgConnection::connect(&roles.backend.url).await.unwrap();
         // A right that is missing closes the connection, and encrypted ones take longer to open.
         let serving = roles.serving();
@@ -155,6 +156,11 @@ impl House {
                     ('{first}', decode(repeat('01', 32), 'hex'), 'p', '1', true, 's', {older}), ('{second}', decode(repeat('01', 32), 'hex'), 'p', '1', false, 's', {old});
                  insert into mlops_privacy_requests (id, kind, selector, subject, source, received_at, due_at, done_at)
                     values ('old-{n}', 'export', 'email', decode(repeat('01', 32), 'hex'), 's', {older}, {old}, {old});
+                 do $$ begin execute 'drop table if exists ai_metrics_' || to_char(now() + interval '12 months', 'YYYY_MM'); end $$;
+                 select mlops_add_event_month(cast(now() - interval '40 months' as date));
+                 insert into ai_metrics (event_id, business_id, session_id, response_time_ms, success_rate, tokens_used, api_cost_usd,
+                    model_name, intent_detected, user_message_length, ai_response_length, response_type, created_at)
+                 values (gen_random_uuid(), 'acme', 'past-{n}', 1, 1, 1, 0, 'm', 'i', 1, 1, 'r', now() - interval '40 months');
                  insert into mlops_counted_events (event_id, business_id, at) values (gen_random_uuid(), 'acme', {old});
                  insert into mlops_tombstones (subject, mark, until) values (decode(md5(random()::text), 'hex'), 1, {old});
                  alter table mlops_audit disable trigger user; truncate mlops_audit; alter table mlops_audit enable trigger user"
@@ -354,6 +360,21 @@ impl House {
         Ok(())
     }
 
+    /// Drops the partition of a month, which has a row.
+    async fn drop_month(
+        &self,
+        plan: &TablePlan,
+        month: NaiveDate,
+        cutoff: DateTime<Utc>,
+    ) -> Result<(), Failed> {
+        let all = Window::new(plan, &plan.range, cutoff, cutoff);
+        let rows = self.store.forget_ids(all, month).await?;
+        assert!(rows > 0, "{month}");
+        self.store.may_drop(plan).await?;
+        assert!(self.store.drop_month(month, cutoff, rows).await?);
+        Ok(())
+    }
+
     async fn retain(&self) -> Result<(), Failed> {
         let (now, by) = (real_now(), Actor::service());
         let cutoff = now - TimeDelta::days(800);
@@ -361,14 +382,22 @@ impl House {
         self.store.ensure_retention_record(now).await?;
         self.store.begin_retention(now).await?;
         for kind in Retained::VARIANTS.iter().copied().filter(|kind| *kind != Retained::Audit) {
-            let plan = self.store.plan(kind).await?.ok_or("a table is missing")?;
-            self.store.overdue(&plan, cutoff).await?;
-            let window = Window::new(&plan, &plan.range, cutoff, now);
-            let counts = self.store.count_window(window).await?;
-            assert!(counts.old > 0, "{kind:?}");
-            let deleted = self.store.delete_old(window, now, counts, false).await?;
-            assert_eq!(deleted.rows, counts.old.unsigned_abs(), "{kind:?}");
+            let mut found = 0;
+            for plan in self.store.plans(kind).await? {
+                self.store.overdue(&plan, cutoff).await?;
+                if let Some(month) = plan.past_month(cutoff) {
+                    self.drop_month(&plan, month, cutoff).await?;
+                    continue;
+                }
+                let window = Window::new(&plan, &plan.range, cutoff, now);
+                let counts = self.store.count_window(window).await?;
+                found += counts.old;
+                let deleted = self.store.delete_old(window, now, counts, false).await?;
+                assert_eq!(deleted.rows, counts.old.unsigned_abs(), "{kind:?}");
+            }
+            assert!(found > 0, "{kind:?}");
         }
+        assert_eq!(self.store.add_event_months(now).await?, 1);
         self.store.finish_retention(now, Some(now), &by.entry(Action::RetentionRun)).await?;
         self.store.audit_head().await?;
         self.store.audit(0, DateTime::UNIX_EPOCH, 10).await?;
@@ -474,6 +503,8 @@ async fn every_right_on_events_and_sums_is_needed() {
 async fn every_other_right_is_needed() {
     let mut rights: Vec<String> = granted().into_iter().filter(|right| !is_about_events(right)).collect();
     assert!(rights.len() > 25, "{rights:?}");
-    rights.push("execute on function mlops_audit_purge(timestamptz)".to_owned());
+    let functions =
+        ["audit_purge(timestamptz)", "add_event_month(date)", "drop_event_month(date, timestamptz)"];
+    rights.extend(functions.map(|function| format!("execute on function mlops_{function}")));
     assert_needed(&rights).await;
 }

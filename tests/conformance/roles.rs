@@ -94,6 +94,13 @@ impl Roles {
         assert!(worked, "{told}");
     }
 
+    /// Partitions the table of events.
+    pub(super) fn partition(&self) {
+        let (worked, told) =
+            self.program(&[("MIGRATION_DATABASE_URL", &self.owner())], &["partition", "--yes"]);
+        assert!(worked, "{told}");
+    }
+
     /// How many events the service sees.
     async fn rows(&self) -> i64 {
         let mut conn = PgConnection::connect(&self.url("service")).await.unwrap();

@@ -18,7 +18,7 @@ use tokio::task::block_in_place;
 
 use crate::harness::{Backend, event, insert_as_the_app, on_every_backend, real_now};
 
-on_every_backend! {
+on_every_backend! { partitioned:
     a_batch_adds_up_to_its_rollup,
     a_large_batch_of_many_keys_adds_up_too,
     what_another_merges_is_merged_once,

@@ -20,8 +20,18 @@ pub(crate) struct Backend {
     pub(crate) folder: Arc<TempDir>,
 }
 
-/// Runs each case on SQLite and on Postgres. A case that is not listed is reported as dead code.
+/// Runs each case on SQLite and on Postgres, and after `partitioned:` on a Postgres whose events are partitioned as well. A case that
+/// is not listed is reported as dead code.
 macro_rules! on_every_backend {
+    (partitioned: $($case:ident),+ $(,)?) => {
+        $crate::harness::on_every_backend! { $($case),+ }
+        mod partitioned {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $case() {
+                super::$case($crate::harness::Backend::partitioned().await).await;
+            })+
+        }
+    };
     ($($case:ident),+ $(,)?) => {
         mod sqlite {
             $(#[tokio::test(flavor = "multi_thread")]
@@ -50,6 +60,25 @@ impl Backend {
 
     pub(crate) async fn postgres() -> Self {
         Self::on(Postgres::shared()).await
+    }
+
+    /// Creates a Postgres database whose events are partitioned by month.
+    pub(crate) async fn partitioned() -> Self {
+        let backend = Self::postgres().await;
+        drop(backend.store(&[]).await);
+        backend.partition().await;
+        backend
+    }
+
+    /// Partitions the events of a database that is migrated.
+    pub(crate) async fn partition(&self) {
+        let store = Store::open(&self.config(&[])).unwrap();
+        let mut partitioning = store.partitioning().await.unwrap();
+        assert_eq!(partitioning.refusals().await.unwrap(), [""; 0]);
+        partitioning.begin(super::real_now()).await.unwrap();
+        while !partitioning.copy_some().await.unwrap().is_done {}
+        partitioning.verify().await.unwrap();
+        partitioning.switch().await.unwrap();
     }
 
     /// Creates a database on this server.

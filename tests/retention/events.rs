@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::{dry_run_at, insert_old, make, rows, run_at, told};
 use crate::harness::{Backend, Service, TestApp, command, event, eventually, on_every_backend, real_now};
 
-on_every_backend! {
+on_every_backend! { partitioned:
     a_run_beside_live_events_loses_none_and_changes_no_counter,
     a_dry_run_counts_what_a_run_would_delete_and_deletes_nothing,
     whole_days_back_from_the_run_decide_whatever_the_order_of_the_ids,

@@ -23,6 +23,8 @@ use crate::store::rollups::pending::Columns;
 ///   just claimed or counted it.
 /// - `novel`: events that match a row of `waiting` and are neither stored nor counted only.
 /// - `paired`: pairs each event of `novel` with at most one row of `waiting`.
+/// - `inserted`: a partitioned table has no index that tells of a conflict. There an event that another replica has just stored makes
+///   the statement fail, and it is repeated.
 static RECONCILE: LazyLock<String> = LazyLock::new(|| {
     let mut params = Placeholders::default();
     let rows = event_rows(&mut params);
@@ -52,10 +54,11 @@ static RECONCILE: LazyLock<String> = LazyLock::new(|| {
             update ai_metrics m set event_id = p.event_id from paired p where m.id = p.id
             returning p.business_id, m.event_id, p.counted, m.id
         ), inserted as (
-            {insert_events} from input
+            {insert_events} from input i
             where (business_id, event_id) not in (select business_id, event_id from paired)
               and (business_id, event_id) not in (select business_id, event_id from counted_only)
-            on conflict (business_id, event_id) do nothing
+              and not {is_stored}
+            on conflict do nothing
             returning business_id, event_id, id
         ), undigested as (
             insert into mlops_undigested (event_rows) select array_agg(cast(id as bigint)) from (

@@ -166,7 +166,7 @@ impl Rows for PgConnection {
         join pg_attribute on attrelid = to_regclass(name) join pg_type t on t.oid = atttypid
         where attnum > 0 and not attisdropped order by name, attnum";
     const OTHER_TABLES: &'static str = "select cast(relname as text) from pg_class
-        where relkind in ('r', 'p', 'f')
+        where relkind in ('r', 'p', 'f') and not relispartition
           and relnamespace in (select oid from pg_namespace where nspname = any(current_schemas(false))) order by 1";
 
     const READABLE: &'static str = "select 'y' where has_table_privilege(to_regclass($1), 'select')";

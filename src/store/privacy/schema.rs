@@ -95,7 +95,7 @@ impl Column {
 }
 
 /// Tables that hold no person.
-const WITHOUT_PERSONS: [&str; 24] = [
+const WITHOUT_PERSONS: [&str; 26] = [
     COUNTED_EVENTS,
     "_sqlx_migrations",
     "ai_latency_daily",
@@ -108,12 +108,14 @@ const WITHOUT_PERSONS: [&str; 24] = [
     "mlops_businesses",
     "mlops_conversation_daily",
     "mlops_cost_daily",
+    "mlops_event_ids",
     "mlops_fact_totals",
     "mlops_first_latency_daily",
     "mlops_hourly",
     "mlops_intent_daily",
     "mlops_links",
     "mlops_outcome_daily",
+    "mlops_partition_copy",
     "mlops_rebuild",
     "mlops_retention",
     "mlops_retention_deleted",

@@ -14,8 +14,8 @@ pub(super) struct RetentionSql {
     pub(super) undigested: &'static str,
     /// The condition of the rows of `t` in the window from `$1` to before `$2`.
     pub(super) window: fn(Retained) -> String,
-    /// The query for the start of the first window and the end of the last one.
-    pub(super) extent: fn(Retained) -> String,
+    /// The query for the start of the first window and the end of the last one of a table, or of the partition with this object id.
+    pub(super) extent: fn(Retained, Option<i64>) -> String,
     /// The query for the start of the next window, from `$1` on, where a gap before it may be skipped; null at the end.
     pub(super) next: fn(Retained) -> Option<String>,
     /// Converts a time expression to a comparable form.
@@ -43,7 +43,7 @@ impl Store {
 const POSTGRES: RetentionSql = RetentionSql {
     columns: "select cast(a.attname as text), format_type(a.atttypid, null) from pg_attribute a
         join pg_class c on c.oid = a.attrelid
-        where c.oid = to_regclass($1) and c.relkind = 'r' and a.attnum > 0 and not a.attisdropped",
+        where c.oid = to_regclass($1) and c.relkind in ('r', 'p') and a.attnum > 0 and not a.attisdropped",
     readable_columns: "select cast(attname as text), format_type(atttypid, null) from pg_attribute
         where attrelid = to_regclass($1) and attnum > 0 and not attisdropped and has_table_privilege(attrelid, 'select')",
     // The list is read once, and nearly always empty.
@@ -53,11 +53,9 @@ const POSTGRES: RetentionSql = RetentionSql {
         let page = |n| format!("cast('(' || cast(${n} as bigint) || ',0)' as tid)");
         format!("t.ctid >= {} and t.ctid < {}", page(1), page(2))
     },
-    extent: |kind| {
-        format!(
-            "select cast(0 as bigint), pg_relation_size('{}') / cast(current_setting('block_size') as bigint)",
-            kind.table()
-        )
+    extent: |kind, part| {
+        let table = part.map_or_else(|| format!("'{}'", kind.table()), |oid| format!("cast({oid} as oid)"));
+        format!("select cast(0 as bigint), pg_relation_size({table}) / cast(current_setting('block_size') as bigint)")
     },
     next: |_| None,
     time: str::to_owned,
@@ -77,7 +75,7 @@ const SQLITE: RetentionSql = RetentionSql {
         Some(time) => format!("t.{time} >= {} and t.{time} < {}", second(1), second(2)),
         None => "t.rowid >= $1 and t.rowid < $2".to_owned(),
     },
-    extent: |kind| match dated_by(kind) {
+    extent: |kind, _| match dated_by(kind) {
         Some(time) => format!(
             "select coalesce({}, 0), coalesce({} + 1, 0) from {}",
             seconds(&format!("min({time})")),

@@ -7,7 +7,8 @@ use sqlx::AssertSqlSafe;
 
 use super::dialect::RetentionSql;
 use super::{Retained, STEP_LIMIT};
-use crate::store::{READ_LIMIT, Store, StoreError};
+use crate::store::partitions::Leaf;
+use crate::store::{Db, READ_LIMIT, Store, StoreError};
 
 /// How to process a table: its extent, and the condition of an old row.
 #[derive(Debug, Clone)]
@@ -16,6 +17,8 @@ pub struct TablePlan {
     pub kind: Retained,
     /// The extent of its windows, in pages, row ids or seconds.
     pub range: Range<i64>,
+    /// The partition that is processed; `None` for a whole table.
+    pub(super) leaf: Option<Leaf>,
     /// The column of what was read of appointments that names rows of this table, which count on when they are deleted.
     pub(super) settles: Option<&'static str>,
     /// The condition of an old row of `t`; `$3` is the cutoff.
@@ -46,9 +49,9 @@ impl Store {
         Ok(found.is_some())
     }
 
-    /// Returns the plan for the table of `kind`; `None` if it does not exist or has no column that dates its
-    /// rows.
-    pub async fn plan(&self, kind: Retained) -> Result<Option<TablePlan>, StoreError> {
+    /// Returns the plan for the table of `kind`, or one for each of its partitions; none if it does not exist or has no column that
+    /// dates its rows.
+    pub async fn plans(&self, kind: Retained) -> Result<Vec<TablePlan>, StoreError> {
         let mut catalogue = Catalogue { tables: BTreeMap::new(), sql: self.sql() };
         for related in [kind, Retained::Messages, Retained::ChatMessages] {
             catalogue.tables.insert(related, self.columns(catalogue.sql.columns, related).await?);
@@ -57,14 +60,36 @@ impl Store {
             let columns = self.columns(catalogue.sql.readable_columns, Retained::Appointments).await?;
             catalogue.tables.insert(Retained::Appointments, columns);
         }
-        let Some(old) = catalogue.old(kind) else { return Ok(None) };
-        let extent = (catalogue.sql.extent)(kind);
-        let (first, end) = on!(&self.sweep, STEP_LIMIT, |conn| {
-            sqlx::query_as(AssertSqlSafe(extent)).fetch_one(conn).await
-        })?;
-        let (settles, undated, ahead) =
-            (catalogue.settles(kind), catalogue.undated(kind), catalogue.ahead(kind));
-        Ok(Some(TablePlan { kind, range: first..end, settles, old, undated, ahead }))
+        let Some(old) = catalogue.old(kind) else { return Ok(Vec::new()) };
+        let mut plans = Vec::new();
+        for leaf in self.leaves(kind).await? {
+            let extent = (catalogue.sql.extent)(kind, leaf.as_ref().map(|leaf| leaf.oid));
+            let (first, end) = on!(&self.sweep, STEP_LIMIT, |conn| {
+                sqlx::query_as(AssertSqlSafe(extent)).fetch_one(conn).await
+            })?;
+            let (settles, undated, ahead) =
+                (catalogue.settles(kind), catalogue.undated(kind), catalogue.ahead(kind));
+            plans.push(TablePlan {
+                kind,
+                range: first..end,
+                leaf,
+                settles,
+                old: old.clone(),
+                undated,
+                ahead,
+            });
+        }
+        Ok(plans)
+    }
+
+    /// Returns the partitions of the table of `kind`; `None` alone if it is not partitioned.
+    async fn leaves(&self, kind: Retained) -> Result<Vec<Option<Leaf>>, StoreError> {
+        let Db::Postgres(db) = &self.sweep else { return Ok(vec![None]) };
+        if kind != Retained::Events {
+            return Ok(vec![None]);
+        }
+        let leaves = on!(@run db, STEP_LIMIT, conn, Leaf::all(conn).await)?;
+        Ok(if leaves.is_empty() { vec![None] } else { leaves.into_iter().map(Some).collect() })
     }
 
     /// Returns the columns of the table of `kind`, with their types.
@@ -86,6 +111,19 @@ impl Store {
             sqlx::query_scalar(AssertSqlSafe(next)).bind(at).fetch_one(conn).await
         })?;
         Ok(next.unwrap_or(table.range.end))
+    }
+}
+
+impl TablePlan {
+    /// Returns the condition of the rows of `t` in the window from `$1` to before `$2`.
+    pub(super) fn window(&self, sql: &RetentionSql) -> String {
+        let window = (sql.window)(self.kind);
+        self.leaf.as_ref().map_or_else(|| window.clone(), |leaf| format!("{window} and {}", leaf.condition()))
+    }
+
+    /// Returns the condition of all rows of `t` that are processed.
+    pub(super) fn part(&self) -> String {
+        self.leaf.as_ref().map_or_else(|| "true".to_owned(), Leaf::condition)
     }
 }
 

@@ -67,6 +67,10 @@ impl<'s> Window<'s> {
     }
 }
 
+/// Adds to the number of rows that the run under way has deleted from a table.
+pub(super) const RECORD: &str = "insert into mlops_retention_deleted (table_name, deleted) values ($1, $2)
+    on conflict (table_name) do update set deleted = mlops_retention_deleted.deleted + excluded.deleted";
+
 /// Binds the window to a statement.
 macro_rules! bound {
     ($query:expr, $window:expr) => {
@@ -94,15 +98,10 @@ impl Store {
         counts: WindowCounts,
         leave_uncounted: bool,
     ) -> Result<Deleted, StoreError> {
-        const RECORD: &str = "insert into mlops_retention_deleted (table_name, deleted) values ($1, $2)
-            on conflict (table_name) do update set deleted = mlops_retention_deleted.deleted + excluded.deleted";
         let TablePlan { kind, undated, settles, .. } = window.plan;
+        let within = window.plan.window(self.sql());
         let (delete, uncounted) = (self.delete_sql(window.plan), self.uncounted_sql(window.plan));
-        let date = format!(
-            "update {} as t set created_at = $4 where {} and {undated}",
-            kind.table(),
-            (self.sql().window)(*kind)
-        );
+        let date = format!("update {} as t set created_at = $4 where {within} and {undated}", kind.table(),);
         on!(&self.sweep, STEP_LIMIT, |conn| {
             let mut tx = dialect::begin(conn).await?;
             let begun = Instant::now();
@@ -134,7 +133,8 @@ impl Store {
         })
     }
 
-    fn count_window_sql(&self, TablePlan { kind, old, undated, ahead, .. }: &TablePlan) -> String {
+    fn count_window_sql(&self, plan: &TablePlan) -> String {
+        let TablePlan { kind, old, undated, ahead, .. } = plan;
         let uncounted = uncounted(*kind);
         format!(
             "select count(*) filter (where ({old}) is true) as old,
@@ -143,18 +143,20 @@ impl Store {
                 count(*) filter (where ({ahead}) is true) as ahead
             from {} as t where {}",
             kind.table(),
-            (self.sql().window)(*kind)
+            plan.window(self.sql())
         )
     }
 
-    fn delete_sql(&self, TablePlan { kind, old, .. }: &TablePlan) -> String {
-        let (table, window, uncounted) = (kind.table(), (self.sql().window)(*kind), uncounted(*kind));
-        format!("delete from {table} as t where {window} and ({old} and not {uncounted}) is true")
+    fn delete_sql(&self, plan: &TablePlan) -> String {
+        let (table, window, uncounted) = (plan.kind.table(), plan.window(self.sql()), uncounted(plan.kind));
+        format!("delete from {table} as t where {window} and ({} and not {uncounted}) is true", plan.old)
     }
 
     /// Returns the statement that deletes uncounted old rows, except those that another session is counting.
-    fn uncounted_sql(&self, TablePlan { kind, old, .. }: &TablePlan) -> String {
-        let (table, window, skip_locked) = (kind.table(), (self.sql().window)(*kind), self.sql().skip_locked);
+    fn uncounted_sql(&self, plan: &TablePlan) -> String {
+        let (table, window, skip_locked) =
+            (plan.kind.table(), plan.window(self.sql()), self.sql().skip_locked);
+        let old = &plan.old;
         format!(
             "delete from {table} as t where {window} and t.id in (
                 select t.id from {table} as t where {window} and ({old} and t.event_id is null) is true {skip_locked})"

@@ -1,0 +1,1 @@
+-- Nothing: only on Postgres can ai_metrics be partitioned by month.
