@@ -2,6 +2,7 @@
 
 mod health_cache;
 pub mod last_known;
+mod replica_watch;
 mod start;
 
 use std::convert::Infallible;

@@ -120,6 +120,9 @@ settings! {
     /// The same database for mlops-service migrate, as the role that owns the tables. If set, no other command changes
     /// tables, and DATABASE_URL may name a role that cannot; see migrations/roles.sql.
     migration_database_url: Option<PostgresUrl> = "MIGRATION_DATABASE_URL", default "", example "postgresql://OWNER:PASSWORD@HOST:5432/DATABASE?sslmode=require";
+    /// A read replica of the same database: analytics and pages are read there while it is at most ten seconds behind. What must be exact
+    /// is not.
+    database_read_url: Option<PostgresUrl> = "DATABASE_READ_URL", default "", example "postgresql://USER:PASSWORD@REPLICA:5432/DATABASE?sslmode=require";
     /// Postgres connections for reading. Two more are used for writing, and another two while old rows are deleted.
     database_connections: Bounded<1, 100> = "DATABASE_CONNECTIONS", default "4", example "4";
     /// How long an event may wait for Postgres before it is spooled, or refused if there is no spool; 0.1s to 2.5s.

@@ -6,6 +6,7 @@ mod family;
 mod log;
 mod pages;
 mod process;
+mod replica;
 mod retention;
 mod series;
 mod spool;
@@ -14,6 +15,7 @@ mod totals;
 pub use log::LOST_LINES;
 pub use pages::{Closer, PageMaker};
 pub use process::{Process, Usage};
+pub use replica::ReplicaMetrics;
 pub use retention::RetentionMetrics;
 pub use series::{Bounds, Series, SeriesKind};
 pub use spool::SpoolStats;
@@ -215,6 +217,16 @@ impl Metrics {
         let own: [Box<dyn prometheus::core::Collector>; 2] =
             [Box::new(metrics.up.clone()), Box::new(metrics.fallbacks.clone())];
         for collector in own {
+            self.registry.register(collector).expect("every name is registered once");
+        }
+        metrics
+    }
+
+    /// Registers the metrics of the read replica, which exist only if there is one. Must be called at most once.
+    #[must_use]
+    pub fn replica(&self) -> ReplicaMetrics {
+        let metrics = ReplicaMetrics::new();
+        for collector in metrics.collectors() {
             self.registry.register(collector).expect("every name is registered once");
         }
         metrics

@@ -57,6 +57,7 @@ mod migrations;
 mod partitions;
 mod placeholders;
 mod privacy;
+mod replica;
 mod retention;
 mod rollups;
 mod sessions;
@@ -80,6 +81,7 @@ pub use privacy::{
     Counts, Erased, Erasure, Extract, FoundSubject, ListedRows, MAX_BYTES, MAX_ROWS, Mentions, Mode, Search,
     SubjectError, SubjectTraces, Table,
 };
+pub use replica::{MAX_LAG, ReplicaState};
 pub use retention::{
     Deleted, Retained, RetentionCounts, RetentionLock, RetentionRecord, TablePlan, Window, WindowCounts,
 };
@@ -101,6 +103,7 @@ use connection::file::WatchedFile;
 use connection::lease::Connections;
 use events::foreign::Chunk;
 use events::keeping::Keeping;
+use replica::Replica;
 
 /// The time limit of a read.
 const READ_LIMIT: Duration = Duration::from_secs(2);
@@ -134,6 +137,8 @@ pub(crate) enum Db {
 #[derive(Debug, Clone)]
 pub struct Store {
     read: Db,
+    /// The read replica, if there is one.
+    replica: Option<Replica>,
     write: Db,
     admin: Db,
     /// The connection that deletes old rows.
@@ -195,7 +200,8 @@ impl Store {
     /// checkpoints its log into the file when its last connection closes.
     pub async fn close(&self) {
         let close = async {
-            for db in self.databases() {
+            let replica = self.replica.iter().map(|replica| &replica.db);
+            for db in replica.chain(self.databases()) {
                 match db {
                     Db::Postgres(connections) => connections.close().await,
                     Db::Sqlite(connections) => connections.close().await,

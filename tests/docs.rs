@@ -153,8 +153,12 @@ fn shown(text: &str) -> BTreeMap<String, Family> {
 async fn the_metrics_page_lists_exactly_the_metrics() {
     let backend = Backend::postgres().await;
     let redis = Redis::shared().url();
-    let settings =
-        [("REDIS_URL", redis.as_str()), ("RATE_LIMIT_TRACK", "1/hour"), ("RATE_LIMIT_MODE", "shadow")];
+    let settings = [
+        ("REDIS_URL", redis.as_str()),
+        ("DATABASE_READ_URL", &backend.url),
+        ("RATE_LIMIT_TRACK", "1/hour"),
+        ("RATE_LIMIT_MODE", "shadow"),
+    ];
     let app = TestApp::with(&backend, &settings).await;
     app.start_tasks();
     let mut budget = ProfileChange::default();

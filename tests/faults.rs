@@ -22,6 +22,7 @@ mod pooler;
 mod power_cut;
 mod profiles;
 mod proxy;
+mod read_replica;
 mod redis;
 mod replicas;
 mod requests;

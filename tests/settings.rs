@@ -167,9 +167,20 @@ fn production_insists_on_a_strong_key_and_on_encryption() {
     let serving = ("DATABASE_URL", "postgresql://u:p@h/d?sslmode=require");
     let migrating = [production, key, serving, ("MIGRATION_DATABASE_URL", owner)];
     assert_eq!(problems(migrating), ["MIGRATION_DATABASE_URL"]);
+    let reading = [production, key, serving, ("DATABASE_READ_URL", owner)];
+    assert_eq!(problems(reading), ["DATABASE_READ_URL"]);
     let several =
         [production, ("SERVICE_PORT", "x"), ("DATABASE_URL", "postgresql://u:p@h/d?sslmode=disable")];
     assert_eq!(problems(several), ["SERVICE_PORT", "MLOPS_API_KEY", "DATABASE_URL"]);
+}
+
+#[test]
+fn a_replica_is_one_of_postgres() {
+    let replica = ("DATABASE_READ_URL", "postgresql://u:s3cret@replica/d");
+    assert_eq!(problems([replica]), ["DATABASE_READ_URL"]);
+    let several = read([replica, ("SERVICE_PORT", "x")]).unwrap_err().to_string();
+    assert!(several.contains("SERVICE_PORT") && !several.contains("s3cret"), "{several}");
+    assert!(read([replica, ("DATABASE_URL", "postgresql://u:p@h/d")]).is_ok());
 }
 
 #[test]

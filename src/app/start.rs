@@ -10,6 +10,7 @@ use tokio_util::task::TaskTracker;
 
 use super::health_cache::HealthCache;
 use super::last_known::LastKnown;
+use super::replica_watch::ReplicaWatch;
 use super::{App, Inner, QuotaKey, TrackCounts};
 use crate::audit::{HeadKeeper, Recorder};
 use crate::auth::{Authenticator, Proxies};
@@ -105,6 +106,10 @@ impl App {
         );
         lifecycle.spawn("retention", task.run(stopping()));
         lifecycle.spawn("keys", self.access.key_cache().clone().run(stopping()));
+        if self.store.has_replica() {
+            let watch = ReplicaWatch::new(self.store.clone(), self.metrics.replica());
+            lifecycle.spawn("replica", watch.run(stopping()));
+        }
         if let Some(tokens) = self.access.token_verifier() {
             lifecycle.spawn("tokens", tokens.clone().run(stopping()));
         }

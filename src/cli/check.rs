@@ -9,6 +9,7 @@ mod keys;
 mod partitions;
 mod prices;
 mod reach;
+mod replica;
 mod retention;
 mod settings;
 mod trail;
@@ -94,6 +95,7 @@ async fn run_checks(config: &Config) -> Vec<Finding> {
     findings.extend(database::checks(config, connected.as_ref(), store.is_some()).await);
     findings.push(trail::chain(config, store, now).await);
     findings.extend(retention::checks(store, Policy::of(config), now).await);
+    findings.push(replica::usable(config, store).await);
     findings.push(partitions::ahead(store, now).await);
     findings.push(book::shared(store).await);
     findings.extend(settings::checks(config));

@@ -18,7 +18,7 @@ pub(super) fn together(config: &Config, problems: &mut Problems) {
     check_log_filter(config, &mut found);
     check_ports(config, &mut found);
     check_origins(config, &mut found);
-    check_migration(config, &mut found);
+    check_other_urls(config, &mut found);
     issuer::check(config, &mut found);
     prices::check(config, &mut found);
     if config.environment == Environment::Production {
@@ -53,9 +53,14 @@ fn check_origins(config: &Config, problems: &mut Problems) {
     }
 }
 
-fn check_migration(config: &Config, problems: &mut Problems) {
-    if config.migration_database_url.is_some() && matches!(config.database_url, Database::Sqlite(_)) {
-        problems.add("MIGRATION_DATABASE_URL", "must be unset unless DATABASE_URL is a Postgres URL", "");
+fn check_other_urls(config: &Config, problems: &mut Problems) {
+    if matches!(config.database_url, Database::Postgres(_)) {
+        return;
+    }
+    for (name, url) in config.other_urls() {
+        if url.is_some() {
+            problems.add(name, "must be unset unless DATABASE_URL is a Postgres URL", "");
+        }
     }
 }
 
@@ -91,8 +96,8 @@ fn check_production_tls(config: &Config, problems: &mut Problems) {
         Database::Postgres(url) => Some(("DATABASE_URL", url)),
         Database::Sqlite(_) => None,
     };
-    let migrating = config.migration_database_url.as_ref().map(|url| ("MIGRATION_DATABASE_URL", url));
-    for (name, url) in serving.into_iter().chain(migrating) {
+    let others = config.other_urls().into_iter().filter_map(|(name, url)| Some((name, url?)));
+    for (name, url) in serving.into_iter().chain(others) {
         let Tls::Optional(mode) = url.tls else { continue };
         problems.add(
             name,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Config, Database, RedisUrl};
+use super::{Config, Database, PostgresUrl, RedisUrl};
 
 /// The least length, in characters, at which the characters themselves are judged: what is shorter is refused as that.
 const MIN_JUDGED_CHARS: usize = super::MIN_PRODUCTION_KEY_CHARS;
@@ -89,6 +89,14 @@ impl Config {
         weak.collect()
     }
 
+    /// Returns the URLs of the same database beside `DATABASE_URL`, by their variables.
+    pub(super) const fn other_urls(&self) -> [(&'static str, Option<&PostgresUrl>); 2] {
+        [
+            ("MIGRATION_DATABASE_URL", self.migration_database_url.as_ref()),
+            ("DATABASE_READ_URL", self.database_read_url.as_ref()),
+        ]
+    }
+
     /// Returns the passwords in URLs, by their variables, with the role that each belongs to.
     #[must_use]
     pub fn passwords(&self) -> Vec<(&'static str, String, String)> {
@@ -96,8 +104,8 @@ impl Config {
             Database::Postgres(url) => Some(("DATABASE_URL", url)),
             Database::Sqlite(_) => None,
         };
-        let migrating = self.migration_database_url.as_ref().map(|url| ("MIGRATION_DATABASE_URL", url));
-        let of_roles = serving.into_iter().chain(migrating);
+        let others = self.other_urls().into_iter().filter_map(|(name, url)| Some((name, url?)));
+        let of_roles = serving.into_iter().chain(others);
         let of_roles = of_roles.filter_map(|(name, url)| Some((name, url.user(), url.password()?)));
         let of_redis = self.redis_url.as_ref().and_then(RedisUrl::password);
         of_roles.chain(of_redis.map(|password| ("REDIS_URL", "redis".to_owned(), password))).collect()

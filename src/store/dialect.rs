@@ -60,23 +60,7 @@ pub(super) fn postgres(
     readers: u32,
     store_timeout: Duration,
 ) -> Result<Pools, StoreError> {
-    let mode = match database.tls {
-        Tls::Optional(mode) => mode.parse()?,
-        Tls::Socket => PgSslMode::Disable,
-        Tls::Require => PgSslMode::Require,
-        Tls::VerifyCa => PgSslMode::VerifyCa,
-        Tls::VerifyFull => PgSslMode::VerifyFull,
-    };
-    let options: PgConnectOptions = database.url.expose_secret().parse()?;
-    // `sqlx` looks an IPv6 address up with the brackets that it has in a URL.
-    let address = options.get_host().strip_prefix('[').and_then(|host| host.strip_suffix(']'));
-    let options = match address.map(ToOwned::to_owned) {
-        Some(address) => options.host(&address),
-        None => options,
-    };
-    let options = options.ssl_mode(mode).application_name("mlops-service").disable_statement_logging();
-    // A pooler refuses it, and floats are not sent as text.
-    let options = options.extra_float_digits(None);
+    let options = options(database)?;
     let limit = format!("statement_timeout = {}", store_timeout.mul_f64(0.8).as_millis());
     let reader = Sessions::new(options.clone()).with(&POSTGRES_SESSION);
     let writer = reader.with(&[&limit]).with(&POSTGRES_WRITER);
@@ -93,6 +77,37 @@ pub(super) fn postgres(
     let sweep = Connections::shared(open(sweep, &sweeper)).in_sessions(&sweeper);
     let read = Db::Postgres(read);
     Ok(Pools { admin: read.clone(), read, write: Db::Postgres(write), sweep: Db::Postgres(sweep) })
+}
+
+/// Creates the pool of a read replica.
+pub(super) fn replica(database: &PostgresUrl, readers: u32) -> Result<Db, StoreError> {
+    let options = options(database)?;
+    let reader = Sessions::new(options.clone()).with(&POSTGRES_SESSION);
+    let pool = PgPoolOptions::new().acquire_timeout(ACQUIRE_LIMIT).max_connections(readers);
+    Ok(Db::Postgres(
+        Connections::shared(prepared(pool, &reader).connect_lazy_with(options)).in_sessions(&reader),
+    ))
+}
+
+/// Returns how to connect to a server.
+fn options(database: &PostgresUrl) -> Result<PgConnectOptions, StoreError> {
+    let mode = match database.tls {
+        Tls::Optional(mode) => mode.parse()?,
+        Tls::Socket => PgSslMode::Disable,
+        Tls::Require => PgSslMode::Require,
+        Tls::VerifyCa => PgSslMode::VerifyCa,
+        Tls::VerifyFull => PgSslMode::VerifyFull,
+    };
+    let options: PgConnectOptions = database.url.expose_secret().parse()?;
+    // `sqlx` looks an IPv6 address up with the brackets that it has in a URL.
+    let address = options.get_host().strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    let options = match address.map(ToOwned::to_owned) {
+        Some(address) => options.host(&address),
+        None => options,
+    };
+    let options = options.ssl_mode(mode).application_name("mlops-service").disable_statement_logging();
+    // A pooler refuses it, and floats are not sent as text.
+    Ok(options.extra_float_digits(None))
 }
 
 /// Has `pool` prepare each of its sessions.

@@ -13,18 +13,21 @@ use tempfile::TempDir;
 use super::certificate;
 
 /// Runs a server until standard input is closed, which happens even if the test process is killed, and then removes it
-/// with all its files. `$4` is a command prefix that drops root privileges: Postgres refuses to run as root.
+/// with all its files. `$4` is a command prefix that drops root privileges: Postgres refuses to run as root. `$5` makes the data.
 const SUPERVISOR: &str = r#"
 set -eu
 cd "$1"; bin=$2; as=$4
 umask 077
 trap 'cd /; $as "$bin/pg_ctl" -D "$1/data" -m immediate stop >/dev/null 2>&1 || true; rm -rf "$1"' EXIT
-$as "$bin/initdb" -D data --auth=trust -N -U postgres >initdb.log
+eval "$5" >make.log
 $as cp server.crt server.key data/
 $as "$bin/pg_ctl" -w -D data -l server.log -o "$3" start >start.log || { cat server.log >&2; exit 1; }
 echo ready
 cat >/dev/null
 "#;
+
+/// Makes the data of a new server.
+const EMPTY: &str = r#"$as "$bin/initdb" -D data --auth=trust -N -U postgres"#;
 
 /// Whether the server accepts encrypted connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,6 +54,19 @@ impl Postgres {
 
     /// Starts a server on a free port.
     pub(crate) fn start(tls: Tls) -> Self {
+        Self::start_with(tls, EMPTY)
+    }
+
+    /// Starts a streaming replica of this server.
+    pub(crate) fn start_replica(&self) -> Self {
+        let copy = format!(
+            r#"$as "$bin/pg_basebackup" -D data -R -X stream -c fast -h 127.0.0.1 -p {} -U postgres"#,
+            self.port
+        );
+        Self::start_with(Tls::On, &copy)
+    }
+
+    fn start_with(tls: Tls, make_data: &str) -> Self {
         let folder = tempfile::Builder::new().prefix("mlops-postgres-").tempdir().unwrap();
         certificate::write(folder.path());
         give_to_everybody(&folder);
@@ -65,7 +81,7 @@ impl Postgres {
             .args(["-c", SUPERVISOR, "supervisor"])
             .arg(folder.path())
             .arg(binaries())
-            .args([&options, &unprivileged().join(" ")])
+            .args([&options, &unprivileged().join(" "), make_data])
             // So that Ctrl-C, which signals the process group of the tests, does not kill it before it cleans up.
             .process_group(0)
             .stdin(Stdio::piped())

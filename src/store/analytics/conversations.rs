@@ -62,12 +62,21 @@ impl Store {
             OutcomeFilter::Is(outcome) => outcome.name(),
             OutcomeFilter::Unknown => "none",
         });
-        let rows: Vec<FactsRow> = on!(&self.read, READ_LIMIT, |conn| {
-            let query =
-                sqlx::query_as(SQL.as_str()).bind(business_id).bind(before).bind(after).bind(filter.handoff);
-            let query = query.bind(filter.error).bind(outcome).bind(i64::from(limit));
-            query.fetch_all(conn).await
-        })?;
+        let mut source = self.source();
+        let rows: Vec<FactsRow> = loop {
+            let read = on!(source.db(), READ_LIMIT, |conn| {
+                let query = sqlx::query_as(SQL.as_str())
+                    .bind(business_id)
+                    .bind(before)
+                    .bind(after)
+                    .bind(filter.handoff);
+                let query = query.bind(filter.error).bind(outcome).bind(i64::from(limit));
+                query.fetch_all(conn).await
+            });
+            if let Some(read) = source.settle(read) {
+                break read?;
+            }
+        };
         Ok(rows.into_iter().map(Into::into).collect())
     }
 }

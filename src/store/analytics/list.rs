@@ -111,23 +111,30 @@ impl Store {
         choose: impl Fn(BTreeMap<String, Headline>) -> (Vec<String>, T),
     ) -> Result<(Vec<ListedBusiness>, T, Option<NaiveDate>), StoreError> {
         let ListRead { days, today, ranked, previous } = query;
-        on!(&self.read, LIST_LIMIT, |conn| {
-            let mut tx = dialect::begin_snapshot(conn).await?;
-            let rebuild: Option<Rebuild> = sqlx::query_as(Rebuild::STATE).fetch_optional(&mut *tx).await?;
-            let known_from = rebuild.and_then(|rebuild| rebuild.known_from(today));
-            let known = DayRange { from: days.from.max(known_from.unwrap_or(days.from)), ..days };
-            let headlines = headlines(&mut *tx, &self.figures, query, known).await?;
-            let (ids, added) = choose(headlines.clone());
-            let mut businesses = answers::listed(&mut *tx, &self.figures, ids, query).await?;
-            match ranked {
-                Some(RankedBy::Conversations) => take_headlines(&mut businesses, &headlines),
-                _ => read_headlines(&mut *tx, &mut businesses, known).await?,
+        let mut source = self.source();
+        loop {
+            let read = on!(source.db(), LIST_LIMIT, |conn| {
+                let mut tx = dialect::begin_snapshot(conn).await?;
+                let rebuild: Option<Rebuild> =
+                    sqlx::query_as(Rebuild::STATE).fetch_optional(&mut *tx).await?;
+                let known_from = rebuild.and_then(|rebuild| rebuild.known_from(today));
+                let known = DayRange { from: days.from.max(known_from.unwrap_or(days.from)), ..days };
+                let headlines = headlines(&mut *tx, &self.figures, query, known).await?;
+                let (ids, added) = choose(headlines.clone());
+                let mut businesses = answers::listed(&mut *tx, &self.figures, ids, query).await?;
+                match ranked {
+                    Some(RankedBy::Conversations) => take_headlines(&mut businesses, &headlines),
+                    _ => read_headlines(&mut *tx, &mut businesses, known).await?,
+                }
+                if let Some(previous) = previous {
+                    details::read(&mut *tx, &mut businesses, days, previous).await?;
+                }
+                Ok((businesses, added, known_from))
+            });
+            if let Some(read) = source.settle(read) {
+                return read;
             }
-            if let Some(previous) = previous {
-                details::read(&mut *tx, &mut businesses, days, previous).await?;
-            }
-            Ok((businesses, added, known_from))
-        })
+        }
     }
 }
 

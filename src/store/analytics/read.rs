@@ -66,26 +66,33 @@ from_row!(MonthSpent { cost_micros, filled_nanos });
 impl Store {
     /// Returns the figures of a business, all from one snapshot. Call [`Store::digest_all`] before, so that they include the newest events.
     pub async fn figures(&self, query: &FiguresQuery<'_>) -> Result<FiguresRead, StoreError> {
-        on!(&self.read, FIGURES_LIMIT, |conn| {
-            let mut tx = dialect::begin_snapshot(conn).await?;
-            let mut current = figures(&mut *tx, &self.figures, query, query.days, Content::All).await?;
-            if query.costliest > 0 {
-                models::add_costs(&mut *tx, &self.figures, query, &mut current).await?;
+        let mut source = self.source();
+        loop {
+            let read = on!(source.db(), FIGURES_LIMIT, |conn| {
+                let mut tx = dialect::begin_snapshot(conn).await?;
+                let mut current = figures(&mut *tx, &self.figures, query, query.days, Content::All).await?;
+                if query.costliest > 0 {
+                    models::add_costs(&mut *tx, &self.figures, query, &mut current).await?;
+                }
+                let previous = match query.previous {
+                    Some(days) => Some(figures(&mut *tx, &self.figures, query, days, Content::Days).await?),
+                    None => None,
+                };
+                let month = [query.month.from, query.month.to];
+                let month = tx.fetch(MONTH, query.business_id, &month).await?.pop().unwrap_or_default();
+                let rebuild: Option<Rebuild> =
+                    sqlx::query_as(Rebuild::STATE).fetch_optional(&mut *tx).await?;
+                Ok(FiguresRead {
+                    current,
+                    previous,
+                    month,
+                    known_from: rebuild.and_then(|rebuild| rebuild.known_from(query.today)),
+                })
+            });
+            if let Some(read) = source.settle(read) {
+                return read;
             }
-            let previous = match query.previous {
-                Some(days) => Some(figures(&mut *tx, &self.figures, query, days, Content::Days).await?),
-                None => None,
-            };
-            let month = [query.month.from, query.month.to];
-            let month = tx.fetch(MONTH, query.business_id, &month).await?.pop().unwrap_or_default();
-            let rebuild: Option<Rebuild> = sqlx::query_as(Rebuild::STATE).fetch_optional(&mut *tx).await?;
-            Ok(FiguresRead {
-                current,
-                previous,
-                month,
-                known_from: rebuild.and_then(|rebuild| rebuild.known_from(query.today)),
-            })
-        })
+        }
     }
 }
 

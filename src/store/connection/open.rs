@@ -9,7 +9,7 @@ use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::{Executor, PgConnection};
 
 use crate::business::ProfileCache;
-use crate::config::{Config, Database, Environment, Tls};
+use crate::config::{Config, Database, Environment, PostgresUrl, Tls};
 use crate::store::analytics::FiguresCache;
 use crate::store::connection::file::{WatchedFile, beside};
 use crate::store::connection::online_index;
@@ -17,6 +17,7 @@ use crate::store::dialect::{self, Pools};
 use crate::store::events::foreign::Chunk;
 use crate::store::events::keeping::Keeping;
 use crate::store::migrations::{POSTGRES, SQLITE};
+use crate::store::replica::Replica;
 use crate::store::{Db, READ_LIMIT, Store, StoreError};
 
 /// The error for a role that cannot change tables.
@@ -32,17 +33,18 @@ impl Store {
                 (dialect::sqlite(path, &file), format!("SQLite at {}", path.display()), Some(file))
             }
             Database::Postgres(postgres) => {
-                if config.environment == Environment::Production && postgres.tls == Tls::Require {
-                    tracing::warn!(
-                        "DATABASE_URL has sslmode=require: the connection is encrypted, but the server is not \
-                        verified; use sslmode=verify-full with sslrootcert"
-                    );
-                }
+                warn_of_unverified(config, "DATABASE_URL", postgres);
                 let pools =
                     dialect::postgres(postgres, config.database_connections.get(), config.store_timeout.0)?;
                 (pools, format!("Postgres at {}", postgres.place), None)
             }
         };
+        let replica = config.database_read_url.as_ref();
+        let replica = replica.map(|url| {
+            warn_of_unverified(config, "DATABASE_READ_URL", url);
+            dialect::replica(url, config.database_connections.get()).map(Replica::new)
+        });
+        let replica = replica.transpose()?;
         let Pools { read, write, admin, sweep } = pools;
         let retention_lock = match &config.database_url {
             Database::Sqlite(path) => Some(beside(path, "-retention")),
@@ -51,6 +53,7 @@ impl Store {
         let (keeping, migrates) = (keeping(config)?, config.migration_database_url.is_none());
         Ok(Self {
             read,
+            replica,
             write,
             admin,
             sweep,
@@ -72,7 +75,13 @@ impl Store {
         match config.migration_database_url.clone() {
             Some(owner) => {
                 let database_url = Database::Postgres(owner);
-                Self::open(&Config { database_url, migration_database_url: None, ..config.clone() })
+                let (migration_database_url, database_read_url) = (None, None);
+                Self::open(&Config {
+                    database_url,
+                    migration_database_url,
+                    database_read_url,
+                    ..config.clone()
+                })
             }
             None => Self::open(config),
         }
@@ -175,6 +184,16 @@ fn are_all(migrator: &Migrator, applied: &[(i64, Vec<u8>)]) -> Result<bool, Migr
         }
     }
     Ok(applied.len() == migrator.iter().count())
+}
+
+/// Warns of a connection that is encrypted to a server that is not verified, in production.
+fn warn_of_unverified(config: &Config, variable: &str, url: &PostgresUrl) {
+    if config.environment == Environment::Production && url.tls == Tls::Require {
+        tracing::warn!(
+            "{variable} has sslmode=require: the connection is encrypted, but the server is not verified; use \
+             sslmode=verify-full with sslrootcert"
+        );
+    }
 }
 
 /// Adds a hint to an error about a role that cannot change tables.

@@ -58,9 +58,15 @@ static SUMMARY: LazyLock<String> = LazyLock::new(|| {
 impl Store {
     /// Returns the summary of `business_id` over `days`.
     pub async fn summary(&self, business_id: &str, days: DayRange) -> Result<Summary, StoreError> {
-        on!(&self.read, READ_LIMIT, |conn| {
-            let query = sqlx::query_as(SUMMARY.as_str()).bind(business_id);
-            query.bind(days.from).bind(days.to).fetch_one(conn).await
-        })
+        let mut source = self.source();
+        loop {
+            let read = on!(source.db(), READ_LIMIT, |conn| {
+                let query = sqlx::query_as(SUMMARY.as_str()).bind(business_id);
+                query.bind(days.from).bind(days.to).fetch_one(conn).await
+            });
+            if let Some(read) = source.settle(read) {
+                return read;
+            }
+        }
     }
 }
