@@ -44,7 +44,7 @@ fn guard(criterion: &mut Criterion) {
         &Actor::service(),
     ));
     let named = created.expect("the store takes it").1.expose();
-    let rows = table(&app);
+    let rows = table();
     let track = rows.rows().iter().find(|row| row.path == "/track").expect("it is there");
     let policy = Policy::new(&app, track);
     let ip = ClientIp(Ipv4Addr::LOCALHOST.into());

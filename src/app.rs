@@ -5,6 +5,7 @@ pub mod last_known;
 mod replica_watch;
 mod start;
 
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::fmt;
 use std::ops::Deref;
@@ -12,6 +13,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use axum::body::Bytes;
 use axum::extract::FromRequestParts;
 use axum::http::request;
 use chrono::{DateTime, Utc};
@@ -70,6 +72,15 @@ const SWEEP_EVERY: Duration = Duration::from_secs(5);
 #[derive(Debug, Clone)]
 pub struct App(Arc<Inner>);
 
+/// A text that follows from the settings alone, with its entity tag.
+#[derive(Debug)]
+pub struct Tagged {
+    /// The text.
+    pub content: Bytes,
+    /// The entity tag.
+    pub tag: String,
+}
+
 /// See [`App`].
 #[derive(Debug)]
 pub struct Inner {
@@ -113,6 +124,10 @@ pub struct Inner {
     pub tracked: TrackCounts,
     /// The privacy notice, rendered on the first request.
     pub notice: OnceLock<String>,
+    /// The API document, made on the first request.
+    pub api_document: OnceLock<Tagged>,
+    /// The pages that show it, likewise, by their names.
+    pub api_pages: OnceLock<BTreeMap<&'static str, Tagged>>,
     /// The clock.
     pub clock: Clock,
     /// When the service started.

@@ -19,7 +19,7 @@ pub use authenticator::{Authenticator, Credentials, Denied, Unknown};
 pub use caller::{Caller, ClientIp};
 pub use configured_keys::ConfiguredKeys;
 pub use jwt::{InvalidToken, Token, TokenVerifier};
-pub use key_admin::{Authority, DEFAULT_GRACE, KeyError, NewKey, Revocation};
+pub use key_admin::{Authority, DEFAULT_GRACE, KeyError, NewKey, Revocation, duration_shape};
 pub use key_cache::{CachedKey, KeyCache, Rejected};
 pub use principal::Principal;
 pub use proxies::Proxies;

@@ -15,7 +15,7 @@ pub use hours_error::HoursError;
 pub use profile::{AppProfile, FromApp, OwnProfile, Profile, Profiles};
 
 /// The maximum length of the id of a business, in characters.
-const MAX_ID_CHARS: usize = 255;
+pub const MAX_ID_CHARS: usize = 255;
 
 /// Returns whether a text can be the id of a business. Postgres does not accept a NUL in text.
 #[must_use]

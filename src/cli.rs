@@ -22,6 +22,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use tokio::runtime::Builder;
 
 use crate::config::{Config, Problems, Source, VARIABLES, env_example, indented};
+use crate::http::{openapi, routes};
 use crate::store::{Store, StoreError};
 use crate::telemetry;
 
@@ -70,6 +71,8 @@ enum Verb {
     Prices(prices::Verb),
     /// Print an example .env file
     EnvExample,
+    /// Print the API document, as the service would with these settings
+    Openapi,
 }
 
 /// Parses the command line and runs the subcommand.
@@ -79,6 +82,7 @@ pub fn run() -> ExitCode {
     let cli = Cli::from_arg_matches(&command.get_matches()).unwrap_or_else(|error| error.exit());
     match cli.verb.unwrap_or(Verb::Serve) {
         Verb::EnvExample => output::finish(env_example().trim_end(), ExitCode::SUCCESS),
+        Verb::Openapi => with_config(async |config| output::finish(api_document(&config), ExitCode::SUCCESS)),
         Verb::Serve => with_config(serve::run),
         Verb::Migrate => with_config(migrate::run),
         Verb::Healthcheck => with_config(healthcheck::run),
@@ -92,6 +96,11 @@ pub fn run() -> ExitCode {
         Verb::Statement(verb) => with_config(|config| statement::run(config, verb)),
         Verb::Key(verb) => with_config(|config| key::run(config, verb)),
     }
+}
+
+/// Returns the API document, indented.
+fn api_document(config: &Config) -> String {
+    format!("{:#}", openapi::document(routes::table().rows(), config))
 }
 
 /// Runs the security checklist. Whoever asked for JSON gets the problems with the settings in that form too.

@@ -7,6 +7,7 @@ mod batch;
 pub mod businesses;
 pub mod connection;
 pub mod dashboard;
+pub mod docs;
 pub mod error;
 pub mod extract;
 pub mod health;
@@ -15,6 +16,7 @@ pub mod links;
 pub mod metrics;
 pub mod middleware;
 pub mod notice;
+pub mod openapi;
 pub mod outcomes;
 pub mod pages;
 mod paging;
@@ -25,6 +27,7 @@ pub mod routes;
 pub mod session;
 pub mod shared;
 pub mod site;
+mod tagged;
 pub mod track;
 pub mod track_batch;
 
@@ -84,7 +87,7 @@ pub fn router(app: &App, routes: Routes) -> Router {
         .layer(CatchPanicLayer::custom(catch_panic::answer))
         .map_response(timeout::into_json)
         .layer(timeout::layer());
-    let inner = routes.into_router().layer(middleware);
+    let inner = routes.into_router(app).layer(middleware);
     // A path without a route is looked up again with one slash at its start.
     let again = MapRequestLayer::new(leading_slashes::collapse).layer(inner.clone());
     inner.fallback_service(again)
@@ -103,7 +106,15 @@ fn on_response(app: App) -> impl Fn(&RequestContext, &mut Parts) + Clone {
 }
 
 /// Returns the routes of the second listener: `/metrics` and nothing else.
-pub fn metrics_routes(app: &App) -> Routes {
+#[must_use]
+pub fn metrics_routes() -> Routes {
     use routes::{Access, QuotaOf};
-    Routes::new(app).row(Method::GET, "/metrics", Access::Public, QuotaOf::Nobody, metrics::text)
+    Routes::default().row(
+        Method::GET,
+        "/metrics",
+        Access::Public,
+        QuotaOf::Nobody,
+        metrics::text,
+        metrics::doc,
+    )
 }

@@ -35,6 +35,7 @@ pub mod quota;
 pub mod retention;
 pub mod rollup;
 pub mod security;
+pub mod shape;
 pub mod spool;
 pub mod store;
 pub mod telemetry;

@@ -10,7 +10,8 @@ use uuid::Uuid;
 
 use crate::audit::Actor;
 use crate::auth::key::Secret;
-use crate::business::is_business_id;
+use crate::business::{MAX_ID_CHARS, is_business_id};
+use crate::shape::Shape;
 
 /// How long a link works by default.
 const DEFAULT_LIFETIME: &str = "30d";
@@ -63,6 +64,12 @@ impl Month {
     #[must_use]
     pub fn of(day: NaiveDate) -> Self {
         Self(day - Days::new(day.day0().into()))
+    }
+
+    /// Returns the schema of its text.
+    #[must_use]
+    pub fn shape() -> Shape {
+        Shape::matching("^(19[7-9][0-9]|[2-9][0-9]{3})-(0[1-9]|1[0-2])$")
     }
 
     /// Returns its first day.
@@ -171,6 +178,25 @@ pub struct InvalidLink {
 }
 
 impl NewLink {
+    /// Returns the schema of the request. A statement needs a month.
+    #[must_use]
+    pub fn shape() -> Shape {
+        let expires = "^([1-9]|[1-9][0-9]|[12][0-9]{2}|3[0-5][0-9]|36[0-6])d$|^[1-9][0-9]{0,2}h$";
+        let expires = Shape::matching(expires).or_null().by_default(DEFAULT_LIFETIME);
+        let expires = expires.about("How long it works, from `1h` to `366d`");
+        let month = || Month::shape().about("The month that the page shows; required for a statement");
+        let page = |page: LinkedPage| Shape::one_of([page.name()]).about("Which of its pages");
+        let link = || {
+            let business = Shape::text(1..=MAX_ID_CHARS).about("The business whose page the link opens");
+            Shape::object().required("business_id", business).optional("expires", expires.clone())
+        };
+        let statement = page(LinkedPage::Statement).or_null().by_default(LinkedPage::Statement.name());
+        Shape::any_of([
+            link().optional("page", statement).required("month", month()),
+            link().required("page", page(LinkedPage::Business)).optional("month", month().or_null()),
+        ])
+    }
+
     /// Makes the link, and its secret, which must be given to its user at once and cannot be recovered.
     pub fn into_link(self, now: DateTime<Utc>, by: &Actor) -> Result<(Link, Secret), InvalidLink> {
         if !is_business_id(&self.business_id) {

@@ -22,6 +22,7 @@ const LAYERS: [(&str, &[&str]); 10] = [
             "locale",
             "rollup",
             "pricing",
+            "shape",
             "quota",
             "quota::notation",
             "quota::counts",

@@ -40,7 +40,7 @@ async fn the_api_page_lists_exactly_the_routes() {
     let page = fs::read_to_string("docs/api.md").unwrap();
     let section = page.split("\n## ").find(|section| section.starts_with("Routes\n")).unwrap();
     let listed: Vec<_> = section.lines().filter(|line| line.starts_with("| `")).map(cells).collect();
-    let routes = table(&app.app);
+    let routes = table();
     let rows = routes.rows().iter().map(|row| {
         let access = match row.access {
             Access::Public => "public".to_owned(),
@@ -60,7 +60,7 @@ async fn the_sections_of_the_api_page_give_the_access_and_quota_of_their_routes(
     let backend = Backend::sqlite();
     let app = TestApp::guarded(&backend).await;
     let page = fs::read_to_string("docs/api.md").unwrap();
-    let routes = table(&app.app);
+    let routes = table();
     let mut described = BTreeSet::new();
     for section in page.split("\n## `").skip(1) {
         let (heading, text) = section.split_once("\n\n").unwrap();

@@ -5,6 +5,7 @@
 //! | [`Backend`] | a fresh database of either kind; `on_every_backend!` runs a test on both |
 //! | [`TestApp`] | the service in the process of the test, with a clock that the test sets |
 //! | [`Service`] | the service as a process, which can be killed |
+//! | [`Contract`] | the API document, with which every reply of [`TestApp`] is compared |
 //! | [`TcpProxy`], [`Link`] | a proxy between the service and a server, and the state of that link: up, slow, stalled, down |
 //! | [`Disk`] | a file system that fills up, fails or loses what was not synced |
 //! | supervisor | the shell that runs a server for the tests and removes it when the test process ends |
@@ -15,6 +16,7 @@
 mod backend;
 mod certificate;
 mod client;
+mod contract;
 mod disk;
 mod issuer;
 mod nginx;
@@ -32,6 +34,7 @@ use std::process::Child;
 
 pub(crate) use backend::{Backend, on_every_backend};
 pub(crate) use client::{Call, Reply};
+pub(crate) use contract::{Answer, Contract};
 pub(crate) use disk::Disk;
 pub(crate) use issuer::{FakeIssuer, SigningKey, base64_url};
 pub(crate) use nginx::Nginx;
@@ -42,7 +45,7 @@ pub(crate) use receptionist::Customer;
 pub(crate) use redis::Redis;
 pub(crate) use sample::{LAB_TABLE, event, insert_as_the_app};
 pub(crate) use tcp_proxy::{Link, TcpProxy};
-pub(crate) use test_app::{TestApp, real_now};
+pub(crate) use test_app::{TestApp, a_text, real_now};
 
 /// A key that the strictest settings accept.
 pub(crate) const KEY: &str = "c51e07fa9b3d4862d8a1f6704e92b5c3";

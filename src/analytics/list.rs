@@ -11,6 +11,7 @@ use std::sync::Arc;
 use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 use strum::{IntoStaticStr, VariantArray};
+use utoipa::ToSchema;
 
 use super::Period;
 use super::sections::{Basis, Metrics};
@@ -82,19 +83,23 @@ pub struct ListQuery<'a> {
 }
 
 /// A business of the list.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct Listed {
     /// Its id.
     pub business_id: String,
     /// Its name; null if it has none.
+    #[schema(required)]
     pub name: Option<String>,
     /// Sums and averages of answers.
     pub metrics: Metrics,
     /// Conversations; null if none of the period are known.
+    #[schema(required, minimum = 0)]
     pub conversations: Option<i64>,
     /// Booked conversations; likewise.
+    #[schema(required, minimum = 0)]
     pub booked: Option<i64>,
     /// The 95th percentile of response times in milliseconds; null without answers.
+    #[schema(required)]
     pub p95_ms: Option<f64>,
 }
 

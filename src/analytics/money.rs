@@ -3,12 +3,14 @@
 use std::ops::{Add, Sub};
 
 use serde::{Serialize, Serializer};
+use utoipa::ToSchema;
 
 /// Billionths in a unit.
 const NANOS: f64 = 1e9;
 
 /// An amount in billionths of a US dollar. In JSON it is a number of dollars with at most nine decimal places.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, ToSchema)]
+#[schema(value_type = f64)]
 pub struct Usd(i64);
 
 impl Usd {

@@ -4,6 +4,7 @@ use chrono::{Datelike, Days, Months, NaiveDate};
 use serde::Deserialize;
 use strum::{IntoStaticStr, VariantArray};
 
+use crate::shape::Shape;
 use crate::store::DayRange;
 
 /// The maximum number of days of a period.
@@ -77,6 +78,19 @@ impl PeriodQuery {
             (Some("days"), None) => self.last_days(today),
             (Some(_), None) => self.by_name(today),
         }
+    }
+
+    /// Returns the schemas of the parameters, by their names.
+    #[must_use]
+    pub fn shapes() -> [(&'static str, Shape); 4] {
+        let days = Shape::whole(1..=MAX_DAYS.into()).by_default(DEFAULT_DAYS);
+        let day = || Shape::in_format("date");
+        [
+            ("days", days.about("A number of days, of which today is the last. A request names one of `days`, `period`, and `from` with `to`")),
+            ("period", Shape::one_of(names()).about("The period by its name; `this_month` is up to today")),
+            ("from", day().about("The first day, with `to`: from 1970 on, and at most 366 days before `to`, both included")),
+            ("to", day().about("The last day, with `from`")),
+        ]
     }
 
     fn last_days(&self, today: NaiveDate) -> Result<Period, PeriodError> {

@@ -1,13 +1,15 @@
 //! Rates, which show what they were computed from.
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::Usd;
 
 /// A part of a whole, with both.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, ToSchema)]
 pub struct Rate<T> {
     /// `part` ÷ `whole`; `None` if `whole` is 0.
+    #[schema(required)]
     pub value: Option<f64>,
     /// The numerator.
     pub part: T,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use chrono::NaiveDate;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::price::price_of;
 use super::sections::{
@@ -16,50 +17,61 @@ use crate::business::Profiles;
 use crate::store::{FiguresQuery, FiguresRead, StoreError};
 
 /// The figures of a business over a period. Parts that were not asked for are missing; null is what cannot be known.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct Report {
     /// The first day.
+    #[schema(format = Date)]
     pub from: String,
     /// The last day.
+    #[schema(format = Date)]
     pub to: String,
     /// The time zone that the days are in, an IANA name.
     pub time_zone: &'static str,
     /// The first day of which conversations are known; null if they are of every day. Those of earlier days are in no figure.
+    #[schema(required, format = Date)]
     pub known_from: Option<String>,
     /// Sums and averages of answers.
     pub metrics: Metrics,
-    /// See [`Part::Conversations`]; null if no conversation of the period is known.
+    /// Conversations, and rates of them; null if no conversation of the period is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub conversations: Option<Option<Conversations>>,
-    /// See [`Part::Funnel`]; likewise.
+    /// From conversations to kept appointments; null if no conversation of the period is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub funnel: Option<Option<Funnel>>,
-    /// See [`Part::Series`].
+    /// Each day, the oldest first.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub series: Option<Vec<OfDay>>,
-    /// See [`Part::Hours`]; null if no conversation of the period is known.
+    /// Each hour of the week; null if no conversation of the period is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hours: Option<Option<Vec<OfHour>>>,
-    /// See [`Part::Percentiles`].
+    /// Percentiles of response times.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub percentiles: Option<AllPercentiles>,
-    /// See [`Part::ByModel`].
+    /// Each model, the one with the most answers first.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub by_model: Option<Vec<OfModel>>,
-    /// See [`Part::ByIntent`].
+    /// Each intent, the one with the most answers first.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub by_intent: Option<Vec<OfIntent>>,
-    /// See [`Part::ByResponseType`].
+    /// Each response type, the one with the most answers first.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub by_response_type: Option<Vec<OfResponseType>>,
-    /// See [`Part::Cost`].
+    /// Costs and the budget.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub cost: Option<Cost>,
-    /// See [`Part::Previous`].
+    /// The period before, and what changed.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub previous: Option<Previous>,
-    /// See [`Part::Quality`].
+    /// How far the figures can be trusted.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub quality: Option<Quality>,
 }
 

@@ -27,15 +27,17 @@ use std::collections::BTreeMap;
 
 use chrono::NaiveDate;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::Usd;
 use crate::conversation::DailySums;
 use crate::store::{Day, Summary};
 
 /// Sums and averages of answers, as the first version of the service had them.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct Metrics {
     /// Answers; the name is older than the distinction.
+    #[schema(minimum = 0)]
     pub total_conversations: i64,
     /// The mean response time in milliseconds; 0 without answers.
     pub avg_response_time_ms: f64,
@@ -44,10 +46,13 @@ pub struct Metrics {
     /// The reported cost.
     pub total_api_cost_usd: f64,
     /// Answers in which an appointment was requested.
+    #[schema(minimum = 0)]
     pub appointment_requests: i64,
     /// Answers in which an appointment was booked.
+    #[schema(minimum = 0)]
     pub appointments_booked: i64,
     /// Answers in which a handoff was requested.
+    #[schema(minimum = 0)]
     pub human_handoffs: i64,
     /// Booked ÷ requested; 0 if nothing was requested.
     pub appointment_conversion_rate: f64,

@@ -69,6 +69,8 @@ impl App {
             last_known: LastKnown::default(),
             tracked: TrackCounts::default(),
             notice: OnceLock::new(),
+            api_document: OnceLock::new(),
+            api_pages: OnceLock::new(),
             started_at: clock.now(),
             stopping: lifecycle.stopping().clone(),
             config,

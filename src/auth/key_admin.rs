@@ -8,6 +8,7 @@ use super::{KeyCache, Principal};
 use crate::audit::{Action, Actor, Entry};
 use crate::clock::timestamp;
 use crate::config::Tiers;
+use crate::shape::Shape;
 use crate::store::StoreError;
 
 /// The maximum length of a name, in characters.
@@ -247,7 +248,46 @@ fn creation_entry(key: &NamedKey, actor: &Actor) -> Entry {
         .with("expires_at", key.expires_at.map(timestamp))
 }
 
+/// A duration in the notation that requests use.
+const DURATION: &str = "^[1-9][0-9]{0,2}[smhd]( [1-9][0-9]{0,2}[smhd]){0,2}$";
+
+/// Returns the schema of a duration.
+#[must_use]
+pub fn duration_shape() -> Shape {
+    Shape::matching(DURATION)
+        .about(&format!("A duration such as `90d`, `24h` or `1h 30m`, at most {MAX_DAYS} days"))
+}
+
 impl NewKey {
+    /// Returns the schema of the request.
+    #[must_use]
+    pub fn shape() -> Shape {
+        let key = |scopes: Scopes| {
+            let scopes = Shape::list(Shape::one_of(scopes.iter().map(Scope::name)), 1..=usize::MAX);
+            let name = Shape::text(1..=MAX_NAME_CHARS).about("The name by which people recognise the key");
+            let tier = Shape::string()
+                .or_null()
+                .about("The name of its quota, one of the `TIER_…` settings, or `standard`");
+            Shape::object()
+                .required("name", name)
+                .required(
+                    "scopes",
+                    scopes.about(
+                        "What it may do. A key of one business has only `track`, `analytics` and `privacy`",
+                    ),
+                )
+                .optional("tier", tier)
+                .optional("expires", duration_shape().or_null())
+        };
+        let business =
+            |shape: Shape| shape.about("The only business that it is valid for; by default for all");
+        Shape::any_of([
+            key(Scopes::all()).optional("business_id", business(Shape::null())),
+            key(Scopes::of_one_business())
+                .required("business_id", business(Shape::text(1..=MAX_BUSINESS_CHARS))),
+        ])
+    }
+
     fn key(self, plain: &PlainKey, tiers: &Tiers, now: DateTime<Utc>) -> Result<NamedKey, KeyError> {
         let business_id =
             self.business_id.map(|business| plain_text("business_id", business, MAX_BUSINESS_CHARS));

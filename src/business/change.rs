@@ -1,12 +1,13 @@
 //! Changes of profiles: what callers ask for, and what is wrong with it.
 
-use chrono_tz::Tz;
+use chrono_tz::{TZ_VARIANTS, Tz};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use strum::VariantArray;
 
 use super::hours::OpeningHours;
 use super::profile::OwnProfile;
+use crate::shape::Shape;
 
 /// The maximum length of a name, in characters.
 const MAX_NAME_CHARS: usize = 255;
@@ -193,6 +194,22 @@ fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Box<RawV
 }
 
 impl ProfileRequest {
+    /// Returns the schema of the request.
+    #[must_use]
+    pub fn shape() -> Shape {
+        let zones = Shape::one_of(TZ_VARIANTS.iter().map(|zone| zone.name())).or_null();
+        let budget = Shape::number(0.0..=MAX_BUDGET_USD).or_null();
+        let name = Shape::visible_text(1..=MAX_NAME_CHARS).or_null();
+        Shape::object()
+            .optional("name", name.about("The name, not only of spaces"))
+            .optional(
+                "time_zone",
+                zones.about("The time zone, an IANA name. Only later events get their day by it"),
+            )
+            .optional("opening_hours", OpeningHours::shape().or_null())
+            .optional("monthly_budget_usd", budget.about("The budget of a calendar month, in US dollars"))
+    }
+
     /// Validates the change. What is absent stays; null clears.
     ///
     /// # Errors

@@ -7,10 +7,13 @@ use chrono::Weekday;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::value::RawValue;
+use utoipa::openapi::{RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
 
 use super::hours::{DayHours, OpeningHours};
 use super::hours_error::HoursError;
 use crate::field_name::is_like_a_field;
+use crate::shape::Shape;
 
 /// The names of the days, Monday first.
 pub(super) const DAYS: [(Weekday, &str); 7] = [
@@ -65,6 +68,21 @@ impl Members {
 }
 
 impl OpeningHours {
+    /// Returns the schema of their form in requests and responses.
+    #[must_use]
+    pub fn shape() -> Shape {
+        let time = |pattern| Shape::matching(pattern).such_as("09:00");
+        let open = time("^([01][0-9]|2[0-3]):[0-5][0-9]$").about("When it opens");
+        let close = time("^(([01][0-9]|2[0-3]):[0-5][0-9]|24:00)$");
+        let close =
+            close.about("When it closes: not when it opens, and on the next day if it is not after that");
+        let day = Shape::object().required(OPEN, open).required(CLOSE, close).or_null();
+        let about = "When it is open, by the clock on its wall; on days that are left out or null it is closed. Hours that pass midnight must \
+                     not reach into those of the next day";
+        let week = DAYS.iter().fold(Shape::object(), |week, (_, name)| week.optional(name, day.clone()));
+        week.about(about)
+    }
+
     /// Parses what a caller sets. Days that are left out or null are closed.
     ///
     /// # Errors
@@ -136,6 +154,14 @@ pub(super) fn read_time(day: &'static str, field: &'static str, json: &str) -> R
     let max = if field == CLOSE { DAY } else { DAY - 1 };
     minutes().filter(|minutes| *minutes <= max).ok_or(HoursError::NoTime { day, field })
 }
+
+impl PartialSchema for OpeningHours {
+    fn schema() -> RefOr<Schema> {
+        serde_json::from_value(Self::shape().into()).expect("the library reads schemas of objects")
+    }
+}
+
+impl ToSchema for OpeningHours {}
 
 /// The form that [`OpeningHours::parse`] takes: days in the order of the week, without the closed ones.
 impl Serialize for OpeningHours {

@@ -167,8 +167,8 @@ async fn serve(
 ) -> ExitCode {
     let limits = connection::Limits::new(&app.config);
     let environment = app.config.environment;
-    let main = main.into_iter().map(|listener| (listener, router(app, routes::table(app))));
-    let metrics = metrics.into_iter().map(|listener| (listener, router(app, metrics_routes(app))));
+    let main = main.into_iter().map(|listener| (listener, router(app, routes::table())));
+    let metrics = metrics.into_iter().map(|listener| (listener, router(app, metrics_routes())));
     let (handles, servers): (Vec<_>, Vec<_>) = main
         .chain(metrics)
         .map(|(listener, router)| {

@@ -10,10 +10,16 @@ use uuid::Uuid;
 use super::UNKNOWN;
 use super::column::{Column, Getter};
 use super::kind::{
-    EventId, Flag, Milliseconds, Satisfaction, SuccessRate, Text, Usd, Whole, check, column, reported,
+    EventId, Flag, Milliseconds, Satisfaction, SuccessRate, Text, Usd, Whole, absent_as, check, column,
+    reported, shape,
 };
 use super::report::Refusal;
 use super::scalar::Scalar;
+use crate::shape::Shape;
+
+/// What the API document says of `event_id`, which is no field of [`Event`].
+const EVENT_ID: &str = "The caller's own name for this event: one that is sent again counts once. Without it, or the header \
+                        Idempotency-Key, each request is an event of its own.";
 
 /// A row of a query result.
 pub trait Row {
@@ -31,8 +37,8 @@ pub trait ReadColumn<T>: Row {
 /// reports and in `ai_metrics`, its kind and, if it is optional, the default for an absent or null value.
 macro_rules! fields {
     (
-        required { $($(#[$required_doc:meta])+ $required:ident: $required_type:ty = $required_name:literal, $required_kind:expr;)+ }
-        optional { $($(#[$optional_doc:meta])+ $optional:ident: $optional_type:ty = $optional_name:literal, $optional_kind:expr, $absent:expr;)+ }
+        required { $($(#[doc = $required_doc:literal])+ $required:ident: $required_type:ty = $required_name:literal, $required_kind:expr;)+ }
+        optional { $($(#[doc = $optional_doc:literal])+ $optional:ident: $optional_type:ty = $optional_name:literal, $optional_kind:expr, $absent:expr;)+ }
     ) => {
         /// A validated event.
         #[derive(Debug, Clone, PartialEq)]
@@ -43,8 +49,8 @@ macro_rules! fields {
             pub named: bool,
             /// When the service received it.
             pub at: DateTime<Utc>,
-            $($(#[$required_doc])+ pub $required: $required_type,)+
-            $($(#[$optional_doc])+ pub $optional: $optional_type,)+
+            $($(#[doc = $required_doc])+ pub $required: $required_type,)+
+            $($(#[doc = $optional_doc])+ pub $optional: $optional_type,)+
         }
 
         /// The fields of a report, not yet validated. The last of duplicate keys wins.
@@ -104,6 +110,25 @@ macro_rules! fields {
                 })
             }
 
+            /// Returns the schema of a report.
+            #[must_use]
+            pub fn shape() -> Shape {
+                let report = Shape::open();
+                $(let report = report.required(
+                    $required_name,
+                    shape(&$required_kind).about(concat!($($required_doc),+).trim()),
+                );)+
+                $(
+                    let absent: $optional_type = $absent;
+                    let report = report.optional(
+                        $optional_name,
+                        absent_as(shape(&$optional_kind).or_null(), reported(&$optional_kind, &absent))
+                            .about(concat!($($optional_doc),+).trim()),
+                    );
+                )+
+                report.optional("event_id", shape(&EventId).or_null().about(EVENT_ID))
+            }
+
             /// Returns the report from which this event can be parsed again.
             #[must_use]
             pub fn report(&self) -> Json {
@@ -140,7 +165,7 @@ fields! {
         conversation_id: Option<String> = "conversation_id", Text(0..=255), None;
         /// The session; at most 255 characters.
         session_id: String = "session_id", Text(0..=255), UNKNOWN.to_owned();
-        /// The success rate, from 0 to 1. `None` is stored as 1 and does not change the gauge `ai_success_rate`.
+        /// The success rate, from 0 to 1. Absent, it is stored as 1 and does not change the gauge `ai_success_rate`.
         success_rate: Option<f64> = "success_rate", SuccessRate, None;
         /// The number of tokens of the prompt; never negative.
         prompt_tokens: Option<i32> = "prompt_tokens", Whole, None;

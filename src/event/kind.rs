@@ -8,6 +8,7 @@ use uuid::Uuid;
 use super::column::{Column, Get, Getter};
 use super::report::Refusal;
 use super::scalar::Scalar;
+use crate::shape::Shape;
 
 const MAX_WHOLE: f64 = 2_147_483_647.0;
 const MAX_COST_USD: f64 = 9_999.999_999;
@@ -25,6 +26,9 @@ pub(super) trait Kind {
 
     /// Returns what a valid value must be, for error messages.
     fn must_be(&self) -> String;
+
+    /// Returns the schema of a value that is not null.
+    fn shape(&self) -> Shape;
 
     /// Returns the value in the form that reports use.
     fn report(&self, value: &Self::Value) -> Json;
@@ -60,6 +64,16 @@ where
     value.into().map_or(Json::Null, |value| kind.report(value))
 }
 
+/// Returns the schema of a field's values.
+pub(super) fn shape(kind: &impl Kind) -> Shape {
+    kind.shape()
+}
+
+/// Returns a schema with what an absent value stands for, if that has a value.
+pub(super) fn absent_as(shape: Shape, value: Json) -> Shape {
+    if value.is_null() { shape } else { shape.by_default(value) }
+}
+
 /// Returns the column that stores a field.
 pub(super) fn column<K: Stored>(_: &K, name: &'static str, get: Get<K::Value>) -> Column {
     Column { name, get: K::getter(get) }
@@ -80,6 +94,10 @@ impl Kind for Text {
     fn must_be(&self) -> String {
         let (min, max) = (self.0.start(), self.0.end());
         format!("must be a string of {min} to {max} characters, without control characters")
+    }
+
+    fn shape(&self) -> Shape {
+        Shape::text(self.0.clone())
     }
 
     fn report(&self, value: &String) -> Json {
@@ -107,6 +125,10 @@ impl Kind for Whole {
         format!("must be a whole number from 0 to {MAX_WHOLE}")
     }
 
+    fn shape(&self) -> Shape {
+        Shape::whole(0..=i64::from(i32::MAX))
+    }
+
     fn report(&self, value: &i32) -> Json {
         (*value).into()
     }
@@ -132,6 +154,10 @@ impl Kind for Milliseconds {
         must_be_a_number(MAX_WHOLE)
     }
 
+    fn shape(&self) -> Shape {
+        Shape::number(0.0..=MAX_WHOLE)
+    }
+
     fn report(&self, value: &i32) -> Json {
         (*value).into()
     }
@@ -155,6 +181,10 @@ impl Kind for SuccessRate {
 
     fn must_be(&self) -> String {
         must_be_a_number(1.0)
+    }
+
+    fn shape(&self) -> Shape {
+        Shape::number(0.0..=1.0)
     }
 
     fn report(&self, value: &f64) -> Json {
@@ -184,6 +214,10 @@ impl Kind for Satisfaction {
         SuccessRate.must_be()
     }
 
+    fn shape(&self) -> Shape {
+        Shape::any_of([SuccessRate.shape(), Shape::any().about("Any other value is ignored.")])
+    }
+
     fn report(&self, value: &f64) -> Json {
         SuccessRate.report(value)
     }
@@ -207,6 +241,10 @@ impl Kind for Usd {
 
     fn must_be(&self) -> String {
         must_be_a_number(MAX_COST_USD)
+    }
+
+    fn shape(&self) -> Shape {
+        Shape::number(0.0..=MAX_COST_USD)
     }
 
     #[expect(clippy::cast_precision_loss, reason = "no amount reaches 2^53 millionths")]
@@ -235,6 +273,10 @@ impl Kind for Flag {
         "must be true or false".to_owned()
     }
 
+    fn shape(&self) -> Shape {
+        Shape::flag()
+    }
+
     fn report(&self, value: &bool) -> Json {
         (*value).into()
     }
@@ -259,6 +301,10 @@ impl Kind for EventId {
 
     fn must_be(&self) -> String {
         "must be a UUID, such as 8e03978e-40d5-43dd-bc93-6894a57f9324".to_owned()
+    }
+
+    fn shape(&self) -> Shape {
+        Shape::in_format("uuid")
     }
 
     fn report(&self, value: &Uuid) -> Json {

@@ -9,16 +9,21 @@ use axum::Json;
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
+use strum::VariantArray;
 
 use super::error::ApiError;
 use super::extract::{BusinessId, Query};
+use super::openapi::{Doc, Group, Reply};
 use crate::analytics::{
     Includes, Metrics, OfDay, Part, Period, PeriodError, PeriodQuery, Report, UnknownPart, report,
 };
 use crate::app::App;
 use crate::clock::timestamp;
+use crate::shape::Shape;
 use crate::store::StoreError;
 use sheet::{Sheet, prefers_csv, with_vary};
+use utoipa::ToSchema;
 
 /// The query string.
 #[derive(Debug, Deserialize)]
@@ -29,7 +34,7 @@ pub struct AnalyticsQuery {
 }
 
 /// The body of the response.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct AnalyticsResponse {
     business_id: String,
     period: String,
@@ -37,11 +42,12 @@ pub struct AnalyticsResponse {
     figures: Figures,
     monitoring: &'static str,
     prometheus_metrics_url: &'static str,
+    #[schema(format = DateTime)]
     timestamp: String,
 }
 
 /// What a request asked for.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(untagged)]
 enum Figures {
     /// Nothing in particular.
@@ -110,4 +116,54 @@ impl From<UnknownPart> for ApiError {
     fn from(error: UnknownPart) -> Self {
         Self::InvalidField("include", error.to_string())
     }
+}
+
+/// Adds the parameters that name a period.
+pub(super) fn with_period(doc: Doc) -> Doc {
+    PeriodQuery::shapes().into_iter().fold(doc, |doc, (name, shape)| doc.query(name, shape))
+}
+
+/// What the API document says of [`of_business`].
+pub(super) fn doc() -> Doc {
+    let example = json!({
+        "business_id": "test-business",
+        "period": "30_days",
+        "metrics": {
+            "total_conversations": 150,
+            "avg_response_time_ms": 1250.5,
+            "avg_tokens_used": 125.3,
+            "total_api_cost_usd": 0.045,
+            "appointment_requests": 25,
+            "appointments_booked": 18,
+            "human_handoffs": 3,
+            "appointment_conversion_rate": 0.72,
+        },
+        "monitoring": "prometheus",
+        "prometheus_metrics_url": "/metrics",
+        "timestamp": "2026-11-23T11:33:30.716668+00:00",
+    });
+    let parts: Vec<&str> = Part::VARIANTS.iter().map(|part| part.name()).collect();
+    let include = Shape::matching(&format!("^ *({0}) *(, *({0}) *)*$", parts.join("|")));
+    let doc = Doc::new(Group::Analytics, "getAnalytics", "Read the figures of a business")
+        .about(
+            "`metrics` counts answers, also as `total_conversations`. With `include` the answer has those parts, and `from`, `to`, \
+             `time_zone` and `known_from`. Days are those of the business. With `Accept: text/csv` the answer is the series as CSV.",
+        );
+    with_period(doc)
+        .query(
+            "include",
+            include.about("Parts of the answer, separated by commas").such_as("conversations,funnel"),
+        )
+        .replies(
+            Reply::json::<AnalyticsResponse>(
+                200,
+                "The figures; zeros for a business without events",
+                example,
+            )
+            .of(("text/csv", Shape::string(), None))
+            .with("Vary", "`Accept`"),
+        )
+        .fails(UnknownPart, "a parameter has a value that it cannot have, or two of them name a period")
+        .fails(ApiError::BusinessDenied, "the key is bound to another business")
+        .fails(ApiError::StoreUnavailable, "the database does not respond in time")
 }

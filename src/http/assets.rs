@@ -2,13 +2,14 @@
 
 use std::sync::LazyLock;
 
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
-use axum::http::{HeaderMap, StatusCode};
-use axum::response::{IntoResponse, Response};
-use sha2::{Digest, Sha256};
+use axum::http::HeaderMap;
+use axum::response::Response;
 
 use super::error::ApiError;
 use super::extract::Path;
+use super::openapi::{Doc, Group, Reply};
+use super::tagged;
+use crate::shape::Shape;
 
 const CSS: &str = "text/css; charset=utf-8";
 const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
@@ -34,18 +35,29 @@ const ASSETS: [(&str, &str, &str); 6] = [
 pub async fn asset(Path(name): Path<String>, headers: HeaderMap) -> Result<Response, ApiError> {
     let found = ASSETS.iter().zip(tags()).find(|((asset, ..), _)| *asset == name);
     let ((_, content_type, content), tag) = found.ok_or(ApiError::NoSuchRoute)?;
-    let kept = [(CACHE_CONTROL, "no-cache"), (ETAG, tag.as_str())];
-    if headers.get(IF_NONE_MATCH).is_some_and(|known| known.as_bytes() == tag.as_bytes()) {
-        return Ok((StatusCode::NOT_MODIFIED, kept).into_response());
-    }
-    Ok((kept, [(CONTENT_TYPE, *content_type)], *content).into_response())
+    Ok(tagged::respond(content_type, *content, tag, &headers))
 }
 
-/// Returns the entity tags of [`ASSETS`]. They are weak, because a compressed file has the same.
+/// Returns the entity tags of [`ASSETS`].
 fn tags() -> &'static [String] {
-    static TAGS: LazyLock<Vec<String>> = LazyLock::new(|| {
-        let digest = |content: &str| hex::encode(&Sha256::digest(content)[..8]);
-        ASSETS.iter().map(|(.., content)| format!("W/\"{}\"", digest(content))).collect()
-    });
+    static TAGS: LazyLock<Vec<String>> =
+        LazyLock::new(|| ASSETS.iter().map(|(.., content)| tagged::tag(content)).collect());
     &TAGS
+}
+
+/// What the API document says of [`asset`].
+pub(super) fn doc() -> Doc {
+    let names = Shape::one_of(ASSETS.iter().map(|(name, ..)| *name))
+        .about("The name of the file")
+        .such_as("icon.svg");
+    let file = |media_type| (media_type, Shape::string(), None);
+    let found = Reply::new(200, "The file")
+        .of(file("text/css"))
+        .of(file("text/javascript"))
+        .of(file("image/svg+xml"));
+    Doc::new(Group::Pages, "getAsset", "Get a file that pages load")
+        .path("name", names)
+        .replies(found.tagged())
+        .replies(Reply::not_modified())
+        .fails(ApiError::NoSuchRoute, "there is no such file")
 }

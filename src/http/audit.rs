@@ -5,16 +5,20 @@ use std::time::Duration;
 use axum::Json;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use serde_json::value::RawValue;
+use utoipa::ToSchema;
 
 use super::error::ApiError;
 use super::extract::Query;
-use super::paging::{cut, number};
+use super::openapi::{Doc, Group, Reply};
+use super::paging::{cut, number, number_shape};
 use crate::app::App;
 use crate::audit::chain::StoredEntry;
 use crate::audit::purge::Purge;
 use crate::audit::verify::{Broken, Verification};
 use crate::clock::{parse_timestamp, timestamp};
+use crate::shape::Shape;
 use crate::store::StoreError;
 
 /// The time limit of verifying the chain for one response. `mlops-service audit verify` checks all of it.
@@ -34,32 +38,38 @@ pub struct AuditQuery {
 }
 
 /// The body of the response.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct AuditResponse {
     /// Oldest first.
     entries: Vec<AuditEntry>,
     /// The `since` of the next page; null on the last one.
+    #[schema(required, minimum = 1)]
     next: Option<i64>,
     chain: Chain,
 }
 
 /// An entry, with all fields that its hash covers.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct AuditEntry {
+    #[schema(minimum = 1)]
     seq: i64,
+    #[schema(format = DateTime)]
     at: String,
     actor: String,
     action: String,
+    #[schema(required)]
     request_id: Option<String>,
+    #[schema(required)]
     subject: Option<String>,
     /// Exactly as stored, or as a string if it is not JSON.
+    #[schema(value_type = Value)]
     details: Box<RawValue>,
     previous: String,
     hash: String,
 }
 
 /// The result of recomputing the chain.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct Chain {
     intact: bool,
     /// Whether all entries were checked within the time limit.
@@ -68,23 +78,28 @@ struct Chain {
     entries: u64,
     /// The last intact one of them, in the form that `audit verify --head` accepts.
     head: String,
+    #[schema(required)]
     broken: Option<Fault>,
     /// The purges that entries tell of.
     purges: Vec<ToldPurge>,
 }
 
 /// A purge of the oldest entries.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct ToldPurge {
+    #[schema(format = DateTime)]
     at: String,
     rows: u64,
+    #[schema(minimum = 1)]
     last_seq: i64,
+    #[schema(format = DateTime)]
     last_at: String,
 }
 
 /// The first broken entry.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct Fault {
+    #[schema(minimum = 1)]
     seq: i64,
     #[serde(rename = "fault")]
     name: &'static str,
@@ -111,14 +126,18 @@ pub async fn list(app: App, Query(query): Query<AuditQuery>) -> Result<Json<Audi
     }))
 }
 
+const INVALID_SINCE: ApiError = ApiError::InvalidValue(
+    "since",
+    "since must be the seq of an entry, or a time such as 2024-01-15T10:30:00Z",
+);
+
 fn since(text: &str) -> Result<(i64, DateTime<Utc>), ApiError> {
     if let Ok(seq) = text.parse() {
         return Ok((seq, DateTime::UNIX_EPOCH));
     }
     // In a query string, an unescaped + stands for a space.
     let at = parse_timestamp(&text.replace(' ', "+"));
-    let must_be = "since must be the seq of an entry, or a time such as 2024-01-15T10:30:00Z";
-    at.map(|at| (1, at)).ok_or(ApiError::InvalidValue("since", must_be))
+    at.map(|at| (1, at)).ok_or(INVALID_SINCE)
 }
 
 fn unavailable(error: &StoreError) -> ApiError {
@@ -167,4 +186,40 @@ impl From<Verification> for Chain {
             purges: verified.purges.into_iter().map(ToldPurge::from).collect(),
         }
     }
+}
+
+/// What the API document says of [`list`].
+pub(super) fn doc() -> Doc {
+    let hash = |digit: &str| digit.repeat(64);
+    let example = json!({
+        "entries": [{
+            "seq": 1,
+            "at": "2026-11-24T16:10:14.000000+00:00",
+            "actor": "service key",
+            "action": "key.created",
+            "request_id": "01936b5c7a1e7c439d0e5b1f0c9a7d52",
+            "subject": null,
+            "details": {"key_id": "3b1f0c9a7d52e684"},
+            "previous": hash("0"),
+            "hash": hash("5"),
+        }],
+        "next": null,
+        "chain": {
+            "intact": true,
+            "complete": true,
+            "entries": 1,
+            "head": format!("1:{}", hash("5")),
+            "broken": null,
+            "purges": [],
+        },
+    });
+    let since =
+        Shape::any_of([Shape::whole(i64::MIN..=i64::MAX), Shape::in_format("date-time")]).by_default(1);
+    Doc::new(Group::Administration, "listAudit", "Read the audit trail")
+        .about("The oldest entries first, and whether the whole hash chain is intact, as far as a second suffices to check it.")
+        .query("since", since.about("The `seq` of the first entry, or a time"))
+        .query("limit", number_shape(DEFAULT_LIMIT, 1..=MAX_LIMIT).about("How many entries to return at most"))
+        .replies(Reply::json::<AuditResponse>(200, "Entries, and the state of the chain", example).then("listAudit", "since", "$response.body#/next"))
+        .fails(INVALID_SINCE, "a parameter is invalid; the text names it")
+        .fails(ApiError::StoreUnavailable, "the database does not respond in time")
 }

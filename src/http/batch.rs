@@ -4,8 +4,11 @@ use axum::Json;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use serde_json::json;
+use utoipa::ToSchema;
 
 use super::error::{ApiError, error_text};
+use super::openapi::Reply;
 use super::track::{outcome, why_unkept};
 use crate::app::App;
 use crate::clock::timestamp;
@@ -13,7 +16,7 @@ use crate::ingest::{Destination, Tracked};
 use crate::security::{Incident, SecurityEvent};
 
 /// The body of the response to a batch, unless all its items are rejected.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct BatchResponse {
     status: &'static str,
     message: &'static str,
@@ -21,17 +24,20 @@ struct BatchResponse {
     duplicates: usize,
     /// How many items are counted but not stored; `reason` is why.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     unkept: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     reason: Option<&'static str>,
     rejected: Vec<Rejected>,
     prometheus_updated: bool,
     database_stored: bool,
+    #[schema(format = DateTime)]
     timestamp: String,
 }
 
 /// A rejected item.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct Rejected {
     /// Its index in the batch, from 0.
     index: usize,
@@ -110,4 +116,19 @@ fn body(
         timestamp: timestamp(app.clock.now()),
     };
     Ok((code, Json(response)))
+}
+
+/// Returns the response to a batch, for the API document.
+pub(super) fn reply(status: u16, meaning: &str, message: &str) -> Reply {
+    let example = json!({
+        "status": if status == 200 { "success" } else { "accepted" },
+        "message": message,
+        "accepted": 1,
+        "duplicates": 0,
+        "rejected": [{"index": 1, "error": "Invalid value for field: tokens_used"}],
+        "prometheus_updated": true,
+        "database_stored": status == 200,
+        "timestamp": "2026-11-25T00:33:30.625757+00:00",
+    });
+    Reply::json::<BatchResponse>(status, meaning, example)
 }

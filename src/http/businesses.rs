@@ -1,8 +1,11 @@
 //! `/admin/businesses`: business profiles.
 
+pub(super) mod doc;
+
 use axum::Json;
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::error::ApiError;
 use super::extract::{BusinessId, BusinessLimit, JsonBody, NoQuery, Query};
@@ -13,24 +16,29 @@ use crate::business::{InvalidProfile, OpeningHours, Profile, ProfileField, Profi
 use crate::store::StoreError;
 
 /// A business, with null for what is set neither here nor in the receptionist app's tables.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct BusinessResponse {
     business_id: String,
+    #[schema(required)]
     name: Option<String>,
+    #[schema(required)]
     time_zone: Option<&'static str>,
     /// The zone that decides the days of its events.
     time_zone_in_effect: &'static str,
+    #[schema(required)]
     opening_hours: Option<OpeningHours>,
+    #[schema(required)]
     monthly_budget_usd: Option<f64>,
     /// The names of the fields that are not set here and come from the receptionist app's tables.
     from_app: Vec<&'static str>,
 }
 
 /// The body of `GET /admin/businesses`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct BusinessList {
     businesses: Vec<BusinessResponse>,
     /// The `after` of the next page; null on the last one.
+    #[schema(required)]
     next: Option<String>,
 }
 

@@ -57,7 +57,7 @@ pub async fn page(app: App, site: Result<Site, ApiError>, headers: HeaderMap) ->
         version: env!("CARGO_PKG_VERSION"),
         environment: app.config.environment.name(),
         visitor,
-        endpoints: endpoints(&app),
+        endpoints: endpoints(),
     };
     let mut response = pages::page(&page);
     if let Some(site) = site.ok().filter(|_| is_over) {
@@ -66,11 +66,11 @@ pub async fn page(app: App, site: Result<Site, ApiError>, headers: HeaderMap) ->
     response
 }
 
-/// Returns the rows of the route table that the page lists. They are those of every [`App`].
-fn endpoints(app: &App) -> &'static [Endpoint] {
+/// Returns the rows of the route table that the page lists.
+fn endpoints() -> &'static [Endpoint] {
     static ENDPOINTS: OnceLock<Vec<Endpoint>> = OnceLock::new();
     ENDPOINTS.get_or_init(|| {
-        let table = routes::table(app);
+        let table = routes::table();
         let shown = table.rows().iter().filter(|row| !row.path.starts_with("/assets/"));
         shown.map(Endpoint::from).collect()
     })

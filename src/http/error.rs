@@ -195,6 +195,12 @@ impl ApiError {
         body(error, message)
     }
 
+    /// Returns the body of the response.
+    #[must_use]
+    pub(super) fn to_json(&self) -> Value {
+        serde_json::to_value(self.body()).expect("texts are JSON")
+    }
+
     /// Returns what is wrong, in one sentence for the caller.
     #[must_use]
     pub(super) fn message(&self) -> String {

@@ -8,8 +8,8 @@ mod text;
 
 pub use body::{AnyBody, FormBody, JsonBody};
 pub use business::{BusinessId, BusinessLimit};
-pub use events::{EventBatch, EventBody, IDEMPOTENCY_KEY};
-pub use outcomes::{OutcomeBody, ReportedOutcomes};
+pub use events::{EventBatch, EventBody, IDEMPOTENCY_KEY, MAX_EVENTS, idempotency_shape};
+pub use outcomes::{MAX_OUTCOMES, OutcomeBody, ReportedOutcomes, outcome_shape};
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;

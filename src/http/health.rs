@@ -1,7 +1,10 @@
 //! `GET /health` and `GET /health/detailed`.
 
+pub(super) mod doc;
+
 use axum::{Extension, Json};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::app::App;
 use crate::auth::Principal;
@@ -18,10 +21,11 @@ const SERVICE: &str = "mlops-service-prometheus";
 const LAB_PROMETHEUS_PORT: u16 = 8001;
 
 /// The body of `GET /health`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct HealthResponse {
     status: &'static str,
     service: &'static str,
+    #[schema(format = DateTime)]
     timestamp: String,
     monitoring: &'static str,
     metrics_endpoint: &'static str,
@@ -46,11 +50,12 @@ pub async fn basic(app: App) -> Json<HealthResponse> {
 }
 
 /// The body of `GET /health/detailed`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct DetailedHealthResponse {
     status: &'static str,
     service: &'static str,
     version: &'static str,
+    #[schema(format = DateTime)]
     timestamp: String,
     environment: &'static str,
     uptime: Uptime,
@@ -59,16 +64,20 @@ pub struct DetailedHealthResponse {
     health_checks: Checks,
     /// Only present if there is a spool.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     spool: Option<Spooled>,
     /// Only present while facts about conversations are built from older events.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     rebuild: Option<Rebuilding>,
     endpoints: Endpoints,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct Rebuilding {
+    #[schema(minimum = 0)]
     left: i64,
+    #[schema(minimum = 0)]
     of: i64,
 }
 
@@ -78,9 +87,10 @@ impl From<Rebuild> for Rebuilding {
     }
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct Spooled {
     depth: u64,
+    #[schema(required)]
     oldest_seconds: Option<f64>,
     replayed: u64,
     refused: u64,
@@ -93,41 +103,46 @@ impl From<SpoolStats> for Spooled {
     }
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct Uptime {
     seconds: f64,
     hours: f64,
     days: f64,
+    #[schema(format = DateTime)]
     started_at: String,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct Usage {
     memory_usage_mb: f64,
     cpu_percent: f64,
     /// Only shown to strangers outside production.
+    #[schema(required)]
     process_id: Option<u32>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = RequestCounts)]
 struct Requests {
     total: u64,
     failed: u64,
     error_rate_percent: f64,
+    #[schema(required, format = DateTime)]
     last_request: Option<String>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct Checks {
     database_connected: bool,
     /// Only present if quotas are shared through Redis.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     redis_connected: Option<bool>,
     prometheus_enabled: bool,
     metrics_tracking: &'static str,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct Endpoints {
     metrics: &'static str,
     health: &'static str,

@@ -1,5 +1,7 @@
 //! `/admin/keys`: named keys over HTTP.
 
+pub(super) mod doc;
+
 use std::convert::Infallible;
 
 use axum::extract::FromRequestParts;
@@ -9,6 +11,7 @@ use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::error::ApiError;
 use super::extract::{JsonBody, NoQuery, Path, Query};
@@ -21,27 +24,34 @@ use crate::clock::timestamp;
 use crate::security::{Incident, SecurityEvent};
 
 /// A key, without its secret.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct KeyResponse {
     id: String,
     name: String,
     scopes: Vec<&'static str>,
     tier: String,
+    #[schema(required)]
     business_id: Option<String>,
     /// The id of the key that made it.
+    #[schema(required)]
     parent: Option<String>,
     status: &'static str,
+    #[schema(format = DateTime)]
     created_at: String,
+    #[schema(required, format = DateTime)]
     expires_at: Option<String>,
+    #[schema(required, format = DateTime)]
     last_used_at: Option<String>,
+    #[schema(required, format = DateTime)]
     revoked_at: Option<String>,
     /// When the replaced secret stops working.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, format = DateTime)]
     previous_secret_until: Option<String>,
 }
 
 /// A new key with its plain form, which is not shown again.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct NewKeyResponse {
     key: String,
     #[serde(flatten)]
@@ -49,7 +59,7 @@ struct NewKeyResponse {
 }
 
 /// The body of `GET /admin/keys`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct KeyList {
     keys: Vec<KeyResponse>,
 }
@@ -69,7 +79,7 @@ pub struct RevocationQuery {
 }
 
 /// A revoked key, with those that were revoked with it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct RevocationResponse {
     #[serde(flatten)]
     shown: KeyResponse,

@@ -1,9 +1,12 @@
 //! `/admin/links`: links that open a page without signing in.
 
+pub(super) mod doc;
+
 use axum::Json;
 use axum::http::StatusCode;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::error::ApiError;
@@ -18,33 +21,39 @@ use crate::link::{InvalidLink, Link, NewLink};
 use crate::store::StoreError;
 
 /// A link, without its secret.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct LinkResponse {
     id: String,
     business_id: String,
     page: &'static str,
+    #[schema(required)]
     month: Option<String>,
     /// `active`, `expired` or `revoked`.
     status: &'static str,
+    #[schema(format = DateTime)]
     created_at: String,
+    #[schema(format = DateTime)]
     expires_at: String,
+    #[schema(required, format = DateTime)]
     revoked_at: Option<String>,
     created_by: String,
 }
 
 /// The body of the response to a new link, whose address is not shown again.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct NewLinkResponse {
     id: String,
     url: String,
+    #[schema(format = DateTime)]
     expires_at: String,
 }
 
 /// The body of `GET /admin/links`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct LinkList {
     links: Vec<LinkResponse>,
     /// The `after` of the next page; null on the last one.
+    #[schema(required)]
     next: Option<String>,
 }
 

@@ -7,8 +7,10 @@ use axum::response::IntoResponse;
 
 use super::error::ApiError;
 use super::middleware::request_context::RequestContext;
+use super::openapi::{Doc, Group, Reply};
 use crate::app::App;
 use crate::metrics::Closer;
+use crate::shape::Shape;
 
 /// `GET /metrics`: returns all metrics in the Prometheus text format.
 pub async fn text(
@@ -34,4 +36,12 @@ fn accepts_gzip(headers: &HeaderMap) -> bool {
         let is_ruled_out = weight.trim().trim_start_matches("q=").trim().parse() == Ok(0.0);
         coding.trim().eq_ignore_ascii_case("gzip") && !is_ruled_out
     })
+}
+
+/// What the API document says of [`text`].
+pub(super) fn doc() -> Doc {
+    let text = ("text/plain", Shape::string(), None);
+    Doc::new(Group::Service, "getMetrics", "Scrape all metrics")
+        .about("The text format of Prometheus, version 0.0.4; compressed for whoever accepts gzip.")
+        .replies(Reply::new(200, "The metrics").of(text).with("Vary", "`Accept-Encoding`"))
 }

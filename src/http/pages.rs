@@ -5,6 +5,7 @@
 
 pub mod business;
 pub mod businesses;
+pub(super) mod doc;
 pub mod error;
 pub(in crate::http) mod reader;
 pub mod statement;
@@ -18,7 +19,7 @@ use super::error::ApiError;
 pub(in crate::http) use crate::pages::{BUSINESSES, path_of_business};
 
 /// All that a page loads comes from the same origin, and nothing is inline. Forms go to the same origin.
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
+pub(super) const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
                       base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
 
 /// The headers of pages. With `no-referrer`, browsers would send `Origin: null` with forms.

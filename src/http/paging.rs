@@ -3,6 +3,7 @@
 use std::ops::RangeInclusive;
 
 use super::error::ApiError;
+use crate::shape::Shape;
 
 /// Parses the number of entries of a page, by default 50 and at most 500.
 pub(super) fn limit(text: Option<&str>) -> Result<u32, ApiError> {
@@ -31,4 +32,15 @@ pub(super) fn cut<T>(found: &mut Vec<T>, limit: u32) -> bool {
     let more = found.len() > limit as usize;
     found.truncate(limit as usize);
     more
+}
+
+/// Returns the schema of [`limit`].
+pub(super) fn limit_shape() -> Shape {
+    number_shape(50, 1..=500).about("How many entries to return at most")
+}
+
+/// Returns the schema of a [`number`].
+pub(super) fn number_shape(otherwise: u32, within: RangeInclusive<u32>) -> Shape {
+    let (least, most) = within.into_inner();
+    Shape::whole(least.into()..=most.into()).by_default(otherwise)
 }

@@ -2,6 +2,7 @@
 //! notice is in `notice.rs`.
 
 pub mod consents;
+pub(super) mod doc;
 pub mod erase;
 pub mod export;
 pub mod requests;

@@ -1,26 +1,21 @@
-//! The route table: one row per route, with its access, its quota and its handler.
+//! The route table: one row per route, with its access, its quota, its handler and its description.
 //!
-//! To add a route, add its row to [`table`]. Tests iterate over the rows, and the dashboard lists them.
+//! To add a route, add its row to [`table`]. Tests iterate over the rows, the dashboard lists them, and the API document is made of them.
 
-use std::sync::Arc;
+mod mount;
 
-use axum::Router;
-use axum::handler::Handler;
+pub use mount::Routes;
+
 use axum::http::Method;
-use axum::middleware::from_fn_with_state;
-use axum::routing::{MethodFilter, on};
 
 use super::analytics::conversations;
-use super::middleware::compression;
-use super::middleware::flood;
-use super::middleware::gate::Gate;
-use super::middleware::guard::{self, Policy};
+use super::analytics::list as analytics_list;
+use super::openapi::{self, Doc};
 use super::privacy::{consents, erase, export, requests};
 use super::{
-    analytics, assets, audit, businesses, dashboard, error::ApiError, health, keys, links, metrics, notice,
-    outcomes, pages, probes, refresh, session, shared, track, track_batch,
+    analytics, assets, audit, businesses, dashboard, docs, health, keys, links, metrics, notice, outcomes,
+    pages, probes, refresh, session, shared, track, track_batch,
 };
-use crate::app::App;
 use crate::auth::key::Scope;
 use crate::config::{Config, Limit};
 use crate::quota::Quota;
@@ -92,6 +87,8 @@ pub struct Row {
     pub access: Access,
     /// Its quota.
     pub quota: QuotaOf,
+    /// Returns what the API document says of it.
+    pub doc: fn() -> Doc,
 }
 
 impl Row {
@@ -109,52 +106,105 @@ impl Row {
 
 /// Returns the routes of the service.
 #[must_use]
-pub fn table(app: &App) -> Routes {
+pub fn table() -> Routes {
+    for_privacy(for_administrators(for_programs(for_people(Routes::default()))))
+}
+
+/// Adds the rows of what the receptionist app, monitoring and scripts call.
+fn for_programs(routes: Routes) -> Routes {
     use Access::Public;
-    use QuotaOf::{Analytics, Default, Health, HealthDetailed, Nobody, RefreshMetrics, Track};
+    use QuotaOf::{Analytics, Health, HealthDetailed, Nobody, RefreshMetrics, Track};
     const TRACK: Access = Access::Scope(Scope::Track);
     const ANALYTICS: Access = Access::Scope(Scope::Analytics);
     const REFRESH: Access = Access::Scope(Scope::Refresh);
-    const ADMIN: Access = Access::Scope(Scope::Admin);
-    const PRIVACY: Access = Access::Personal(Scope::Privacy);
-    for_people(Routes::new(app))
-        .row(Method::GET, "/metrics", Public, Nobody, metrics::text)
-        .row(Method::GET, "/health", Public, Health, health::basic)
-        .row(Method::GET, "/health/detailed", Public, HealthDetailed, health::detailed)
-        .row(Method::GET, "/health/live", Public, Nobody, probes::live)
-        .row(Method::GET, "/health/ready", Public, Nobody, probes::ready)
-        .row(Method::POST, "/track", TRACK, Track, track::track)
-        .row(Method::POST, "/track/batch", TRACK, Track, track_batch::track)
-        .row(Method::POST, "/outcomes", TRACK, Track, outcomes::post)
-        .row(Method::GET, "/analytics", ANALYTICS, Analytics, analytics::list::businesses)
-        .row(Method::GET, "/analytics/{business_id}", ANALYTICS, Analytics, analytics::of_business)
+    routes
+        .row(Method::GET, "/metrics", Public, Nobody, metrics::text, metrics::doc)
+        .row(Method::GET, "/health", Public, Health, health::basic, health::doc::basic)
+        .row(Method::GET, "/health/detailed", Public, HealthDetailed, health::detailed, health::doc::detailed)
+        .row(Method::GET, "/health/live", Public, Nobody, probes::live, probes::live_doc)
+        .row(Method::GET, "/health/ready", Public, Nobody, probes::ready, probes::ready_doc)
+        .row(Method::POST, "/track", TRACK, Track, track::track, track::doc)
+        .row(Method::POST, "/track/batch", TRACK, Track, track_batch::track, track_batch::doc)
+        .row(Method::POST, "/outcomes", TRACK, Track, outcomes::post, outcomes::doc)
+        .row(Method::GET, "/analytics", ANALYTICS, Analytics, analytics_list::businesses, analytics_list::doc)
+        .row(
+            Method::GET,
+            "/analytics/{business_id}",
+            ANALYTICS,
+            Analytics,
+            analytics::of_business,
+            analytics::doc,
+        )
         .row(
             Method::GET,
             "/analytics/{business_id}/conversations",
             ANALYTICS,
             Analytics,
             conversations::conversations,
+            conversations::doc,
         )
-        .row(Method::POST, "/refresh-metrics", REFRESH, RefreshMetrics, refresh::refresh)
-        .row(Method::GET, "/admin/keys", ADMIN, Default, keys::list)
-        .row(Method::POST, "/admin/keys", ADMIN, Default, keys::create)
-        .row(Method::POST, "/admin/keys/{id}/rotate", ADMIN, Default, keys::rotate)
-        .row(Method::DELETE, "/admin/keys/{id}", ADMIN, Default, keys::revoke)
-        .row(Method::GET, "/admin/businesses", ADMIN, Default, businesses::list)
-        .row(Method::GET, "/admin/businesses/{business_id}", ADMIN, Default, businesses::show)
-        .row(Method::PUT, "/admin/businesses/{business_id}", ADMIN, Default, businesses::set)
-        .row(Method::GET, "/admin/links", ADMIN, Default, links::list)
-        .row(Method::POST, "/admin/links", ADMIN, Default, links::create)
-        .row(Method::DELETE, "/admin/links/{id}", ADMIN, Default, links::revoke)
-        .row(Method::GET, "/admin/audit", Access::Personal(Scope::Admin), Default, audit::list)
-        .row(Method::POST, "/privacy/export", PRIVACY, Default, export::export)
-        .row(Method::POST, "/privacy/erase", PRIVACY, Default, erase::erase)
-        .row(Method::GET, "/privacy/requests", PRIVACY, Default, requests::list)
-        .row(Method::POST, "/privacy/requests", PRIVACY, Default, requests::note)
-        .row(Method::POST, "/privacy/requests/{id}/extension", PRIVACY, Default, requests::extend)
-        .row(Method::GET, "/privacy/consents", PRIVACY, Default, consents::list)
-        .row(Method::POST, "/privacy/consents", PRIVACY, Default, consents::note)
-        .row(Method::POST, "/privacy/consents/search", PRIVACY, Default, consents::search)
+        .row(Method::POST, "/refresh-metrics", REFRESH, RefreshMetrics, refresh::refresh, refresh::doc)
+}
+
+/// Adds the rows of what administrators call.
+fn for_administrators(routes: Routes) -> Routes {
+    use QuotaOf::Default;
+    const ADMIN: Access = Access::Scope(Scope::Admin);
+    routes
+        .row(Method::GET, "/admin/keys", ADMIN, Default, keys::list, keys::doc::list)
+        .row(Method::POST, "/admin/keys", ADMIN, Default, keys::create, keys::doc::create)
+        .row(Method::POST, "/admin/keys/{id}/rotate", ADMIN, Default, keys::rotate, keys::doc::rotate)
+        .row(Method::DELETE, "/admin/keys/{id}", ADMIN, Default, keys::revoke, keys::doc::revoke)
+        .row(Method::GET, "/admin/businesses", ADMIN, Default, businesses::list, businesses::doc::list)
+        .row(
+            Method::GET,
+            "/admin/businesses/{business_id}",
+            ADMIN,
+            Default,
+            businesses::show,
+            businesses::doc::show,
+        )
+        .row(
+            Method::PUT,
+            "/admin/businesses/{business_id}",
+            ADMIN,
+            Default,
+            businesses::set,
+            businesses::doc::set,
+        )
+        .row(Method::GET, "/admin/links", ADMIN, Default, links::list, links::doc::list)
+        .row(Method::POST, "/admin/links", ADMIN, Default, links::create, links::doc::create)
+        .row(Method::DELETE, "/admin/links/{id}", ADMIN, Default, links::revoke, links::doc::revoke)
+        .row(Method::GET, "/admin/audit", Access::Personal(Scope::Admin), Default, audit::list, audit::doc)
+}
+
+/// Adds the rows of what concerns persons.
+fn for_privacy(routes: Routes) -> Routes {
+    use QuotaOf::Default;
+    const PRIVACY: Access = Access::Personal(Scope::Privacy);
+    routes
+        .row(Method::POST, "/privacy/export", PRIVACY, Default, export::export, export::doc)
+        .row(Method::POST, "/privacy/erase", PRIVACY, Default, erase::erase, erase::doc)
+        .row(Method::GET, "/privacy/requests", PRIVACY, Default, requests::list, requests::doc::list)
+        .row(Method::POST, "/privacy/requests", PRIVACY, Default, requests::note, requests::doc::note)
+        .row(
+            Method::POST,
+            "/privacy/requests/{id}/extension",
+            PRIVACY,
+            Default,
+            requests::extend,
+            requests::doc::extend,
+        )
+        .row(Method::GET, "/privacy/consents", PRIVACY, Default, consents::list, consents::doc::list)
+        .row(Method::POST, "/privacy/consents", PRIVACY, Default, consents::note, consents::doc::note)
+        .row(
+            Method::POST,
+            "/privacy/consents/search",
+            PRIVACY,
+            Default,
+            consents::search,
+            consents::doc::search,
+        )
 }
 
 /// Adds the rows of what people open in a browser.
@@ -162,84 +212,30 @@ fn for_people(routes: Routes) -> Routes {
     use Access::{Page, Public};
     use QuotaOf::{FloodOnly, Pages};
     routes
-        .row(Method::GET, "/", Public, FloodOnly, dashboard::page)
-        .row(Method::GET, "/assets/{name}", Public, FloodOnly, assets::asset)
-        .row(Method::GET, "/privacy", Public, FloodOnly, notice::page)
-        .row(Method::GET, "/businesses", Page, Pages, pages::businesses::page)
-        .row(Method::GET, "/businesses/{business_id}", Page, Pages, pages::business::page)
-        .row(Method::GET, "/statement/{business_id}", Page, Pages, pages::statement::page)
-        .row(Method::GET, "/shared/{link}", Public, Pages, shared::page)
-        .row(Method::POST, "/session", Public, Pages, session::begin)
-        .row(Method::POST, "/session/end", Public, Pages, session::end)
-}
-
-/// The table, as routers and as rows.
-#[derive(Debug)]
-pub struct Routes {
-    app: App,
-    rows: Vec<Row>,
-    /// The paths of routes for people.
-    pages: Vec<&'static str>,
-    /// Routes with the flood guard.
-    limited: Router<App>,
-    /// Routes without it.
-    exempt: Router<App>,
-}
-
-impl Routes {
-    /// Creates a table without rows.
-    #[must_use]
-    pub fn new(app: &App) -> Self {
-        let limited = Router::new().fallback(async || ApiError::NoSuchRoute);
-        Self { app: app.clone(), rows: Vec::new(), pages: Vec::new(), limited, exempt: Router::new() }
-    }
-
-    /// Adds a row.
-    #[must_use]
-    pub fn row<H: Handler<T, App>, T: 'static>(
-        mut self,
-        method: Method,
-        path: &'static str,
-        access: Access,
-        quota: QuotaOf,
-        handler: H,
-    ) -> Self {
-        let row = Row { method, path, access, quota };
-        let filter = MethodFilter::try_from(row.method.clone()).expect("the table uses standard methods");
-        let policy = Arc::new(Policy::new(&self.app, &row));
-        if row.is_page() {
-            self.pages.push(path);
-        }
-        let mut methods = on(filter, handler.layer(from_fn_with_state(policy, guard::check)));
-        if row.is_compressed() {
-            methods = methods.layer(compression::layer());
-        }
-        match quota {
-            QuotaOf::Nobody => self.exempt = self.exempt.route(path, methods),
-            _ => self.limited = self.limited.route(path, methods),
-        }
-        self.rows.push(row);
-        self
-    }
-
-    /// Returns the paths of routes for people.
-    #[must_use]
-    pub fn pages(&self) -> Arc<[&'static str]> {
-        self.pages.as_slice().into()
-    }
-
-    /// Returns the rows.
-    #[must_use]
-    pub fn rows(&self) -> &[Row] {
-        &self.rows
-    }
-
-    /// Returns the router of these routes, with the flood guard around all but those of Prometheus and probes, and around unknown paths.
-    pub fn into_router(self) -> Router {
-        // Set before the guard is added, so that the guard covers unsupported methods too.
-        let refuse = async || ApiError::MethodNotAllowed;
-        let guard = Gate::new(flood::of_routes(self.app.clone()));
-        let limited = self.limited.method_not_allowed_fallback(refuse).layer(guard);
-        limited.merge(self.exempt.method_not_allowed_fallback(refuse)).with_state(self.app)
-    }
+        .row(Method::GET, "/", Public, FloodOnly, dashboard::page, pages::doc::dashboard)
+        .row(Method::GET, "/assets/{name}", Public, FloodOnly, assets::asset, assets::doc)
+        .row(Method::GET, "/privacy", Public, FloodOnly, notice::page, pages::doc::notice)
+        .row(Method::GET, "/openapi.json", Public, FloodOnly, openapi::json, openapi::doc)
+        .row(Method::GET, "/docs", Public, FloodOnly, docs::index, docs::doc::index)
+        .row(Method::GET, "/docs/{group}", Public, FloodOnly, docs::group, docs::doc::group)
+        .row(Method::GET, "/businesses", Page, Pages, pages::businesses::page, pages::doc::businesses)
+        .row(
+            Method::GET,
+            "/businesses/{business_id}",
+            Page,
+            Pages,
+            pages::business::page,
+            pages::doc::business,
+        )
+        .row(
+            Method::GET,
+            "/statement/{business_id}",
+            Page,
+            Pages,
+            pages::statement::page,
+            pages::doc::statement,
+        )
+        .row(Method::GET, "/shared/{link}", Public, Pages, shared::page, pages::doc::shared)
+        .row(Method::POST, "/session", Public, Pages, session::begin, session::doc::begin)
+        .row(Method::POST, "/session/end", Public, Pages, session::end, session::doc::end)
 }

@@ -1,5 +1,7 @@
 //! `/session`: signing in and out of the pages, with a key in a form and a cookie.
 
+pub(super) mod doc;
+
 use axum::Extension;
 use axum::http::header::{LOCATION, SET_COOKIE};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};

@@ -18,10 +18,10 @@ use crate::event::{Event, is_placeholder_id};
 pub const CHAT_STORAGE: &str = "chat_storage";
 
 /// The maximum length of a purpose or policy version, in characters.
-const MAX_NAME_CHARS: usize = 50;
+pub const MAX_NAME_CHARS: usize = 50;
 
 /// The maximum length of a source, in characters.
-const MAX_SOURCE_CHARS: usize = 100;
+pub const MAX_SOURCE_CHARS: usize = 100;
 
 /// The minimum number of digits in a row that may be a phone number.
 const MIN_PHONE_DIGITS: usize = 7;

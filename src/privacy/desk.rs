@@ -8,6 +8,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 use serde::Serialize;
 use serde_json::{Map, Value};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::export::document::{Document, SpooledEvents};
@@ -124,14 +125,14 @@ pub struct Receipt<T> {
 }
 
 /// What a person has to know about what was found, and may have to decide.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, Serialize, ToSchema)]
 pub struct Remarks {
     /// The businesses whose rows were touched.
     pub businesses: Vec<String>,
     /// Rows of others that mention the person, if they were searched for.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub mentioned: Vec<ListedRows>,
-    /// See [`FoundSubject::undecided`].
+    /// Rows that may be the person's, and are neither exported nor erased.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub undecided: Vec<ListedRows>,
     /// Tables that were not searched.

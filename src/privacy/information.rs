@@ -1,6 +1,7 @@
 //! The information that accompanies a person's data (Art. 13, 15 (1) GDPR), the same in the notice and in exports.
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::purpose::{Kind, RetentionPeriods};
 use crate::config::{Config, Contact, Database, Line};
@@ -47,7 +48,7 @@ pub const RIGHTS: [Right; 7] = [
 ];
 
 /// A right of a person.
-#[derive(Debug, Clone, Copy, Serialize)]
+#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
 pub struct Right {
     /// Its name.
     pub right: &'static str,
@@ -58,13 +59,16 @@ pub struct Right {
 }
 
 /// Who is responsible, as far as it is set.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Controller {
     /// `CONTROLLER_NAME`
+    #[schema(required)]
     pub name: Option<String>,
     /// `CONTROLLER_ADDRESS`
+    #[schema(required)]
     pub address: Option<String>,
     /// `PRIVACY_CONTACT`
+    #[schema(required)]
     pub contact: Option<String>,
 }
 

@@ -54,6 +54,7 @@ pub(super) use dynamic_sql::Rows;
 use find::Found;
 pub(super) use schema::Schema;
 use traces::Condition;
+use utoipa::ToSchema;
 
 /// The time limit of finding and reading a person's rows: tables without an index are scanned.
 const SEARCH_LIMIT: Duration = Duration::from_secs(5);
@@ -90,7 +91,7 @@ pub struct Extract {
 }
 
 /// Rows of a table that a person has to look at.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct ListedRows {
     /// The name of the table.
     pub table: &'static str,

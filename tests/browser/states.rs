@@ -57,6 +57,10 @@ impl Inspector<'_> {
             ("/businesses/acme", "curl -X POST"),
             ("/statement/acme", "No conversations"),
             ("/privacy", "Who is responsible"),
+            ("/docs", "Every call of this service"),
+            ("/docs/events", "Report one finished AI interaction"),
+            ("/docs/analytics", "Read the figures of a business"),
+            ("/docs/privacy", "Erase the data of a person"),
             ("/businesses?days=0", "This request cannot be answered"),
             ("/businesses", "Too many requests"),
         ] {

@@ -1,6 +1,7 @@
 //! In-process requests to the service.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
@@ -10,10 +11,14 @@ use mlops_service::http::connection::Connection;
 use serde_json::Value;
 use tower::ServiceExt;
 
+use super::contract::{Answer, Contract};
+
 /// A request under construction.
 pub(crate) struct Call {
     router: Router,
     request: Request<Body>,
+    /// What the reply is compared with, and whether there are quotas.
+    contract: Option<(Arc<Contract>, bool)>,
 }
 
 /// A response with its whole body.
@@ -27,7 +32,13 @@ pub(crate) struct Reply {
 impl Call {
     pub(crate) fn new(router: Router, method: Method, path: &str) -> Self {
         let request = Request::builder().method(method).uri(path).header("host", "localhost");
-        Self { router, request: request.body(Body::empty()).unwrap() }.from("192.0.2.1")
+        let request = request.body(Body::empty()).unwrap();
+        Self { router, request, contract: None }.from("192.0.2.1")
+    }
+
+    /// Compares the reply with the API document.
+    pub(crate) fn under(self, contract: Arc<Contract>, has_quotas: bool) -> Self {
+        Self { contract: Some((contract, has_quotas)), ..self }
     }
 
     pub(crate) fn header(mut self, name: &'static str, value: &str) -> Self {
@@ -58,10 +69,19 @@ impl Call {
     }
 
     pub(crate) async fn send(self) -> Reply {
+        let (method, path) = (self.request.method().clone(), self.request.uri().path().to_owned());
         let response = self.router.oneshot(self.request).await.unwrap();
         let (parts, body) = response.into_parts();
         let body = body.collect().await.unwrap().to_bytes();
-        Reply { status: parts.status, headers: parts.headers, body }
+        let reply = Reply { status: parts.status, headers: parts.headers, body };
+        if let Some((contract, has_quotas)) = self.contract {
+            let Reply { status, headers, body } = &reply;
+            let answer = Answer { method: &method, path: &path, status: *status, headers, body };
+            if let Some(fault) = contract.fault(answer, has_quotas) {
+                panic!("{fault}");
+            }
+        }
+        reply
     }
 }
 

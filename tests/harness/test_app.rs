@@ -8,17 +8,21 @@ use axum::http::Method;
 use chrono::{DateTime, TimeDelta, Utc};
 use mlops_service::app::App;
 use mlops_service::clock::Clock;
+use mlops_service::http::openapi::{self, Doc, Group};
 use mlops_service::http::router;
 use mlops_service::http::routes::{Routes, table};
 use mlops_service::lifecycle::Lifecycle;
+use mlops_service::shape::Shape;
 use serde_json::Value;
 
-use super::{Backend, Call, KEY, Reply, eventually};
+use super::{Backend, Call, Contract, KEY, Reply, eventually};
 
 /// A running service.
 pub(crate) struct TestApp {
     pub(crate) app: App,
     pub(crate) router: Router,
+    /// What every reply is compared with.
+    contract: Arc<Contract>,
     lifecycle: Lifecycle,
     now_micros: Arc<AtomicI64>,
 }
@@ -44,7 +48,7 @@ impl TestApp {
     pub(crate) async fn with_routes(
         backend: &Backend,
         settings: &[(&str, &str)],
-        build: impl FnOnce(&App) -> Routes,
+        build: impl FnOnce() -> Routes,
     ) -> Self {
         let config = backend.config(settings);
         let now_micros = Arc::new(AtomicI64::new(real_now().timestamp_micros()));
@@ -54,8 +58,13 @@ impl TestApp {
         let lifecycle = Lifecycle::default();
         let app = App::start(config, clock, &lifecycle).await.unwrap();
         eventually("the tables are up to date", async || app.ingest.is_ready()).await;
-        let router = router(&app, build(&app));
-        Self { app, router, lifecycle, now_micros }
+        let built = build();
+        let contract = match built.rows().len() == Contract::of_the_table().rows {
+            true => Contract::of_the_table().clone(),
+            false => Arc::new(Contract::of(&built)),
+        };
+        let router = router(&app, built);
+        Self { app, router, contract, lifecycle, now_micros }
     }
 
     pub(crate) fn now(&self) -> DateTime<Utc> {
@@ -68,7 +77,20 @@ impl TestApp {
     }
 
     pub(crate) fn call(&self, method: Method, path: &str) -> Call {
-        Call::new(self.router.clone(), method, path)
+        let config = &self.app.config;
+        let limits = [
+            &config.rate_limit_health,
+            &config.rate_limit_health_detailed,
+            &config.rate_limit_track,
+            &config.rate_limit_analytics,
+            &config.rate_limit_refresh_metrics,
+            &config.rate_limit_pages,
+            &config.rate_limit_default,
+        ];
+        // A tier may have no quota.
+        let has_quotas =
+            limits.iter().all(|limit| limit.get().is_some()) && config.tiers.names().next().is_none();
+        Call::new(self.router.clone(), method, path).under(self.contract.clone(), has_quotas)
     }
 
     pub(crate) fn get(&self, path: &str) -> Call {
@@ -127,6 +149,12 @@ impl Drop for TestApp {
         self.lifecycle.begin_stop();
         self.lifecycle.ending().cancel();
     }
+}
+
+/// The description of a route that a test adds.
+pub(crate) fn a_text() -> Doc {
+    let text = ("text/plain", Shape::string(), None);
+    Doc::new(Group::Service, "test", "A route of a test").replies(openapi::Reply::new(200, "A text").of(text))
 }
 
 pub(crate) fn real_now() -> DateTime<Utc> {

@@ -2,7 +2,6 @@
 
 use axum::http::Method;
 use chrono::TimeDelta;
-use mlops_service::app::App;
 use mlops_service::auth::key::Scope;
 use mlops_service::http::extract::Subjects;
 use mlops_service::http::routes::{Access, QuotaOf, table};
@@ -11,8 +10,8 @@ use uuid::Uuid;
 
 use super::keys::{admin, create};
 use crate::harness::{
-    Backend, KEY, Postgres, Service, TestApp, Tls, command, eventually, http_client, on_every_backend,
-    real_now,
+    Backend, KEY, Postgres, Service, TestApp, Tls, a_text, command, eventually, http_client,
+    on_every_backend, real_now,
 };
 
 on_every_backend! {
@@ -332,9 +331,9 @@ async fn without_authentication_the_trail_is_closed_and_refusals_are_told() {
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_hash_key_production_refuses_what_needs_it_and_says_what_to_do() {
     let backend = Backend::sqlite();
-    let routes = |app: &App| {
+    let routes = || {
         let access = Access::Personal(Scope::Privacy);
-        table(app).row(Method::GET, "/hash", access, QuotaOf::Default, async |_: Subjects| "hashed")
+        table().row(Method::GET, "/hash", access, QuotaOf::Default, async |_: Subjects| "hashed", a_text)
     };
     let production = [("ENVIRONMENT", "production"), ("MLOPS_API_KEY", KEY)];
     let app = TestApp::with_routes(&backend, &production, routes).await;

@@ -4,7 +4,6 @@ use axum::body::Body;
 use axum::http::{Method, Request};
 use chrono::TimeDelta;
 use futures_util::FutureExt;
-use mlops_service::app::App;
 use mlops_service::auth::Credentials;
 use mlops_service::auth::key::Scope;
 use mlops_service::fair_share::Tenant;
@@ -13,13 +12,16 @@ use serde_json::json;
 use tower::ServiceExt;
 
 use super::keys::create;
-use crate::harness::{Backend, KEY, Reply, TestApp, command, event};
+use crate::harness::{Backend, KEY, Reply, TestApp, a_text, command, event};
 
 /// The rows: method, path, access and quota.
-const CONTRACT: [&str; 40] = [
+const CONTRACT: [&str; 43] = [
     "GET / Public none",
     "GET /assets/{name} Public none",
     "GET /privacy Public none",
+    "GET /openapi.json Public none",
+    "GET /docs Public none",
+    "GET /docs/{group} Public none",
     "GET /businesses Page 120 per 1 minute",
     "GET /businesses/{business_id} Page 120 per 1 minute",
     "GET /statement/{business_id} Page 120 per 1 minute",
@@ -65,6 +67,7 @@ fn path(row: &Row) -> String {
         .replace("{business_id}", "acme")
         .replace("{name}", "icon.svg")
         .replace("{id}", "0123456789abcdef")
+        .replace("{group}", "events")
         .replace("{link}", &"0".repeat(64))
 }
 
@@ -135,7 +138,7 @@ fn assert_page(reply: &Reply, status: u16, title: &str) {
 async fn the_table_is_the_contracts() {
     let backend = Backend::sqlite();
     let app = TestApp::guarded(&backend).await;
-    let rows = table(&app.app).rows().to_vec();
+    let rows = table().rows().to_vec();
     let shown: Vec<String> = rows
         .iter()
         .map(|row| {
@@ -151,7 +154,7 @@ async fn the_table_is_the_contracts() {
 async fn no_stranger_passes_a_protected_row() {
     let backend = Backend::sqlite();
     let app = TestApp::with(&backend, &[("MLOPS_API_KEY", KEY), ("RATE_LIMIT_AUTH_FAILURES", "off")]).await;
-    for row in table(&app.app).rows() {
+    for row in table().rows() {
         let (missing, empty) = (call(&app, row, None).await, call(&app, row, Some("")).await);
         let wrong = call(&app, row, Some("wrong-key-here")).await;
         let valid = call(&app, row, Some(KEY)).await;
@@ -192,7 +195,7 @@ async fn no_row_gives_or_takes_data_of_a_business_whose_key_it_is_not() {
     // A key of one business can have no other scope.
     let of_businesses =
         |row: &&Row| matches!(row.access, Access::Scope(Scope::Track | Scope::Analytics) | Access::Page);
-    for row in table(&app.app).rows().iter().filter(of_businesses) {
+    for row in table().rows().iter().filter(of_businesses) {
         let reply = call(&app, row, Some(&key)).await;
         if row.path == "/analytics" {
             let businesses = reply.ok()["businesses"].clone();
@@ -217,15 +220,16 @@ async fn no_row_gives_or_takes_data_of_a_business_whose_key_it_is_not() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_concerns_persons_is_refused_without_a_key_even_where_authentication_is_off() {
     let backend = Backend::sqlite();
-    let personal = |app: &App| {
+    let personal = || {
         let row = Access::Personal(Scope::Privacy);
         let audit = Access::Personal(Scope::Admin);
-        table(app).row(Method::GET, "/personal", row, QuotaOf::Default, async || "personal").row(
+        table().row(Method::GET, "/personal", row, QuotaOf::Default, async || "personal", a_text).row(
             Method::GET,
             "/trail",
             audit,
             QuotaOf::Default,
             async || "trail",
+            a_text,
         )
     };
     let app = TestApp::with_routes(&backend, &[], personal).await;
@@ -259,7 +263,7 @@ async fn every_quota_is_told_and_enforced_for_each_caller() {
     let backend = Backend::sqlite();
     // Each row is called without a key once: more often than failed attempts may be.
     let app = TestApp::with(&backend, &[("MLOPS_API_KEY", KEY), ("RATE_LIMIT_AUTH_FAILURES", "off")]).await;
-    for row in table(&app.app).rows() {
+    for row in table().rows() {
         let Some(quota) = row.quota.quota(&app.app.config) else {
             assert_eq!(call(&app, row, None).await.header("x-ratelimit-limit"), "", "{row:?}");
             continue;
@@ -431,8 +435,9 @@ async fn a_flood_leaves_holders_of_keys_at_the_same_address_alone() {
 #[tokio::test(flavor = "multi_thread")]
 async fn public_requests_take_no_place_of_protected_ones() {
     let backend = Backend::sqlite();
-    let app = TestApp::with_routes(&backend, &[("MAX_REQUESTS_IN_FLIGHT", "1")], |app| {
-        table(app).row(Method::GET, "/hang", Access::Public, QuotaOf::Nobody, std::future::pending::<()>)
+    let app = TestApp::with_routes(&backend, &[("MAX_REQUESTS_IN_FLIGHT", "1")], || {
+        let hang = std::future::pending::<()>;
+        table().row(Method::GET, "/hang", Access::Public, QuotaOf::Nobody, hang, a_text)
     })
     .await;
     let mut public = Box::pin(app.get("/hang").send());
@@ -445,7 +450,7 @@ async fn every_protected_request_needs_a_place() {
     let backend = Backend::sqlite();
     let app = TestApp::with(&backend, &[("MLOPS_API_KEY", KEY), ("MAX_REQUESTS_IN_FLIGHT", "1")]).await;
     let taken = app.app.in_flight.take(Tenant::Business("another".to_owned()), 1).unwrap();
-    for row in table(&app.app).rows().iter().filter(|row| row.access != Access::Public) {
+    for row in table().rows().iter().filter(|row| row.access != Access::Public) {
         let call = app.call(row.method.clone(), &path(row));
         if row.access == Access::Page {
             let reply = call.header("cookie", &cookie(&app, KEY).await).send().await;
@@ -469,7 +474,7 @@ async fn head_works_wherever_get_does() {
         let call = app.call(method, &path(row)).header("x-api-key", KEY);
         call.header("cookie", &cookie).send().await
     };
-    for row in table(&app.app).rows().iter().filter(|row| row.method == Method::GET) {
+    for row in table().rows().iter().filter(|row| row.method == Method::GET) {
         let (head, get) = (ask(Method::HEAD, row).await, ask(Method::GET, row).await);
         assert_eq!(head.status, get.status);
         assert!(reached(row, &head), "{row:?}");
@@ -538,9 +543,9 @@ async fn a_panic_before_the_handler_is_an_answer_like_any_other() {
 async fn a_panic_is_a_json_500_with_the_quota_told() {
     let backend = Backend::sqlite();
     let settings = [("RATE_LIMIT_DEFAULT", "9/hour")];
-    let app = TestApp::with_routes(&backend, &settings, |app| {
-        table(app)
-            .row(Method::GET, "/panic", Access::Public, QuotaOf::Default, async || -> () { panic!("boom") })
+    let app = TestApp::with_routes(&backend, &settings, || {
+        let handler = async || -> () { panic!("boom") };
+        table().row(Method::GET, "/panic", Access::Public, QuotaOf::Default, handler, a_text)
     })
     .await;
     let reply = app.get("/panic").send().await;

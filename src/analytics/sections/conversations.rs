@@ -1,20 +1,25 @@
 //! `conversations`.
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::Totals;
 use crate::analytics::Rate;
 
 /// Conversations, which count on the day of their first answer, and rates of them.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct Conversations {
     /// All answers.
+    #[schema(minimum = 0)]
     pub answers: i64,
     /// Conversations.
+    #[schema(minimum = 0)]
     pub conversations: i64,
     /// Answers that name no conversation.
+    #[schema(minimum = 0)]
     pub answers_without_conversation: i64,
     /// Answers in these conversations, for each of them.
+    #[schema(required)]
     pub answers_per_conversation: Option<f64>,
     /// Conversations handed to a person.
     pub handoff_rate: Rate<i64>,

@@ -3,6 +3,7 @@
 use chrono::{DateTime, Datelike, Days, Months, NaiveDate, Utc};
 use chrono_tz::Tz;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::{Basis, Totals, counted_cost};
 use crate::analytics::{Rate, Usd};
@@ -11,7 +12,7 @@ use crate::conversation::DailySums;
 use crate::store::{DayRange, MonthSpent};
 
 /// What answers cost, and the budget of the current month.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct Cost {
     /// What events reported.
     pub reported_usd: Usd,
@@ -22,16 +23,21 @@ pub struct Cost {
     /// (reported − computed) ÷ computed, over answers that have both.
     pub drift: Rate<Usd>,
     /// The counted cost for each conversation, like the next two of days whose conversations are known; `None` without any.
+    #[schema(required)]
     pub per_conversation_usd: Option<Usd>,
     /// The counted cost for each booked conversation.
+    #[schema(required)]
     pub per_booking_usd: Option<Usd>,
     /// The counted cost for each kept appointment.
+    #[schema(required)]
     pub per_kept_usd: Option<Usd>,
     /// The budget of a calendar month; `None` if none is set.
+    #[schema(required)]
     pub budget_usd: Option<Usd>,
     /// The counted cost of the current calendar month so far.
     pub month_spent_usd: Usd,
     /// What it will be at the end of the month if it goes on as it did so far.
+    #[schema(required)]
     pub month_projected_usd: Option<Usd>,
 }
 

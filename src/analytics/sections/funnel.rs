@@ -1,38 +1,49 @@
 //! `funnel`.
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::{Basis, Totals};
 use crate::analytics::{Rate, Usd};
 
 /// From conversations to kept appointments. It counts conversations.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct Funnel {
     /// Conversations.
+    #[schema(minimum = 0)]
     pub conversations: i64,
     /// Those in which an appointment was requested.
+    #[schema(minimum = 0)]
     pub requested: i64,
     /// Those with a booking, cancelled ones included.
+    #[schema(minimum = 0)]
     pub booked: i64,
     /// Those whose newest outcome is that the appointment was kept.
+    #[schema(minimum = 0)]
     pub kept: i64,
     /// … that it was cancelled.
+    #[schema(minimum = 0)]
     pub cancelled: i64,
     /// … that the customer did not come.
+    #[schema(minimum = 0)]
     pub no_show: i64,
     /// Requested, and neither booked, nor claimed, nor handed to a person.
+    #[schema(minimum = 0)]
     pub dropped: i64,
     /// Booked, of conversations.
     pub conversion: Rate<i64>,
     /// Those of which an event claims a booking that is neither in a shared book nor posted.
+    #[schema(minimum = 0)]
     pub claimed_not_in_book: i64,
     /// Those with a booking in the book that no event claims.
+    #[schema(minimum = 0)]
     pub in_book_not_claimed: i64,
     /// The value of booked appointments.
     pub value_booked_usd: Usd,
     /// The value of kept appointments.
     pub value_kept_usd: Usd,
     /// Outcomes of conversations that no event has named, or whose facts are gone, by when they occurred.
+    #[schema(minimum = 0)]
     pub outcomes_without_conversation: i64,
 }
 

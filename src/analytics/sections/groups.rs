@@ -3,51 +3,61 @@
 use std::cmp::Reverse;
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::Basis;
 use crate::analytics::Usd;
 use crate::store::Figures;
 
 /// A model.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct OfModel {
     /// Its name.
     pub model_name: String,
     /// Answers.
+    #[schema(minimum = 0)]
     pub answers: i64,
     /// Tokens of prompts and completions together.
+    #[schema(minimum = 0)]
     pub tokens: i64,
     /// What events reported.
     pub reported_cost_usd: Usd,
     /// What the price table makes of answers with both token counts.
     pub computed_cost_usd: Usd,
     /// The row of the price table that applies today.
+    #[schema(required)]
     pub price: Option<String>,
 }
 
 /// An intent.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct OfIntent {
     /// Its name.
     pub intent: String,
     /// Answers with this intent.
+    #[schema(minimum = 0)]
     pub answers: i64,
     /// Conversations whose first answer has it; `None` if no conversation of the period is known.
+    #[schema(required, minimum = 0)]
     pub conversations: Option<i64>,
     /// Those of them in which an appointment was requested.
+    #[schema(required, minimum = 0)]
     pub requested: Option<i64>,
     /// Those of them with a booking.
+    #[schema(required, minimum = 0)]
     pub booked: Option<i64>,
     /// Answers with this intent in which the AI failed.
+    #[schema(minimum = 0)]
     pub errors: i64,
 }
 
 /// A response type.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct OfResponseType {
     /// Its name.
     pub response_type: String,
     /// Answers.
+    #[schema(minimum = 0)]
     pub answers: i64,
 }
 

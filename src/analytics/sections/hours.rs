@@ -2,6 +2,7 @@
 
 use chrono::{Days, NaiveDate, NaiveTime};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::business::OpeningHours;
 use crate::store::Figures;
@@ -10,19 +11,23 @@ use crate::store::Figures;
 const MONDAY: NaiveDate = NaiveDate::from_ymd_opt(2024, 1, 1).expect("it is a day");
 
 /// An hour of the week.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct OfHour {
     /// The weekday, from 1 (Monday) to 7.
     pub weekday: u8,
     /// The hour of the day, from 0 to 23.
     pub hour: u8,
     /// Conversations that began then.
+    #[schema(minimum = 0)]
     pub conversations: i64,
     /// Stored answers.
+    #[schema(minimum = 0)]
     pub answers: i64,
     /// Conversations that began then, in which an appointment was requested.
+    #[schema(minimum = 0)]
     pub requested: i64,
     /// Whether its first minute is within the opening hours; `None` if these are not known.
+    #[schema(required)]
     pub open: Option<bool>,
 }
 

@@ -2,6 +2,7 @@
 
 use chrono::{Days, NaiveDate};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::{Basis, Conversations, Funnel, Metrics, Totals, counted_cost};
 use crate::analytics::{Period, Rate, Usd};
@@ -9,17 +10,21 @@ use crate::conversation::DailySums;
 use crate::store::{Day, Figures};
 
 /// The same figures for as many days before, as many whole weeks earlier as it takes.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct Previous {
     /// The first of these days.
+    #[schema(format = Date)]
     pub from: String,
     /// The last.
+    #[schema(format = Date)]
     pub to: String,
     /// Sums and averages of answers.
     pub metrics: Metrics,
     /// Conversations; `None` if none of these days are known.
+    #[schema(required)]
     pub conversations: Option<Conversations>,
     /// The funnel; likewise.
+    #[schema(required)]
     pub funnel: Option<Funnel>,
     /// What changed since.
     pub change: Change,
@@ -27,7 +32,7 @@ pub struct Previous {
 
 /// How figures changed: the difference, of what they were before. Where the period contains today, which is not over, today and the day that it
 /// would be compared with are left out, and so are days to come. What counts conversations is `None` unless those of all these days are known.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct Change {
     /// Answers.
     pub answers: Rate<i64>,
@@ -38,20 +43,28 @@ pub struct Change {
     /// The counted cost.
     pub cost_usd: Rate<Usd>,
     /// Conversations.
+    #[schema(required)]
     pub conversations: Option<Rate<i64>>,
     /// Conversations in which an appointment was requested.
+    #[schema(required)]
     pub requested: Option<Rate<i64>>,
     /// Booked conversations.
+    #[schema(required)]
     pub booked: Option<Rate<i64>>,
     /// Conversations whose appointment was kept.
+    #[schema(required)]
     pub kept: Option<Rate<i64>>,
     /// Conversations whose appointment was cancelled.
+    #[schema(required)]
     pub cancelled: Option<Rate<i64>>,
     /// Conversations whose customer did not come.
+    #[schema(required)]
     pub no_show: Option<Rate<i64>>,
-    /// See [`Funnel::dropped`].
+    /// Requested, and neither booked, nor claimed, nor handed to a person.
+    #[schema(required)]
     pub dropped: Option<Rate<i64>>,
     /// Conversations handed to a person.
+    #[schema(required)]
     pub handoffs: Option<Rate<i64>>,
 }
 

@@ -1,17 +1,19 @@
 //! `quality`.
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::Totals;
 use crate::analytics::Rate;
 
 /// How far the figures can be trusted.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct Quality {
     /// Stored answers that name no conversation, of all stored ones; like the rates below except those of costs, of days whose
     /// conversations are known.
     pub answers_without_conversation: Rate<i64>,
     /// Answers that were counted and not stored, for want of consent or after an erasure: no conversation has them.
+    #[schema(minimum = 0)]
     pub answers_without_facts: i64,
     /// Answers whose token counts are a guess, of all stored ones.
     pub estimated_tokens: Rate<i64>,
@@ -22,6 +24,7 @@ pub struct Quality {
     /// Answers of which the reported cost counts, of those with a cost.
     pub reported_cost: Rate<i64>,
     /// Answers without both token counts.
+    #[schema(minimum = 0)]
     pub not_computable: i64,
     /// Bookings that no event claims, of those in the book or posted.
     pub bookings_unclaimed: Rate<i64>,

@@ -2,6 +2,7 @@
 
 use chrono::NaiveDate;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::{Basis, counted_cost};
 use crate::analytics::Usd;
@@ -9,29 +10,39 @@ use crate::conversation::DailySums;
 use crate::store::{DayRange, Figures};
 
 /// A day. Nothing happened on a day of zeros; what is `None` is not known.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct OfDay {
     /// The day, such as `2026-11-01`.
+    #[schema(format = Date)]
     pub day: String,
     /// Answers.
+    #[schema(minimum = 0)]
     pub answers: i64,
     /// Conversations.
+    #[schema(required, minimum = 0)]
     pub conversations: Option<i64>,
     /// Conversations in which an appointment was requested.
+    #[schema(required, minimum = 0)]
     pub requested: Option<i64>,
     /// Booked conversations.
+    #[schema(required, minimum = 0)]
     pub booked: Option<i64>,
     /// Conversations handed to a person.
+    #[schema(required, minimum = 0)]
     pub handoffs: Option<i64>,
     /// Answers in which the AI failed.
+    #[schema(minimum = 0)]
     pub errors: i64,
     /// Tokens of prompts and completions together.
+    #[schema(minimum = 0)]
     pub tokens: i64,
     /// The counted cost.
     pub cost_usd: Usd,
     /// The median response time in milliseconds; `None` without answers.
+    #[schema(required)]
     pub p50_ms: Option<f64>,
     /// The 95th percentile, likewise.
+    #[schema(required)]
     pub p95_ms: Option<f64>,
     /// Whether it is not over: today, and days to come.
     pub unfinished: bool,

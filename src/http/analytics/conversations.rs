@@ -5,8 +5,10 @@ use axum::http::{HeaderMap, Uri};
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use strum::VariantArray;
 use url::form_urlencoded;
+use utoipa::ToSchema;
 
 use super::cursor::{self, cursor};
 use super::sheet::{Sheet, prefers_csv, with_vary};
@@ -17,7 +19,9 @@ use crate::clock::timestamp;
 use crate::conversation::{ConversationKey, Facts, Outcome};
 use crate::http::error::ApiError;
 use crate::http::extract::{BusinessId, Query};
-use crate::http::paging::{cut, limit};
+use crate::http::openapi::{Doc, Group, Reply};
+use crate::http::paging::{cut, limit, limit_shape};
+use crate::shape::Shape;
 use crate::store::{ConversationFilter, OutcomeFilter};
 
 /// What stands for no known outcome in a request.
@@ -34,27 +38,33 @@ pub struct ConversationsQuery {
 }
 
 /// The body of the response.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct ConversationsResponse {
     conversations: Vec<ConversationResponse>,
     /// The cursor of the next page; null on the last one.
+    #[schema(required)]
     next: Option<String>,
 }
 
 /// What is known about a conversation.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[expect(clippy::struct_excessive_bools, reason = "they do not depend on each other")]
 pub struct ConversationResponse {
     conversation_id: String,
+    #[schema(format = DateTime)]
     first_at: String,
+    #[schema(format = DateTime)]
     last_at: String,
+    #[schema(minimum = 0)]
     answers: i64,
     requested: bool,
     booked: bool,
     claimed: bool,
     handoff: bool,
     error: bool,
+    #[schema(required)]
     in_hours: Option<bool>,
+    #[schema(required)]
     outcome: Option<&'static str>,
     cost_usd: Usd,
 }
@@ -173,4 +183,47 @@ fn flag(name: &'static str, text: &str) -> Result<bool, ApiError> {
     text.parse().map_err(|_: std::str::ParseBoolError| {
         ApiError::InvalidField(name, "must be true or false".to_owned())
     })
+}
+
+/// Adds the parameters that choose conversations.
+pub(in crate::http) fn with_choice(doc: Doc) -> Doc {
+    let outcomes = Outcome::VARIANTS.iter().map(|outcome| outcome.name()).chain([NO_OUTCOME]);
+    doc.query("outcome", Shape::one_of(outcomes).about("The newest outcome; `none` if none is known"))
+        .query("handoff", Shape::flag().about("Whether the conversation was handed to a person"))
+        .query("error", Shape::flag().about("Whether the AI failed in an answer"))
+}
+
+/// What the API document says of [`conversations`].
+pub(in crate::http) fn doc() -> Doc {
+    let example = json!({
+        "conversations": [{
+            "conversation_id": "conv-123",
+            "first_at": "2026-11-23T11:30:00.000000+00:00",
+            "last_at": "2026-11-23T11:32:43.465690+00:00",
+            "answers": 3,
+            "requested": true,
+            "booked": false,
+            "claimed": false,
+            "handoff": false,
+            "error": false,
+            "in_hours": true,
+            "outcome": null,
+            "cost_usd": 0.01,
+        }],
+        "next": "5b31",
+    });
+    let doc = Doc::new(Group::Analytics, "listConversations", "List the conversations of a business")
+        .about("The newest first: ids as they came, and no text of a person. With `Accept: text/csv` the answer is CSV.");
+    with_choice(doc)
+        .query("limit", limit_shape())
+        .query("after", cursor::shape())
+        .replies(
+            Reply::json::<ConversationsResponse>(200, "A page of the list", example)
+                .of(("text/csv", Shape::string(), None))
+                .with("Vary", "`Accept`")
+                .perhaps_with("Link", "Of CSV: the next page"),
+        )
+        .fails(cursor::invalid(), "a parameter has a value that it cannot have; `message` lists those it can")
+        .fails(ApiError::BusinessDenied, "the key is bound to another business")
+        .fails(ApiError::StoreUnavailable, "the database does not respond in time")
 }

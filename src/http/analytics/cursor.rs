@@ -4,6 +4,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::http::error::ApiError;
+use crate::shape::Shape;
 
 /// Returns the cursor of a place.
 pub(super) fn cursor(place: &impl Serialize) -> Result<String, ApiError> {
@@ -26,4 +27,10 @@ pub(super) fn invalid() -> ApiError {
     let must_be =
         "must be the `next` of the page before, with the same `sort`; without it, the first page is returned";
     ApiError::InvalidField("after", must_be.to_owned())
+}
+
+/// Returns the schema of a cursor in a request.
+pub(super) fn shape() -> Shape {
+    Shape::matching("^([0-9a-f][0-9a-f])+$")
+        .about("The `next` of the page before, with the same `sort`; without it, the first page is returned")
 }

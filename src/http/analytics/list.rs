@@ -2,16 +2,20 @@
 
 use axum::Json;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use strum::VariantArray;
+use utoipa::ToSchema;
 
 use super::cursor::{self, cursor};
-use super::unavailable;
+use super::{unavailable, with_period};
 use crate::analytics::PeriodQuery;
 use crate::analytics::list::{ListPage, ListQuery, Listed, Place, Rank, Sort, list};
 use crate::app::App;
 use crate::http::error::ApiError;
 use crate::http::extract::{BusinessLimit, Query};
-use crate::http::paging::limit;
+use crate::http::openapi::{Doc, Group, Reply};
+use crate::http::paging::{limit, limit_shape};
+use crate::shape::Shape;
 
 /// The query string.
 #[derive(Debug, Deserialize)]
@@ -24,10 +28,11 @@ pub struct BusinessesQuery {
 }
 
 /// The body of the response.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct BusinessesResponse {
     businesses: Vec<Listed>,
     /// The cursor of the next page; null on the last one.
+    #[schema(required)]
     next: Option<String>,
 }
 
@@ -73,4 +78,49 @@ fn after(text: Option<&str>, sort: Sort) -> Result<Option<Place>, ApiError> {
         return Err(cursor::invalid());
     }
     Ok(Some((rank, business_id)))
+}
+
+/// Returns the schema of [`sort`].
+pub(in crate::http) fn sort_shape() -> Shape {
+    let names = Sort::VARIANTS.iter().map(|sort| sort.name());
+    Shape::one_of(names)
+        .by_default(Sort::default().name())
+        .about("The order: the most or the dearest first, or by name")
+}
+
+/// What the API document says of [`businesses`].
+pub(in crate::http) fn doc() -> Doc {
+    let example = json!({
+        "businesses": [{
+            "business_id": "test-business",
+            "name": "Smile Dental",
+            "metrics": {
+                "total_conversations": 12,
+                "avg_response_time_ms": 1250.5,
+                "avg_tokens_used": 125.3,
+                "total_api_cost_usd": 0.02,
+                "appointment_requests": 5,
+                "appointments_booked": 2,
+                "human_handoffs": 1,
+                "appointment_conversion_rate": 0.4,
+            },
+            "conversations": 4,
+            "booked": 2,
+            "p95_ms": 1800.0,
+        }],
+        "next": null,
+    });
+    let doc = Doc::new(Group::Analytics, "listAnalytics", "List the businesses with their headline figures")
+        .about("The businesses that the key may see and that have answers or a profile. Days are those of `TIME_ZONE`.");
+    with_period(doc)
+        .query("sort", sort_shape())
+        .query("limit", limit_shape())
+        .query("after", cursor::shape())
+        .replies(Reply::json::<BusinessesResponse>(200, "A page of the list", example).then(
+            "listAnalytics",
+            "after",
+            "$response.body#/next",
+        ))
+        .fails(cursor::invalid(), "a parameter has a value that it cannot have, or two of them name a period")
+        .fails(ApiError::StoreUnavailable, "the database does not respond in time")
 }

@@ -12,12 +12,13 @@ use crate::event::{Event, MAX_KEY_CHARS, Refusal, Report};
 use crate::fair_share::Tenant;
 use crate::http::error::ApiError;
 use crate::http::middleware::request_context::RequestContext;
+use crate::shape::Shape;
 
 /// The header that may replace `event_id`.
 pub const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
 /// The maximum number of events in a batch.
-const MAX_EVENTS: usize = 1_000;
+pub const MAX_EVENTS: usize = 1_000;
 
 /// A body of type `B` that reports events, and what they are checked against.
 #[derive(Debug)]
@@ -87,6 +88,15 @@ fn checked_event(
     let event = report.into_event(key, at)?;
     authorize(principal, &event.business_id)?;
     Ok(event)
+}
+
+/// Returns the schema of the header that may replace `event_id`.
+#[must_use]
+pub fn idempotency_shape() -> Shape {
+    let printable = format!("^[ -~]{{0,{MAX_KEY_CHARS}}}$");
+    Shape::matching(&printable)
+        .about("The caller's own name for the request, if the body has none: a UUID, or any printable ASCII characters. It counts within the business.")
+        .such_as("reply-4711")
 }
 
 /// Parses the idempotency key: a UUID or any other name, bare or as a quoted string.

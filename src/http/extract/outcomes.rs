@@ -8,6 +8,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::Deserialize;
 use serde_json::error::Category;
 use serde_json::value::RawValue;
+use strum::VariantArray;
 use uuid::Uuid;
 
 use super::body::BatchBytes;
@@ -20,10 +21,11 @@ use crate::event::{Refusal, Scalar, id_from_key, is_placeholder_id};
 use crate::field_name::is_like_a_field;
 use crate::http::error::ApiError;
 use crate::http::middleware::request_context::RequestContext;
+use crate::shape::Shape;
 use crate::store::NewOutcome;
 
 /// The maximum number of outcomes in a batch.
-const MAX_OUTCOMES: usize = 1_000;
+pub const MAX_OUTCOMES: usize = 1_000;
 
 /// The maximum length of the id of a business or conversation, in characters.
 const MAX_ID_CHARS: usize = 255;
@@ -37,6 +39,35 @@ const MAX_AHEAD: TimeDelta = TimeDelta::days(1);
 /// The fields of an outcome.
 const FIELDS: [&str; 6] =
     ["business_id", "conversation_id", "outcome", "value_usd", "occurred_at", "outcome_id"];
+
+/// Returns the schema of an outcome.
+#[must_use]
+pub fn outcome_shape() -> Shape {
+    let id = || Shape::text(1..=MAX_ID_CHARS);
+    let names = Outcome::VARIANTS.iter().map(|outcome| outcome.name());
+    let value = Shape::number(0.0..=MAX_VALUE_USD).or_null();
+    let at = Shape::in_format("date-time").or_null();
+    Shape::object()
+        .required("business_id", id().about("The business"))
+        .required("conversation_id", id().about("The conversation: no placeholder such as `unknown`"))
+        .required("outcome", Shape::one_of(names).about("What became of the appointment"))
+        .optional(
+            "value_usd",
+            value.about(
+                "What the appointment is worth, in US dollars; the newest value of a conversation holds",
+            ),
+        )
+        .optional(
+            "occurred_at",
+            at.about("When it came to pass: from 1970 on and at most a day ahead; by default now"),
+        )
+        .optional(
+            "outcome_id",
+            Shape::in_format("uuid")
+                .or_null()
+                .about("An outcome that is sent again with this id counts once"),
+        )
+}
 
 /// A body that reports outcomes.
 #[derive(Debug)]

@@ -15,7 +15,7 @@ use crate::http::paging::number;
 use crate::pages::businesses::{Asked, BusinessesPage, PAGE};
 
 /// The highest number of a page: further down a list, a search finds more.
-const MAX_PAGE: u32 = 1_000;
+pub(super) const MAX_PAGE: u32 = 1_000;
 
 /// The query string. A form sends empty values for what does not matter.
 #[derive(Debug, Deserialize)]

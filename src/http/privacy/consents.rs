@@ -1,11 +1,14 @@
 //! `/privacy/consents`: the consents that customers gave and withdrew.
 
+pub(in crate::http) mod doc;
+
 use std::collections::HashMap;
 
 use axum::Json;
 use axum::http::StatusCode;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::app::App;
 use crate::audit::{Action, Actor};
@@ -27,22 +30,24 @@ const MAX_LIMIT: u32 = 200;
 const MAX_PURPOSES: u32 = 200;
 
 /// A consent. It identifies the customer only by hash.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct ConsentResponse {
     id: String,
     /// The hash of the customer.
     subject: String,
     /// The only business it was given to; null for all.
+    #[schema(required)]
     business_id: Option<String>,
     purpose: String,
     policy_version: String,
     granted: bool,
     source: String,
+    #[schema(format = DateTime)]
     at: String,
 }
 
 /// The body of the response to `POST /privacy/consents`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct NotedConsentResponse {
     #[serde(flatten)]
     shown: ConsentResponse,
@@ -53,17 +58,19 @@ pub struct NotedConsentResponse {
 }
 
 /// A page of consents, the latest first.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct ConsentPage {
     consents: Vec<ConsentResponse>,
     /// The `before` of the next page; null on the last one.
+    #[schema(required, minimum = 1)]
     next: Option<i64>,
 }
 
 /// The consent in force for a purpose.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct InForce {
     purpose: String,
+    #[schema(required)]
     business_id: Option<String>,
     state: &'static str,
     policy_version: String,
@@ -71,7 +78,7 @@ struct InForce {
 }
 
 /// The body of the response to `POST /privacy/consents/search`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct ConsentSearchResponse {
     subject: String,
     in_force: Vec<InForce>,

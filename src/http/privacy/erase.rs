@@ -2,15 +2,21 @@
 
 use axum::Json;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
+use utoipa::ToSchema;
 
-use super::subject_selector::{Purpose, SubjectSelector};
+use super::doc::of_search;
+use super::export::with_search;
+use super::subject_selector::{Purpose, SubjectSelector, person_and};
 use super::{desk, in_time, truth};
 use crate::app::App;
 use crate::audit::Actor;
 use crate::clock::timestamp;
 use crate::http::error::ApiError;
 use crate::http::extract::{BusinessLimit, JsonBody, Query, Subjects};
+use crate::http::openapi::{Doc, Group, Reply};
 use crate::privacy::{Receipt, Remarks};
+use crate::shape::Shape;
 use crate::store::{Counts, Erased, Mode};
 
 /// The query string. Unknown parameters are rejected: one may be a mistyped `dry_run`.
@@ -21,7 +27,7 @@ pub struct EraseQuery {
 }
 
 /// The body of the response.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct EraseResponse {
     status: &'static str,
     message: &'static str,
@@ -32,9 +38,11 @@ pub struct EraseResponse {
     counts: Counts,
     /// The number of rows that were anonymised, by table.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     anonymised: Option<Counts>,
     #[serde(flatten)]
     remarks: Remarks,
+    #[schema(format = DateTime)]
     timestamp: String,
 }
 
@@ -82,4 +90,39 @@ impl EraseResponse {
             ..Self::counted(Receipt { id, done: Counts::default(), remarks }, mode)
         }
     }
+}
+
+/// What the API document says of [`erase`].
+pub(in crate::http) fn doc() -> Doc {
+    let example = json!({
+        "status": "success",
+        "message": "The person's data was erased",
+        "dry_run": false,
+        "mode": "delete",
+        "receipt_id": "6f1c0a4e-5a4e-4c7b-9d0e-3b6a3f3c2c52",
+        "counts": {"ai_metrics": 9, "appointments": 1, "conversations": 1, "messages": 12, "mlops_conversations": 1, "spool": 0},
+        "businesses": ["acme"],
+        "not_searched": ["invoices"],
+        "timestamp": "2026-11-25T11:33:30.625757+00:00",
+    });
+    let dry_run =
+        || Shape::flag().by_default(false).about("Whether rows are only counted, and nothing is changed");
+    let modes =
+        Shape::one_of([Mode::Delete, Mode::Anonymise].map(Mode::name)).by_default(Mode::Delete.name());
+    let fields = |body| {
+        let modes = modes
+            .clone()
+            .about("Whether rows are deleted, or appointments and events kept without the person");
+        with_search(body).optional("mode", modes).optional("dry_run", dry_run())
+    };
+    let doc = Doc::new(Group::Privacy, "erasePerson", "Erase the data of a person")
+        .about("Article 17 GDPR. Preview it with a dry run. What was erased does not come back: later events of the conversation are only counted.")
+        .query("dry_run", dry_run())
+        .body("PersonToErase", person_and(fields), json!({"email": "ana@example.com", "dry_run": true}))
+        .replies(Reply::json::<EraseResponse>(200, "The data is erased; in a dry run, what would be", example))
+        .fails(
+            ApiError::Conflict("Rows in another table still refer to this person's rows, … Nothing was changed".to_owned()),
+            "a constraint in this installation's database forbids it; nothing was changed",
+        );
+    of_search(doc)
 }

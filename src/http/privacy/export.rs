@@ -5,17 +5,21 @@ use std::time::Duration;
 use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
+use serde_json::json;
 use tokio::task::spawn_blocking;
 
-use super::subject_selector::{Purpose, SubjectSelector};
+use super::doc::of_search;
+use super::subject_selector::{Purpose, SubjectSelector, business_shape, person_and};
 use super::{desk, in_time};
 use crate::app::App;
 use crate::audit::Actor;
 use crate::http::error::ApiError;
 use crate::http::extract::{BusinessLimit, JsonBody, Query, Subjects};
+use crate::http::openapi::{Doc, Group, Reply};
 use crate::privacy::export::archive;
-use crate::privacy::export::document::Document;
+use crate::privacy::export::document::{Document, Serialized};
 use crate::privacy::information::Information;
+use crate::shape::Shape;
 
 /// How long a request waits for other exports to finish.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -89,4 +93,59 @@ impl Format {
             Self::Zip => "zip",
         }
     }
+}
+
+/// Adds the fields of a body that looks for a person.
+pub(super) fn with_search(body: Shape) -> Shape {
+    body.optional("business_id", business_shape())
+        .optional(
+            "confirm",
+            Shape::string().about("The `confirm` of a 409, to mean all the people that it lists"),
+        )
+        .optional(
+            "nothing_held",
+            Shape::flag()
+                .by_default(false)
+                .about("Whether a recorded request is completed although nothing is stored"),
+        )
+}
+
+/// What the API document says of [`export`].
+pub(in crate::http) fn doc() -> Doc {
+    let right = |right: &str, article: &str| json!({"right": right, "what": "…", "article": article});
+    let example = json!({
+        "generated_at": "2026-11-25T11:33:30.625757+00:00",
+        "receipt_id": "6f1c0a4e-5a4e-4c7b-9d0e-3b6a3f3c2c52",
+        "found_by": "email",
+        "about": "A copy of the data stored about one person (Articles 15 and 20 GDPR), by table",
+        "controller": {"name": "Example Dental Ltd", "address": "1 Main Street, Springfield", "contact": "privacy@example.com"},
+        "recipients": "…",
+        "rights": [right("Access", "Article 15")],
+        "complaint": right("Complaint", "Article 77"),
+        "automated_decisions": "…",
+        "categories": [{
+            "category": "conversations",
+            "table": "conversations",
+            "what": "…",
+            "why": "…",
+            "lawful_basis": "GDPR Article 6(1)(b)",
+            "source": "…",
+            "kept_until": "365 days",
+            "count": 1,
+            "rows": [{"id": "c-1", "customer_email": "ana@example.com"}],
+        }],
+        "businesses": ["acme"],
+        "mentioned": [],
+        "undecided": [],
+        "not_searched": [],
+    });
+    let found = Reply::json::<Serialized<'_>>(200, "The data, as a download", example)
+        .of(("application/zip", Shape::string(), None))
+        .with("Content-Disposition", "The name of the file");
+    let doc = Doc::new(Group::Privacy, "exportPerson", "Export everything that is stored about a person")
+        .about("Articles 15 and 20 GDPR. As JSON, or as a ZIP file with the same document, a text for the person, and CSV files.")
+        .query("format", Shape::one_of(["json", "zip"]).by_default("json").about("The format of the response"))
+        .body("PersonToExport", person_and(with_search), json!({"email": "ana@example.com"}))
+        .replies(found);
+    of_search(doc)
 }

@@ -1,5 +1,7 @@
 //! `/privacy/requests`: the privacy requests of customers, and when they are due.
 
+pub(in crate::http) mod doc;
+
 use axum::Json;
 use axum::http::StatusCode;
 use chrono::{DateTime, Utc};
@@ -7,6 +9,7 @@ use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use strum::VariantArray;
+use utoipa::ToSchema;
 
 use super::desk;
 use super::subject_selector::{Purpose, SubjectSelector, text};
@@ -42,7 +45,7 @@ pub struct RequestsQuery {
 }
 
 /// A request. It identifies the customer only by hash.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct PrivacyRequestResponse {
     id: String,
     kind: String,
@@ -50,25 +53,35 @@ pub struct PrivacyRequestResponse {
     selector: String,
     /// The first digits of the customer's hash, the same for all requests of a customer.
     subject: String,
+    #[schema(required)]
     business_id: Option<String>,
     source: String,
+    #[schema(format = DateTime)]
     received_at: String,
     /// The last microsecond of the day on which it is due.
+    #[schema(format = DateTime)]
     due_at: String,
     /// That day in `TIME_ZONE`. The request is overdue when the whole of it is over.
+    #[schema(format = Date)]
     due_on: String,
     overdue: bool,
+    #[schema(required, format = DateTime)]
     done_at: Option<String>,
+    #[schema(required)]
     receipt_id: Option<String>,
+    #[schema(required, value_type = Option<HashMap<String, u64>>)]
     counts: Option<Map<String, Value>>,
     /// What was found when it was completed.
+    #[schema(required)]
     outcome: Option<&'static str>,
+    #[schema(required)]
     extended: Option<ExtensionResponse>,
 }
 
 /// The extension of a request by two months.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct ExtensionResponse {
+    #[schema(format = DateTime)]
     at: String,
     reason: String,
 }
@@ -81,14 +94,17 @@ pub struct ExtensionRequest {
 }
 
 /// The body of `GET /privacy/requests`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct PrivacyRequestList {
     /// The number of open requests.
+    #[schema(minimum = 0)]
     open: i64,
     /// The number of open requests past their due time.
+    #[schema(minimum = 0)]
     overdue: i64,
     requests: Vec<PrivacyRequestResponse>,
     /// The `offset` of the next page; null on the last one.
+    #[schema(required)]
     next: Option<u32>,
 }
 

@@ -3,12 +3,14 @@
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::business::MAX_ID_CHARS;
 use crate::event::is_placeholder_id;
 use crate::http::error::ApiError;
 use crate::http::extract::BusinessLimit;
 use crate::privacy::consent::not_null;
 use crate::privacy::subject::{ContactReader, Selector};
 use crate::privacy::{Inquiry, RequestKind};
+use crate::shape::Shape;
 use crate::store::Mode;
 
 /// The body of a request about a person. Unknown fields are rejected: one may be a mistyped `dry_run`.
@@ -35,6 +37,38 @@ pub struct SubjectSelector {
     pub(super) source: Option<Value>,
     #[serde(default, deserialize_with = "not_null")]
     pub(super) received_at: Option<Value>,
+}
+
+/// Returns the schemas of the fields that name a person, by their names.
+fn persons() -> [(&'static str, Shape); 4] {
+    let id = || Shape::text(1..=MAX_ID_CHARS);
+    let email = Shape::in_format("email").such_as("ana@example.com");
+    let phone = Shape::matching(r"^\+[1-9][0-9]{7,14}$").such_as("+491512345678");
+    [
+        ("email", email.about("An e-mail address, however it is written")),
+        ("phone", phone.about("A phone number, however it is written, such as `+49 (0)151 2345678`")),
+        ("conversation_id", id().about("The id of a conversation, no placeholder")),
+        ("session_id", id().about("The id of a session, no placeholder")),
+    ]
+}
+
+/// Returns the schemas of an object with exactly one of the fields that name a person, and those that `with` adds.
+pub(super) fn person_and(with: impl Fn(Shape) -> Shape) -> Shape {
+    Shape::any_of(persons().map(|(name, shape)| with(Shape::object().required(name, shape))))
+}
+
+/// Returns the schemas of an object with nothing but a field that names a person, or of a text that is read as such.
+pub(super) fn named_person() -> Shape {
+    let texts = Shape::text(1..=MAX_ID_CHARS)
+        .about("With an `@` an e-mail address, written like a phone number a phone number, else an id");
+    let objects = persons().map(|(name, shape)| Shape::object().required(name, shape));
+    Shape::any_of([texts].into_iter().chain(objects))
+}
+
+/// Returns the schema of the id of the only business that a request is limited to.
+pub(super) fn business_shape() -> Shape {
+    Shape::text(1..=MAX_ID_CHARS)
+        .about("The only business that is meant; by default all that the key may act for")
 }
 
 /// A route with such a body.

@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
+use utoipa::ToSchema;
 
 use crate::clock::timestamp;
 use crate::event::Event;
@@ -52,7 +53,8 @@ impl SpooledEvents {
 }
 
 /// One category of data, as it is serialised.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ExportCategory)]
 pub struct Section<'d> {
     /// The name of the category.
     pub category: &'static str,
@@ -70,6 +72,7 @@ pub struct Section<'d> {
     /// How many rows there are.
     pub count: usize,
     /// The rows, with every column.
+    #[schema(value_type = Vec<Object>)]
     pub rows: &'d [Box<RawValue>],
     /// The columns, in order.
     #[serde(skip)]
@@ -77,8 +80,10 @@ pub struct Section<'d> {
 }
 
 /// The document, as it is serialised.
-#[derive(Debug, Serialize)]
-struct Serialized<'d> {
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = PersonExport)]
+pub struct Serialized<'d> {
+    #[schema(format = DateTime)]
     generated_at: String,
     receipt_id: &'d str,
     found_by: &'static str,

@@ -10,7 +10,7 @@ use crate::http::analytics::sheet::Sheet;
 use crate::http::error::ApiError;
 
 /// What there is as CSV.
-const SHEETS: &str = "must be one of days, cost, hours, intents, funnel";
+pub(in crate::http::pages) const NAMES: [&str; 5] = ["days", "cost", "hours", "intents", "funnel"];
 
 /// What a model cost on a day.
 #[derive(Debug, Serialize)]
@@ -45,7 +45,7 @@ pub(in crate::http::pages) fn sheet(
             ("intents", Sheet::new(&OfIntent::COLUMNS, report.by_intent.as_deref().unwrap_or_default())?)
         }
         "funnel" => ("funnel", Sheet::new(&["step", "conversations"], &steps(page))?),
-        _ => return Err(ApiError::InvalidField("csv", SHEETS.to_owned())),
+        _ => return Err(ApiError::InvalidField("csv", format!("must be one of {}", NAMES.join(", ")))),
     };
     let id: String =
         business_id.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).take(60).collect();
