@@ -59,7 +59,7 @@ def test_contents(built: Path) -> None:
 
 
 def test_an_empty_environment_installs_and_uses_it(built: Path, tmp_path: Path, shared_service: Service) -> None:
-    venv.create(tmp_path / "empty", with_pip=False)
+    venv.create(tmp_path / "empty", symlinks=True, with_pip=False)
     python = tmp_path / "empty/bin/python"
     (wheel,) = built.glob("*.whl")
     pip = [sys.executable, "-m", "pip", "--python", str(python), "--quiet", "--disable-pip-version-check"]

@@ -4,6 +4,7 @@ import { gunzipSync } from "node:zlib";
 import { makeClient } from "../dist/esm/client.js";
 import { platform } from "../dist/esm/node-platform.js";
 import { TIMINGS } from "../dist/esm/pace.js";
+import { until } from "./service.mjs";
 
 /** Short enough for tests, with the proportions of the real ones. */
 export const QUICK = { ...TIMINGS, linger: 20, timeout: 400, wait: 4000, firstRetry: 10, lastRetry: 100, setupRetry: 50 };
@@ -48,6 +49,11 @@ export function told(t, options, timings = QUICK) {
   }, timings);
   t.after(() => client.close());
   return { client, ...heard };
+}
+
+/** Flushes until nothing waits. Bounded, because a client goes on for as long as it is asked to. */
+export async function flushed(client) {
+  await until(() => client.flush().then(() => client.stats().waiting === 0), "nothing waits", 60_000);
 }
 
 /** Checks that each event is in one place. */

@@ -12,9 +12,9 @@ import { KEY, Service } from "./service.mjs";
 
 const ONCE = fileURLToPath(new URL("children/once.cjs", import.meta.url));
 
-async function once(url, wait, environment, ...parameters) {
+async function once(url, environment, ...parameters) {
   const env = { ...process.env, MLOPS_API_KEY: KEY, ...environment };
-  const { stdout } = await promisify(execFile)(process.execPath, [...parameters, ONCE, url, String(wait)], { env });
+  const { stdout } = await promisify(execFile)(process.execPath, [...parameters, ONCE, url], { env });
   return JSON.parse(stdout);
 }
 
@@ -38,11 +38,11 @@ async function behindTls(t, service) {
 test("TLS is verified, and an authority of one's own can be trusted", async (t) => {
   const service = await Service.start(t);
   const { url, ip, file } = await behindTls(t, service);
-  const distrusted = await once(url, 1500);
+  const distrusted = await once(url);
   assert.deepEqual([distrusted.sent, distrusted.waiting], [0, 1]);
   assert.match(distrusted.errors[0], /certificate/);
   assert.equal(await service.counted(), 0);
-  for (const address of [url, ip]) assert.equal((await once(address, 8000, { NODE_EXTRA_CA_CERTS: file })).sent, 1);
+  for (const address of [url, ip]) assert.equal((await once(address, { NODE_EXTRA_CA_CERTS: file })).sent, 1);
   assert.equal(await service.counted(), 2);
   assert.match(readFileSync(file, "utf8"), /BEGIN CERTIFICATE/);
 });
@@ -62,13 +62,13 @@ test("localhost works where it resolves to ::1 first and the service listens on 
   const plain = await promisify(execFile)(process.execPath, ["--require", resolver, "--eval",
     `fetch(${JSON.stringify(url)}).then(() => console.log("reached"), () => console.log("not reached"))`]);
   assert.equal(plain.stdout, "not reached\n");
-  const { sent, failures } = await once(url, 8000, {}, "--require", resolver);
+  const { sent, failures } = await once(url, {}, "--require", resolver);
   assert.deepEqual([sent, failures], [1, 0]);
   assert.equal(await service.counted(), 1);
 });
 
 test("a name that does not exist is told", async () => {
-  const { errors, waiting } = await once("http://mlops.invalid:5001", 1500);
+  const { errors, waiting } = await once("http://mlops.invalid:5001");
   assert.equal(waiting, 1);
   assert.match(errors[0], /Cannot reach http:\/\/mlops\.invalid:5001: .*(ENOTFOUND|EAI_AGAIN)/);
 });

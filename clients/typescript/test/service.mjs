@@ -64,7 +64,7 @@ export class Service {
     await until(async () => {
       if (this.process.exitCode !== null) throw new Error(`the service ended:\n${this.log}`);
       return (await fetch(`${this.url}/health/ready`).catch(() => undefined))?.ok;
-    }, "the service is ready");
+    }, "the service is ready", 60_000);
   }
 
   async kill(signal = "SIGKILL") {

@@ -8,7 +8,7 @@ import { fileURLToPath } from "node:url";
 import { openFileSpool } from "../dist/esm/file-spool.js";
 import { fileName, isGone, parseName, thisProcess } from "../dist/esm/spool-name.js";
 import { createClient } from "../dist/esm/node.js";
-import { balanced, fake, PATIENT, QUICK, taken, told } from "./fake.mjs";
+import { balanced, fake, flushed, PATIENT, QUICK, taken, told } from "./fake.mjs";
 import { KEY, report, Service, sleep, temporaryDirectory, until } from "./service.mjs";
 
 const TRACKER = fileURLToPath(new URL("children/tracker.mjs", import.meta.url));
@@ -19,7 +19,7 @@ function spoolDirectory(t) {
   return path.join(directory, "spool");
 }
 
-test("a process that is killed loses nothing that track() returned for", { timeout: 60_000 }, async (t) => {
+test("a process that is killed loses nothing that track() returned for", { timeout: 300_000 }, async (t) => {
   const service = await Service.start(t);
   const spoolDir = spoolDirectory(t);
   let [begun, returned, other] = [0, 0, 0];
@@ -29,9 +29,11 @@ test("a process that is killed loses nothing that track() returned for", { timeo
     const file = path.join(service.directory, `said-${kill}`);
     const output = openSync(file, "w");
     const child = spawn(process.execPath, [TRACKER], { env, stdio: ["ignore", output, "inherit"] });
+    // A process that is left would keep this one from ending.
+    t.after(() => child.kill("SIGKILL"));
     const closed = new Promise((done) => child.once("close", done));
     closeSync(output);
-    await until(() => statSync(file).size > 1000, "events");
+    await until(() => statSync(file).size > 1000, "events", 60_000);
     await sleep(500 * Math.random());
     // Every other time the service is down as well, so that the spool has more than one batch.
     if (kill % 2 === 1) await service.kill();
@@ -42,7 +44,7 @@ test("a process that is killed loses nothing that track() returned for", { timeo
     if (kill % 2 === 1) await service.start();
   }
   const { client } = told(t, { url: service.url, apiKey: KEY, spoolDir }, PATIENT);
-  while (client.stats().waiting > 0) await client.flush();
+  await flushed(client);
   const counted = await service.counted();
   t.diagnostic(`${returned} tracked, ${begun - returned} of which track() had not returned yet, ${counted} counted`);
   // Between the two stands at most one event for each kill: written, but its track() had not returned yet.
