@@ -58,12 +58,12 @@ impl TestApp {
         let lifecycle = Lifecycle::default();
         let app = App::start(config, clock, &lifecycle).await.unwrap();
         eventually("the tables are up to date", async || app.ingest.is_ready()).await;
-        let built = build();
-        let contract = match built.rows().len() == Contract::of_the_table().rows {
+        let made = build();
+        let contract = match made.rows().len() == Contract::of_the_table().rows {
             true => Contract::of_the_table().clone(),
-            false => Arc::new(Contract::of(&built)),
+            false => Arc::new(Contract::of(&made)),
         };
-        let router = router(&app, built);
+        let router = router(&app, made);
         Self { app, router, contract, lifecycle, now_micros }
     }
 

@@ -230,7 +230,9 @@ async fn send_edges(app: &TestApp, method: &Method, path: &str, schema: &Value, 
     let mut sent = 0;
     for (name, field) in schema["properties"].as_object().unwrap() {
         let (good, bad) = edges(field);
-        for (value, is_good) in good.iter().map(|value| (value, true)).chain(bad.iter().map(|value| (value, false))) {
+        for (value, is_good) in
+            good.iter().map(|value| (value, true)).chain(bad.iter().map(|value| (value, false)))
+        {
             let mut body = body.clone();
             body[name] = value.clone();
             let reply = app.call(method.clone(), path).header("x-api-key", KEY).json(&body).send().await;
@@ -279,10 +281,13 @@ async fn the_bounds_of_parameters_are_those_of_the_service() {
                 continue;
             }
             let (good, bad) = edges(&parameter["schema"]);
-            for (value, status) in good.iter().map(|value| (value, 200)).chain(bad.iter().map(|value| (value, 400))) {
+            for (value, status) in
+                good.iter().map(|value| (value, 200)).chain(bad.iter().map(|value| (value, 400)))
+            {
                 let text = value.as_str().map_or_else(|| value.to_string(), ToOwned::to_owned);
                 let name = parameter["name"].as_str().unwrap();
-                let query = url::form_urlencoded::Serializer::new(String::new()).append_pair(name, &text).finish();
+                let query =
+                    url::form_urlencoded::Serializer::new(String::new()).append_pair(name, &text).finish();
                 let path = format!("{}?{query}", path.replace("{business_id}", "acme"));
                 let reply = app.get(&path).header("x-api-key", KEY).send().await;
                 assert_eq!(reply.status, status, "{path}: {}", reply.text());
