@@ -31,8 +31,8 @@ impl Run<'_> {
                     return Ok(is_gone);
                 }
                 Err(error) => {
-                    self.pause(pace.pause_after_failure().filter(|_| is_transient(&error)).ok_or(error)?)
-                        .await?
+                    let pause = pace.pause_after_failure().filter(|_| is_transient(&error)).ok_or(error)?;
+                    self.pause(pause).await?;
                 }
             }
         }

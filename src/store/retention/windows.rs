@@ -101,7 +101,7 @@ impl Store {
         let TablePlan { kind, undated, settles, .. } = window.plan;
         let within = window.plan.window(self.sql());
         let (delete, uncounted) = (self.delete_sql(window.plan), self.uncounted_sql(window.plan));
-        let date = format!("update {} as t set created_at = $4 where {within} and {undated}", kind.table(),);
+        let date = format!("update {} as t set created_at = $4 where {within} and {undated}", kind.table());
         on!(&self.sweep, STEP_LIMIT, |conn| {
             let mut tx = dialect::begin(conn).await?;
             let begun = Instant::now();
