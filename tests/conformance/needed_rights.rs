@@ -156,17 +156,12 @@ impl House {
                     ('{first}', decode(repeat('01', 32), 'hex'), 'p', '1', true, 's', {older}), ('{second}', decode(repeat('01', 32), 'hex'), 'p', '1', false, 's', {old});
                  insert into mlops_privacy_requests (id, kind, selector, subject, source, received_at, due_at, done_at)
                     values ('old-{n}', 'export', 'email', decode(repeat('01', 32), 'hex'), 's', {older}, {old}, {old});
-                 do $$ begin execute 'drop table if exists ai_metrics_' || to_char(now() + interval '12 months', 'YYYY_MM'); end $$;
-                 select mlops_add_event_month(cast(now() - interval '40 months' as date));
-                 insert into ai_metrics (event_id, business_id, session_id, response_time_ms, success_rate, tokens_used, api_cost_usd,
-                    model_name, intent_detected, user_message_length, ai_response_length, response_type, created_at)
-                 values (gen_random_uuid(), 'acme', 'past-{n}', 1, 1, 1, 0, 'm', 'i', 1, 1, 'r', now() - interval '40 months');
                  insert into mlops_counted_events (event_id, business_id, at) values (gen_random_uuid(), 'acme', {old});
                  insert into mlops_tombstones (subject, mark, until) values (decode(md5(random()::text), 'hex'), 1, {old});
                  alter table mlops_audit disable trigger user; truncate mlops_audit; alter table mlops_audit enable trigger user"
             ),
         ];
-        self.execute(&rows.concat()).await;
+        self.execute(&[rows.concat(), months_with(n)].join("; ")).await;
         for days in [800, 1] {
             let at = real_now() - TimeDelta::days(days);
             self.store.append_audit(at, &service.entry(Action::RetentionRun)).await?;
@@ -405,6 +400,17 @@ impl House {
         self.store.purge_audit(now - TimeDelta::days(730), now, &by).await?.ok_or("nothing was purged")?;
         Ok(())
     }
+}
+
+/// The statements that plant a month that retention drops, with an event, and take away a month that the service is to make.
+fn months_with(n: u64) -> String {
+    format!(
+        "do $$ begin execute 'drop table if exists ai_metrics_' || to_char(now() + interval '12 months', 'YYYY_MM'); end $$;
+         select mlops_add_event_month(cast(now() - interval '40 months' as date));
+         insert into ai_metrics (event_id, business_id, session_id, response_time_ms, success_rate, tokens_used, api_cost_usd,
+            model_name, intent_detected, user_message_length, ai_response_length, response_type, created_at)
+         values (gen_random_uuid(), 'acme', 'past-{n}', 1, 1, 1, 0, 'm', 'i', 1, 1, 'r', now() - interval '40 months')"
+    )
 }
 
 /// The statements that insert facts about a conversation, an outcome and what was read of its appointment, of that time.
