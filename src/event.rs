@@ -5,12 +5,15 @@ mod body;
 mod column;
 mod fields;
 mod kind;
+mod moment;
+mod record;
 mod redact;
 mod report;
 mod scalar;
 
 pub use column::{Column, Get, Getter};
 pub use fields::{COLUMNS, Event, ReadColumn, Row};
+pub use record::{Record, Recorded};
 pub use report::{MAX_KEY_CHARS, Refusal, Report};
 pub(crate) use scalar::Scalar;
 

@@ -8,10 +8,11 @@ use serde_json::Value as Json;
 use uuid::Uuid;
 
 use super::UNKNOWN;
+use super::body::Slots;
 use super::column::{Column, Getter};
 use super::kind::{
     EventId, Flag, Milliseconds, Satisfaction, SuccessRate, Text, Usd, Whole, absent_as, check, column,
-    reported, shape,
+    loosen, reported, shape,
 };
 use super::report::Refusal;
 use super::scalar::Scalar;
@@ -62,15 +63,23 @@ macro_rules! fields {
             pub(super) event_id: Scalar<'a>,
         }
 
-        impl<'a> Fields<'a> {
-            /// Returns a mutable reference to the field `name`, or `None` if there is no such field.
-            pub(super) fn slot(&mut self, name: &str) -> Option<&mut Scalar<'a>> {
+        impl<'a> Slots<'a> for Fields<'a> {
+            fn slot(&mut self, name: &str) -> Option<&mut Scalar<'a>> {
                 match name {
                     $($required_name => Some(&mut self.$required),)+
                     $($optional_name => Some(&mut self.$optional),)+
                     "event_id" => Some(&mut self.event_id),
                     _ => None,
                 }
+            }
+        }
+
+        impl<'a> Fields<'a> {
+            /// Converts the values of a row of a table, as databases and their tools write them, to those of a report.
+            pub(super) fn loosen(&mut self) {
+                $(loosen(&$required_kind, &mut self.$required);)+
+                $(loosen(&$optional_kind, &mut self.$optional);)+
+                loosen(&EventId, &mut self.event_id);
             }
 
             /// Checks that no required field is absent or null.

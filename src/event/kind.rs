@@ -1,10 +1,12 @@
 //! The kinds of fields: how values are validated, and how they are serialised to reports.
 
+use std::mem::take;
 use std::ops::RangeInclusive;
 
 use serde_json::Value as Json;
 use uuid::Uuid;
 
+use super::FOREIGN_ID_PREFIXES;
 use super::column::{Column, Get, Getter};
 use super::report::Refusal;
 use super::scalar::Scalar;
@@ -23,6 +25,11 @@ pub(super) trait Kind {
 
     /// Converts a value that is not null. Returns `None` if it has the wrong type or is out of bounds.
     fn accept(&self, value: Scalar<'_>) -> Option<Self::Value>;
+
+    /// Converts a value as databases and their tools write it, such as the text `0.9500`, to that of a report. Leaves what it does not know.
+    fn loosen<'a>(&self, value: Scalar<'a>) -> Scalar<'a> {
+        value
+    }
 
     /// Returns what a valid value must be, for error messages.
     fn must_be(&self) -> String;
@@ -54,6 +61,11 @@ pub(super) fn check<K: Kind>(
         return Ok(None);
     }
     value.map(Some).ok_or_else(|| Refusal::Invalid { field, must_be: kind.must_be() })
+}
+
+/// Converts a value of a row of a table to that of a report.
+pub(super) fn loosen<K: Kind>(kind: &K, value: &mut Scalar<'_>) {
+    *value = kind.loosen(take(value));
 }
 
 /// Returns a value in the form that reports use; null for `None`.
@@ -121,6 +133,10 @@ impl Kind for Whole {
         number(&value, MAX_WHOLE).filter(|number| number.fract() == 0.0).map(rounded)
     }
 
+    fn loosen<'a>(&self, value: Scalar<'a>) -> Scalar<'a> {
+        as_number(value)
+    }
+
     fn must_be(&self) -> String {
         format!("must be a whole number from 0 to {MAX_WHOLE}")
     }
@@ -150,6 +166,10 @@ impl Kind for Milliseconds {
         number(&value, MAX_WHOLE).map(rounded)
     }
 
+    fn loosen<'a>(&self, value: Scalar<'a>) -> Scalar<'a> {
+        as_number(value)
+    }
+
     fn must_be(&self) -> String {
         must_be_a_number(MAX_WHOLE)
     }
@@ -177,6 +197,10 @@ impl Kind for SuccessRate {
 
     fn accept(&self, value: Scalar<'_>) -> Option<f64> {
         number(&value, 1.0)
+    }
+
+    fn loosen<'a>(&self, value: Scalar<'a>) -> Scalar<'a> {
+        as_number(value)
     }
 
     fn must_be(&self) -> String {
@@ -210,6 +234,10 @@ impl Kind for Satisfaction {
         SuccessRate.accept(value)
     }
 
+    fn loosen<'a>(&self, value: Scalar<'a>) -> Scalar<'a> {
+        as_number(value)
+    }
+
     fn must_be(&self) -> String {
         SuccessRate.must_be()
     }
@@ -237,6 +265,10 @@ impl Kind for Usd {
 
     fn accept(&self, value: Scalar<'_>) -> Option<i64> {
         number(&value, MAX_COST_USD).map(micros)
+    }
+
+    fn loosen<'a>(&self, value: Scalar<'a>) -> Scalar<'a> {
+        as_number(value)
     }
 
     fn must_be(&self) -> String {
@@ -269,6 +301,10 @@ impl Kind for Flag {
         if let Scalar::Bool(value) = value { Some(value) } else { None }
     }
 
+    fn loosen<'a>(&self, value: Scalar<'a>) -> Scalar<'a> {
+        as_flag(value)
+    }
+
     fn must_be(&self) -> String {
         "must be true or false".to_owned()
     }
@@ -299,6 +335,14 @@ impl Kind for EventId {
         Uuid::try_parse(&text).is_ok().then(|| super::id_from_key("", &text))
     }
 
+    /// An id that marks a row of another program names no event: it is another one in each database.
+    fn loosen<'a>(&self, value: Scalar<'a>) -> Scalar<'a> {
+        match &value {
+            Scalar::Text(text) if text.is_empty() || is_foreign_id(text) => Scalar::Null,
+            _ => value,
+        }
+    }
+
     fn must_be(&self) -> String {
         "must be a UUID, such as 8e03978e-40d5-43dd-bc93-6894a57f9324".to_owned()
     }
@@ -309,6 +353,34 @@ impl Kind for EventId {
 
     fn report(&self, value: &Uuid) -> Json {
         value.to_string().into()
+    }
+}
+
+/// Whether a text is an id that the store assigned to a row of another program.
+fn is_foreign_id(text: &str) -> bool {
+    let id = Uuid::try_parse(text).unwrap_or_default();
+    FOREIGN_ID_PREFIXES.iter().any(|prefix| id.as_bytes().starts_with(prefix))
+}
+
+/// Reads a number from a text, as drivers return decimals. An empty text is no number at all.
+fn as_number(value: Scalar<'_>) -> Scalar<'_> {
+    match &value {
+        Scalar::Text(text) if text.is_empty() => Scalar::Null,
+        Scalar::Text(text) => text.trim().parse().map_or(value, Scalar::Number),
+        _ => value,
+    }
+}
+
+/// Reads a boolean as Postgres (`t`) and SQLite (`1`) write it.
+fn as_flag(value: Scalar<'_>) -> Scalar<'_> {
+    let is_any = |text: &str, of: [&str; 3]| of.iter().any(|one| one.eq_ignore_ascii_case(text));
+    match &value {
+        Scalar::Text(text) if text.is_empty() => Scalar::Null,
+        Scalar::Text(text) if is_any(text, ["t", "true", "1"]) => Scalar::Bool(true),
+        Scalar::Text(text) if is_any(text, ["f", "false", "0"]) => Scalar::Bool(false),
+        Scalar::Number(1.0) => Scalar::Bool(true),
+        Scalar::Number(0.0) => Scalar::Bool(false),
+        _ => value,
     }
 }
 

@@ -43,6 +43,35 @@ pub enum Refusal {
     NotObject,
 }
 
+impl Refusal {
+    /// Returns what is wrong, and what to do about it.
+    #[must_use]
+    pub fn told(&self) -> (String, String) {
+        match self {
+            Self::NoData => (
+                "No metrics data provided".to_owned(),
+                "Send a JSON object with the metrics of one event".to_owned(),
+            ),
+            Self::Missing(field) => {
+                (format!("Missing required field: {field}"), format!("{field} must be present and not null"))
+            }
+            Self::Invalid { field, must_be } => {
+                (format!("Invalid value for field: {field}"), format!("{field} {must_be}"))
+            }
+            Self::NotJson { line, column } => (
+                "Invalid JSON".to_owned(),
+                format!("The body is not valid JSON at line {line}, column {column}"),
+            ),
+            Self::NotUtf8(encoding) => {
+                ("Invalid JSON".to_owned(), format!("The body is {encoding}; send UTF-8"))
+            }
+            Self::NotObject => {
+                ("Metrics data must be a JSON object".to_owned(), "Send a JSON object".to_owned())
+            }
+        }
+    }
+}
+
 /// A parsed report, not yet validated.
 #[derive(Debug)]
 pub struct Report<'a>(Box<Fields<'a>>);
@@ -69,17 +98,22 @@ fn not_json(error: &serde_json::Error) -> Refusal {
     Refusal::NotJson { line: error.line(), column: error.column() }
 }
 
+/// Parses a body that is one object.
+pub(super) fn parse_object<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Refusal> {
+    match body.trim_ascii() {
+        b"" | b"null" => Err(Refusal::NoData),
+        [b'{', inside @ .., b'}'] | [b'[', inside @ .., b']'] if inside.trim_ascii().is_empty() => {
+            Err(Refusal::NoData)
+        }
+        [b'{', ..] => parse(body).map_err(|error| not_json(&error)),
+        _ => Err(parse::<IgnoredAny>(body).map_or_else(|error| not_json(&error), |_| Refusal::NotObject)),
+    }
+}
+
 impl<'a> Report<'a> {
     /// Parses the body of one report.
     pub fn parse(body: &'a [u8]) -> Result<Self, Refusal> {
-        match body.trim_ascii() {
-            b"" | b"null" => Err(Refusal::NoData),
-            [b'{', inside @ .., b'}'] | [b'[', inside @ .., b']'] if inside.trim_ascii().is_empty() => {
-                Err(Refusal::NoData)
-            }
-            [b'{', ..] => Ok(Self(parse(body).map_err(|error| not_json(&error))?)),
-            _ => Err(parse::<IgnoredAny>(body).map_or_else(|error| not_json(&error), |_| Refusal::NotObject)),
-        }
+        parse_object(body).map(Self)
     }
 
     /// Parses the body of a batch, `{"events": [...]}`.

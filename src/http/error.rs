@@ -271,22 +271,8 @@ fn detailed(error: &str, message: &str, details: &Map<String, Value>) -> Body {
 }
 
 fn refusal_body(refusal: &Refusal) -> Body {
-    match refusal {
-        Refusal::NoData => {
-            body("No metrics data provided", "Send a JSON object with the metrics of one event")
-        }
-        Refusal::Missing(field) => {
-            body(format!("Missing required field: {field}"), format!("{field} must be present and not null"))
-        }
-        Refusal::Invalid { field, must_be } => {
-            body(format!("Invalid value for field: {field}"), format!("{field} {must_be}"))
-        }
-        Refusal::NotJson { line, column } => {
-            body("Invalid JSON", format!("The body is not valid JSON at line {line}, column {column}"))
-        }
-        Refusal::NotUtf8(encoding) => body("Invalid JSON", format!("The body is {encoding}; send UTF-8")),
-        Refusal::NotObject => body("Metrics data must be a JSON object", "Send a JSON object"),
-    }
+    let (error, message) = refusal.told();
+    body(error, message)
 }
 
 impl IntoResponse for ApiError {
