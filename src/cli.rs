@@ -3,7 +3,9 @@
 mod audit;
 mod business;
 mod check;
+mod export;
 mod healthcheck;
+mod import;
 mod key;
 mod migrate;
 mod output;
@@ -20,9 +22,11 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use tokio::runtime::Builder;
+use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, Problems, Source, VARIABLES, env_example, indented};
 use crate::http::{openapi, routes};
+use crate::lifecycle::Signals;
 use crate::store::{Store, StoreError};
 use crate::telemetry;
 
@@ -63,6 +67,11 @@ enum Verb {
     Partition(partition::Options),
     /// Build facts about conversations from events that are older than these facts
     Rebuild(rebuild::Options),
+    /// Import events from another database, or from an export
+    Import(import::Options),
+    /// Export stored data
+    #[command(subcommand)]
+    Export(export::Verb),
     /// Verify the audit trail
     #[command(subcommand)]
     Audit(audit::Verb),
@@ -89,6 +98,8 @@ pub fn run() -> ExitCode {
         Verb::Check(options) => check(options),
         Verb::Retention(verb) => with_config(|config| retention::run(config, verb)),
         Verb::Partition(options) => with_config(|config| partition::run(config, options)),
+        Verb::Import(options) => run_import(options),
+        Verb::Export(verb) => with_config(|config| export::run(config, verb)),
         Verb::Rebuild(options) => with_config(|config| rebuild::run(config, options)),
         Verb::Audit(verb) => with_config(|config| audit::run(config, verb)),
         Verb::Prices(verb) => with_config(|config| prices::run(config, verb)),
@@ -110,6 +121,20 @@ fn check(options: check::Options) -> ExitCode {
         Err(problems) => {
             output::print_error(&problems);
             check::report_problems(&problems, &options, EXIT_SETTINGS.into())
+        }
+    }
+}
+
+/// Imports events. `--from` is read like a setting, so that all problems are told together.
+fn run_import(options: import::Options) -> ExitCode {
+    match options.read_config(Source::process(Path::new(".env"))) {
+        Ok(config) => {
+            import::warn_of_password(&config, &options);
+            run_with(&config.clone(), import::run(config, options))
+        }
+        Err(problems) => {
+            output::print_error(problems);
+            EXIT_SETTINGS.into()
         }
     }
 }
@@ -161,6 +186,16 @@ fn variables_help() -> String {
 fn fail(what: impl std::fmt::Display) -> ExitCode {
     tracing::error!("{what}");
     ExitCode::FAILURE
+}
+
+/// Cancels `stop` on the first signal. Never returns.
+async fn stop_on_signal<T>(stop: &CancellationToken) -> T {
+    match Signals::new() {
+        Ok(mut signals) => signals.next().await,
+        Err(_cannot_listen) => std::future::pending().await,
+    }
+    stop.cancel();
+    std::future::pending().await
 }
 
 /// Opens the store, migrates it and reads the business profiles, or logs why that failed.

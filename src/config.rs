@@ -6,6 +6,7 @@
 mod address;
 mod check;
 pub mod dotenv;
+mod import_from;
 mod issuer;
 mod kubernetes;
 mod notice;
@@ -19,6 +20,7 @@ mod weak_secret;
 
 pub use address::{Database, PostgresUrl, RedisUrl, Tls};
 pub use check::MIN_PRODUCTION_KEY_CHARS;
+pub use import_from::ImportFrom;
 pub use issuer::{Issuer, IssuerUrl, KeySource};
 pub use notice::{Contact, Line, NoticeFile, Part, Placeholder};
 pub use prices::PricesFile;
@@ -123,6 +125,9 @@ settings! {
     /// A read replica of the same database: analytics and pages are read there while it is at most ten seconds behind. What must be exact
     /// is not.
     database_read_url: Option<PostgresUrl> = "DATABASE_READ_URL", default "", example "postgresql://USER:PASSWORD@REPLICA:5432/DATABASE?sslmode=require";
+    /// What mlops-service import reads, where --from is not given: postgresql://…, a file, or - for standard input. Here the password
+    /// of a URL does not show in the list of processes.
+    import_from: Option<ImportFrom> = "IMPORT_FROM", default "", example "postgresql://USER:PASSWORD@HOST:5432/DATABASE?sslmode=require";
     /// Postgres connections for reading. Two more are used for writing, and another two while old rows are deleted.
     database_connections: Bounded<1, 100> = "DATABASE_CONNECTIONS", default "4", example "4";
     /// How long an event may wait for Postgres before it is spooled, or refused if there is no spool; 0.1s to 2.5s.

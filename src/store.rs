@@ -61,6 +61,7 @@ mod replica;
 mod retention;
 mod rollups;
 mod sessions;
+mod source;
 
 pub use analytics::{
     ConversationFilter, Day, DayRange, Figures, FiguresQuery, FiguresRead, Headline, Hour, Intent, ListRead,
@@ -72,7 +73,9 @@ pub(crate) use connection::open::create_file;
 pub use connection::privileges::Privileges;
 pub use digest::{Book, NewOutcome, Posting, Rebuild};
 pub use error::StoreError;
+pub use events::export::{ExportFilter, ExportedRow};
 pub use events::foreign::ForeignCount;
+pub use events::import::{Import, ImportOutcome, ImportTerms, Imports};
 pub use events::{CLAIM_MINUTES, WriteOutcome, Written};
 pub use partitions::{Copied, EventMonths, Outlook, Partitioning, Turnover};
 pub use privacy::consents::{ConsentFilter, NumberedConsent};
@@ -88,6 +91,7 @@ pub use retention::{
 pub use rollups::analytics::Summary;
 pub use rollups::pending::CountedRollup;
 pub use sessions::{Session, SessionKey};
+pub use source::SourceTable;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -101,6 +105,7 @@ use crate::pricing::Prices;
 use analytics::FiguresCache;
 use connection::file::WatchedFile;
 use connection::lease::Connections;
+use connection::write_queue::WriteQueue;
 use events::foreign::Chunk;
 use events::keeping::Keeping;
 use replica::Replica;
@@ -184,6 +189,25 @@ impl Store {
         match self.write {
             Db::Postgres(_) => WRITERS as usize,
             Db::Sqlite(_) => 1,
+        }
+    }
+
+    /// Has this process give way to others that write to the same file: for work that nobody waits for.
+    pub fn give_way(&self) {
+        if let Some(queue) = self.queue() {
+            queue.give_way();
+        }
+    }
+
+    /// Whether it does.
+    fn gives_way(&self) -> bool {
+        self.queue().is_some_and(WriteQueue::gives_way)
+    }
+
+    const fn queue(&self) -> Option<&WriteQueue> {
+        match &self.write {
+            Db::Sqlite(db) => db.queue(),
+            Db::Postgres(_) => None,
         }
     }
 

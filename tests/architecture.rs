@@ -45,6 +45,8 @@ const LAYERS: [(&str, &[&str]); 10] = [
         &[
             "auth",
             "ingest",
+            "import",
+            "export",
             "retention",
             "quota::limits",
             "quota::memory",

@@ -9,6 +9,7 @@ mod conformance;
 mod docs;
 mod faults;
 mod harness;
+mod import;
 mod lab;
 mod logs;
 mod partitions;

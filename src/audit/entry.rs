@@ -44,6 +44,14 @@ pub enum Action {
     ServiceStarted,
     /// Old entries of the trail were deleted.
     AuditPurged,
+    /// An import of events began.
+    ImportBegun,
+    /// An import of events ended.
+    ImportEnded,
+    /// An export of events began.
+    ExportBegun,
+    /// An export of events ended.
+    ExportEnded,
 }
 
 impl Action {
@@ -69,6 +77,10 @@ impl Action {
             Self::AdminRefused => "admin.refused",
             Self::ServiceStarted => "service.started",
             Self::AuditPurged => "audit.purged",
+            Self::ImportBegun => "import.begun",
+            Self::ImportEnded => "import.ended",
+            Self::ExportBegun => "export.begun",
+            Self::ExportEnded => "export.ended",
         }
     }
 }

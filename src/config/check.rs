@@ -2,7 +2,7 @@
 
 use tracing_subscriber::EnvFilter;
 
-use super::{ApiKey, Config, Database, Environment, Problems, Tls, issuer, prices};
+use super::{ApiKey, Config, Database, Environment, ImportFrom, Problems, Tls, issuer, prices};
 
 /// The minimum length of an API key in production, in characters.
 pub const MIN_PRODUCTION_KEY_CHARS: usize = 32;
@@ -97,7 +97,11 @@ fn check_production_tls(config: &Config, problems: &mut Problems) {
         Database::Sqlite(_) => None,
     };
     let others = config.other_urls().into_iter().filter_map(|(name, url)| Some((name, url?)));
-    for (name, url) in serving.into_iter().chain(others) {
+    let importing = match &config.import_from {
+        Some(ImportFrom::Postgres(url)) => Some(("IMPORT_FROM", url)),
+        _ => None,
+    };
+    for (name, url) in serving.into_iter().chain(others).chain(importing) {
         let Tls::Optional(mode) = url.tls else { continue };
         problems.add(
             name,

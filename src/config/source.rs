@@ -40,6 +40,15 @@ impl Source {
         source
     }
 
+    /// Sets a variable, whatever it was before, as a command line does.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: &str) -> Self {
+        self.doubts.remove(name);
+        self.quoted.remove(name);
+        self.variables.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
     fn add_file(&mut self, path: &Path, bytes: Vec<u8>, environment: &HashMap<String, String>) {
         if is_readable_by_others(path) {
             self.warnings.push(format!("{0} can be read by other users: chmod 600 {0}", path.display()));

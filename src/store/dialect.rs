@@ -90,7 +90,7 @@ pub(super) fn replica(database: &PostgresUrl, readers: u32) -> Result<Db, StoreE
 }
 
 /// Returns how to connect to a server.
-fn options(database: &PostgresUrl) -> Result<PgConnectOptions, StoreError> {
+pub(super) fn options(database: &PostgresUrl) -> Result<PgConnectOptions, StoreError> {
     let mode = match database.tls {
         Tls::Optional(mode) => mode.parse()?,
         Tls::Socket => PgSslMode::Disable,

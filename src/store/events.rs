@@ -2,7 +2,9 @@
 
 mod arrays;
 pub(in crate::store) mod counted_only;
+pub(in crate::store) mod export;
 pub(in crate::store) mod foreign;
+pub(in crate::store) mod import;
 pub(in crate::store) mod keeping;
 mod postgres;
 mod reconcile;

@@ -4,6 +4,7 @@
 //! leave the file to other processes.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -21,6 +22,9 @@ const HELD_PER_PAUSE_SHARED: u32 = 5;
 /// How long after a write by another process more of them are expected.
 const SHARED_FOR: Duration = Duration::from_secs(5);
 
+/// The same ratio of a writer that gives way: work that nobody waits for, beside a service that must write in time.
+const HELD_PER_PAUSE_GIVING_WAY: u32 = 2;
+
 /// Shorter pauses are accumulated: timers have a resolution of a millisecond.
 const MIN_PAUSE: Duration = Duration::from_millis(2);
 
@@ -32,6 +36,8 @@ const MAX_PAUSE: Duration = Duration::from_millis(100);
 pub(in crate::store) struct WriteQueue {
     last: Arc<tokio::sync::Mutex<LastWrite>>,
     others: Arc<Mutex<Others>>,
+    /// Whether this process gives way to others.
+    gives_way: Arc<AtomicBool>,
 }
 
 #[derive(Debug)]
@@ -59,19 +65,39 @@ pub(in crate::store) struct WritePermit {
 impl WriteQueue {
     pub(in crate::store) fn new() -> Self {
         let last = LastWrite { ended: Instant::now(), owed: Duration::ZERO };
-        Self { last: Arc::new(tokio::sync::Mutex::new(last)), others: Arc::default() }
+        Self {
+            last: Arc::new(tokio::sync::Mutex::new(last)),
+            others: Arc::default(),
+            gives_way: Arc::default(),
+        }
     }
 
     /// Waits until this writer is first in the queue and the pause after the last write is over.
     pub(in crate::store) async fn acquire(&self) -> WritePermit {
         let mut last = self.last.clone().lock_owned().await;
         last.owed = last.owed.saturating_sub(last.ended.elapsed());
-        if last.owed >= MIN_PAUSE {
+        let gives_way = self.gives_way();
+        // Whoever has waited for long polls once in the longest pause, and finds the file free then.
+        if last.owed >= if gives_way { MAX_PAUSE } else { MIN_PAUSE } {
             sleep(last.owed).await;
             last.owed = Duration::ZERO;
         }
-        let held_per_pause = if self.is_shared() { HELD_PER_PAUSE_SHARED } else { HELD_PER_PAUSE };
+        let held_per_pause = match (gives_way, self.is_shared()) {
+            (true, _) => HELD_PER_PAUSE_GIVING_WAY,
+            (false, true) => HELD_PER_PAUSE_SHARED,
+            (false, false) => HELD_PER_PAUSE,
+        };
         WritePermit { last, begun: Instant::now(), held_per_pause }
+    }
+
+    /// Has the writers of this process leave the file to others for a third of the time.
+    pub(in crate::store) fn give_way(&self) {
+        self.gives_way.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether they do.
+    pub(in crate::store) fn gives_way(&self) -> bool {
+        self.gives_way.load(Ordering::Relaxed)
     }
 
     fn is_shared(&self) -> bool {

@@ -15,6 +15,9 @@ const DIGEST_LIMIT: Duration = Duration::from_secs(8);
 const EVENTS: i64 = 8_000;
 const EVENTS_OF_FILE: i64 = 2_000;
 
+/// The same of a process that gives way to others.
+const EVENTS_GIVING_WAY: i64 = 250;
+
 /// The number of batches digested in one transaction.
 const BATCHES: i64 = 500;
 
@@ -38,7 +41,11 @@ impl Store {
     async fn digest_some(&self, newest: i64) -> Result<bool, StoreError> {
         let profiles = self.profiles.current();
         let appraisal = self.appraisal(&profiles);
-        let most = if self.is_file() { EVENTS_OF_FILE } else { EVENTS };
+        let most = match (self.is_file(), self.gives_way()) {
+            (true, true) => EVENTS_GIVING_WAY,
+            (true, false) => EVENTS_OF_FILE,
+            (false, _) => EVENTS,
+        };
         on!(&self.admin, DIGEST_LIMIT, |conn| {
             let mut tx = dialect::begin(conn).await?;
             // A digest that is lost is repeated.

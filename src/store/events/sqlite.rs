@@ -22,7 +22,7 @@ const STATE: &str = "select exists (select 1 from ai_metrics where event_id is n
     (select data_version from pragma_data_version)";
 
 /// Has the rows with an id above `$1`, and those in the JSON list `$2`, be digested.
-const LEAVE_TO_DIGEST: &str = "insert into mlops_undigested (event_rows)
+pub(super) const LEAVE_TO_DIGEST: &str = "insert into mlops_undigested (event_rows)
     select json_group_array(id) from ai_metrics where id > $1 or id in (select value from json_each($2))";
 
 const CLAIMABLE: &str = "select id, event_id from ai_metrics
@@ -67,7 +67,7 @@ pub(super) async fn write_in(
 }
 
 /// Writes events that cannot claim foreign rows and are not counted only. `newest` is the id of the newest row.
-async fn insert_new(
+pub(super) async fn insert_new(
     conn: &mut SqliteConnection,
     events: &[Event],
     newest: i64,

@@ -1,0 +1,141 @@
+//! Importing on Postgres: one statement for the rows of a batch, whatever its size.
+
+use std::collections::HashSet;
+use std::sync::LazyLock;
+
+use chrono::{DateTime, Utc};
+use sqlx::{FromRow, PgConnection};
+use uuid::Uuid;
+
+use super::super::arrays::{bind_events, column, event_rows, insert_events};
+use super::super::{is_counted_only, is_stored};
+use super::ImportRows;
+use crate::event::{Event, EventKey};
+use crate::rollup::Rollup;
+use crate::store::digest::Appraisal;
+use crate::store::placeholders::Placeholders;
+use crate::store::rollups::pending::Columns;
+
+static KNOWN: LazyLock<String> = LazyLock::new(|| {
+    let (is_stored, is_counted_only) = (is_stored("k"), is_counted_only("k"));
+    format!(
+        "select k.n from unnest($1::uuid[], $2::text[]) with ordinality k(event_id, business_id, n)
+         where {is_stored} or {is_counted_only}"
+    )
+});
+
+/// The number of rows that are left to be digested together: a batch of an import has more of them than one transaction should digest.
+const DIGESTED_TOGETHER: u32 = 1_000;
+
+/// Inserts events. Returns how many; if some are stored by another session in the meantime, also which. A partitioned table has no index
+/// that tells of them: there the statement fails, and the batch is written again.
+static INSERT: LazyLock<String> = LazyLock::new(|| {
+    let mut params = Placeholders::default();
+    let (rows, insert_events) = (event_rows(&mut params), insert_events());
+    let (claimed, all) = (params.one(), params.one());
+    format!(
+        "with input as not materialized (select * from {rows}), inserted as (
+            {insert_events} from input on conflict do nothing
+            returning business_id, event_id, id
+        ), undigested as (
+            insert into mlops_undigested (event_rows) select array_agg(id) from (
+                select id, row_number() over (order by id) / {DIGESTED_TOGETHER} as part from (
+                    select cast(id as bigint) as id from inserted union all select unnest({claimed}::bigint[])) all_rows
+            ) counted_now group by part
+        ) select count(*), case when count(*) < {all} then array_agg(business_id) end,
+            case when count(*) < {all} then array_agg(event_id) end from inserted"
+    )
+});
+
+static REMEMBER: LazyLock<String> = LazyLock::new(|| {
+    // In ascending order, so that two sessions do not deadlock.
+    "insert into mlops_counted_events (event_id, business_id, at)
+     select event_id, business_id, $3 from unnest($1::uuid[], $2::text[]) i(event_id, business_id)
+     order by event_id, business_id
+     on conflict (event_id, business_id) do nothing returning business_id, event_id"
+        .to_owned()
+});
+
+const LOCK_FOREIGN: &str = "select cast(id as bigint), event_id is not null from ai_metrics m where id = any($1)
+    and (event_id is null or event_id between '00000000-0000-8000-8000-000000000000' and '00000000-0000-8001-8000-ffffffffffff')
+    order by id for update";
+
+/// A row of the result of [`INSERT`].
+type Inserted = (i64, Option<Vec<String>>, Option<Vec<Uuid>>);
+
+impl ImportRows for PgConnection {
+    const IS_FOREIGN: &'static str = "(m.event_id is null
+        or m.event_id between '00000000-0000-8000-8000-000000000000' and '00000000-0000-8001-8000-ffffffffffff')";
+    const IS_CLAIMABLE: &'static str = "(m.event_id is null
+        or m.event_id between '00000000-0000-8000-8000-000000000000' and '00000000-0000-8000-8000-ffffffffffff')";
+    const LOOKUPS: &'static str = "(select cast(e ->> 0 as bigint) as n, e ->> 1 as business_id, e ->> 2 as session_id,
+            cast(e ->> 3 as integer) as response_time_ms, cast(e ->> 4 as integer) as tokens_used,
+            cast(e ->> 5 as timestamp) as since, cast(e ->> 6 as timestamp) as until, cast(e ->> 7 as bigint) as row_id
+        from json_array_elements(cast($1 as json)) e) i";
+
+    async fn extend_time(&mut self) -> Result<(), sqlx::Error> {
+        const SQL: &str = "select set_config('statement_timeout', '8s', true)";
+        sqlx::query(SQL).execute(self).await.map(drop)
+    }
+
+    async fn known(&mut self, events: &[Event]) -> Result<Vec<bool>, sqlx::Error> {
+        let query = sqlx::query_scalar(KNOWN.as_str())
+            .bind(column(events, |event| event.id))
+            .bind(column(events, |event| event.business_id.as_str()));
+        let numbers: Vec<i64> = query.fetch_all(self).await?;
+        let mut known = vec![false; events.len()];
+        for number in numbers {
+            // Postgres counts from 1.
+            let place = usize::try_from(number - 1).ok().and_then(|n| known.get_mut(n));
+            *place.expect("the number is of an event") = true;
+        }
+        Ok(known)
+    }
+
+    async fn lock_foreign(&mut self, rows: &[i64]) -> Result<Vec<(i64, bool)>, sqlx::Error> {
+        sqlx::query_as(LOCK_FOREIGN).bind(rows).fetch_all(self).await
+    }
+
+    async fn claim(&mut self, row: i64, event: &Event) -> Result<(), sqlx::Error> {
+        let claim = sqlx::query("update ai_metrics set event_id = $1 where id = $2").bind(event.id).bind(row);
+        claim.execute(self).await.map(drop)
+    }
+
+    async fn insert(
+        &mut self,
+        events: &[Event],
+        claimed: &[i64],
+        rollup: &Rollup,
+        appraisal: Appraisal<'_>,
+    ) -> Result<Vec<bool>, sqlx::Error> {
+        if events.is_empty() && claimed.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (columns, all) = (Columns::of(rollup), i64::try_from(events.len()).unwrap_or(i64::MAX));
+        let query = bind_events(sqlx::query(INSERT.as_str()), &columns, events, appraisal.profiles);
+        let query = query.bind(claimed).bind(all).try_map(|row| Inserted::from_row(&row));
+        let (inserted, businesses, ids) = query.fetch_one(self).await?;
+        if inserted == all {
+            return Ok(vec![true; events.len()]);
+        }
+        // Of no row there is no list.
+        let (businesses, ids) = (businesses.unwrap_or_default(), ids.unwrap_or_default());
+        Ok(are_among(events, businesses.into_iter().zip(ids)))
+    }
+
+    async fn remember(&mut self, events: &[Event], now: DateTime<Utc>) -> Result<Vec<bool>, sqlx::Error> {
+        let query = sqlx::query_as(REMEMBER.as_str())
+            .bind(column(events, |event| event.id))
+            .bind(column(events, |event| event.business_id.as_str()))
+            .bind(now);
+        let new: Vec<(String, Uuid)> = query.fetch_all(self).await?;
+        Ok(are_among(events, new))
+    }
+}
+
+/// Returns for each event whether its key is among these.
+fn are_among(events: &[Event], keys: impl IntoIterator<Item = (String, Uuid)>) -> Vec<bool> {
+    let keys: HashSet<EventKey> =
+        keys.into_iter().map(|(business_id, id)| EventKey { business_id, id }).collect();
+    events.iter().map(|event| keys.contains(&event.key())).collect()
+}
