@@ -16,6 +16,12 @@ async fn track(service: &Service, body: &Value) -> u16 {
     call.send().await.unwrap().status().as_u16()
 }
 
+/// Reports an event, which counts even if the database of a busy machine is too slow and it is spooled.
+async fn report(service: &Service, changes: Value) {
+    let status = track(service, &event(changes)).await;
+    assert!([200, 202].contains(&status), "{status}");
+}
+
 async fn the_dashboard_shows_what_was_tracked_and_survives_its_service(backend: Backend) {
     let port = free_port().to_string();
     let settings = [("MLOPS_API_KEY", KEY), ("SERVICE_PORT", port.as_str()), ("ENVIRONMENT", "staging")];
@@ -23,7 +29,7 @@ async fn the_dashboard_shows_what_was_tracked_and_survives_its_service(backend: 
     for i in 0..12 {
         let changes = json!({"business_id": format!("b\"{}", i % 2), "tokens_used": 1_000, "api_cost_usd": 0.012_5,
             "appointment_booked": i % 3 == 0, "human_handoff_requested": i % 6 == 0});
-        assert_eq!(track(&service, &event(changes)).await, 200);
+        report(&service, changes).await;
     }
     let browser = Browser::start().await;
     browser.client.goto(&service.url("/")).await.unwrap();
@@ -40,7 +46,7 @@ async fn the_dashboard_shows_what_was_tracked_and_survives_its_service(backend: 
     assert!(!browser.text("#banner").await.is_empty(), "the page says that the service is gone");
     assert_eq!(browser.value("tokens").await, "12,000", "the last values stay");
     let service = Service::start(&backend, &settings);
-    assert_eq!(track(&service, &event(json!({"tokens_used": 1}))).await, 200);
+    report(&service, json!({"tokens_used": 1})).await;
     let tokens = async || browser.value("tokens").await == "12,001" && browser.state().await == "live";
     eventually("the page recovers by itself within its ten seconds", tokens).await;
     assert_eq!(browser.text("#banner").await, "");
