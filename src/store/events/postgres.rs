@@ -14,7 +14,7 @@ use crate::store::rollups::columns::{list, pending_columns};
 use crate::store::rollups::pending::{Columns, CountedRollup};
 
 /// The condition of a foreign row that an event may claim. It is also the condition of the partial index on them.
-const CLAIMABLE: &str = "event_id is null or event_id between '00000000-0000-8000-8000-000000000000' and '00000000-0000-8000-8000-ffffffffffff'";
+pub(super) const CLAIMABLE: &str = "event_id is null or event_id between '00000000-0000-8000-8000-000000000000' and '00000000-0000-8000-8000-ffffffffffff'";
 
 /// Stores events whose ids were just generated, so that none of them can be stored already.
 static STORE_GENERATED: LazyLock<String> = LazyLock::new(|| store_new_sql(false));

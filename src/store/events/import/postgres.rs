@@ -8,6 +8,7 @@ use sqlx::{FromRow, PgConnection};
 use uuid::Uuid;
 
 use super::super::arrays::{bind_events, column, event_rows, insert_events};
+use super::super::postgres::CLAIMABLE;
 use super::super::{is_counted_only, is_stored};
 use super::ImportRows;
 use crate::event::{Event, EventKey};
@@ -47,18 +48,19 @@ static INSERT: LazyLock<String> = LazyLock::new(|| {
     )
 });
 
-static REMEMBER: LazyLock<String> = LazyLock::new(|| {
-    // In ascending order, so that two sessions do not deadlock.
-    "insert into mlops_counted_events (event_id, business_id, at)
-     select event_id, business_id, $3 from unnest($1::uuid[], $2::text[]) i(event_id, business_id)
-     order by event_id, business_id
-     on conflict (event_id, business_id) do nothing returning business_id, event_id"
-        .to_owned()
-});
+/// In ascending order, so that two sessions do not deadlock.
+const REMEMBER: &str = "insert into mlops_counted_events (event_id, business_id, at)
+    select event_id, business_id, $3 from unnest($1::uuid[], $2::text[]) i(event_id, business_id)
+    order by event_id, business_id
+    on conflict (event_id, business_id) do nothing returning business_id, event_id";
 
-const LOCK_FOREIGN: &str = "select cast(id as bigint), event_id is not null from ai_metrics m where id = any($1)
-    and (event_id is null or event_id between '00000000-0000-8000-8000-000000000000' and '00000000-0000-8001-8000-ffffffffffff')
-    order by id for update";
+static LOCK_FOREIGN: LazyLock<String> = LazyLock::new(|| {
+    let is_foreign = PgConnection::IS_FOREIGN;
+    format!(
+        "select cast(id as bigint), event_id is not null from ai_metrics m
+         where id = any($1) and {is_foreign} order by id for update"
+    )
+});
 
 /// A row of the result of [`INSERT`].
 type Inserted = (i64, Option<Vec<String>>, Option<Vec<Uuid>>);
@@ -66,8 +68,7 @@ type Inserted = (i64, Option<Vec<String>>, Option<Vec<Uuid>>);
 impl ImportRows for PgConnection {
     const IS_FOREIGN: &'static str = "(m.event_id is null
         or m.event_id between '00000000-0000-8000-8000-000000000000' and '00000000-0000-8001-8000-ffffffffffff')";
-    const IS_CLAIMABLE: &'static str = "(m.event_id is null
-        or m.event_id between '00000000-0000-8000-8000-000000000000' and '00000000-0000-8000-8000-ffffffffffff')";
+    const IS_CLAIMABLE: &'static str = CLAIMABLE;
     const LOOKUPS: &'static str = "(select cast(e ->> 0 as bigint) as n, e ->> 1 as business_id, e ->> 2 as session_id,
             cast(e ->> 3 as integer) as response_time_ms, cast(e ->> 4 as integer) as tokens_used,
             cast(e ->> 5 as timestamp) as since, cast(e ->> 6 as timestamp) as until, cast(e ->> 7 as bigint) as row_id
@@ -93,7 +94,7 @@ impl ImportRows for PgConnection {
     }
 
     async fn lock_foreign(&mut self, rows: &[i64]) -> Result<Vec<(i64, bool)>, sqlx::Error> {
-        sqlx::query_as(LOCK_FOREIGN).bind(rows).fetch_all(self).await
+        sqlx::query_as(LOCK_FOREIGN.as_str()).bind(rows).fetch_all(self).await
     }
 
     async fn claim(&mut self, row: i64, event: &Event) -> Result<(), sqlx::Error> {
@@ -124,7 +125,7 @@ impl ImportRows for PgConnection {
     }
 
     async fn remember(&mut self, events: &[Event], now: DateTime<Utc>) -> Result<Vec<bool>, sqlx::Error> {
-        let query = sqlx::query_as(REMEMBER.as_str())
+        let query = sqlx::query_as(REMEMBER)
             .bind(column(events, |event| event.id))
             .bind(column(events, |event| event.business_id.as_str()))
             .bind(now);
