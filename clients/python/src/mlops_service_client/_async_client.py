@@ -4,52 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import os
 import threading
 from types import TracebackType
 from typing import Any, Callable, Iterable, Mapping, TypeVar
 
 from . import _lifecycle
+from ._base import BaseClient
 from ._batch import Ended, Step, Wait
 from ._driver import advance, drain, tell
-from ._engine import Engine
-from ._notices import Notices
-from ._options import MAX_BYTES, MAX_EVENTS, read_options
-from ._pace import Timings
 from ._post import Poster
-from ._spool import Spool
-from ._types import OnDrop, OnError, OnReject, Stats
 
 _T = TypeVar("_T")
 
 
-class AsyncClient:
+class AsyncClient(BaseClient):
     """Buffers events and sends them in a task of the running loop.
 
     A request itself, with its compression, is made in a thread, so that the loop never waits for it. `track` may be called in any thread
     once the client is in use in a loop; `async with` is the simplest way to that.
     """
-
-    _timings = Timings()
-
-    def __init__(
-        self,
-        url: str | None = None,
-        api_key: str | None = None,
-        max_events: int = MAX_EVENTS,
-        max_bytes: int = MAX_BYTES,
-        spool_dir: str | os.PathLike[str] | None = None,
-        on_reject: OnReject | None = None,
-        on_drop: OnDrop | None = None,
-        on_error: OnError | None = None,
-    ) -> None:
-        """As for `Client`. The callbacks are called in the loop and may be coroutine functions."""
-        self._settings = read_options(url, api_key, max_events, max_bytes)
-        notices = Notices(on_reject, on_drop, on_error)
-        spool = Spool(os.fspath(spool_dir), notices.error) if spool_dir else None
-        self._engine = Engine(self._settings, notices, spool, self._timings, self._wake_sender)
-        self._prepare()
-        _lifecycle.add(self)
 
     def _prepare(self) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -60,8 +33,7 @@ class AsyncClient:
         self._callbacks: set[asyncio.Future[Any]] = set()
 
     def track(self, report: Mapping[str, object] | None = None, **fields: Any) -> str:
-        """Buffers a report: a mapping, keywords, or both. Returns its `event_id` at once, and never raises."""
-        event_id = self._engine.track(report, fields)
+        event_id = super().track(report, **fields)
         if self._loop is not None and self._loop.is_closed():
             self._wake_sender()
         return event_id
@@ -96,9 +68,6 @@ class AsyncClient:
         _lifecycle.remove(self)
         if self._callbacks:
             await asyncio.wait(self._callbacks, timeout=self._timings.wait)
-
-    def stats(self) -> Stats:
-        return self._engine.stats()
 
     async def __aenter__(self) -> AsyncClient:
         self._wake_sender()

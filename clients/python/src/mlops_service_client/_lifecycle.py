@@ -8,23 +8,30 @@ import signal
 import sys
 import threading
 import time
+from abc import ABC, abstractmethod
 from types import FrameType
-from typing import Protocol
 
 from ._pace import Timings
 
 
-class Living(Protocol):
+class Living(ABC):
+    """What a process does to a client."""
+
+    @abstractmethod
     def _leave(self, timeout: float, interrupting: bool) -> None:
         """Sends what waits. `interrupting`: this thread may be in the middle of `track`."""
 
+    @abstractmethod
     def _resume(self) -> None:
         """The process goes on after all."""
 
+    @abstractmethod
     def _end(self) -> None:
         """Ends the client, and counts what could not be sent."""
 
-    def _after_fork(self) -> None: ...
+    @abstractmethod
+    def _after_fork(self) -> None:
+        """Leaves what waits to the parent process."""
 
 
 class _Finalizer:
