@@ -1,12 +1,23 @@
 # main.py: uvicorn main:app
 import time
+from contextlib import asynccontextmanager
+from typing import AsyncIterator
 
 from fastapi import Body, FastAPI
 
 from mlops_service_client import AsyncClient
 
-app = FastAPI()
 tracking = AsyncClient()  # One for the process.
+
+
+@asynccontextmanager
+async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    # Sends what waits before the server ends: some versions of uvicorn end the process without leaving another chance.
+    async with tracking:
+        yield
+
+
+app = FastAPI(lifespan=lifespan)
 
 
 @app.post("/chat")
