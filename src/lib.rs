@@ -30,6 +30,7 @@ pub mod link;
 pub mod locale;
 mod log_on_change;
 pub mod metrics;
+mod owned_file;
 pub mod pages;
 pub mod pricing;
 pub mod privacy;

@@ -21,7 +21,6 @@ const LAYERS: [(&str, &[&str]); 10] = [
             "link",
             "locale",
             "rollup",
-            "pricing",
             "shape",
             "quota",
             "quota::notation",
@@ -38,7 +37,7 @@ const LAYERS: [(&str, &[&str]); 10] = [
             "audit::verify",
         ],
     ),
-    ("config", &["config", "security", "metrics"]),
+    ("config", &["config", "security", "metrics", "owned_file"]),
     ("store", &["store", "spool"]),
     (
         "services",

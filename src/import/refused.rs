@@ -1,10 +1,11 @@
 //! The file of the rows that are refused: their lines, and why. Nothing of what they say is in it.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, BufWriter, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::RefusedRow;
+use crate::owned_file;
 
 /// The file, which is created when the first row is refused. Only its owner may read it.
 #[derive(Debug)]
@@ -50,12 +51,8 @@ impl RefusedFile {
     }
 }
 
-fn create(path: &PathBuf, named_by: &str) -> io::Result<BufWriter<File>> {
-    let mut options = OpenOptions::new();
-    options.create(true).write(true).truncate(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = BufWriter::new(options.open(path)?);
+fn create(path: &Path, named_by: &str) -> io::Result<BufWriter<File>> {
+    let mut file = BufWriter::new(owned_file::create(path)?);
     writeln!(file, "{named_by},reason")?;
     Ok(file)
 }
