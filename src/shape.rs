@@ -157,6 +157,15 @@ impl Shape {
         self
     }
 
+    /// Takes an empty string as well, which means the same as an absent value: forms send one for what nobody filled in.
+    #[must_use]
+    pub fn or_empty(mut self) -> Self {
+        let outside = ["description", "default", "examples"].map(|keyword| self.0.remove_entry(keyword));
+        let mut shape = Self::any_of([self, Self::one_of([""])]);
+        shape.0.extend(outside.into_iter().flatten());
+        shape
+    }
+
     /// Says what the value means.
     #[must_use]
     pub fn about(self, description: &str) -> Self {

@@ -180,7 +180,7 @@ fields! {
         prompt_tokens: Option<i32> = "prompt_tokens", Whole, None;
         /// The number of tokens of the completion; never negative.
         completion_tokens: Option<i32> = "completion_tokens", Whole, None;
-        /// The cost: in reports in US dollars, from 0 to 9999.999999; in the event in millionths of one.
+        /// The cost in US dollars, from 0 to 9999.999999, rounded to a millionth.
         cost_micros: i64 = "api_cost_usd", Usd, 0;
         /// The model; at most 100 characters.
         model_name: String = "model_name", Text(0..=100), "gemini-1.5-flash".to_owned();

@@ -152,7 +152,10 @@ pub(super) fn doc() -> Doc {
     with_period(doc)
         .query(
             "include",
-            include.about("Parts of the answer, separated by commas").such_as("conversations,funnel"),
+            include
+                .about("Parts of the answer, separated by commas")
+                .such_as("conversations,funnel")
+                .or_empty(),
         )
         .replies(
             Reply::json::<AnalyticsResponse>(

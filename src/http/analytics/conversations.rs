@@ -185,12 +185,14 @@ fn flag(name: &'static str, text: &str) -> Result<bool, ApiError> {
     })
 }
 
-/// Adds the parameters that choose conversations.
-pub(in crate::http) fn with_choice(doc: Doc) -> Doc {
+/// Returns the schemas of the parameters that choose conversations, by name.
+pub(in crate::http) fn choice() -> [(&'static str, Shape); 3] {
     let outcomes = Outcome::VARIANTS.iter().map(|outcome| outcome.name()).chain([NO_OUTCOME]);
-    doc.query("outcome", Shape::one_of(outcomes).about("The newest outcome; `none` if none is known"))
-        .query("handoff", Shape::flag().about("Whether the conversation was handed to a person"))
-        .query("error", Shape::flag().about("Whether the AI failed in an answer"))
+    [
+        ("outcome", Shape::one_of(outcomes).about("The newest outcome; `none` if none is known")),
+        ("handoff", Shape::flag().about("Whether the conversation was handed to a person")),
+        ("error", Shape::flag().about("Whether the AI failed in an answer")),
+    ]
 }
 
 /// What the API document says of [`conversations`].
@@ -214,8 +216,8 @@ pub(in crate::http) fn doc() -> Doc {
     });
     let doc = Doc::new(Group::Analytics, "listConversations", "List the conversations of a business")
         .about("The newest first: ids as they came, and no text of a person. With `Accept: text/csv` the answer is CSV.");
-    with_choice(doc)
-        .query("limit", limit_shape())
+    let doc = choice().into_iter().fold(doc, |doc, (name, shape)| doc.query(name, shape));
+    doc.query("limit", limit_shape())
         .query("after", cursor::shape())
         .replies(
             Reply::json::<ConversationsResponse>(200, "A page of the list", example)

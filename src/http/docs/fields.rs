@@ -139,6 +139,7 @@ fn text(schema: &Value) -> String {
     if let Some(names) = schema["enum"].as_array() {
         let names: Vec<&str> = names.iter().filter_map(Value::as_str).collect();
         return match names.len() {
+            1 if names == [""] => "empty".to_owned(),
             0..=MANY_NAMES => names.join(", "),
             many => format!("one of {many} names, such as {}", names[many / 2]),
         };

@@ -37,7 +37,7 @@ pub(in crate::http) fn create() -> Doc {
 
 /// `GET /admin/links`.
 pub(in crate::http) fn list() -> Doc {
-    let after = Shape::in_format("uuid").about("The `next` of the page before");
+    let after = Shape::in_format("uuid").about("The `next` of the page before").or_empty();
     Doc::new(Group::Administration, "listLinks", "List links")
         .about("The newest first, without their addresses, until 90 days after they have expired.")
         .query("limit", limit_shape())

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::business::sheets;
 use super::businesses::MAX_PAGE;
-use crate::http::analytics::conversations::with_choice;
+use crate::http::analytics::conversations::choice;
 use crate::http::analytics::list::sort_shape;
 use crate::http::analytics::with_period;
 use crate::http::error::ApiError;
@@ -30,7 +30,7 @@ pub(in crate::http) fn businesses() -> Doc {
     let search = Shape::string().about("A part of the name or the id of the businesses");
     let page = Shape::whole(1..=MAX_PAGE.into()).by_default(1).about("The number of the page");
     let doc = with_period(Doc::new(Group::Pages, "openBusinesses", "Open the list of businesses"));
-    of_query(doc.query("sort", sort_shape()).query("search", search).query("page", page))
+    of_query(doc.query("sort", sort_shape().or_empty()).query("search", search).query("page", page))
         .replies(Reply::page(200, "The page"))
 }
 
@@ -38,7 +38,8 @@ pub(in crate::http) fn businesses() -> Doc {
 pub(in crate::http) fn business() -> Doc {
     let doc = with_period(Doc::new(Group::Pages, "openBusiness", "Open the page of a business"));
     let after = Shape::string().about("The end of the page of conversations before");
-    of_one(with_choice(doc).query("after", after))
+    let doc = choice().into_iter().fold(doc, |doc, (name, shape)| doc.query(name, shape.or_empty()));
+    of_one(doc.query("after", after))
 }
 
 /// `GET /statement/{business_id}`.
@@ -47,7 +48,7 @@ pub(in crate::http) fn statement() -> Doc {
         Month::shape().about("The month, the current one at the latest; by default the last that is over");
     of_one(
         Doc::new(Group::Pages, "openStatement", "Open the monthly statement of a business")
-            .query("month", month),
+            .query("month", month.or_empty()),
     )
 }
 
