@@ -70,10 +70,10 @@ impl Store {
     /// Returns those of `keys` whose events are stored or counted only.
     pub async fn stored(&self, keys: &[EventKey]) -> Result<Vec<EventKey>, StoreError> {
         static SQL: LazyLock<String> = LazyLock::new(|| {
-            let (stored, counted_only) = (is_stored("k"), is_counted_only("k"));
+            let found = found_among("$1::uuid[]", "$2::text[]");
             format!(
-                "select k.business_id, k.event_id from unnest($1::uuid[], $2::text[]) k(event_id, business_id)
-                 where {stored} or {counted_only}"
+                "select k.business_id, k.event_id from ({found}) found
+                 join unnest($1::uuid[], $2::text[]) with ordinality k(event_id, business_id, n) using (n)"
             )
         });
         let Db::Postgres(db) = &self.read else { return Ok(Vec::new()) };
@@ -99,6 +99,15 @@ impl Store {
 /// database alone, so that statements stay as they are when `ai_metrics` is partitioned: see [`super::partitions`].
 fn is_stored(k: &str) -> String {
     format!("mlops_is_stored({k}.business_id, {k}.event_id)")
+}
+
+/// Returns a query for the numbers `n`, from 1, of those events of the arrays `ids` and `businesses` that are stored or counted only.
+fn found_among(ids: &str, businesses: &str) -> String {
+    let is_counted_only = is_counted_only("k");
+    format!(
+        "select n from mlops_stored_among({ids}, {businesses}) n
+         union all select k.n from unnest({ids}, {businesses}) with ordinality k(event_id, business_id, n) where {is_counted_only}"
+    )
 }
 
 /// Returns the condition that the event of a row `k` is counted only. Ids that were recorded without a business hold for all.

@@ -42,6 +42,7 @@ migrators![
     "0018_pages.sql",
     "0019_days.sql",
     "0020_event_ids.sql",
+    "0021_stored_among.sql",
 ];
 
 /// The migration in a file named `<version>_<description>.sql`.

@@ -29,6 +29,14 @@ pub(super) fn event_rows(params: &mut Placeholders) -> String {
     format!("(select input.*, {keys} from unnest({arrays}) as input(key, {columns})) input")
 }
 
+/// The same with one row per event bound by [`bind_whole_events`]. Postgres finds an element of an array of texts by walking through those before
+/// it, so for thousands of events it is faster to send keys again and again than to look them up.
+pub(super) fn whole_event_rows(params: &mut Placeholders) -> String {
+    let arrays = params.typed(COLUMNS.iter().map(array_type));
+    let columns = list(COLUMNS.iter().map(|column| column.name));
+    format!("unnest({arrays}) as input({columns})")
+}
+
 /// Returns an `insert into ai_metrics … select` of all columns, without its `from` clause.
 pub(super) fn insert_events() -> String {
     let columns = list(COLUMNS.iter().map(|column| column.name));
@@ -51,6 +59,14 @@ pub(super) fn bind_events<'e>(
     let query = query
         .bind(column(events, |event| keys.position_of(profiles.day(&event.business_id, event.at), event)));
     own_columns().fold(query, |query, own| bind_column(query, own, events))
+}
+
+/// Binds events to the placeholders of [`whole_event_rows`].
+pub(super) fn bind_whole_events<'e>(
+    query: Query<'e, Postgres, PgArguments>,
+    events: &'e [Event],
+) -> Query<'e, Postgres, PgArguments> {
+    COLUMNS.iter().fold(query, |query, column| bind_column(query, column, events))
 }
 
 const fn array_type(column: &Column) -> &'static str {

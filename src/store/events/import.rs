@@ -83,13 +83,11 @@ trait ImportRows: Rows + FactsDialect {
     /// Gives a foreign row the id of its event.
     async fn claim(&mut self, row: i64, event: &Event) -> Result<(), sqlx::Error>;
 
-    /// Inserts events, and digests them or leaves them to be digested, with the rows `claimed`. `rollup` is of these events and perhaps of
-    /// others. Returns for each event whether it was new.
+    /// Inserts events, and digests them or leaves them to be digested, with the rows `claimed`. Returns for each event whether it was new.
     async fn insert(
         &mut self,
         events: &[Event],
         claimed: &[i64],
-        rollup: &Rollup,
         appraisal: Appraisal<'_>,
     ) -> Result<Vec<bool>, sqlx::Error>;
 
@@ -192,7 +190,7 @@ async fn write<C: ImportRows>(
             parts.add(n, planned(event, kept[n], terms), found[n]);
         }
     }
-    let written = parts.write(conn, events, terms, &all_new, appraisal).await?;
+    let written = parts.write(conn, events, terms, appraisal).await?;
     for (n, outcome) in &written {
         outcomes[*n] = *outcome;
     }
@@ -238,7 +236,6 @@ impl Parts {
         conn: &mut C,
         events: &[Event],
         terms: ImportTerms,
-        rollup: &Rollup,
         appraisal: Appraisal<'_>,
     ) -> Result<Vec<(usize, ImportOutcome)>, sqlx::Error> {
         let mut counted = Vec::with_capacity(events.len());
@@ -254,7 +251,7 @@ impl Parts {
             true => events.into(),
             false => self.inserted.iter().map(|n| events[*n].clone()).collect::<Vec<_>>().into(),
         };
-        let new = conn.insert(&inserted, &uncounted, rollup, appraisal).await?;
+        let new = conn.insert(&inserted, &uncounted, appraisal).await?;
         let new = self.inserted.iter().zip(new).filter(|(_, is_new)| *is_new);
         counted.extend(new.map(|(n, _)| (*n, ImportOutcome::Stored)));
         counted.extend(self.count_only(conn, events, terms, appraisal).await?);

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use sqlx::{Connection, PgConnection, Row};
 
 use super::arrays::{bind_events, column, event_rows, insert_events};
-use super::{WriteOutcome, Written, claimable_from, is_counted_only, is_stored, tls_record};
+use super::{WriteOutcome, Written, claimable_from, found_among, tls_record};
 use crate::business::Profiles;
 use crate::event::Event;
 use crate::rollup::{Key, Rollup};
@@ -37,10 +37,9 @@ fn store_new_sql(look_up: bool) -> String {
     let none_stored = match look_up {
         true => {
             let (ids, businesses) = (params.one(), params.one());
-            let (is_stored, is_counted_only) = (is_stored("k"), is_counted_only("k"));
             format!(
-                "not exists (select from unnest({ids}::uuid[], {businesses}::text[]) k(event_id, business_id)
-                             where {is_stored} or {is_counted_only})"
+                "not exists ({})",
+                found_among(&format!("{ids}::uuid[]"), &format!("{businesses}::text[]"))
             )
         }
         false => "true".to_owned(),

@@ -4,47 +4,34 @@ use std::collections::HashSet;
 use std::sync::LazyLock;
 
 use chrono::{DateTime, Utc};
-use sqlx::{FromRow, PgConnection};
+use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::super::arrays::{bind_events, column, event_rows, insert_events};
+use super::super::arrays::{bind_whole_events, column, insert_events, whole_event_rows};
+use super::super::found_among;
 use super::super::postgres::CLAIMABLE;
-use super::super::{is_counted_only, is_stored};
 use super::ImportRows;
 use crate::event::{Event, EventKey};
-use crate::rollup::Rollup;
 use crate::store::digest::Appraisal;
 use crate::store::placeholders::Placeholders;
-use crate::store::rollups::pending::Columns;
 
-static KNOWN: LazyLock<String> = LazyLock::new(|| {
-    let (is_stored, is_counted_only) = (is_stored("k"), is_counted_only("k"));
-    format!(
-        "select k.n from unnest($1::uuid[], $2::text[]) with ordinality k(event_id, business_id, n)
-         where {is_stored} or {is_counted_only}"
-    )
-});
+static KNOWN: LazyLock<String> = LazyLock::new(|| found_among("$1::uuid[]", "$2::text[]"));
 
 /// The number of rows that are left to be digested together: a batch of an import has more of them than one transaction should digest.
 const DIGESTED_TOGETHER: u32 = 1_000;
 
-/// Inserts events. Returns how many; if some are stored by another session in the meantime, also which. A partitioned table has no index
-/// that tells of them: there the statement fails, and the batch is written again.
+/// Inserts events of which none is stored. If another session stores one of them in the meantime, the unique index makes the statement fail,
+/// and the batch is written again: to have Postgres prepare for that with `on conflict` takes a third longer.
 static INSERT: LazyLock<String> = LazyLock::new(|| {
     let mut params = Placeholders::default();
-    let (rows, insert_events) = (event_rows(&mut params), insert_events());
-    let (claimed, all) = (params.one(), params.one());
+    let (rows, insert_events, claimed) = (whole_event_rows(&mut params), insert_events(), params.one());
     format!(
-        "with input as not materialized (select * from {rows}), inserted as (
-            {insert_events} from input on conflict do nothing
-            returning business_id, event_id, id
-        ), undigested as (
-            insert into mlops_undigested (event_rows) select array_agg(id) from (
-                select id, row_number() over (order by id) / {DIGESTED_TOGETHER} as part from (
-                    select cast(id as bigint) as id from inserted union all select unnest({claimed}::bigint[])) all_rows
-            ) counted_now group by part
-        ) select count(*), case when count(*) < {all} then array_agg(business_id) end,
-            case when count(*) < {all} then array_agg(event_id) end from inserted"
+        "with inserted as (
+            {insert_events} from {rows} returning id
+        ) insert into mlops_undigested (event_rows) select array_agg(id) from (
+            select id, row_number() over (order by id) / {DIGESTED_TOGETHER} as part from (
+                select cast(id as bigint) as id from inserted union all select unnest({claimed}::bigint[])) all_rows
+        ) counted_now group by part"
     )
 });
 
@@ -61,9 +48,6 @@ static LOCK_FOREIGN: LazyLock<String> = LazyLock::new(|| {
          where id = any($1) and {is_foreign} order by id for update"
     )
 });
-
-/// A row of the result of [`INSERT`].
-type Inserted = (i64, Option<Vec<String>>, Option<Vec<Uuid>>);
 
 impl ImportRows for PgConnection {
     const IS_FOREIGN: &'static str = "(m.event_id is null
@@ -106,22 +90,13 @@ impl ImportRows for PgConnection {
         &mut self,
         events: &[Event],
         claimed: &[i64],
-        rollup: &Rollup,
-        appraisal: Appraisal<'_>,
+        _: Appraisal<'_>,
     ) -> Result<Vec<bool>, sqlx::Error> {
         if events.is_empty() && claimed.is_empty() {
             return Ok(Vec::new());
         }
-        let (columns, all) = (Columns::of(rollup), i64::try_from(events.len()).unwrap_or(i64::MAX));
-        let query = bind_events(sqlx::query(INSERT.as_str()), &columns, events, appraisal.profiles);
-        let query = query.bind(claimed).bind(all).try_map(|row| Inserted::from_row(&row));
-        let (inserted, businesses, ids) = query.fetch_one(self).await?;
-        if inserted == all {
-            return Ok(vec![true; events.len()]);
-        }
-        // Of no row there is no list.
-        let (businesses, ids) = (businesses.unwrap_or_default(), ids.unwrap_or_default());
-        Ok(are_among(events, businesses.into_iter().zip(ids)))
+        bind_whole_events(sqlx::query(INSERT.as_str()), events).bind(claimed).execute(self).await?;
+        Ok(vec![true; events.len()])
     }
 
     async fn remember(&mut self, events: &[Event], now: DateTime<Utc>) -> Result<Vec<bool>, sqlx::Error> {

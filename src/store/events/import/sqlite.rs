@@ -8,7 +8,6 @@ use super::super::sqlite::{LEAVE_TO_DIGEST, insert_new};
 use super::super::{WriteOutcome, counted_only};
 use super::ImportRows;
 use crate::event::Event;
-use crate::rollup::Rollup;
 use crate::store::digest::{self, Appraisal};
 
 const KNOWN: &str = "select j.key from json_each($1) j
@@ -61,7 +60,6 @@ impl ImportRows for SqliteConnection {
         &mut self,
         events: &[Event],
         claimed: &[i64],
-        _: &Rollup,
         appraisal: Appraisal<'_>,
     ) -> Result<Vec<bool>, sqlx::Error> {
         let newest: i64 = sqlx::query_scalar(NEWEST).fetch_one(&mut *self).await?;
