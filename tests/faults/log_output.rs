@@ -96,7 +96,7 @@ async fn a_reader_that_stalls_stops_nothing() {
     let begun = Instant::now();
     // Some of these lines fill the pipe, then the queue; the rest is lost.
     while service.lost_lines().await == 0.0 {
-        assert!(begun.elapsed() < Duration::from_mins(2), "no line is lost");
+        assert!(begun.elapsed() < Duration::from_secs(30), "no line is lost");
         for _ in 0..100 {
             assert_eq!(service.status("/health/live").await, Some(200));
         }
