@@ -69,20 +69,13 @@ impl Store {
 
     /// Returns those of `keys` whose events are stored or counted only.
     pub async fn stored(&self, keys: &[EventKey]) -> Result<Vec<EventKey>, StoreError> {
-        static SQL: LazyLock<String> = LazyLock::new(|| {
-            let found = found_among("$1::uuid[]", "$2::text[]");
-            format!(
-                "select k.business_id, k.event_id from ({found}) found
-                 join unnest($1::uuid[], $2::text[]) with ordinality k(event_id, business_id, n) using (n)"
-            )
-        });
         let Db::Postgres(db) = &self.read else { return Ok(Vec::new()) };
         let ids: Vec<Uuid> = keys.iter().map(|key| key.id).collect();
         let businesses: Vec<&str> = keys.iter().map(|key| key.business_id.as_str()).collect();
-        let stored: Vec<(String, Uuid)> = on!(@run db, READ_LIMIT, conn, {
-            sqlx::query_as(SQL.as_str()).bind(&ids).bind(&businesses).fetch_all(conn).await
+        let numbers: Vec<i64> = on!(@run db, READ_LIMIT, conn, {
+            sqlx::query_scalar(FOUND.as_str()).bind(&ids).bind(&businesses).fetch_all(conn).await
         })?;
-        Ok(stored.into_iter().map(|(business_id, id)| EventKey { business_id, id }).collect())
+        Ok(numbers.into_iter().map(|number| keys[place_of(number)].clone()).collect())
     }
 
     /// Checks that the database accepts writes by committing an update that changes nothing, on each connection for
@@ -106,8 +99,16 @@ fn found_among(ids: &str, businesses: &str) -> String {
     let is_counted_only = is_counted_only("k");
     format!(
         "select n from mlops_stored_among({ids}, {businesses}) n
-         union all select k.n from unnest({ids}, {businesses}) with ordinality k(event_id, business_id, n) where {is_counted_only}"
+         union select k.n from unnest({ids}, {businesses}) with ordinality k(event_id, business_id, n) where {is_counted_only}"
     )
+}
+
+/// The query of [`found_among`] for the arrays `$1` and `$2`.
+static FOUND: LazyLock<String> = LazyLock::new(|| found_among("$1::uuid[]", "$2::text[]"));
+
+/// Returns the place in the arrays of an event's number: Postgres counts from 1.
+fn place_of(number: i64) -> usize {
+    usize::try_from(number - 1).expect("numbers begin with 1")
 }
 
 /// Returns the condition that the event of a row `k` is counted only. Ids that were recorded without a business hold for all.

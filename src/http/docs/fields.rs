@@ -14,7 +14,7 @@ pub(super) struct Field {
     pub(super) name: String,
     /// What it may be, in words.
     pub(super) shape: String,
-    /// Whether it must be there, or always is.
+    /// Whether it must be there, or always is: `yes`, `no`, or `one of these`.
     pub(super) presence: &'static str,
     /// What an absent value stands for.
     pub(super) default: String,
@@ -73,8 +73,8 @@ fn presence(name: &str, objects: &[&Value]) -> &'static str {
         object["required"].as_array().is_some_and(|required| required.iter().any(|one| one == name))
     };
     match objects.iter().filter(requires).count() {
-        0 => "optional",
-        all if all == objects.len() => "required",
+        0 => "no",
+        all if all == objects.len() => "yes",
         _ => "one of these",
     }
 }
@@ -82,7 +82,7 @@ fn presence(name: &str, objects: &[&Value]) -> &'static str {
 fn rank(presence: &str) -> u8 {
     match presence {
         "one of these" => 0,
-        "required" => 1,
+        "yes" => 1,
         _ => 2,
     }
 }

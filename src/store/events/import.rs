@@ -182,8 +182,6 @@ async fn write<C: ImportRows>(
     let kept = kept(conn, events, keeping).await?;
     let mut found = foreign::find(conn, imports, &known).await?;
     foreign::lock(conn, &mut found).await?;
-    let new = || events.iter().zip(&known).filter(|(_, known)| !**known).map(|(event, _)| event);
-    let all_new = Rollup::of(new(), appraisal.profiles);
     let mut parts = Parts::default();
     for (n, event) in events.iter().enumerate() {
         if !known[n] {
@@ -194,11 +192,8 @@ async fn write<C: ImportRows>(
     for (n, outcome) in &written {
         outcomes[*n] = *outcome;
     }
-    let counted = || written.iter().filter(|(n, _)| !found[*n].is_some_and(|found| found.counted));
-    let rollup = match counted().count() == new().count() {
-        true => all_new,
-        false => Rollup::of(counted().map(|(n, _)| &events[*n]), appraisal.profiles),
-    };
+    let counted = written.iter().filter(|(n, _)| !found[*n].is_some_and(|found| found.counted));
+    let rollup = Rollup::of(counted.map(|(n, _)| &events[*n]), appraisal.profiles);
     Ok(Import { outcomes, counted: count(conn, rollup).await? })
 }
 

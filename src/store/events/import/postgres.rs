@@ -8,20 +8,18 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::super::arrays::{bind_whole_events, column, insert_events, whole_event_rows};
-use super::super::found_among;
 use super::super::postgres::CLAIMABLE;
+use super::super::{FOUND, place_of};
 use super::ImportRows;
 use crate::event::{Event, EventKey};
 use crate::store::digest::Appraisal;
 use crate::store::placeholders::Placeholders;
 
-static KNOWN: LazyLock<String> = LazyLock::new(|| found_among("$1::uuid[]", "$2::text[]"));
-
 /// The number of rows that are left to be digested together: a batch of an import has more of them than one transaction should digest.
 const DIGESTED_TOGETHER: u32 = 1_000;
 
 /// Inserts events of which none is stored. If another session stores one of them in the meantime, the unique index makes the statement fail,
-/// and the batch is written again: to have Postgres prepare for that with `on conflict` takes a third longer.
+/// and the batch is written again: `on conflict` would slow down all others.
 static INSERT: LazyLock<String> = LazyLock::new(|| {
     let mut params = Placeholders::default();
     let (rows, insert_events, claimed) = (whole_event_rows(&mut params), insert_events(), params.one());
@@ -64,15 +62,13 @@ impl ImportRows for PgConnection {
     }
 
     async fn known(&mut self, events: &[Event]) -> Result<Vec<bool>, sqlx::Error> {
-        let query = sqlx::query_scalar(KNOWN.as_str())
+        let query = sqlx::query_scalar(FOUND.as_str())
             .bind(column(events, |event| event.id))
             .bind(column(events, |event| event.business_id.as_str()));
         let numbers: Vec<i64> = query.fetch_all(self).await?;
         let mut known = vec![false; events.len()];
         for number in numbers {
-            // Postgres counts from 1.
-            let place = usize::try_from(number - 1).ok().and_then(|n| known.get_mut(n));
-            *place.expect("the number is of an event") = true;
+            known[place_of(number)] = true;
         }
         Ok(known)
     }
