@@ -1,13 +1,16 @@
 """The machine: what must be installed and built, and what it is."""
 
+import contextlib
 import glob
 import hashlib
 import os
 import platform
 import shutil
+import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -138,6 +141,21 @@ def field(path, name):
         if key.strip() == name:
             return value.strip()
     return "unknown"
+
+
+@contextlib.contextmanager
+def folder():
+    """A folder to work in. It is gone at the end, also if that is by a signal."""
+    # A plain kill takes the same orderly way out as Ctrl-C, also where a shell has us ignore Ctrl-C.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
+    path = Path(tempfile.mkdtemp(prefix="mlops-bench-"))
+    # Postgres may run as a user of its own, who must get to its folder inside.
+    path.chmod(0o711)
+    try:
+        yield path
+    finally:
+        remove(path)
 
 
 def remove(folder):
