@@ -33,7 +33,7 @@ class AsyncClient(BaseClient):
         self._callbacks: set[asyncio.Future[Any]] = set()
 
     def track(self, report: Mapping[str, object] | None = None, **fields: Any) -> str:
-        event_id = super().track(report, **fields)
+        event_id = self._engine.track(report, fields)
         if self._loop is not None and self._loop.is_closed():
             self._wake_sender()
         return event_id
