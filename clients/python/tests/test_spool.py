@@ -18,6 +18,7 @@ from fake import Fake, response
 from service import REPORT, Service, free_port, until
 from test_process import Script
 
+from mlops_service_client._spool import Spool
 from mlops_service_client._spool_name import Name, Owner, file_name, is_gone, parse_name, this_process
 
 CRASHES = 20 if os.environ.get("CLIENTS_TEST_FULL") else 4
@@ -145,14 +146,36 @@ def test_more_than_fits_is_taken_bit_by_bit(make: Make, tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == []
 
 
-def test_old_events_leave_room_for_new_ones(make: Make, told: Told, tmp_path: Path) -> None:
-    (tmp_path / file_name(Name(1, 1, None))).write_text((json.dumps(REPORT) + "\n") * 40)
+def test_old_events_leave_half_of_the_buffer_for_new_ones(make: Make, told: Told, tmp_path: Path) -> None:
+    for number in (1, 2):
+        (tmp_path / file_name(Name(number, 1, None))).write_text((json.dumps(REPORT) + "\n") * 40)
     client = make(f"http://127.0.0.1:{free_port()}", spool_dir=tmp_path, max_events=100)
-    for _ in range(70):
+    client.track(REPORT)
+    until(lambda: client.stats().recovered, "a file is taken over")
+    for _ in range(49):
         client.track(REPORT)
+    stats = client.stats()
+    assert (stats.recovered, stats.waiting, told.drops) == (40, 90, [])
+
+
+def test_old_events_wait_in_files_if_new_ones_have_taken_the_room(
+    make: Make, told: Told, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / file_name(Name(1, 1, None))).write_text((json.dumps(REPORT) + "\n") * 40)
+    recover = Spool.recover
+
+    def recover_slowly(self: Spool, room: Any) -> Any:
+        found = recover(self, room)
+        while client.stats().waiting < 70:
+            client.track(REPORT)
+        return found
+
+    monkeypatch.setattr(Spool, "recover", recover_slowly)
+    client = make(f"http://127.0.0.1:{free_port()}", spool_dir=tmp_path, max_events=100)
+    client.track(REPORT)
     until(lambda: client.stats().failures, "an attempt failed")
-    # Whichever came first: the bound is kept, and no new event is dropped.
-    assert client.stats().waiting <= 100 and told.drops == []
+    stats = client.stats()
+    assert (stats.recovered, stats.waiting, told.drops) == (0, 70, [])
 
 
 def test_a_disk_that_fails_loses_nothing_that_can_be_sent(make: Make, told: Told, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -98,7 +98,8 @@ export function makeClient(platform: Platform, options: ClientOptions, timings: 
   };
 
   const recover = () => {
-    const room = { events: settings.maxEvents - queue.length, bytes: settings.maxBytes - queue.bytes };
+    // Half of the buffer stays free for new events: they would be dropped, while those in files can wait.
+    const room = { events: settings.maxEvents / 2 - queue.length, bytes: settings.maxBytes / 2 - queue.bytes };
     for (const entry of spool?.recover(room) ?? []) {
       stats.recovered++;
       queue.push(entry);
