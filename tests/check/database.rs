@@ -277,7 +277,7 @@ impl Roles {
                  create table conversations (id text primary key, created_at timestamptz)",
             )
             .await;
-        let suffix = backend.url.rsplit('/').next().unwrap().to_owned();
+        let suffix = backend.database().to_owned();
         let url = |role: &str| backend.url.replace("postgres@", &format!("{role}_{suffix}@"));
         let (owner, service) = (url("owner"), url("service"));
         let roles = Self { backend, suffix, owner, service };

@@ -24,7 +24,7 @@ use strum::VariantArray;
 use uuid::Uuid;
 
 use super::roles::{Roles, of_the_app};
-use crate::harness::{Backend, KEY, event, real_now};
+use crate::harness::{KEY, event, real_now};
 
 /// Longer than a write takes.
 const LIMIT: Duration = Duration::from_secs(10);
@@ -61,9 +61,7 @@ impl House {
         roles.apply();
         roles.partition();
         let admin = PgConnection::connect(&roles.backend.url).await.unwrap();
-        // A right that is missing closes the connection, and encrypted ones take longer to open.
         let serving = roles.serving();
-        let serving = Backend { url: format!("{}?sslmode=disable", serving.url), ..serving };
         let required = [("CONSENT_REQUIRED", "true"), ("PRIVACY_HASH_KEY", KEY)];
         let store = Store::open(&serving.config(&[])).unwrap();
         let config = serving.config(&required);

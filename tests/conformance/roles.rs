@@ -45,7 +45,7 @@ impl Roles {
     /// An empty database, in which the app's role may create tables.
     async fn new() -> Self {
         let backend = Backend::postgres().await;
-        let suffix = backend.url.rsplit('/').next().unwrap().to_owned();
+        let suffix = backend.database().to_owned();
         let app = format!("create role app_{suffix} login; grant create on schema public to app_{suffix}");
         backend.execute(&app).await;
         Self { backend, suffix }

@@ -21,7 +21,7 @@ impl Servers {
         let primary = Postgres::start(Tls::On);
         let backend = Backend::on(&primary).await;
         let replica = primary.start_replica();
-        let read_url = replica.url(backend.url.rsplit('/').next().unwrap());
+        let read_url = replica.url(backend.database());
         Self { primary, replica, backend, read_url }
     }
 

@@ -16,7 +16,7 @@ fn refused(backend: &Backend) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_url_without_sslmode_is_encrypted_and_plaintext_is_refused() {
-    let encrypted = Backend::postgres().await;
+    let encrypted = on(Postgres::shared(), "").await;
     let _service = Service::start(&encrypted, &[]);
     let plain = "select count(*) from pg_stat_ssl s join pg_stat_activity a using (pid)
                  where application_name = 'mlops-service' and datname = current_database()";
@@ -66,7 +66,7 @@ async fn production_warns_once_that_require_alone_trusts_anybody() {
 async fn a_server_is_reached_by_its_socket_and_by_an_ipv6_address() {
     let server = Postgres::shared();
     let backend = Backend::postgres().await;
-    let database = backend.url.rsplit('/').next().unwrap().to_owned();
+    let database = backend.database().to_owned();
     let mut urls = vec![format!(
         "postgresql://postgres@/{database}?host={}&port={}",
         server.socket_folder().display(),

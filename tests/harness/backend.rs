@@ -58,8 +58,10 @@ impl Backend {
         }
     }
 
+    /// Creates a Postgres database for connections without TLS, which takes most of the time that a connection needs to open.
     pub(crate) async fn postgres() -> Self {
-        Self::on(Postgres::shared()).await
+        let encrypted = Self::on(Postgres::shared()).await;
+        Self { url: format!("{}?sslmode=disable", encrypted.url), ..encrypted }
     }
 
     /// Creates a Postgres database whose events are partitioned by month.
@@ -81,13 +83,18 @@ impl Backend {
         partitioning.switch().await.unwrap();
     }
 
-    /// Creates a database on this server.
+    /// Creates a database on this server, for connections with TLS.
     pub(crate) async fn on(server: &Postgres) -> Self {
         Self { url: server.create_database().await, folder: Arc::new(tempfile::tempdir().unwrap()) }
     }
 
     pub(crate) fn is_postgres(&self) -> bool {
         self.url.starts_with("postgresql")
+    }
+
+    /// Returns the name of this Postgres database.
+    pub(crate) fn database(&self) -> &str {
+        self.url.split('?').next().unwrap().rsplit('/').next().unwrap()
     }
 
     /// Returns the configuration of a service on this database.

@@ -58,7 +58,7 @@ impl Pooler {
     pub(crate) async fn start(backend: &Backend, sessions: usize, kind: Kind) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (port, server) = (listener.local_addr().unwrap().port(), Postgres::shared().port());
-        let database = backend.url.split('?').next().unwrap().rsplit('/').next().unwrap().to_owned();
+        let database = backend.database().to_owned();
         let mut shared = Shared { kind, server, database, sessions: Vec::new(), next: AtomicUsize::new(0) };
         for _ in 0..sessions {
             let session = Session::open(shared.server, &shared.database).await.unwrap();
@@ -71,7 +71,6 @@ impl Pooler {
     /// Returns `backend` with a URL that connects through this pooler.
     pub(crate) fn view(&self, backend: &Backend) -> Backend {
         let url = backend.url.replace(&format!(":{}/", self.server), &format!(":{}/", self.port));
-        let url = format!("{}?sslmode=disable", url.split('?').next().unwrap());
         Backend { url, folder: backend.folder.clone() }
     }
 }

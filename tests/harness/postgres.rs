@@ -125,7 +125,7 @@ impl Postgres {
 
     /// Runs statements in a database as its superuser.
     pub(crate) async fn execute(&self, database: &str, sql: &str) {
-        let url = format!("{}?sslmode=prefer", self.url(database));
+        let url = format!("{}?sslmode=disable", self.url(database));
         let mut conn = PgConnection::connect(&url).await.unwrap();
         conn.execute(AssertSqlSafe(sql.to_owned())).await.unwrap();
         conn.close().await.unwrap();

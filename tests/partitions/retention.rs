@@ -68,7 +68,7 @@ async fn months_go_as_a_whole_and_the_rest_row_by_row() {
 #[tokio::test(flavor = "multi_thread")]
 async fn without_the_right_to_drop_rows_are_deleted() {
     let (backend, whole) = with_old_months().await;
-    let database = backend.url.rsplit('/').next().unwrap().to_owned();
+    let database = backend.database().to_owned();
     let role = format!("service_of_{database}");
     backend
         .execute(&format!(
