@@ -99,6 +99,7 @@ struct Client {
 
 impl Client {
     async fn serve(mut self) -> io::Result<()> {
+        self.stream.set_nodelay(true)?;
         if !self.greet().await? {
             return Ok(());
         }
@@ -243,6 +244,7 @@ impl Shared {
 impl Session {
     async fn open(server: u16, database: &str) -> io::Result<Self> {
         let mut stream = TcpStream::connect(("127.0.0.1", server)).await?;
+        stream.set_nodelay(true)?;
         let parameters = format!("user\0postgres\0database\0{database}\0\0");
         let body = [&196_608_u32.to_be_bytes()[..], parameters.as_bytes()].concat();
         stream.write_all(&u32::try_from(body.len() + 4).unwrap().to_be_bytes()).await?;
