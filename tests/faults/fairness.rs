@@ -13,7 +13,7 @@ on_every_backend! {
 /// Events do not starve writes through the API, on the command line and by other programs.
 async fn whoever_else_writes_gets_a_turn_under_full_load(backend: Backend) {
     let service = Service::start(&backend, &open_and(&[("ALLOW_UNAUTHENTICATED_PRIVACY", "true")]));
-    let load = Load::begin(service.port);
+    let load = Load::full(service.port);
     load.ledger.more(100).await;
     for n in 0..15 {
         let consent = json!({"subject": {"session_id": format!("s-{n}")}, "purpose": "chat_storage",

@@ -20,7 +20,7 @@ const BATCHERS: usize = 4;
 /// The number of events per batch.
 const BATCH: usize = 10;
 
-/// The pause of a caller after a failed or refused request, and of a scraper before each scrape.
+/// The pause of a caller after each request, and of a scraper before each scrape. It leaves the processor to what the tests are about.
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// Callers that send new events until they are stopped, and a scraper of `/metrics` for each replica.
@@ -28,6 +28,7 @@ pub(super) struct Load {
     pub(super) ledger: Arc<Ledger>,
     ports: Arc<RwLock<Vec<u16>>>,
     client: Client,
+    pause: Duration,
     stop: CancellationToken,
     callers: JoinSet<()>,
 }
@@ -38,12 +39,18 @@ struct Caller {
     client: Client,
     ledger: Arc<Ledger>,
     ports: Arc<RwLock<Vec<u16>>>,
+    pause: Duration,
 }
 
 impl Load {
     /// Starts the default number of callers of the service on this port.
     pub(super) fn begin(port: u16) -> Self {
         Self::of(&[port], SINGLES, BATCHERS)
+    }
+
+    /// Starts the default number of callers, which do not pause.
+    pub(super) fn full(port: u16) -> Self {
+        Self::pausing(&[port], SINGLES, BATCHERS, Duration::ZERO)
     }
 
     /// Starts the default number of callers of several replicas.
@@ -53,10 +60,15 @@ impl Load {
 
     /// Starts `singles` callers of `/track` and `batchers` callers of `/track/batch`.
     pub(super) fn of(ports: &[u16], singles: usize, batchers: usize) -> Self {
+        Self::pausing(ports, singles, batchers, PAUSE)
+    }
+
+    fn pausing(ports: &[u16], singles: usize, batchers: usize, pause: Duration) -> Self {
         let mut load = Self {
             ledger: Arc::default(),
             ports: Arc::new(RwLock::new(ports.to_vec())),
             client: Client::builder().timeout(Duration::from_secs(5)).build().unwrap(),
+            pause,
             stop: CancellationToken::new(),
             callers: JoinSet::new(),
         };
@@ -72,7 +84,7 @@ impl Load {
     {
         let client = self.client.clone();
         let (ledger, ports, stop) = (self.ledger.clone(), self.ports.clone(), self.stop.clone());
-        let caller = Arc::new(Caller { number, client, ledger, ports });
+        let caller = Arc::new(Caller { number, client, ledger, ports, pause: self.pause });
         self.callers.spawn(async move {
             while !stop.is_cancelled() {
                 act(caller.clone()).await;
@@ -135,13 +147,13 @@ impl Caller {
     async fn send(&self, ids: &[Uuid], call: RequestBuilder) {
         self.ledger.note_sent(ids);
         let begun = Instant::now();
-        let Ok(response) = call.send().await else { return sleep(PAUSE).await };
         // An incomplete response is not recorded.
-        let Some(answer) = read(response).await else { return sleep(PAUSE).await };
-        self.ledger.note_answer(ids, answer, begun.elapsed());
-        if answer == Answer::Refused {
-            sleep(PAUSE).await;
+        if let Ok(response) = call.send().await
+            && let Some(answer) = read(response).await
+        {
+            self.ledger.note_answer(ids, answer, begun.elapsed());
         }
+        sleep(self.pause).await;
     }
 
     /// Records the counters, so that the ledger can detect decreases.
