@@ -65,11 +65,9 @@ impl DigestTask {
 
     /// Has metrics tell of everything that was stored before, unless that takes too long.
     pub(super) async fn catch_up(&self, store: &Store, metrics: &Metrics) {
-        if self.is_behind.load(Ordering::Relaxed) {
-            let shown = timeout(CATCH_UP_LIMIT, self.show(store, metrics, false)).await;
-            // The task tries again, and logs why it cannot.
-            self.is_behind.fetch_or(shown.is_err(), Ordering::Relaxed);
-        }
+        let shown = timeout(CATCH_UP_LIMIT, self.show(store, metrics, false)).await;
+        // The task tries again, and logs why it cannot.
+        self.is_behind.fetch_or(shown.is_err(), Ordering::Relaxed);
     }
 
     /// Digests events and shows what is counted over all time; if `always` is not set, only if something was stored since that was done last.
@@ -79,6 +77,7 @@ impl DigestTask {
         metrics: &Metrics,
         always: bool,
     ) -> Result<(), StoreError> {
+        // Whoever comes while another digest is under way waits for it.
         let _one_at_a_time = self.showing.lock().await;
         if !self.is_behind.swap(false, Ordering::Relaxed) && !always {
             return Ok(());

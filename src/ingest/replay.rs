@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::TrackResult;
 use super::attempt::WriteAttempt;
+use super::sink::Sink;
 use crate::event::{Event, EventKey};
 use crate::spool::{Delivery, Spool, Spooled};
 use crate::store::{Store, StoreError};
@@ -20,8 +21,8 @@ const STEP_LIMIT: Duration = Duration::from_millis(1_500);
 
 /// Stores the events whose delivery is unconfirmed, so that no event is in the totals of both the store and
 /// the spool.
-pub(super) async fn resolve(store: &Store, spool: &Spool) -> Result<(), StoreError> {
-    while spool.has_pending() && step(store, spool, Delivery::Unconfirmed).await? {}
+pub(super) async fn resolve(sink: &Sink, spool: &Spool) -> Result<(), StoreError> {
+    while spool.has_pending() && step(sink, spool, Delivery::Unconfirmed).await? {}
     Ok(())
 }
 
@@ -44,11 +45,12 @@ pub(super) async fn remove_stored(store: &Store, spool: &Spool) -> Result<(), St
 
 /// Stores some events of at most this [`Delivery`], in order. Returns whether there were any. If the store
 /// becomes unavailable, they stay in the spool.
-pub(super) async fn step(store: &Store, spool: &Spool, delivery: Delivery) -> Result<bool, StoreError> {
+pub(super) async fn step(sink: &Sink, spool: &Spool, delivery: Delivery) -> Result<bool, StoreError> {
     let some = next(spool, delivery, 0, STEP).await;
     let events: Vec<Event> = some.iter().map(|spooled| spooled.event.clone()).collect();
     let mut results: Vec<Option<TrackResult>> = vec![None; events.len()];
-    let attempt = WriteAttempt::run(store, &events, &mut results, true, STEP_LIMIT).await;
+    let attempt = WriteAttempt::run(&sink.store, &events, &mut results, true, STEP_LIMIT).await;
+    sink.notify_digest();
     let with_results = || some.iter().zip(&results);
     for (refused, _) in with_results().filter(|(_, result)| matches!(result, Some(Err(_)))) {
         spool.mark_refused(refused).await.unwrap_or_else(|error| log(&error));

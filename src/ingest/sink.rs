@@ -116,11 +116,16 @@ impl Sink {
     /// Fails if new series cannot be stored; then the totals must be reloaded.
     pub(super) async fn add_stored(&self, counted: CountedRollup) -> Result<(), StoreError> {
         let shown = self.show_stored(&counted.rollup).await;
-        self.digest.notify();
+        self.notify_digest();
         if !counted.pending.is_empty() {
             self.rollup_merge.add(counted);
         }
         shown
+    }
+
+    /// Has events that were just stored be digested.
+    pub(super) fn notify_digest(&self) {
+        self.digest.notify();
     }
 
     /// Stores new series. Returns what is shown now: all that is stored if another replica has taken the room of some, which changes what

@@ -41,7 +41,7 @@ impl Sink {
     ) -> Result<(), StoreError> {
         self.open_spool().await;
         if let Some(spool) = &self.spool {
-            replay::resolve(&self.store, spool).await?;
+            replay::resolve(self, spool).await?;
         }
         let (begun, has_begun) = oneshot::channel();
         let sink = self.clone();

@@ -229,7 +229,7 @@ impl Worker {
     /// would be in neither. `queued` is the number of requests in the queue.
     async fn run_between_writes(&mut self, queued: usize) -> Result<(), StoreError> {
         if let Some(spool) = self.sink.spool.as_ref().filter(|spool| spool.has_pending()) {
-            replay::step(&self.sink.store, spool, Delivery::Unsent).await?;
+            replay::step(&self.sink, spool, Delivery::Unsent).await?;
         }
         self.reply_to_drains(queued).await;
         if self.maintenance.is_due {

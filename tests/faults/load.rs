@@ -21,7 +21,7 @@ const BATCHERS: usize = 4;
 const BATCH: usize = 10;
 
 /// The pause of a caller after each request, and of a scraper before each scrape. It leaves the processor to what the tests are about.
-const PAUSE: Duration = Duration::from_millis(20);
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// Callers that send new events until they are stopped, and a scraper of `/metrics` for each replica.
 pub(super) struct Load {

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::ledger::Answer;
 use super::load::Load;
 use super::requests::{OPEN, assert_counters, drained, get, metric, open_and, track};
-use crate::harness::{Backend, Link, Service, TcpProxy, eventually};
+use crate::harness::{Backend, Link, Service, TcpProxy, event, eventually, http_client};
 
 /// Starts a service whose database is unavailable.
 async fn without_database(settings: &[(&str, &str)]) -> (TcpProxy, Backend, Backend, Service) {
@@ -43,6 +43,26 @@ async fn everything_shows_how_full_the_spool_is() {
     assert_eq!(metric(&service, "spool_replayed_total").await, Some(3.0));
     assert_eq!(backend.rows().await, 4);
     assert_counters(&service, &backend).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn conversations_that_were_spooled_are_counted_once_they_are_stored() {
+    let (proxy, backend) = TcpProxy::to_postgres().await;
+    proxy.set(Link::Down);
+    let service = Service::start(&proxy.view(&backend), &OPEN);
+    // Storing them takes longer than the first look for what is to be counted.
+    let of = |n| event(json!({"business_id": "b", "conversation_id": format!("c-{n}")}));
+    let events: Vec<Value> = (0..1_000).map(of).collect();
+    let call = http_client().post(service.url("/track/batch")).json(&json!({"events": events}));
+    assert_eq!(call.send().await.unwrap().status(), 202);
+    proxy.set(Link::Up);
+    drained(&service).await;
+    let mut counted = None;
+    // A scrape waits for what was stored before it, but at most a second.
+    for _ in 0..5 {
+        counted = metric(&service, r#"ai_conversations_total{business_id="b"}"#).await;
+    }
+    assert_eq!(counted, Some(1_000.0));
 }
 
 #[tokio::test(flavor = "multi_thread")]
