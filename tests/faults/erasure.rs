@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use sqlx::{Connection, Executor, PgConnection, SqliteConnection};
+use tokio::time::sleep;
 
 use crate::harness::{
     Backend, Customer, LAB_TABLE, Link, Reply, TcpProxy, TestApp, event, eventually, on_every_backend,
@@ -52,6 +53,8 @@ async fn an_erasure_raced_against_events_loses_none_and_leaves_none_that_came_be
         let reply = app.track(&event(json!({"conversation_id": conversation, "session_id": session}))).await;
         assert_eq!(reply.status, 200, "{}", reply.text());
         tracked.fetch_add(1, Ordering::Relaxed);
+        // Leaves the processor to the erasure.
+        sleep(Duration::from_millis(5)).await;
     };
     let callers = (0..12).map(|caller| {
         let (track, stop) = (&track, &stop);
@@ -98,6 +101,8 @@ async fn what_is_reported_while_an_erasure_runs_does_not_stay(backend: Backend) 
             app.track(&event(json!({"conversation_id": conversation, "session_id": conversation}))).await;
         assert_eq!(reply.status, 200, "{}", reply.text());
         tracked.fetch_add(1, Ordering::Relaxed);
+        // Leaves the processor to the erasure.
+        sleep(Duration::from_millis(5)).await;
     };
     let callers = (0..12).map(|_| async {
         while !done.load(Ordering::Relaxed) {
