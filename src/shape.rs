@@ -68,6 +68,12 @@ impl Shape {
         Self::string().with("format", format)
     }
 
+    /// Returns that of a time (RFC 3339) from 1970 on.
+    #[must_use]
+    pub fn time_since_1970() -> Self {
+        Self::in_format("date-time").with("pattern", "^(19[7-9]|[2-9][0-9]{2})")
+    }
+
     /// Returns that of one of these names.
     #[must_use]
     pub fn one_of(names: impl IntoIterator<Item = &'static str>) -> Self {

@@ -205,6 +205,12 @@ fn edges(schema: &Value) -> (Vec<Value>, Vec<Value>) {
             let names = schema["enum"].as_array().unwrap().iter().filter(|name| !name.is_null());
             (names.take(8).cloned().collect(), vec![json!("nonsense"), json!("")])
         }
+        "string" if schema["format"] == "date-time" && schema["pattern"].is_string() => {
+            let (first, before) = (json!("1970-01-01T00:00:00Z"), json!("1969-12-31T23:59:59Z"));
+            let documented = jsonschema::validator_for(schema).unwrap();
+            assert!(documented.is_valid(&first) && !documented.is_valid(&before), "{schema}");
+            (vec![first], vec![before])
+        }
         "string" if schema["maxLength"].is_u64() => {
             let of = |length: u64| json!("x".repeat(usize::try_from(length).unwrap()));
             let (min, max) = (schema["minLength"].as_u64().unwrap(), schema["maxLength"].as_u64().unwrap());

@@ -46,7 +46,7 @@ pub fn outcome_shape() -> Shape {
     let id = || Shape::text(1..=MAX_ID_CHARS);
     let names = Outcome::VARIANTS.iter().map(|outcome| outcome.name());
     let value = Shape::number(0.0..=MAX_VALUE_USD).or_null();
-    let at = Shape::in_format("date-time").or_null();
+    let at = Shape::time_since_1970().or_null();
     Shape::object()
         .required("business_id", id().about("The business"))
         .required("conversation_id", id().about("The conversation: no placeholder such as `unknown`"))
