@@ -54,7 +54,7 @@ async fn a_run_beside_live_events_loses_none_and_changes_no_counter(backend: Bac
                 assert!([200, 202, 503].contains(&reply.status.as_u16()), "{}", reply.text());
                 tracked += i64::from(reply.status == 200);
             }
-            // The run rests as long as each of its steps takes.
+            // Leaves the processor to the run.
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         }
         tracked
