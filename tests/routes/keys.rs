@@ -364,9 +364,12 @@ async fn a_wrong_wish_is_told_what_it_must_be(backend: Backend) {
         let refused = admin(app.post("/admin/keys").json(&body)).await;
         assert_eq!(refused.json()["message"], message, "nothing that the caller wrote");
     }
-    admin(app.post("/admin/keys").body("{").header("content-type", "application/json"))
-        .await
-        .refused(400, "Invalid JSON");
+    for (path, body) in
+        [("/admin/keys", "{"), ("/admin/keys", " "), ("/admin/keys/0123456789abcdef/rotate", "\r\n")]
+    {
+        let refused = admin(app.post(path).body(body).header("content-type", "application/json")).await;
+        refused.refused(400, "Invalid JSON");
+    }
     for id in ["nope", "0123456789abcdef"] {
         admin(app.post(&format!("/admin/keys/{id}/rotate"))).await.refused(404, "Not Found");
         admin(app.call(Method::DELETE, &format!("/admin/keys/{id}"))).await.refused(404, "Not Found");

@@ -124,7 +124,7 @@ impl<T: DeserializeOwned> FromRequest<App> for JsonBody<T> {
 
     async fn from_request(request: Request, app: &App) -> Result<Self, ApiError> {
         let body = json(request, app, PLAIN).await?;
-        let text: &[u8] = if body.trim_ascii().is_empty() { b"null" } else { &body };
+        let text: &[u8] = if body.is_empty() { b"null" } else { &body };
         if text.trim_ascii_start().starts_with(b"[") && serde_json::from_slice::<IgnoredAny>(text).is_ok() {
             // It would be taken for the fields in their order.
             return Err(ApiError::InvalidBody("must be a JSON object".to_owned()));
