@@ -16,8 +16,9 @@ pub(in crate::store) struct WatchedFile(Arc<State>);
 #[derive(Debug)]
 struct State {
     path: PathBuf,
-    /// The file that connections are open on, and its log; `None` before the first.
+    /// The file that connections are open on; `None` before the first.
     opened: Mutex<Option<Identity>>,
+    /// Its log, if it had one at the last check: SQLite removes it whenever its last connection closes.
     log: Mutex<Option<Identity>>,
 }
 
@@ -35,8 +36,7 @@ impl WatchedFile {
         let path = self.0.path.display();
         match found {
             Ok(found) if *opened.get_or_insert(found) == found => {
-                let mut log = self.0.log.lock();
-                *log = log.or_else(|| identity(&self.log_path()).ok());
+                *self.0.log.lock() = identity(&self.log_path()).ok();
                 Ok(())
             }
             Ok(_) => {
@@ -92,4 +92,74 @@ fn identity(path: &Path) -> std::io::Result<Identity> {
 #[cfg(not(unix))]
 fn identity(path: &Path) -> std::io::Result<Identity> {
     path.metadata().map(|_| (0, 0))
+}
+
+#[cfg(unix)]
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use tempfile::TempDir;
+
+    use super::*;
+
+    /// The files of a store, of which another program replaces the first.
+    struct Files {
+        folder: TempDir,
+        watched: WatchedFile,
+    }
+
+    impl Files {
+        fn new() -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            let files = Self { watched: WatchedFile::new(&folder.path().join("db")), folder };
+            files.write("db", "old");
+            files
+        }
+
+        fn write(&self, name: &str, text: &str) {
+            fs::write(self.folder.path().join(name), text).unwrap();
+        }
+
+        fn read(&self, name: &str) -> Option<String> {
+            fs::read_to_string(self.folder.path().join(name)).ok()
+        }
+
+        fn rename(&self, from: &str, to: &str) {
+            fs::rename(self.folder.path().join(from), self.folder.path().join(to)).unwrap();
+        }
+
+        fn replace(&self, name: &str) {
+            self.write("other", "new");
+            self.rename("other", name);
+        }
+    }
+
+    #[test]
+    fn the_log_of_a_replaced_file_is_moved_aside_also_when_it_is_not_its_first() {
+        let files = Files::new();
+        files.write("db-wal", "first");
+        files.watched.check().unwrap();
+        // It stays somewhere, so that its inode is not used again.
+        files.rename("db-wal", "removed");
+        files.write("db-wal", "second");
+        files.watched.check().unwrap();
+        files.replace("db");
+        assert!(files.watched.is_replaced());
+        files.watched.check().unwrap_err();
+        files.watched.forget().unwrap();
+        assert_eq!((files.read("db-wal"), files.read("db-wal.replaced")), (None, Some("second".to_owned())));
+        files.watched.check().unwrap();
+    }
+
+    #[test]
+    fn the_log_of_the_new_file_is_left_to_it() {
+        let files = Files::new();
+        files.write("db-wal", "of the old file");
+        files.watched.check().unwrap();
+        files.replace("db");
+        files.replace("db-wal");
+        files.watched.forget().unwrap();
+        assert_eq!((files.read("db-wal"), files.read("db-wal.replaced")), (Some("new".to_owned()), None));
+    }
 }
