@@ -166,8 +166,9 @@ impl Browser {
 
 impl Drop for Driver {
     fn drop(&mut self) {
-        // The driver takes its browser with it when it is asked to end, and not when it is killed.
-        drop(Command::new("kill").arg(self.0.id().to_string()).status());
+        // After a test that failed, the browser is still there, and the driver would leave it behind.
+        drop(Command::new("pkill").args(["-KILL", "-P", &self.0.id().to_string()]).status());
+        drop(self.0.kill());
         drop(self.0.wait());
     }
 }
