@@ -44,7 +44,8 @@ impl Routes {
         self.rows.push(row.clone());
         self.mounts.push(Box::new(move |app, router| {
             let policy = Arc::new(Policy::new(app, &row));
-            let mut methods = on(filter, handler.layer(from_fn_with_state(policy, guard::check)));
+            // Around the method, whose type is that of all others: around each handler, the guard would be compiled for each of them.
+            let mut methods = on(filter, handler).route_layer(from_fn_with_state(policy, guard::check));
             if row.is_compressed() {
                 methods = methods.layer(compression::layer());
             }
