@@ -1,6 +1,6 @@
 //! How much a page weighs, and whether it stands still.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::driver::Browser;
 use super::salon::Salon;
@@ -29,6 +29,23 @@ const SHIFTS: &str = "return new Promise((done) => {
 const PUSH: &str =
     "const block = document.createElement('p'); block.textContent = 'pushed'; document.body.prepend(block)";
 
+/// Opens a page, and returns what of it has moved by itself. On a busy machine, Chromium at times paints a page that it has parsed in
+/// part, so a page is opened up to five times until it stands still: what moves because of the page moves each time.
+async fn shifts_of(salon: &Salon, browser: &Browser, path: &str) -> Value {
+    let mut shifts = Value::Null;
+    for _ in 0..5 {
+        salon.open(browser, path).await;
+        if path == "/" {
+            browser.reaches("live").await;
+        }
+        shifts = browser.script(SHIFTS).await;
+        if shifts == json!([]) {
+            break;
+        }
+    }
+    shifts
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_year_is_a_light_page_that_stands_still() {
     let (salon, browser) = (Salon::with_days(365).await, Browser::start().await);
@@ -44,19 +61,7 @@ async fn a_year_is_a_light_page_that_stands_still() {
         [("/businesses/acme?days=30", 390), ("/businesses/acme?days=30", 1440), ("/", 390), ("/", 1440)]
     {
         browser.appear(width, "light").await;
-        let mut shifts = json!(null);
-        // On a busy machine, Chromium at times paints a page that it has parsed in part.
-        for _ in 0..5 {
-            salon.open(&browser, path).await;
-            if path == "/" {
-                browser.reaches("live").await;
-            }
-            shifts = browser.script(SHIFTS).await;
-            if shifts == json!([]) {
-                break;
-            }
-        }
-        assert_eq!(shifts, json!([]), "{path}, {width} px");
+        assert_eq!(shifts_of(&salon, &browser, path).await, json!([]), "{path}, {width} px");
     }
     browser.script(PUSH).await;
     assert_ne!(browser.script(SHIFTS).await, json!([]), "a shift would have been noticed");
