@@ -44,7 +44,7 @@ impl Routes {
         self.rows.push(row.clone());
         self.mounts.push(Box::new(move |app, router| {
             let policy = Arc::new(Policy::new(app, &row));
-            // Around the method, whose type is that of all others: around each handler, the guard would be compiled for each of them.
+            // `Handler::layer` would do the same, but the guard would be compiled for every handler: routes all have one type.
             let mut methods = on(filter, handler).route_layer(from_fn_with_state(policy, guard::check));
             if row.is_compressed() {
                 methods = methods.layer(compression::layer());
