@@ -181,9 +181,9 @@ settings! {
     rate_limit_health: Limit<Quota> = "RATE_LIMIT_HEALTH", default "100 per minute", example "100 per minute";
     /// Quota of GET /health/detailed, per caller; off disables it.
     rate_limit_health_detailed: Limit<Quota> = "RATE_LIMIT_HEALTH_DETAILED", default "50 per minute", example "50 per minute";
-    /// Quota of POST /track, per caller; off disables it.
+    /// Quota of POST /track, POST /track/batch and POST /outcomes, each by itself, per caller; off disables it.
     rate_limit_track: Limit<Quota> = "RATE_LIMIT_TRACK", default "100 per hour", example "1000 per minute";
-    /// Quota of GET /analytics/{business_id}, per caller; off disables it.
+    /// Quota of GET /analytics and of what is below it, each by itself, per caller; off disables it.
     rate_limit_analytics: Limit<Quota> = "RATE_LIMIT_ANALYTICS", default "50 per hour", example "50 per hour";
     /// Quota of POST /refresh-metrics, per caller; off disables it.
     rate_limit_refresh_metrics: Limit<Quota> = "RATE_LIMIT_REFRESH_METRICS", default "10 per hour", example "10 per hour";
@@ -198,10 +198,10 @@ settings! {
     redis_url: Option<RedisUrl> = "REDIS_URL", default "", example "rediss://:PASSWORD@HOST:6379";
     /// Quota of requests without a valid key or token, per client IP across all protected routes; off disables it.
     rate_limit_auth_failures: Limit<Quota> = "RATE_LIMIT_AUTH_FAILURES", default "20 per minute", example "20 per minute";
-    /// Quota of POST /track for keys of the tier "free", instead of the route's; off disables it. Any other TIER_NAME
-    /// defines another tier.
+    /// Quota of the same routes as RATE_LIMIT_TRACK for keys of the tier "free", instead of it; off disables it. Any other
+    /// TIER_NAME defines another tier.
     tier_free: Limit<Quota> = "TIER_FREE", default "100 per day", example "100 per day";
-    /// Quota of POST /track for keys of the tier "paid", instead of the route's; off disables it.
+    /// Quota of the same routes for keys of the tier "paid"; off disables it.
     tier_paid: Limit<Quota> = "TIER_PAID", default "10000 per day", example "10000 per day";
     /// Requests per second from one client IP, or with one key, whatever its quotas, with bursts of twice as many; off
     /// disables it. /metrics and the probes are exempt.

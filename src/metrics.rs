@@ -44,7 +44,8 @@ pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 const HTTP_BUCKETS: [f64; 11] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 2.5];
 
 const NEAR_HELP: &str = "Callers that have used 80 % of a quota, by route pattern.";
-const SECURITY_HELP: &str = "Security events (failed attempts, refusals and key changes), by event.";
+const SECURITY_HELP: &str =
+    "Security events (failed attempts, refusals, key changes, and signing in and out), by event.";
 const REDACTED_HELP: &str = "Labels with an e-mail address or phone number that were replaced by unknown.";
 const OPEN_HELP: &str = "Open privacy requests.";
 const OVERDUE_HELP: &str = "Open privacy requests whose due date is over.";

@@ -1,13 +1,17 @@
-//! The documentation agrees with the code: routes, metrics and quotas, each compared in both directions.
+//! The documentation agrees with the code: routes, metrics and quotas, each compared in both directions, and what the pages quote of
+//! the code.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::path::Path;
 
 use mlops_service::audit::Actor;
 use mlops_service::business::ProfileChange;
 use mlops_service::config::VARIABLES;
-use mlops_service::http::routes::{Access, Row, table};
+use mlops_service::http::routes::{Access, QuotaOf, Row, table};
+use mlops_service::store::Retained;
 use serde_json::json;
+use strum::VariantArray;
 
 use crate::harness::{Backend, Redis, TestApp, event, eventually};
 
@@ -15,6 +19,17 @@ use crate::harness::{Backend, Redis, TestApp, event, eventually};
 fn cells(line: &str) -> Vec<String> {
     let inner = line.trim().trim_matches('|');
     inner.split('|').map(|cell| cell.replace('`', "").trim().to_owned()).collect()
+}
+
+/// What stands between backticks.
+fn quoted(text: &str) -> impl Iterator<Item = &str> {
+    text.split('`').skip(1).step_by(2)
+}
+
+/// The line of a page that is the row of `name` in a table.
+fn row_of<'a>(page: &'a str, name: &str) -> &'a str {
+    let begin = format!("| `{name}` |");
+    page.lines().find(|line| line.starts_with(&begin)).unwrap_or_else(|| panic!("there is no row of {name}"))
 }
 
 /// The quotas that a text names, such as `100 per hour`, in their order.
@@ -99,7 +114,7 @@ fn quotas_in_the_documentation_are_the_defaults_of_their_settings() {
     let mut compared = BTreeSet::new();
     for page in pages {
         for line in fs::read_to_string(&page).unwrap().lines() {
-            let own = line.split('`').skip(1).step_by(2).find_map(|name| Some((name, default(name)?)));
+            let own = quoted(line).find_map(|name| Some((name, default(name)?)));
             // `NAME="…"` is an example of what may be set.
             for quota in quotas(line).into_iter().filter(|quota| !line.contains(&format!("=\"{quota}"))) {
                 if let Some((name, default)) = &own {
@@ -117,6 +132,74 @@ fn quotas_in_the_documentation_are_the_defaults_of_their_settings() {
         names("README.md") >= 1 && names("configuration.md") >= 9 && names("access.md") >= 3,
         "{compared:?}"
     );
+}
+
+#[test]
+fn the_configuration_page_lists_the_routes_of_each_quota() {
+    let page = fs::read_to_string("docs/configuration.md").unwrap();
+    let routes = table();
+    for (variable, quota) in [
+        ("RATE_LIMIT_HEALTH", QuotaOf::Health),
+        ("RATE_LIMIT_HEALTH_DETAILED", QuotaOf::HealthDetailed),
+        ("RATE_LIMIT_TRACK", QuotaOf::Track),
+        ("RATE_LIMIT_ANALYTICS", QuotaOf::Analytics),
+        ("RATE_LIMIT_REFRESH_METRICS", QuotaOf::RefreshMetrics),
+        ("RATE_LIMIT_PAGES", QuotaOf::Pages),
+    ] {
+        let listed = quoted(row_of(&page, variable)).filter(|text| text.contains(" /")).map(str::to_owned);
+        let rows = routes.rows().iter().filter(|row| row.quota == quota);
+        let expected: BTreeSet<_> = rows.map(|row| format!("{} {}", row.method, row.path)).collect();
+        assert_eq!(listed.collect::<BTreeSet<_>>(), expected, "{variable}");
+    }
+}
+
+#[test]
+fn the_access_page_lists_the_routes_of_each_scope() {
+    let page = fs::read_to_string("docs/access.md").unwrap();
+    for row in table().rows() {
+        let (Access::Scope(scope) | Access::Personal(scope)) = row.access else { continue };
+        let mut listed =
+            quoted(row_of(&page, scope.name())).filter_map(|text| Some(&text[text.find('/')?..]));
+        let is_listed = listed.any(|path| row.path == path || row.path.starts_with(&format!("{path}/")));
+        assert!(is_listed, "{} of the scope {}", row.path, scope.name());
+    }
+}
+
+#[test]
+fn the_operations_page_lists_what_retention_deletes() {
+    let page = fs::read_to_string("docs/operations.md").unwrap();
+    let section = page.split("\n## ").find(|section| section.starts_with("Retention\n")).unwrap();
+    let listed: BTreeSet<_> =
+        section.lines().filter(|line| line.starts_with("| ")).flat_map(quoted).collect();
+    let missing = Retained::VARIANTS.iter().map(|rows| rows.table()).filter(|table| !listed.contains(table));
+    assert_eq!(missing.collect::<Vec<_>>(), [""; 0]);
+}
+
+/// All source files below a directory, with what is in several lines of a text in one.
+fn source(folder: &Path) -> String {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let texts =
+        entries.map(|path| if path.is_dir() { source(&path) } else { fs::read_to_string(&path).unwrap() });
+    let joined = texts.collect::<Vec<_>>().join("\n");
+    let lines = joined.split("\\\n").enumerate();
+    lines.map(|(index, part)| if index == 0 { part } else { part.trim_start() }).collect()
+}
+
+#[test]
+fn the_operations_page_quotes_log_messages_as_they_are() {
+    let page = fs::read_to_string("docs/operations.md").unwrap();
+    let table = page.split("| message | meaning |").nth(1).unwrap().split("\n\n").next().unwrap();
+    let source = source(Path::new("src"));
+    let messages: Vec<&str> =
+        table.lines().skip(2).filter_map(|row| row.split(" | ").next()).flat_map(quoted).collect();
+    assert!(messages.len() > 20, "{messages:?}");
+    // What a message says of the moment is left out on the page.
+    let parts = messages
+        .iter()
+        .flat_map(|message| message.split('…'))
+        .map(|part| part.trim_matches([' ', ':', ';', ',']));
+    let missing = parts.filter(|part| !source.contains(part));
+    assert_eq!(missing.collect::<Vec<_>>(), [""; 0]);
 }
 
 /// The type and the labels of a metric.

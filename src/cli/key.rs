@@ -50,7 +50,7 @@ pub(super) struct Create {
     /// Restrict the key to this business
     #[arg(long)]
     business: Option<String>,
-    /// Tier that sets its quota on /track
+    /// Tier that sets its quota on /track, /track/batch and /outcomes
     #[arg(long)]
     tier: Option<String>,
     /// Lifetime, such as 90d; unlimited by default
