@@ -72,9 +72,10 @@ impl Postgres {
         give_to_everybody(&folder);
         let port = free_port();
         let ssl = if tls == Tls::On { "on" } else { "off" };
+        // Among hundreds of databases, autovacuum would be at work all the time.
         let options = format!(
             "-p {port} -c listen_addresses=127.0.0.1,::1 -c unix_socket_directories={} -c ssl={ssl} -c fsync=off \
-             -c max_connections=300",
+             -c max_connections=300 -c autovacuum=off",
             folder.path().display()
         );
         let mut supervisor = Command::new("sh")
