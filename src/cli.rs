@@ -67,7 +67,7 @@ enum Verb {
     Partition(partition::Options),
     /// Build facts about conversations from events that are older than these facts
     Rebuild(rebuild::Options),
-    /// Import events from another database, or from an export
+    /// Import events from another database, or from an export; exits with 3 if some rows were refused
     Import(import::Options),
     /// Export stored data
     #[command(subcommand)]

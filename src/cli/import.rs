@@ -27,6 +27,9 @@ const FROM: &str = "IMPORT_FROM";
 /// The number of parts of a table that are read ahead.
 const PARTS_AHEAD: usize = 16;
 
+/// The exit code of an import that finished, but refused some rows.
+const EXIT_REFUSED: u8 = 3;
+
 #[derive(Debug, Clone, Args)]
 pub(super) struct Options {
     /// What to import: a file, - for standard input, or the postgresql:// URL of a database with a table `ai_metrics`. Default:
@@ -84,7 +87,9 @@ pub(super) async fn run(config: Config, options: Options) -> ExitCode {
     };
     let text = summary(&tally, &ignored, &refused, options.dry_run);
     match done {
-        Ok(()) => finish(text, ExitCode::SUCCESS),
+        Ok(()) => {
+            finish(text, if tally.refused == 0 { ExitCode::SUCCESS } else { ExitCode::from(EXIT_REFUSED) })
+        }
         Err(failure) => {
             // What was done counts, wherever standard output goes.
             drop(print(text));
