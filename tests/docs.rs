@@ -1,5 +1,5 @@
-//! The documentation agrees with the code: routes, metrics and quotas, each compared in both directions, and what the pages quote of
-//! the code.
+//! The documentation agrees with the code: routes, metrics and quotas, each compared in both directions; and the log messages, tables and
+//! files that its pages name are there.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -13,6 +13,7 @@ use mlops_service::store::Retained;
 use serde_json::json;
 use strum::VariantArray;
 
+use crate::architecture::modules;
 use crate::harness::{Backend, Redis, TestApp, event, eventually};
 
 /// A row of a table in Markdown, without the backticks.
@@ -175,21 +176,14 @@ fn the_operations_page_lists_what_retention_deletes() {
     assert_eq!(missing.collect::<Vec<_>>(), [""; 0]);
 }
 
-/// All source files below a directory, with what is in several lines of a text in one.
-fn source(folder: &Path) -> String {
-    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-    let texts =
-        entries.map(|path| if path.is_dir() { source(&path) } else { fs::read_to_string(&path).unwrap() });
-    let joined = texts.collect::<Vec<_>>().join("\n");
-    let lines = joined.split("\\\n").enumerate();
-    lines.map(|(index, part)| if index == 0 { part } else { part.trim_start() }).collect()
-}
-
 #[test]
 fn the_operations_page_quotes_log_messages_as_they_are() {
     let page = fs::read_to_string("docs/operations.md").unwrap();
     let table = page.split("| message | meaning |").nth(1).unwrap().split("\n\n").next().unwrap();
-    let source = source(Path::new("src"));
+    let code = modules().into_values().collect::<Vec<_>>().join("\n");
+    // A text that goes on in the next line.
+    let code = code.split("\\\n").enumerate();
+    let code: String = code.map(|(index, part)| if index == 0 { part } else { part.trim_start() }).collect();
     let messages: Vec<&str> =
         table.lines().skip(2).filter_map(|row| row.split(" | ").next()).flat_map(quoted).collect();
     assert!(messages.len() > 20, "{messages:?}");
@@ -198,8 +192,26 @@ fn the_operations_page_quotes_log_messages_as_they_are() {
         .iter()
         .flat_map(|message| message.split('…'))
         .map(|part| part.trim_matches([' ', ':', ';', ',']));
-    let missing = parts.filter(|part| !source.contains(part));
+    let missing = parts.filter(|part| !code.contains(part));
     assert_eq!(missing.collect::<Vec<_>>(), [""; 0]);
+}
+
+#[test]
+fn every_file_that_the_documentation_names_exists() {
+    let mut pages: Vec<_> = ["ARCHITECTURE.md", "README.md", "SECURITY.md"].map(Into::into).into();
+    pages.extend(fs::read_dir("docs").unwrap().map(|page| page.unwrap().path()));
+    for page in pages {
+        let text = fs::read_to_string(&page).unwrap();
+        for name in quoted(&text) {
+            let is_file =
+                ["src/", "tests/", "bench/", "scripts/", "deploy/", "migrations/", "templates/", "docs/"]
+                    .iter()
+                    .any(|folder| name.starts_with(folder));
+            if is_file && name.chars().all(|c| c.is_alphanumeric() || "_./-".contains(c)) {
+                assert!(Path::new(name).exists(), "{} names {name}, which does not exist", page.display());
+            }
+        }
+    }
 }
 
 /// The type and the labels of a metric.
