@@ -87,9 +87,8 @@ pub(super) async fn run(config: Config, options: Options) -> ExitCode {
     };
     let text = summary(&tally, &ignored, &refused, options.dry_run);
     match done {
-        Ok(()) => {
-            finish(text, if tally.refused == 0 { ExitCode::SUCCESS } else { ExitCode::from(EXIT_REFUSED) })
-        }
+        Ok(()) if tally.refused > 0 => finish(text, ExitCode::from(EXIT_REFUSED)),
+        Ok(()) => finish(text, ExitCode::SUCCESS),
         Err(failure) => {
             // What was done counts, wherever standard output goes.
             drop(print(text));
